@@ -1,0 +1,1 @@
+//! Where records live: uploads, files and shares, in SQLite.

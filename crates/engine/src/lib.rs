@@ -1,0 +1,1 @@
+//! The life of an upload and of a share.

@@ -1,0 +1,1 @@
+//! The ways in: tus, plain HTTP, downloads, status and the pages.

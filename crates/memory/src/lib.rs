@@ -1,0 +1,1 @@
+//! The memory ledger: what the machine has, who holds it, who waits.

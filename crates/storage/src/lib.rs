@@ -1,0 +1,1 @@
+//! Where bytes live: the segment store, on a local disk.

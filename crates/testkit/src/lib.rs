@@ -1,0 +1,1 @@
+//! A server in a test: the real binary, memory boxes, mounted images, a fault proxy, real clients.
