@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""The gate: `gate.py lint`, `gate.py test`, or both. Used by make and by CI, so that they can't differ.
+
+Every step runs even if an earlier one failed (unless it needs that one), so that one run tells everything.
+A lint step counts as one check; a test step counts the tests that its runner says it ran. It is a failure
+when a step exits with an error, when a runner ran no test, when anything was skipped, and when a part of
+the project that must have tests is not there. The last line is `N passed, N failed`.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Optional
+
+import counts
+from counts import Counts
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).absolute()
+TOOLS = TARGET / "tools"
+CLIENTS_VENV = TARGET / "clients-venv"
+REPORTS = TARGET / "reports"
+WEB = ROOT / "web"
+CLIENTS = ROOT / "tests" / "clients"
+PAGES = "pages"
+BUILD = "build"
+DDX_BIN = TARGET / "debug" / "ddx"
+
+
+@dataclass
+class Step:
+    """One command. `read` makes it a test step: it turns the output (or the file `report`) into counts."""
+
+    name: str
+    command: list
+    cwd: Path = ROOT
+    env: dict = field(default_factory=dict)
+    needs: tuple = ()
+    read: Optional[Callable[[str], Counts]] = None
+    report: Optional[Path] = None
+    may_be_empty: bool = False
+    minutes_max: int = 20
+
+
+@dataclass
+class Result:
+    name: str
+    counts: Counts
+    seconds: float
+    note: str = ""
+
+
+def stamp(path: Path, inputs: list) -> tuple:
+    """Whether what `path` stands for was made from these very files, and the stamp that says so."""
+    digest = hashlib.sha256()
+    for item in inputs:
+        digest.update(item.read_bytes())
+    want = digest.hexdigest()
+    return path.is_file() and path.read_text().strip() == want, want
+
+
+def call(command: list, cwd: Path = ROOT) -> None:
+    print("   $", " ".join(str(part) for part in command), flush=True)
+    subprocess.run([str(part) for part in command], cwd=cwd, stdin=subprocess.DEVNULL, check=True)
+
+
+def install_venv(folder: Path, requirements: Path, hashes: bool) -> None:
+    fresh, want = stamp(folder / ".installed-for", [requirements])
+    if fresh:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    call([sys.executable, "-m", "venv", folder])
+    extra = ["--require-hashes", "--only-binary", ":all:"] if hashes else []
+    call([folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *extra, "-r", requirements])
+    (folder / ".installed-for").write_text(want)
+
+
+def install_npm(folder: Path) -> None:
+    lock = folder / "package-lock.json"
+    marker = folder / "node_modules" / ".installed-for"
+    fresh, want = stamp(marker, [lock])
+    if fresh:
+        return
+    call(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder)
+    marker.write_text(want)
+
+
+def install_apt() -> None:
+    """Debian packages that are missing, as root. Elsewhere their names are printed and the tests decide."""
+    if not shutil.which("dpkg-query"):
+        print("not a Debian system: see scripts/apt.txt for what the tests need")
+        return
+    lines = (ROOT / "scripts" / "apt.txt").read_text().splitlines()
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    asked = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *wanted], capture_output=True, text=True, check=False
+    )
+    there = {line.split()[0] for line in asked.stdout.splitlines() if line.endswith("ok installed")}
+    missing = [name for name in wanted if name not in there]
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        print("missing Debian packages, and not root to install them:", " ".join(missing))
+        return
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    call(["apt-get", "update", "-qq"])
+    call(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing])
+
+
+def run(step: Step) -> Result:
+    """Runs one step, prints its output as it comes, and counts."""
+    print(f"\n── {step.name}\n   $ {' '.join(str(part) for part in step.command)}", flush=True)
+    started = time.monotonic()
+    if step.report:
+        step.report.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [str(part) for part in step.command],
+        cwd=step.cwd,
+        env={**os.environ, **{key: str(value) for key, value in step.env.items()}},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        os.killpg(process.pid, signal.SIGKILL)  # the children too, or the pipe stays open
+
+    timer = threading.Timer(step.minutes_max * 60, stop)
+    timer.start()
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    code = process.wait()
+    timer.cancel()
+    note = f"stopped after {step.minutes_max} minutes" if late.is_set() else (f"exit code {code}" if code else "")
+    return Result(step.name, *judge(step, code, "".join(seen), note, started))
+
+
+def judge(step: Step, code: int, text: str, note: str, started: float) -> tuple:
+    """Counts, seconds and note of a finished step: the only place where 'did it pass' is decided."""
+    seconds = time.monotonic() - started
+    if step.read is None:
+        return Counts(0, 1) if code else Counts(1, 0), seconds, note
+    try:
+        got = step.read(step.report.read_text() if step.report else text)
+    except (OSError, ValueError, KeyError) as error:
+        return Counts(0, 1), seconds, f"{note} no report: {error}".strip()
+    if got.ran == 0 and not (step.may_be_empty and code == 0):
+        return got + Counts(0, 1), seconds, f"{note} no test ran".strip()
+    if code and got.failed == 0:
+        got += Counts(0, 1)
+    return got, seconds, note
+
+
+def guard(name: str, work: Callable[[], None]) -> Optional[Result]:
+    """A preparation: nothing to count if it works, one failure if it does not."""
+    started = time.monotonic()
+    print(f"\n── {name}", flush=True)
+    try:
+        work()
+        return None
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(error)
+        return Result(name, Counts(0, 1), time.monotonic() - started, str(error))
+
+
+def required(folder: Path) -> bool:
+    return (folder / "package.json").is_file()
+
+
+def lint_steps() -> list:
+    cargo = ["cargo", "--locked"]
+    steps = [
+        Step("rustfmt", ["cargo", "fmt", "--all", "--check"]),
+        Step(
+            "clippy",
+            [*cargo, "clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            needs=(PAGES,),
+        ),
+        Step(
+            "rustdoc",
+            [*cargo, "doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"],
+            env={"RUSTDOCFLAGS": "-D warnings"},
+            needs=(PAGES,),
+        ),
+        Step(
+            "cargo-deny",
+            [TOOLS / "bin" / "cargo-deny", "--log-level", "error", "check", "bans", "licenses", "sources"],
+        ),
+        Step("cargo-shear", [TOOLS / "bin" / "cargo-shear", "--deny-warnings"]),
+        Step("typos", [TOOLS / "bin" / "typos"]),
+        Step("rules of the house", ["cargo", "xtask", "tidy"]),
+        Step("generated documents", ["cargo", "xtask", "docs", "--check"], needs=(PAGES,)),
+    ]
+    if required(WEB):
+        steps.append(Step("pages: types and style", ["npm", "run", "check"], cwd=WEB, needs=(PAGES,)))
+    return steps
+
+
+def test_steps() -> list:
+    env = {"DDX_BIN": DDX_BIN, "DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python"}
+    unit, e2e = REPORTS / "vitest.json", REPORTS / "playwright.json"
+    return [
+        Step("the gate's own arithmetic", [sys.executable, "-m", "unittest"], cwd=ROOT / "scripts", read=counts.unittest),
+        Step(BUILD, ["cargo", "--locked", "build", "--workspace", "--all-targets"], needs=(PAGES,)),
+        Step(
+            "Rust tests",
+            [TOOLS / "bin" / "cargo-nextest", "nextest", "run", "--locked", "--workspace", "--all-targets"],
+            env=env,
+            needs=(BUILD,),
+            read=counts.nextest,
+            minutes_max=30,
+        ),
+        Step(
+            "Rust examples in documentation",
+            ["cargo", "--locked", "test", "--doc", "--workspace"],
+            env=env,
+            needs=(BUILD,),
+            read=counts.cargo_test,
+            may_be_empty=True,
+        ),
+        Step(
+            "pages: unit tests",
+            ["npx", "--no-install", "vitest", "run", "--reporter=default", "--reporter=json", f"--outputFile.json={unit}"],
+            cwd=WEB,
+            needs=(PAGES,),
+            read=counts.vitest,
+            report=unit,
+        ),
+        Step(
+            "pages: in a browser",
+            ["npx", "--no-install", "playwright", "test", "--reporter=list,json"],
+            cwd=WEB,
+            env={**env, "PLAYWRIGHT_JSON_OUTPUT_NAME": e2e, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"},
+            needs=(PAGES, BUILD),
+            read=counts.playwright,
+            report=e2e,
+        ),
+    ]
+
+
+def build_pages() -> None:
+    install_npm(WEB)
+    call(["npm", "run", "build"], cwd=WEB)
+
+
+def prepare(kinds: list) -> list:
+    """Everything that must be installed or built first. Failures come back as results."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    work = [("tools", lambda: install_venv(TOOLS, ROOT / "scripts" / "tools.txt", hashes=True))]
+    if "test" in kinds:
+        work.append(("Debian packages", install_apt))
+        if (CLIENTS / "package.json").is_file():
+            work.append(("clients in Node.js", lambda: install_npm(CLIENTS)))
+        if (CLIENTS / "requirements.txt").is_file():
+            work.append(
+                ("clients in Python", lambda: install_venv(CLIENTS_VENV, CLIENTS / "requirements.txt", hashes=False))
+            )
+    if required(WEB):
+        work.append((PAGES, build_pages))
+    results = [result for result in (guard(name, job) for name, job in work) if result]
+    # A part that must be there and is not is a failure, not a silence.
+    for folder in [WEB] + ([CLIENTS] if "test" in kinds else []):
+        if not required(folder):
+            name = PAGES if folder == WEB else f"{folder.relative_to(ROOT)}"
+            results.append(Result(name, Counts(0, 1), 0.0, f"{folder.relative_to(ROOT)}/package.json is missing"))
+    return results
+
+
+def main(kinds: list) -> int:
+    if not kinds or any(kind not in ("lint", "test") for kind in kinds):
+        print(__doc__)
+        return 2
+    started = time.monotonic()
+    results = prepare(kinds)
+    broken = {result.name for result in results}
+    for step in (lint_steps() if "lint" in kinds else []) + (test_steps() if "test" in kinds else []):
+        # Without web/ the crates still build (the server then has no pages), so only steps inside web/ are held back.
+        blockers = [need for need in step.needs if need in broken and (need != PAGES or step.cwd == WEB or required(WEB))]
+        result = Result(step.name, Counts(0, 1), 0.0, f"not run: {blockers[0]} failed") if blockers else run(step)
+        results.append(result)
+        if result.counts.failed:
+            broken.add(step.name)
+    return close(results, time.monotonic() - started)
+
+
+def close(results: list, seconds: float) -> int:
+    """The table, the time, and the closing line."""
+    print("\n── summary")
+    total = Counts()
+    for result in results:
+        total += result.counts
+        mark = "FAIL" if result.counts.failed or result.counts.skipped else " ok "
+        print(f"  {mark} {result.name:<32} {result.counts.line():<36} {result.seconds:7.1f} s  {result.note}")
+    print(f"  {int(seconds // 60)} min {int(seconds % 60)} s in all")
+    if total.skipped:
+        print(f"  {total.skipped} tests did not run, which counts as a failure")
+    print(total.line(), flush=True)
+    return 1 if total.failed or total.skipped or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
