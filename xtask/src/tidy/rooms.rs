@@ -1,0 +1,261 @@
+//! Who may know whom. The table below is the map of the workspace: arrows go one way,
+//! memory ← storage ← engine ← http ← ddx and catalog ← engine, and each room leaves out the libraries
+//! whose presence would mean that it does another room's work.
+//!
+//! Checked on manifests and on sources: the manifest stops a new dependency, the sources stop what needs none
+//! (`std::env`) and what another crate re-exports.
+
+use std::path::Path;
+
+use super::manifests::{Kind, Member, line_of};
+use super::paths::{NamedPath, module_of, named_paths};
+use super::{Finding, SourceFile};
+
+struct Room {
+    package: &'static str,
+    /// The crates of ours that it may know.
+    knows: &'static [&'static str],
+    /// Packages of others, and paths of the standard library, that it must not know.
+    never: &'static [&'static str],
+    /// Why, in words for whoever meets the refusal.
+    because: &'static str,
+}
+
+const ROOMS: &[Room] = &[
+    Room {
+        package: "ddx-memory",
+        knows: &[],
+        never: &[
+            "tokio",
+            "tokio-util",
+            "futures-util",
+            "axum",
+            "hyper",
+            "hyper-util",
+            "http",
+            "rusqlite",
+            "clap",
+            "config",
+        ],
+        because: "the ledger is plain synchronous code, so that a model checker can run it",
+    },
+    Room {
+        package: "ddx-digest",
+        knows: &[],
+        never: &[
+            "tokio", "axum", "hyper", "http", "rusqlite", "clap", "config", "std::fs", "std::net",
+            "std::env",
+        ],
+        because: "digests are pure functions of bytes",
+    },
+    Room {
+        package: "ddx-storage",
+        knows: &["ddx-memory"],
+        never: &[
+            "axum",
+            "hyper",
+            "hyper-util",
+            "http",
+            "rusqlite",
+            "clap",
+            "config",
+            "std::env",
+        ],
+        because: "storage knows where bytes live, and neither records nor requests",
+    },
+    Room {
+        package: "ddx-catalog",
+        knows: &[],
+        never: &[
+            "axum",
+            "hyper",
+            "hyper-util",
+            "http",
+            "clap",
+            "config",
+            "std::env",
+        ],
+        because: "the catalog knows records, and neither bytes nor requests",
+    },
+    Room {
+        package: "ddx-engine",
+        knows: &["ddx-catalog", "ddx-digest", "ddx-memory", "ddx-storage"],
+        never: &[
+            "axum",
+            "hyper",
+            "hyper-util",
+            "http",
+            "tower",
+            "rusqlite",
+            "clap",
+            "config",
+            "std::env",
+        ],
+        because: "the engine is the life of an upload, whatever brings it and wherever its records lie",
+    },
+    Room {
+        package: "ddx-http",
+        knows: &["ddx-digest", "ddx-engine", "ddx-memory"],
+        never: &["rusqlite", "rusqlite_migration", "clap", "config"],
+        because: "protocols are translated here; rules and records are the engine's",
+    },
+    Room {
+        package: "ddx-client",
+        knows: &[],
+        never: &["axum", "rusqlite"],
+        because: "a client knows a server by its protocol only",
+    },
+    Room {
+        package: "ddx",
+        knows: &[
+            "ddx-catalog",
+            "ddx-client",
+            "ddx-digest",
+            "ddx-engine",
+            "ddx-http",
+            "ddx-memory",
+            "ddx-storage",
+        ],
+        never: &[],
+        because: "the binary puts the parts together",
+    },
+    Room {
+        package: "ddx-testkit",
+        knows: &["ddx-digest"],
+        never: &["axum", "rusqlite"],
+        because: "tests meet the server from outside, as its users do",
+    },
+    Room {
+        package: "xtask",
+        knows: &[],
+        never: &[],
+        because: "chores must build without the server",
+    },
+];
+
+/// Folders of `ddx-http` that hold one protocol each; none may name another's.
+const PROTOCOLS: &[&str] = &[
+    "admin",
+    "api",
+    "download",
+    "plain",
+    "resumable",
+    "tus",
+    "websocket",
+];
+
+/// Checks every member against its room.
+pub(crate) fn check(files: &[SourceFile], members: &[Member], findings: &mut Vec<Finding>) {
+    for member in members {
+        let Some(manifest) = files
+            .iter()
+            .find(|file| file.path == member.folder.join("Cargo.toml"))
+        else {
+            continue;
+        };
+        let Some(room) = ROOMS.iter().find(|room| room.package == member.name) else {
+            if member.folder.starts_with("crates") {
+                let advice =
+                    "add it to the table in xtask/src/tidy/rooms.rs: which rooms may it know?";
+                findings.push(Finding::error(
+                    manifest,
+                    0,
+                    format!("`{}` is in no room: {advice}", member.name),
+                ));
+            }
+            continue;
+        };
+        check_manifest(manifest, member, room, findings);
+        let sources = member.folder.join("src");
+        for file in files.iter().filter(|file| file.is_rust()) {
+            if let Ok(inside) = file.path.strip_prefix(&sources) {
+                check_source(file, inside, member, room, findings);
+            }
+        }
+    }
+}
+
+fn check_manifest(
+    manifest: &SourceFile,
+    member: &Member,
+    room: &Room,
+    findings: &mut Vec<Finding>,
+) {
+    for (package, kind) in &member.dependencies {
+        let ours = ROOMS.iter().any(|other| other.package == package);
+        let refused = match kind {
+            // Tests may bring in neighbours; what is shipped may not.
+            Kind::Dev => false,
+            _ if ours => package != "ddx-testkit" && !room.knows.contains(&package.as_str()),
+            _ => room.never.contains(&package.as_str()),
+        };
+        if refused {
+            let line = line_of(&manifest.text, package);
+            findings.push(Finding::error(manifest, line, refusal(room, package)));
+        }
+    }
+}
+
+fn check_source(
+    file: &SourceFile,
+    inside: &Path,
+    member: &Member,
+    room: &Room,
+    findings: &mut Vec<Finding>,
+) {
+    let module = module_of(inside);
+    for path in named_paths(&file.text, &module) {
+        if let Some(name) = forbidden(&path, member, room) {
+            findings.push(Finding::error(file, path.line, refusal(room, &name)));
+        }
+        if let Some(other) = another_protocol(room, &module, &path) {
+            let advice = "move what both need beside them, or into the engine";
+            let message = format!(
+                "`{}` names `{other}`, another protocol's module: {advice}",
+                module[0]
+            );
+            findings.push(Finding::error(file, path.line, message));
+        }
+    }
+}
+
+/// The package or standard path that this room must not name, if this path is in one.
+fn forbidden(path: &NamedPath, member: &Member, room: &Room) -> Option<String> {
+    let first = path.segments.first()?;
+    let package = member
+        .aliases
+        .get(first)
+        .map_or_else(|| first.replace('_', "-"), Clone::clone);
+    let is = |name: &str| name.replace('_', "-") == package.replace('_', "-");
+    // The test kit is a dev-dependency at most, which the manifests' rule sees to.
+    let ours = ROOMS
+        .iter()
+        .find(|other| is(other.package) && other.package != "ddx-testkit");
+    if let Some(other) = ours {
+        let allowed = other.package == room.package || room.knows.contains(&other.package);
+        return (!allowed).then(|| other.package.to_owned());
+    }
+    room.never
+        .iter()
+        .find(|never| match never.split_once("::") {
+            Some((crate_name, rest)) => path.starts_with(&[crate_name, rest]),
+            None => is(never),
+        })
+        .map(|never| (*never).to_owned())
+}
+
+fn another_protocol<'a>(room: &Room, module: &[String], path: &'a NamedPath) -> Option<&'a str> {
+    if room.package != "ddx-http" || path.segments.first().map(String::as_str) != Some("crate") {
+        return None;
+    }
+    let own = module.first().map(String::as_str)?;
+    let other = path.segments.get(1).map(String::as_str)?;
+    (PROTOCOLS.contains(&own) && PROTOCOLS.contains(&other) && own != other).then_some(other)
+}
+
+fn refusal(room: &Room, name: &str) -> String {
+    format!(
+        "`{}` must not know `{name}`: {}",
+        room.package, room.because
+    )
+}

@@ -1,0 +1,324 @@
+//! Each rule of the house is broken once, in a copy of the workspace's manifests with small sources, and the
+//! chore must refuse it there and say where. A rule that nobody has seen refuse something is no rule.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that can't set up its folder has failed"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A copy of the real manifests, each crate with one tidy source.
+struct House {
+    folder: TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let real = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let house = Self {
+            folder: TempDir::new().unwrap(),
+        };
+        house.write(
+            "Cargo.toml",
+            &fs::read_to_string(real.join("Cargo.toml")).unwrap(),
+        );
+        let mut crates = vec!["xtask".to_owned()];
+        for entry in fs::read_dir(real.join("crates")).unwrap() {
+            crates.push(format!(
+                "crates/{}",
+                entry.unwrap().file_name().to_string_lossy()
+            ));
+        }
+        for name in crates {
+            let manifest = fs::read_to_string(real.join(&name).join("Cargo.toml")).unwrap();
+            house.write(&format!("{name}/Cargo.toml"), &manifest);
+            house.write(&format!("{name}/src/lib.rs"), "//! A room.\n");
+        }
+        house
+    }
+
+    fn write(&self, path: &str, text: &str) -> &Self {
+        let path = self.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    fn append(&self, path: &str, text: &str) -> &Self {
+        let old = fs::read_to_string(self.folder.path().join(path)).unwrap();
+        self.write(path, &(old + text))
+    }
+
+    /// Puts a line right below `[dependencies]`.
+    fn depend(&self, path: &str, line: &str) -> &Self {
+        let old = fs::read_to_string(self.folder.path().join(path)).unwrap();
+        assert!(
+            old.contains("[dependencies]\n"),
+            "{path} has no dependencies to add to"
+        );
+        self.write(
+            path,
+            &old.replacen("[dependencies]\n", &format!("[dependencies]\n{line}\n"), 1),
+        )
+    }
+
+    fn tidy(&self) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .arg("tidy")
+            .arg(self.folder.path())
+            .output()
+            .unwrap();
+        let said =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), said)
+    }
+
+    #[track_caller]
+    fn refuses(&self, wanted: &str) {
+        let (accepted, said) = self.tidy();
+        assert!(
+            !accepted,
+            "accepted, but should refuse with: {wanted}\n{said}"
+        );
+        assert!(
+            said.contains(wanted),
+            "refused for another reason; wanted: {wanted}\n{said}"
+        );
+    }
+
+    #[track_caller]
+    fn accepts(&self) -> String {
+        let (accepted, said) = self.tidy();
+        assert!(accepted, "{said}");
+        said
+    }
+}
+
+#[test]
+fn the_house_as_it_stands_is_accepted() {
+    House::new().accepts();
+}
+
+#[test]
+fn a_forbidden_import_is_refused() {
+    House::new()
+        .append("crates/memory/src/lib.rs", "\nuse tokio::sync::Mutex;\n")
+        .refuses("crates/memory/src/lib.rs:3: error: `ddx-memory` must not know `tokio`");
+    House::new()
+        .append(
+            "crates/engine/src/lib.rs",
+            "fn f() { let _ = std::env::var(\"X\"); }\n",
+        )
+        .refuses("crates/engine/src/lib.rs:2: error: `ddx-engine` must not know `std::env`");
+    House::new()
+        .append(
+            "crates/engine/src/lib.rs",
+            "use std::{collections::HashMap, env};\n",
+        )
+        .refuses("must not know `std::env`");
+    House::new()
+        .append("crates/storage/src/lib.rs", "use ddx_catalog::Catalog;\n")
+        .refuses("`ddx-storage` must not know `ddx-catalog`");
+    House::new()
+        .append(
+            "crates/http/src/lib.rs",
+            "pub mod x { pub use rusqlite as db; }\n",
+        )
+        .refuses("`ddx-http` must not know `rusqlite`");
+}
+
+#[test]
+fn the_word_in_a_comment_or_a_string_is_no_import() {
+    House::new()
+        .append(
+            "crates/memory/src/lib.rs",
+            "// tokio::spawn would do\nconst A: &str = \"axum::Router\";\n",
+        )
+        .accepts();
+}
+
+#[test]
+fn a_forbidden_dependency_is_refused() {
+    House::new()
+        .depend("crates/memory/Cargo.toml", "tokio.workspace = true")
+        .refuses("`ddx-memory` must not know `tokio`");
+    House::new()
+        .depend("crates/catalog/Cargo.toml", "ddx-storage.workspace = true")
+        .refuses("`ddx-catalog` must not know `ddx-storage`");
+    House::new()
+        .depend(
+            "crates/engine/Cargo.toml",
+            "web = { workspace = true, package = \"axum\" }",
+        )
+        .refuses("`ddx-engine` must not know `axum`");
+}
+
+#[test]
+fn a_renamed_dependency_is_seen_in_the_sources() {
+    // A dev-dependency may be there for tests; naming it in what is shipped is what is refused.
+    House::new()
+        .append("crates/engine/Cargo.toml", "\n[target.'cfg(unix)'.dev-dependencies]\nweb = { workspace = true, package = \"axum\" }\n")
+        .append("crates/engine/src/lib.rs", "use web::Router;\n")
+        .refuses("`ddx-engine` must not know `axum`");
+}
+
+#[test]
+fn the_test_kit_is_for_tests() {
+    House::new()
+        .depend("crates/http/Cargo.toml", "ddx-testkit.workspace = true")
+        .refuses("ddx-testkit is for tests");
+}
+
+#[test]
+fn one_protocol_must_not_name_another() {
+    let import = "//! Words of tus.\nuse crate::plain::Form;\n";
+    House::new()
+        .write("crates/http/src/tus/wire.rs", import)
+        .refuses("names `plain`, another protocol's module");
+    let relative = "//! Words of tus.\nuse super::super::plain::Form;\n";
+    House::new()
+        .write("crates/http/src/tus/wire.rs", relative)
+        .refuses("names `plain`, another protocol's module");
+    let own = "//! Words of tus.\nuse super::handlers::Form;\nuse crate::problem::Problem;\n";
+    House::new()
+        .write("crates/http/src/tus/wire.rs", own)
+        .accepts();
+}
+
+#[test]
+fn a_crate_without_a_room_is_refused() {
+    let manifest = "[package]\nname = \"ddx-extra\"\nversion.workspace = true\nedition.workspace = true\n\
+        rust-version.workspace = true\nlicense.workspace = true\n[lints]\nworkspace = true\n";
+    House::new()
+        .write("crates/extra/Cargo.toml", manifest)
+        .refuses("`ddx-extra` is in no room");
+}
+
+#[test]
+fn versions_stand_in_the_root_only() {
+    House::new()
+        .depend("crates/http/Cargo.toml", "rand = \"0.9\"")
+        .refuses("`rand` has a version of its own");
+    House::new()
+        .depend("crates/http/Cargo.toml", "rand = { path = \"../rand\" }")
+        .refuses("`rand` has a version of its own");
+    let house = House::new();
+    let manifest = fs::read_to_string(house.folder.path().join("crates/http/Cargo.toml")).unwrap();
+    let without_lints = manifest.replace("[lints]\nworkspace = true", "");
+    house
+        .write("crates/http/Cargo.toml", &without_lints)
+        .refuses("take the workspace's lints");
+}
+
+#[test]
+fn long_files_are_questioned_and_then_refused() {
+    let lines = |count: usize| "//! Long.\n".to_owned() + &"// line\n".repeat(count - 1);
+    assert!(
+        !House::new()
+            .write("crates/http/src/a.rs", &lines(600))
+            .accepts()
+            .contains("600 lines")
+    );
+    assert!(
+        House::new()
+            .write("crates/http/src/a.rs", &lines(601))
+            .accepts()
+            .contains("601 lines; is it one thing")
+    );
+    House::new()
+        .write("crates/http/src/a.rs", &lines(1_000))
+        .accepts();
+    House::new()
+        .write("crates/http/src/a.rs", &lines(1_001))
+        .refuses("1001 lines; 1000 is the most");
+    House::new()
+        .write("web/src/page.ts", &"let x;\n".repeat(1_001))
+        .refuses("1001 lines");
+}
+
+#[test]
+fn names_say_something() {
+    House::new()
+        .write("crates/http/src/utils.rs", "//! Things.\n")
+        .refuses("`utils` is no name");
+    House::new()
+        .write("crates/http/src/common/mod.rs", "//! Things.\n")
+        .refuses("`common` is no name");
+    House::new()
+        .write("web/src/helpers/date.ts", "\n")
+        .refuses("`helpers` is no name");
+}
+
+#[test]
+fn every_module_begins_with_its_reason() {
+    House::new()
+        .write("crates/http/src/a.rs", "use std::fmt;\n//! Late.\n")
+        .refuses("crates/http/src/a.rs:1: error: begins with no `//!` comment");
+    House::new()
+        .write(
+            "crates/http/src/a.rs",
+            "#![allow(\n    dead_code\n)]\n\n//! In time.\n",
+        )
+        .accepts();
+}
+
+#[test]
+fn unfinished_work_is_refused() {
+    for (code, wanted) in [
+        ("fn f() { todo!() }", "`todo!` marks unfinished work"),
+        (
+            "fn f() { unimplemented!(\"later\") }",
+            "`unimplemented!` marks unfinished work",
+        ),
+        ("fn f() { dbg!(1); }", "`dbg!` marks unfinished work"),
+        (
+            "#[test] #[ignore] fn f() {}",
+            "an ignored test proves nothing",
+        ),
+        (
+            "#[ignore = \"slow\"] fn f() {}",
+            "an ignored test proves nothing",
+        ),
+    ] {
+        House::new()
+            .write("crates/http/src/a.rs", &format!("//! A.\n{code}\n"))
+            .refuses(wanted);
+    }
+    House::new()
+        .write("web/e2e/a.spec.ts", "test.skip(\"x\", () => {});\n")
+        .refuses("leaves tests out");
+}
+
+#[test]
+fn lock_files_name_no_host() {
+    let line = "{\n      \"resolved\": \"https://mirror.example/x.tgz\",\n}\n";
+    House::new()
+        .write("web/package-lock.json", line)
+        .refuses("web/package-lock.json:2: error: names the host");
+    House::new()
+        .write(
+            "Cargo.lock",
+            "source = \"registry+https://mirror.example/index\"\n",
+        )
+        .refuses("names the host");
+    House::new()
+        .write(
+            "Cargo.lock",
+            "source = \"registry+https://github.com/rust-lang/crates.io-index\"\n",
+        )
+        .accepts();
+    House::new()
+        .write(
+            "tests/clients/requirements.txt",
+            "--index-url https://mirror.example/simple\n",
+        )
+        .refuses("names the host");
+    House::new()
+        .write("web/.npmrc", "registry=https://mirror.example/\n")
+        .refuses("names the host");
+}
