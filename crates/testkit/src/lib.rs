@@ -1,1 +1,63 @@
 //! A server in a test: the real binary, memory boxes, mounted images, a fault proxy, real clients.
+//!
+//! End-to-end tests prove promises about a *process*: that it survives `kill -9`, that the kernel never kills it
+//! for memory, that a cut connection costs nothing. None of that can be shown with a router called in the test's
+//! own process, so everything here works from outside: the binary as users run it, sockets, cgroups, file systems.
+//! Only what can't be had otherwise is written by hand; the HTTP client is, since a test must be able to send half
+//! a header, or half a body and then nothing, which no proper client will do.
+//!
+//! The kit shares no code with the server (its digests come from `blake3` itself, not from our own crate around
+//! it): a fault in shared code would otherwise prove itself right.
+#![warn(missing_docs)]
+
+mod client;
+mod command;
+mod data;
+mod fault;
+mod http;
+mod image;
+mod memory_box;
+mod server;
+mod status;
+mod stream;
+mod turn;
+mod tus;
+
+pub use client::{Client, Fetched};
+pub use command::{Finished, Run, clients_folder, node, python};
+pub use data::{Data, from_hex, to_hex};
+pub use fault::{Cut, Fault, FaultProxy};
+pub use http::{Body, Conn, Head, Pace, Request, Response, Sent};
+pub use image::Image;
+pub use memory_box::{MemoryBox, Usage};
+pub use server::{Exit, Server, Setup};
+pub use status::Status;
+pub use stream::{Event, Events};
+pub use turn::Turn;
+pub use tus::{Part, Tus, Upload, metadata};
+
+/// One mebibyte, in bytes.
+pub const MIB: u64 = 1024 * 1024;
+
+/// Whether the long runs are asked for (`DDX_FULL=1`); without it the same tests run on smaller figures.
+pub fn full() -> bool {
+    std::env::var("DDX_FULL").is_ok_and(|value| value == "1")
+}
+
+/// `small` by default, `large` when the long runs are asked for.
+pub fn scaled(small: u64, large: u64) -> u64 {
+    if full() { large } else { small }
+}
+
+/// A number from the environment, or `default`.
+///
+/// # Panics
+/// When the variable is set to something that is no number: a typing error must not shorten a long run.
+pub fn from_env(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is not a whole number")),
+        Err(_) => default,
+    }
+}
