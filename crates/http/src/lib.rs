@@ -1,5 +1,6 @@
 //! The ways in: tus, plain HTTP, downloads, status and the pages.
 
+pub mod download;
 pub mod fields;
 pub mod names;
 pub mod problem;
