@@ -5,7 +5,7 @@
 //! only after its change is durable**, and a change is seen whole or not at all.
 //!
 //! Why a trait and not a database behind SQL strings: small machines want SQLite in the data folder, fleets want
-//! PostgreSQL, and neither wants a layer that pretends that the two are one. The conformance suite holds the sentences that
+//! PostgreSQL, and neither wants a layer that pretends that the two are one. [`conformance`] holds the sentences that
 //! every backend must obey; a backend is done when it passes them.
 //!
 //! Why futures and no runtime: the futures are woken by a channel, so any executor can await them, and the crate
@@ -15,14 +15,19 @@
 //! their BLAKE3 hash only. Whoever steals the database can't write to, or delete, a file with it.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod conformance;
 mod error;
 mod record;
+mod rules;
+pub mod sqlite;
 
 pub use error::{Error, ErrorKind};
 pub use record::{
     Checkpoint, Completion, FileId, FileRecord, KeyHash, Kind, NewFile, Segment, SegmentId,
     ShareId, ShareRecord, State, Totals,
 };
+
+pub use sqlite::SqliteCatalog;
 
 use futures_util::future::BoxFuture;
 use std::path::PathBuf;

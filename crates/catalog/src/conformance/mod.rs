@@ -1,0 +1,183 @@
+//! What every backend of [`Catalog`] must do, as cases that run against an empty catalog and panic where it does not.
+//!
+//! They are part of the library, and not of one backend's tests, so that a backend in another crate is held to the same
+//! sentences. They need no runtime: any executor can drive them.
+#![allow(clippy::unwrap_used, reason = "a case fails by panicking")]
+
+mod joining;
+mod life;
+mod removal;
+mod shares;
+
+use crate::{
+    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, NewFile, Segment, State,
+};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+/// A case: its name, which is the sentence that it proves, and what proves it on an empty catalog.
+pub type Case = (&'static str, fn(Arc<dyn Catalog>) -> BoxFuture<'static, ()>);
+
+macro_rules! cases {
+    ($($module:ident :: $case:ident),* $(,)?) => {
+        &[$((stringify!($case), |catalog| Box::pin($module::$case(catalog)))),*]
+    };
+}
+
+/// All cases.
+pub const CASES: &[Case] = cases![
+    shares::a_share_is_found_by_id_and_by_key,
+    shares::a_share_exists_once,
+    shares::a_file_makes_its_share,
+    shares::a_path_is_taken_once_in_a_share,
+    shares::a_listing_goes_by_path_and_by_page,
+    shares::shares_that_stay_empty_are_forgotten,
+    life::a_record_reads_back_as_it_was_written,
+    life::a_file_without_keys_is_found_by_none,
+    life::a_small_file_comes_complete_with_its_bytes,
+    life::a_record_that_contradicts_itself_is_refused,
+    life::an_offset_never_goes_back,
+    life::a_checkpoint_may_bring_length_and_segments,
+    life::only_a_receiving_file_is_checkpointed,
+    life::a_complete_file_is_final,
+    life::an_upload_may_end_inline,
+    life::a_completion_must_agree_with_the_record,
+    life::a_failed_file_keeps_its_record,
+    life::digests_are_filled_in_once,
+    life::downloads_are_counted_up_to_their_maximum,
+    life::totals_follow_each_change,
+    joining::a_final_shares_the_segments_of_its_parts,
+    joining::a_final_waits_for_its_parts,
+    joining::a_final_is_not_joined_from_what_is_gone_or_different,
+    removal::a_deleted_file_dooms_its_segments_and_frees_its_path,
+    removal::a_segment_is_doomed_with_its_last_reference,
+    removal::a_doomed_segment_is_not_referred_to_again,
+    removal::expired_files_come_in_their_order,
+    removal::unfinished_files_come_page_by_page,
+    removal::segments_come_page_by_page_for_reconciliation,
+    removal::a_backup_is_made_once_and_a_sound_catalog_passes_its_check,
+    removal::a_closed_catalog_answers_that_it_is_closed,
+];
+
+/// Runs all cases, each on a catalog that `fresh` makes, and checks and closes it after each.
+pub async fn run(mut fresh: impl FnMut() -> Arc<dyn Catalog>) {
+    for (name, case) in CASES {
+        let _named = Named(name);
+        let catalog = fresh();
+        case(catalog.clone()).await;
+        match catalog.check().await {
+            Err(error) if error.kind() != ErrorKind::Closed => panic!("{error}"),
+            _ => {}
+        }
+        catalog.close().await.unwrap();
+    }
+}
+
+/// Says which case it was when one panics.
+struct Named(&'static str);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("conformance case failed: {}", self.0);
+        }
+    }
+}
+
+/// An id or hash that is told by a number.
+fn id<const N: usize>(number: u32) -> [u8; N] {
+    let mut id = [0x5a; N];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    id
+}
+
+fn segment(number: u32, length_bytes: u64) -> Segment {
+    Segment {
+        segment_id: id(number),
+        length_bytes,
+        crc64: u64::MAX - u64::from(number),
+    }
+}
+
+/// A receiving file in a share of its own, 100 bytes long, in one segment of the same number.
+fn receiving(number: u32) -> FileRecord {
+    FileRecord {
+        file_id: id(number),
+        share_id: id(number),
+        upload_key_hash: id(number),
+        delete_key_hash: id(number),
+        owner: "ip:192.0.2.1".to_owned(),
+        path: format!("file-{number}"),
+        protocol: "tus".to_owned(),
+        length_bytes: Some(100),
+        created_at: 1_000,
+        updated_at: 1_000,
+        segments: vec![segment(number, 0)],
+        ..FileRecord::default()
+    }
+}
+
+fn new(record: FileRecord) -> NewFile {
+    NewFile {
+        record,
+        ..NewFile::default()
+    }
+}
+
+/// A complete file of some inline bytes in a share of its own.
+fn small(number: u32, bytes: &[u8]) -> NewFile {
+    let length_bytes = bytes.len() as u64;
+    let record = FileRecord {
+        state: State::Complete,
+        upload_key_hash: [0; 32],
+        length_bytes: Some(length_bytes),
+        offset_bytes: length_bytes,
+        completed_at: Some(1_000),
+        segments: Vec::new(),
+        ..receiving(number)
+    };
+    NewFile {
+        record,
+        share_key_hash: [0; 32],
+        inline: Some(bytes.to_vec()),
+    }
+}
+
+fn at(number: u32, offset_bytes: u64) -> Checkpoint {
+    Checkpoint {
+        file_id: id(number),
+        offset_bytes,
+        digest_state: vec![7; 40],
+        crc64: u64::MAX - offset_bytes,
+        updated_at: 2_000,
+        ..Checkpoint::default()
+    }
+}
+
+fn completion(number: u32, segments: Vec<Segment>) -> Completion {
+    Completion {
+        file_id: id(number),
+        length_bytes: segments.iter().map(|segment| segment.length_bytes).sum(),
+        blake3: Some(id(number)),
+        crc64: 5,
+        segments,
+        completed_at: 3_000,
+        ..Completion::default()
+    }
+}
+
+/// The kind that a call failed with; panics if it succeeded.
+async fn refused<T: std::fmt::Debug>(answer: Answer<'_, T>) -> ErrorKind {
+    answer
+        .await
+        .map_err(|error: Error| error.kind())
+        .unwrap_err()
+}
+
+async fn file(catalog: &dyn Catalog, number: u32) -> FileRecord {
+    catalog
+        .file(id(number))
+        .await
+        .unwrap()
+        .expect("the file is there")
+}

@@ -1,0 +1,277 @@
+//! Cases about deletion, expiry, recovery, and the catalog as a whole.
+
+use super::{at, completion, file, id, new, receiving, refused, segment, small};
+use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State};
+use std::sync::Arc;
+
+fn ids(files: Vec<FileRecord>) -> Vec<[u8; 16]> {
+    files.into_iter().map(|file| file.file_id).collect()
+}
+
+pub(super) async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
+    catalog: Arc<dyn Catalog>,
+) {
+    assert_eq!(catalog.delete(id(1)).await.unwrap(), None);
+    let two = FileRecord {
+        segments: vec![segment(11, 0), segment(10, 0)],
+        ..receiving(1)
+    };
+    catalog.create(new(two.clone())).await.unwrap();
+    catalog
+        .create(new(FileRecord {
+            share_id: id(1),
+            ..receiving(2)
+        }))
+        .await
+        .unwrap();
+    assert_eq!(catalog.delete(id(1)).await.unwrap(), Some(two.clone()));
+    assert_eq!(catalog.file(id(1)).await.unwrap(), None);
+    assert_eq!(catalog.file_by_upload_key(id(1)).await.unwrap(), None);
+    assert_eq!(
+        catalog.doomed_segments(9).await.unwrap(),
+        [id::<16>(11), id(10)]
+    );
+    assert_eq!(catalog.doomed_segments(1).await.unwrap(), [id::<16>(11)]);
+    assert!(!catalog.knows_segment(id(11)).await.unwrap());
+    assert!(
+        catalog.share(id(1)).await.unwrap().is_some(),
+        "a file is left in it"
+    );
+    catalog.forget_segments(vec![id(11), id(99)]).await.unwrap();
+    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id::<16>(10)]);
+    catalog.forget_segments(vec![id(10)]).await.unwrap();
+    catalog.create(new(two)).await.unwrap();
+    catalog.delete(id(1)).await.unwrap().unwrap();
+    catalog.delete(id(2)).await.unwrap().unwrap();
+    assert_eq!(
+        catalog.share(id(1)).await.unwrap(),
+        None,
+        "its last file is gone"
+    );
+    let mut bytes_and_all = small(3, b"abc");
+    bytes_and_all.record.expires_at = Some(1);
+    catalog.create(bytes_and_all.clone()).await.unwrap();
+    let gone = FileRecord {
+        inline: true,
+        ..bytes_and_all.record
+    };
+    assert_eq!(catalog.delete(id(3)).await.unwrap(), Some(gone));
+    assert_eq!(catalog.inline(id(3)).await.unwrap(), None);
+    assert_eq!(catalog.expired(i64::MAX, 9).await.unwrap(), []);
+}
+
+pub(super) async fn a_segment_is_doomed_with_its_last_reference(catalog: Arc<dyn Catalog>) {
+    catalog
+        .create(new(FileRecord {
+            kind: Kind::Partial,
+            ..receiving(1)
+        }))
+        .await
+        .unwrap();
+    catalog
+        .complete(completion(1, vec![segment(1, 100)]))
+        .await
+        .unwrap();
+    for number in [2, 3] {
+        let joined = FileRecord {
+            kind: Kind::Final,
+            state: State::Complete,
+            length_bytes: Some(200),
+            offset_bytes: 200,
+            completed_at: Some(1),
+            segments: vec![segment(1, 100), segment(1, 100)],
+            parts: vec![id(1), id(1)],
+            ..receiving(number)
+        };
+        catalog.create(new(joined)).await.unwrap();
+    }
+    for number in [1, 3] {
+        catalog.delete(id(number)).await.unwrap().unwrap();
+        assert_eq!(
+            catalog.doomed_segments(9).await.unwrap(),
+            Vec::<[u8; 16]>::new()
+        );
+        assert!(catalog.knows_segment(id(1)).await.unwrap());
+    }
+    assert_eq!(file(&*catalog, 2).await.segments.len(), 2);
+    catalog.delete(id(2)).await.unwrap().unwrap();
+    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id::<16>(1)]);
+    assert!(!catalog.knows_segment(id(1)).await.unwrap());
+}
+
+pub(super) async fn a_doomed_segment_is_not_referred_to_again(catalog: Arc<dyn Catalog>) {
+    catalog.create(new(receiving(1))).await.unwrap();
+    catalog.delete(id(1)).await.unwrap().unwrap();
+    let again = FileRecord {
+        segments: vec![segment(1, 0)],
+        ..receiving(2)
+    };
+    assert_eq!(refused(catalog.create(new(again))).await, ErrorKind::Gone);
+    catalog.create(new(receiving(2))).await.unwrap();
+    assert_eq!(
+        refused(catalog.complete(completion(2, vec![segment(1, 100)]))).await,
+        ErrorKind::Gone
+    );
+    let moved = Checkpoint {
+        segments: Some(vec![segment(1, 0)]),
+        ..at(2, 10)
+    };
+    assert_eq!(refused(catalog.checkpoint(moved)).await, ErrorKind::Gone);
+    assert_eq!(
+        file(&*catalog, 2).await,
+        receiving(2),
+        "nothing of a refused change is kept"
+    );
+}
+
+pub(super) async fn expired_files_come_in_their_order(catalog: Arc<dyn Catalog>) {
+    for (number, expires_at) in [(1, Some(300)), (2, Some(100)), (3, None), (4, Some(200))] {
+        catalog
+            .create(new(FileRecord {
+                expires_at,
+                ..receiving(number)
+            }))
+            .await
+            .unwrap();
+    }
+    for (number, expires_at) in [(5, Some(150)), (6, None)] {
+        let mut new_file = small(number, b"abc");
+        new_file.record.expires_at = expires_at;
+        catalog.create(new_file).await.unwrap();
+    }
+    assert_eq!(
+        ids(catalog.expired(99, 9).await.unwrap()),
+        Vec::<[u8; 16]>::new()
+    );
+    assert_eq!(
+        ids(catalog.expired(200, 9).await.unwrap()),
+        [id::<16>(2), id(5), id(4)]
+    );
+    assert_eq!(
+        ids(catalog.expired(i64::MAX, 2).await.unwrap()),
+        [id::<16>(2), id(5)]
+    );
+    // Coming further, and becoming complete, moves the hour.
+    catalog
+        .checkpoint(Checkpoint {
+            expires_at: Some(400),
+            ..at(2, 10)
+        })
+        .await
+        .unwrap();
+    let last = completion(4, vec![segment(4, 100)]);
+    catalog
+        .complete(Completion {
+            expires_at: None,
+            ..last
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        ids(catalog.expired(400, 9).await.unwrap()),
+        [id::<16>(5), id(1), id(2)]
+    );
+}
+
+pub(super) async fn unfinished_files_come_page_by_page(catalog: Arc<dyn Catalog>) {
+    for number in 1..=5 {
+        catalog.create(new(receiving(number))).await.unwrap();
+    }
+    let joining = FileRecord {
+        kind: Kind::Final,
+        state: State::Joining,
+        segments: Vec::new(),
+        ..receiving(6)
+    };
+    catalog.create(new(joining)).await.unwrap();
+    catalog.create(small(7, b"abc")).await.unwrap();
+    catalog
+        .complete(completion(3, vec![segment(3, 100)]))
+        .await
+        .unwrap();
+    catalog.fail(id(1), "why".to_owned(), 9).await.unwrap();
+    assert_eq!(
+        ids(catalog.unfinished(2, None).await.unwrap()),
+        [id::<16>(2), id(4)]
+    );
+    catalog.delete(id(4)).await.unwrap().unwrap();
+    assert_eq!(
+        ids(catalog.unfinished(2, Some(id(4))).await.unwrap()),
+        [id::<16>(5), id(6)]
+    );
+    assert_eq!(
+        ids(catalog.unfinished(2, Some(id(6))).await.unwrap()),
+        Vec::<[u8; 16]>::new()
+    );
+}
+
+pub(super) async fn segments_come_page_by_page_for_reconciliation(catalog: Arc<dyn Catalog>) {
+    let many = FileRecord {
+        segments: vec![segment(5, 0), segment(1, 0), segment(5, 0)],
+        ..receiving(1)
+    };
+    catalog.create(new(many)).await.unwrap();
+    catalog
+        .create(new(FileRecord {
+            segments: vec![segment(3, 0)],
+            ..receiving(2)
+        }))
+        .await
+        .unwrap();
+    assert_eq!(
+        catalog.segments(2, None).await.unwrap(),
+        [id::<16>(1), id(3)]
+    );
+    assert_eq!(
+        catalog.segments(2, Some(id(3))).await.unwrap(),
+        [id::<16>(5)]
+    );
+    assert_eq!(
+        catalog.segments(2, Some(id(5))).await.unwrap(),
+        Vec::<[u8; 16]>::new()
+    );
+    assert!(catalog.knows_segment(id(5)).await.unwrap());
+    assert!(!catalog.knows_segment(id(2)).await.unwrap());
+}
+
+pub(super) async fn a_backup_is_made_once_and_a_sound_catalog_passes_its_check(
+    catalog: Arc<dyn Catalog>,
+) {
+    catalog.create(new(receiving(1))).await.unwrap();
+    catalog.create(small(2, b"abc")).await.unwrap();
+    catalog.check().await.unwrap();
+    let folder = tempfolder();
+    let to = folder.join("copy");
+    catalog.backup(to.clone()).await.unwrap();
+    assert!(std::fs::metadata(&to).unwrap().len() > 0);
+    assert_eq!(refused(catalog.backup(to.clone())).await, ErrorKind::Taken);
+    assert_eq!(
+        refused(catalog.backup(folder.join("no/such/folder"))).await,
+        ErrorKind::Io
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A new folder; the library has no dependency for it, since only this case needs one.
+fn tempfolder() -> std::path::PathBuf {
+    use std::hash::{BuildHasher, RandomState};
+    let name = format!(
+        "ddx-catalog-{:016x}",
+        RandomState::new().hash_one(std::process::id())
+    );
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder).unwrap();
+    folder
+}
+
+pub(super) async fn a_closed_catalog_answers_that_it_is_closed(catalog: Arc<dyn Catalog>) {
+    catalog.create(new(receiving(1))).await.unwrap();
+    catalog.close().await.unwrap();
+    assert_eq!(
+        refused(catalog.create(new(receiving(2)))).await,
+        ErrorKind::Closed
+    );
+    assert_eq!(refused(catalog.file(id(1))).await, ErrorKind::Closed);
+    assert_eq!(refused(catalog.check()).await, ErrorKind::Closed);
+    catalog.close().await.unwrap();
+}

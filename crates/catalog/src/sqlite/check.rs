@@ -1,0 +1,63 @@
+//! Reading everything and looking for contradictions: SQLite's own, and those of the rules between tables.
+
+use super::fault::REMEDY;
+use crate::{Error, ErrorKind};
+use rusqlite::Connection;
+
+/// Each query finds nothing in a sound catalog.
+const CONTRADICTIONS: &[(&str, &str)] = &[
+    (
+        "a complete file has upload state, or one that is not complete has none",
+        "SELECT 1 FROM files f LEFT JOIN uploads u USING (file_no) WHERE (f.state = 2) = (u.file_no IS NOT NULL)",
+    ),
+    (
+        "an offset is beyond the length",
+        "SELECT 1 FROM uploads JOIN files USING (file_no) WHERE offset_bytes > length_bytes",
+    ),
+    (
+        "the segments of a complete file are not as long as it",
+        "SELECT 1 FROM files f WHERE state = 2 AND inline = 0 AND length_bytes <> \
+            (SELECT coalesce(sum(length_bytes), 0) FROM file_segments s WHERE s.file_no = f.file_no)",
+    ),
+    (
+        "inline bytes are missing, of another length, or not expected",
+        "SELECT 1 FROM files f LEFT JOIN inline_bytes i USING (file_no) \
+            WHERE iif(f.inline, i.bytes IS NULL OR length(i.bytes) <> f.length_bytes, i.file_no IS NOT NULL)",
+    ),
+    (
+        "a file refers to a doomed segment",
+        "SELECT 1 FROM file_segments JOIN doomed_segments USING (segment_id)",
+    ),
+    (
+        "a share is empty and not marked so, or marked and not empty",
+        "SELECT 1 FROM shares s WHERE empty = EXISTS (SELECT 1 FROM files f WHERE f.share_no = s.share_no)",
+    ),
+    (
+        "the totals are not those of the files",
+        "SELECT 1 FROM totals t, (SELECT count(*) FILTER (WHERE state = 2 AND kind <> 1) AS files, \
+            coalesce(sum(length_bytes) FILTER (WHERE state = 2 AND kind <> 1), 0) AS bytes, \
+            count(*) FILTER (WHERE state IN (0, 1)) AS unfinished FROM files) f \
+            WHERE t.files <> f.files OR t.bytes <> f.bytes OR t.unfinished <> f.unfinished",
+    ),
+];
+
+pub(super) fn check(connection: &Connection) -> Result<(), Error> {
+    let verdict: String =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(corrupt(&verdict));
+    }
+    if connection.prepare("PRAGMA foreign_key_check")?.exists([])? {
+        return Err(corrupt("a row refers to one that is not there"));
+    }
+    for (contradiction, sql) in CONTRADICTIONS {
+        if connection.prepare(sql)?.exists([])? {
+            return Err(corrupt(contradiction));
+        }
+    }
+    Ok(())
+}
+
+fn corrupt(what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("{what}; {REMEDY}"))
+}

@@ -1,0 +1,231 @@
+//! The catalog in one SQLite file in the data folder: the default, and enough for a machine of its own.
+//!
+//! One thread owns the connection that writes ([`writer`]), a few own one that reads ([`readers`]); callers talk to
+//! them over bounded queues. The rejected alternative, a pool of connections that all write, makes them fight over
+//! SQLite's one write lock, each with a flush of its own.
+
+mod backend;
+mod changes;
+mod check;
+mod config;
+mod fault;
+mod queries;
+mod readers;
+mod removal;
+mod rows;
+mod schema;
+mod writer;
+
+pub use config::Config;
+pub use schema::{BACKUPS_NAME, FILE_NAME, VERSION};
+
+use crate::{Error, ErrorKind};
+use readers::{Query, SharedQueue};
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{Builder, JoinHandle};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use writer::{BoxedJob, Change, Counters};
+
+/// Unit of [`Config::write_queue_bytes_max`].
+const ROOM_UNIT_BYTES: u64 = 1_024;
+
+/// Threads of the catalog run SQLite, which needs little stack.
+const STACK_BYTES: usize = 512 << 10;
+
+/// The catalog in SQLite. Dropping it finishes the changes that wait, and blocks for that long; [`crate::Catalog::close`]
+/// does the same without blocking.
+#[derive(Debug)]
+pub struct SqliteCatalog {
+    folder: PathBuf,
+    config: Config,
+    /// `None` once it is closed.
+    queues: RwLock<Option<Queues>>,
+    /// Room for bytes in the write queue, in units.
+    room: Arc<Semaphore>,
+    room_units: u32,
+    /// One long read (backup, check) at a time.
+    aside: Semaphore,
+    counters: Arc<Counters>,
+    threads: Mutex<Vec<(JoinHandle<()>, oneshot::Receiver<()>)>>,
+}
+
+#[derive(Debug, Clone)]
+struct Queues {
+    changes: mpsc::Sender<BoxedJob>,
+    queries: mpsc::Sender<Query>,
+}
+
+/// What a catalog has done since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Changes in these transactions, failed ones counted.
+    pub operations: u64,
+    /// How often the log was copied into the database.
+    pub log_copies: u64,
+    /// Changes that wait now.
+    pub waiting: u64,
+}
+
+impl SqliteCatalog {
+    /// Opens the catalog in a folder, which is made if it is absent, as is the catalog; an older one is copied and then
+    /// migrated. Blocks on the disk. [`ErrorKind::Newer`] if a newer program wrote it, [`ErrorKind::Corrupt`] if it is
+    /// damaged or something else.
+    pub fn open(folder: impl AsRef<Path>, config: Config) -> Result<Self, Error> {
+        let folder = folder.as_ref().to_owned();
+        let connection = schema::open_writer(&folder, &config)?;
+        let (changes, change_queue) = mpsc::channel(config.write_queue_ops_max.max(1));
+        let (queries, query_queue) = mpsc::channel(config.read_queue_ops_max.max(1));
+        let query_queue: SharedQueue = Arc::new(Mutex::new(query_queue));
+        let counters = Arc::new(Counters::default());
+        let mut threads = Vec::new();
+        for _ in 0..config.readers.max(1) {
+            let connection = schema::open_reader(&folder, &config)?;
+            let queue = query_queue.clone();
+            threads.push(spawn("catalog-read", move || {
+                readers::run(&connection, &queue)
+            })?);
+        }
+        let (counted, limits) = (counters.clone(), config.clone());
+        threads.push(spawn("catalog-write", move || {
+            writer::run(connection, change_queue, counted, &limits)
+        })?);
+        let units =
+            (config.write_queue_bytes_max / ROOM_UNIT_BYTES).clamp(1, u64::from(u32::MAX >> 4));
+        let room_units = u32::try_from(units).unwrap_or(u32::MAX >> 4);
+        Ok(Self {
+            folder,
+            queues: RwLock::new(Some(Queues { changes, queries })),
+            room: Arc::new(Semaphore::new(room_units as usize)),
+            room_units,
+            aside: Semaphore::new(1),
+            counters,
+            threads: Mutex::new(threads),
+            config,
+        })
+    }
+
+    /// Transactions committed since it was opened.
+    pub fn commits(&self) -> u64 {
+        self.counters.commits.load(Ordering::Relaxed)
+    }
+
+    /// What it has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        let waiting = self.queues().map_or(0, |queues| {
+            queues.changes.max_capacity() - queues.changes.capacity()
+        });
+        Stats {
+            commits: self.commits(),
+            operations: self.counters.operations.load(Ordering::Relaxed),
+            log_copies: self.counters.log_copies.load(Ordering::Relaxed),
+            waiting: waiting as u64,
+        }
+    }
+
+    fn queues(&self) -> Result<Queues, Error> {
+        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        queues.clone().ok_or_else(closed)
+    }
+
+    /// Hands a change to the writer and awaits its commit. `bytes` is what it holds while it waits.
+    async fn change<T: Send + 'static>(
+        &self,
+        bytes: u64,
+        change: impl Fn(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let queues = self.queues()?;
+        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT_BYTES))
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.room_units);
+        let room = self
+            .room
+            .clone()
+            .acquire_many_owned(units)
+            .await
+            .map_err(|_| closed())?;
+        let (caller, answer) = oneshot::channel();
+        let job = Box::new(Change {
+            change,
+            outcome: None,
+            caller,
+            room,
+        });
+        queues.changes.send(job).await.map_err(|_| closed())?;
+        drop(queues); // the writer ends when no sender is left
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Hands a read to the readers and awaits its answer.
+    async fn query<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let queues = self.queues()?;
+        let (query, answer) = readers::query(read);
+        queues.queries.send(query).await.map_err(|_| closed())?;
+        drop(queues);
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Runs a read that takes long on a thread and a connection of its own.
+    async fn aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.queues()?;
+        let _only_one = self.aside.acquire().await.map_err(|_| closed())?;
+        let connection = schema::open_reader(&self.folder, &self.config)?;
+        let (caller, answer) = oneshot::channel();
+        spawn("catalog-aside", move || {
+            let _ = caller.send(read(&connection)); // the caller may have gone
+        })?;
+        answer
+            .await
+            .map_err(|_| Error::new(ErrorKind::Other, "a long read panicked"))?
+    }
+
+    /// Lets the threads end when their queues are empty.
+    fn hang_up(&self) -> Vec<(JoinHandle<()>, oneshot::Receiver<()>)> {
+        drop(
+            self.queues
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for SqliteCatalog {
+    fn drop(&mut self) {
+        for (thread, _) in self.hang_up() {
+            let _ = thread.join(); // a panic was reported when it happened
+        }
+    }
+}
+
+/// A thread, and what tells that it has ended to one who can't block.
+fn spawn(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(JoinHandle<()>, oneshot::Receiver<()>), Error> {
+    let (ending, ended) = oneshot::channel::<()>();
+    let thread = Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            run();
+            drop(ending);
+        })
+        .map_err(|error| Error::of_file("can't start a thread", error))?;
+    Ok((thread, ended))
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the catalog is closed")
+}

@@ -1,0 +1,56 @@
+//! Changes that take things away.
+//!
+//! A deletion is two steps: the record goes and its segments are written down as doomed, in one transaction; then the
+//! bytes go, and then the doomed rows. A crash in between leaves rows that say what is still to be deleted.
+
+use super::changes::doom;
+use super::rows::{file_no, load};
+use crate::{Error, FileId, FileRecord, PAGE_ROWS_MAX, SegmentId};
+use rusqlite::Connection;
+
+pub(super) fn delete(
+    connection: &Connection,
+    file_id: &FileId,
+) -> Result<Option<FileRecord>, Error> {
+    const SHARE: &str = "DELETE FROM shares WHERE share_id = ?1 \
+        AND NOT EXISTS (SELECT 1 FROM files WHERE share_no = shares.share_no)";
+    let Some(file_no) = file_no(connection, file_id)? else {
+        return Ok(None);
+    };
+    let file = load(connection, file_no)?;
+    // Uploads, inline bytes, segments and parts follow by ON DELETE CASCADE.
+    connection
+        .prepare_cached("DELETE FROM files WHERE file_no = ?1")?
+        .execute([file_no])?;
+    doom(
+        connection,
+        file.segments.iter().map(|segment| segment.segment_id),
+    )?;
+    connection.prepare_cached(SHARE)?.execute([file.share_id])?;
+    Ok(Some(file))
+}
+
+pub(super) fn forget_segments(
+    connection: &Connection,
+    segments: &[SegmentId],
+) -> Result<(), Error> {
+    let mut statement =
+        connection.prepare_cached("DELETE FROM doomed_segments WHERE segment_id = ?1")?;
+    for segment in segments {
+        statement.execute([segment])?;
+    }
+    Ok(())
+}
+
+pub(super) fn forget_empty_shares(
+    connection: &Connection,
+    created_before: i64,
+    limit: u32,
+) -> Result<u64, Error> {
+    const SQL: &str = "DELETE FROM shares WHERE share_no IN \
+        (SELECT share_no FROM shares WHERE empty = 1 AND created_at < ?1 ORDER BY created_at LIMIT ?2)";
+    let count = connection
+        .prepare_cached(SQL)?
+        .execute((created_before, limit.min(PAGE_ROWS_MAX)))?;
+    Ok(count as u64)
+}

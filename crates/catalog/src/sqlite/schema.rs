@@ -1,0 +1,248 @@
+//! Opening the database: what it must be, how it is set, and how an older one becomes today's.
+//!
+//! - **WAL with `synchronous=FULL`.** With `NORMAL` a commit is in the log but not flushed, and power loss takes back
+//!   what callers were told is durable. `FULL` flushes once per commit; group commit makes that cheap.
+//! - **No memory map, small caches.** Mapped pages count against a memory box; SQLite's own cache is bounded.
+//! - **`temp_store=MEMORY`.** Nothing is written outside the data folder, which may be the only writable place.
+//! - **`auto_vacuum=INCREMENTAL`.** Inline bytes that are deleted give their space back to the disk, a little at a time.
+//! - Migrations are numbered files in `migrations/`, run in order, each in a transaction. They are never edited after a
+//!   release. Before one runs on a catalog that exists, a copy of it is written to `backups/`: a downgrade of the
+//!   program needs it, since an older program refuses a newer catalog.
+
+use super::Config;
+use super::fault::REMEDY;
+use crate::{Error, ErrorKind};
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Name of the database in its folder.
+pub const FILE_NAME: &str = "catalog.sqlite3";
+/// Name of the folder of copies taken before migrations.
+pub const BACKUPS_NAME: &str = "backups";
+
+/// "DDXC" in SQLite's field for what a file is for.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"DDXC");
+
+const STEPS: &[M<'_>] = &[
+    M::up(include_str!("../../migrations/0001_records.sql")),
+    M::up(include_str!("../../migrations/0002_totals.sql")),
+];
+
+/// The schema version that this program writes.
+pub const VERSION: i32 = STEPS.len() as i32;
+
+/// Opens the catalog in `folder` for writing: makes it if it is absent, migrates it if it is older.
+pub(super) fn open_writer(folder: &Path, config: &Config) -> Result<Connection, Error> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| Error::of_file(&format!("can't make {}", folder.display()), error))?;
+    let path = folder.join(FILE_NAME);
+    make_private(&path)?;
+    let mut connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(config.busy_timeout)?;
+    let found = version_of(&connection).map_err(|error| named(&path, error))?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| named(&path, error.into()))?;
+    if mode != "wal" {
+        let detail = format!(
+            "{}: this file system allows no write-ahead log (journal mode is {mode}); put the data folder on a local disk",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Io, detail));
+    }
+    set(&connection, config.writer_cache_bytes)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?; // the writer does it, after it has answered
+    connection.pragma_update(
+        None,
+        "journal_size_limit",
+        i64::try_from(config.wal_kept_bytes).unwrap_or(i64::MAX),
+    )?;
+    if found < VERSION {
+        if found > 0 {
+            keep_copy(&connection, folder, found, config.backups_kept)?;
+        }
+        migrate(&mut connection).map_err(|error| named(&path, error))?;
+        tracing::info!(from = found, to = VERSION, path = %path.display(), "catalog schema brought up to date");
+    }
+    sync_folder(folder)?;
+    Ok(connection)
+}
+
+/// Opens one more connection that can only read. The catalog must be open for writing already.
+pub(super) fn open_reader(folder: &Path, config: &Config) -> Result<Connection, Error> {
+    let connection =
+        Connection::open_with_flags(folder.join(FILE_NAME), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(config.busy_timeout)?;
+    set(&connection, config.reader_cache_bytes)?;
+    Ok(connection)
+}
+
+fn set(connection: &Connection, cache_bytes: u64) -> Result<(), Error> {
+    let kib = i64::try_from(cache_bytes >> 10).unwrap_or(i64::MAX);
+    connection.pragma_update(None, "cache_size", -kib)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(48);
+    Ok(())
+}
+
+/// The schema version of the file, 0 if it is new; an error if it is no catalog or one from the future.
+fn version_of(connection: &Connection) -> Result<i32, Error> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 && version == 0 && application == 0 {
+        return Ok(0);
+    }
+    if application != APPLICATION_ID {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("a database of another program; {REMEDY}"),
+        ));
+    }
+    if version > VERSION {
+        let detail = format!(
+            "schema version {version} is newer than {VERSION}, the newest that this program knows; run the newer \
+             program, or put the copy that it took before its migration (folder `{BACKUPS_NAME}`) in its place"
+        );
+        return Err(Error::new(ErrorKind::Newer, detail));
+    }
+    Ok(version)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    Migrations::from_slice(STEPS)
+        .to_latest(connection)
+        .map_err(|error| match error {
+            rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
+            other => Error::new(ErrorKind::Other, format!("migration: {other}")),
+        })
+}
+
+fn named(path: &Path, error: Error) -> Error {
+    Error::new(
+        error.kind(),
+        format!("{}: {}", path.display(), error.detail()),
+    )
+    .caused_by(error)
+}
+
+/// Inline bytes are people's files, so nobody else on the machine may read them. SQLite gives the log the same mode.
+fn make_private(path: &Path) -> Result<(), Error> {
+    fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|error| Error::of_file(&format!("can't open {}", path.display()), error))
+}
+
+fn keep_copy(
+    connection: &Connection,
+    folder: &Path,
+    version: i32,
+    kept: usize,
+) -> Result<(), Error> {
+    let backups = folder.join(BACKUPS_NAME);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&backups)
+        .map_err(|error| Error::of_file(&format!("can't make {}", backups.display()), error))?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
+    let to = backups.join(format!("catalog-v{version:04}-{now:015}.sqlite3"));
+    copy(connection, &to)?;
+    tracing::info!(to = %to.display(), "copied the catalog before its migration");
+    drop_old_copies(&backups, kept.max(1));
+    Ok(())
+}
+
+/// Names hold the version and the time with leading zeros, so their order is that of age.
+fn drop_old_copies(backups: &Path, kept: usize) {
+    let mut names: Vec<PathBuf> = match fs::read_dir(backups) {
+        Ok(entries) => entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| is_copy(path))
+            .collect(),
+        Err(_) => return,
+    };
+    names.sort();
+    let surplus = names.len().saturating_sub(kept);
+    for path in &names[..surplus] {
+        if let Err(error) = fs::remove_file(path) {
+            tracing::warn!(path = %path.display(), %error, "can't remove an old copy of the catalog");
+        }
+    }
+}
+
+fn is_copy(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    name.starts_with("catalog-v") && name.ends_with(".sqlite3")
+}
+
+/// Writes a consistent copy of the database into a new file. It is written beside its place and renamed into it when
+/// it is durable, so that a copy that is there is whole.
+pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), Error> {
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(Error::new(
+            ErrorKind::Taken,
+            format!("{} exists", to.display()),
+        ));
+    }
+    let mut unfinished = to.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    let result = copy_through(connection, &unfinished, to);
+    if result.is_err() {
+        let _ = fs::remove_file(&unfinished); // the error that counts is the first one
+    }
+    result
+}
+
+fn copy_through(connection: &Connection, unfinished: &Path, to: &Path) -> Result<(), Error> {
+    let failed = |error| Error::of_file(&format!("can't write {}", to.display()), error);
+    match fs::remove_file(unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    make_private(unfinished)?; // VACUUM INTO takes an empty file, and the mode stays
+    let name = unfinished
+        .to_str()
+        .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("{} is not UTF-8", to.display())))?;
+    connection.execute("VACUUM INTO ?1", [name])?;
+    fs::File::open(unfinished)
+        .and_then(|file| file.sync_all())
+        .map_err(failed)?;
+    fs::rename(unfinished, to).map_err(failed)?;
+    match to.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => sync_folder(folder),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), Error> {
+    fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| Error::of_file(&format!("can't sync {}", folder.display()), error))
+}
