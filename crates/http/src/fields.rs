@@ -5,10 +5,14 @@
 //! come once and comes twice is refused, a number is digits and nothing else) and lenient where it can't (white space,
 //! empty list members, letter case of names).
 
+mod disposition;
+
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+pub use disposition::Disposition;
 
 use crate::problem::{Kind, Problem};
 

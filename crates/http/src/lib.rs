@@ -1,7 +1,10 @@
 //! The ways in: tus, plain HTTP, downloads, status and the pages.
 
+pub mod digests;
 pub mod download;
 pub mod fields;
 pub mod names;
+pub mod negotiate;
+pub mod plain;
 pub mod problem;
 pub mod tus;
