@@ -47,7 +47,8 @@ CREATE TABLE files (
     CHECK (state <> 1 OR kind = 2),
     CHECK (state <> 0 OR kind <> 2),
     CHECK (state <> 2 OR (length_bytes IS NOT NULL AND completed_at IS NOT NULL)),
-    CHECK (inline = 0 OR (state = 2 AND kind <> 1))
+    CHECK (inline = 0 OR state = 2),
+    CHECK (inline = 0 OR kind <> 1 OR length_bytes = 0)
 ) STRICT;
 CREATE UNIQUE INDEX files_by_upload_key ON files (upload_key_hash) WHERE upload_key_hash IS NOT NULL;
 CREATE UNIQUE INDEX files_by_delete_key ON files (delete_key_hash) WHERE delete_key_hash IS NOT NULL;

@@ -42,7 +42,7 @@ fn whole(
     if !segments.is_empty() {
         return invalid("a file has inline bytes or segments, not both");
     }
-    if kind == Kind::Partial {
+    if kind == Kind::Partial && !inline.is_empty() {
         return invalid("a part's bytes are not inline: a final could not refer to them");
     }
     if inline.len() as u64 != length_bytes {

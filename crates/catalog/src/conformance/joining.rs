@@ -1,6 +1,6 @@
 //! Cases about concatenation: a final is a list of its parts' segments.
 
-use super::{completion, file, id, new, receiving, refused, segment};
+use super::{completion, file, id, new, receiving, refused, segment, small};
 use crate::{Catalog, Completion, ErrorKind, FileRecord, Kind, State};
 use std::sync::Arc;
 
@@ -36,13 +36,16 @@ async fn complete_part(catalog: &dyn Catalog, number: u32) {
 pub(super) async fn a_final_shares_the_segments_of_its_parts(catalog: Arc<dyn Catalog>) {
     complete_part(&*catalog, 1).await;
     complete_part(&*catalog, 2).await;
+    let mut empty = small(9, b"");
+    empty.record.kind = Kind::Partial;
+    catalog.create(empty).await.unwrap(); // inline: nothing that a final would have to refer to
     let at_once = FileRecord {
         state: State::Complete,
         length_bytes: Some(300),
         offset_bytes: 300,
         completed_at: Some(4_000),
         segments: vec![segment(2, 100), segment(1, 100), segment(2, 100)],
-        ..joining(3, &[2, 1, 2])
+        ..joining(3, &[2, 9, 1, 2])
     };
     catalog.create(new(at_once.clone())).await.unwrap();
     assert_eq!(file(&*catalog, 3).await, at_once);

@@ -9,6 +9,7 @@ mod changes;
 mod check;
 mod config;
 mod fault;
+mod log_copy;
 mod queries;
 mod readers;
 mod removal;
@@ -20,6 +21,7 @@ pub use config::Config;
 pub use schema::{BACKUPS_NAME, FILE_NAME, VERSION};
 
 use crate::{Error, ErrorKind};
+use log_copy::LogCopy;
 use readers::{Query, SharedQueue};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -65,8 +67,10 @@ pub struct Stats {
     pub commits: u64,
     /// Changes in these transactions, failed ones counted.
     pub operations: u64,
-    /// How often the log was copied into the database.
+    /// How often the log was copied into the database to its end.
     pub log_copies: u64,
+    /// How often a transaction ran again because a change in it had failed half done.
+    pub second_runs: u64,
     /// Changes that wait now.
     pub waiting: u64,
 }
@@ -90,9 +94,13 @@ impl SqliteCatalog {
                 readers::run(&connection, &queue)
             })?);
         }
-        let (counted, limits) = (counters.clone(), config.clone());
+        let log = LogCopy::start(
+            schema::open_copier(&folder, &config)?,
+            config.wal_frames_max,
+        )?;
+        let (counted, batch_ops_max) = (counters.clone(), config.batch_ops_max);
         threads.push(spawn("catalog-write", move || {
-            writer::run(connection, change_queue, counted, &limits)
+            writer::run(connection, change_queue, &counted, log, batch_ops_max)
         })?);
         let units =
             (config.write_queue_bytes_max / ROOM_UNIT_BYTES).clamp(1, u64::from(u32::MAX >> 4));
@@ -123,6 +131,7 @@ impl SqliteCatalog {
             commits: self.commits(),
             operations: self.counters.operations.load(Ordering::Relaxed),
             log_copies: self.counters.log_copies.load(Ordering::Relaxed),
+            second_runs: self.counters.second_runs.load(Ordering::Relaxed),
             waiting: waiting as u64,
         }
     }

@@ -27,6 +27,9 @@ pub const BACKUPS_NAME: &str = "backups";
 /// "DDXC" in SQLite's field for what a file is for.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"DDXC");
 
+/// A connection belongs to one thread at a time, so it needs no lock of its own.
+const NO_MUTEX: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+
 const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0001_records.sql")),
     M::up(include_str!("../../migrations/0002_totals.sql")),
@@ -44,7 +47,8 @@ pub(super) fn open_writer(folder: &Path, config: &Config) -> Result<Connection, 
         .map_err(|error| Error::of_file(&format!("can't make {}", folder.display()), error))?;
     let path = folder.join(FILE_NAME);
     make_private(&path)?;
-    let mut connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | NO_MUTEX)?;
     connection.busy_timeout(config.busy_timeout)?;
     let found = version_of(&connection).map_err(|error| named(&path, error))?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -77,10 +81,28 @@ pub(super) fn open_writer(folder: &Path, config: &Config) -> Result<Connection, 
     Ok(connection)
 }
 
+/// Copies the log into the database as far as that needs no waiting.
+pub(super) const COPY_LOG: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
+/// Opens the connection that copies the log and does nothing else.
+pub(super) fn open_copier(folder: &Path, config: &Config) -> Result<Connection, Error> {
+    let connection = Connection::open_with_flags(
+        folder.join(FILE_NAME),
+        OpenFlags::SQLITE_OPEN_READ_WRITE | NO_MUTEX,
+    )?;
+    connection.busy_timeout(config.busy_timeout)?;
+    set(&connection, 0)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(connection)
+}
+
 /// Opens one more connection that can only read. The catalog must be open for writing already.
 pub(super) fn open_reader(folder: &Path, config: &Config) -> Result<Connection, Error> {
-    let connection =
-        Connection::open_with_flags(folder.join(FILE_NAME), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = Connection::open_with_flags(
+        folder.join(FILE_NAME),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | NO_MUTEX,
+    )?;
     connection.busy_timeout(config.busy_timeout)?;
     set(&connection, config.reader_cache_bytes)?;
     Ok(connection)

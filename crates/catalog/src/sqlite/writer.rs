@@ -5,18 +5,18 @@
 //! thousand checkpoints become some dozens of flushes, and a lone change waits for nobody. No timer gathers changes:
 //! it would make a lone one slow, and under load the flush itself is the gathering.
 //!
-//! Each change runs in a savepoint of its own, so that one that fails leaves the others alone, and is answered after
-//! the commit. A transaction that fails as a whole (disk full, I/O error) is tried again change by change: with a full
-//! disk, one large file must not keep others from being deleted. Hence a change is a function that can run twice.
+//! A change that fails leaves the others alone. Most that fail do so before they have changed anything, and so a
+//! transaction first runs without savepoints, each of which costs copies of the pages that are changed in it; if one
+//! fails half done, the transaction runs again with a savepoint for each. One that fails as a whole (disk full, I/O
+//! error) is tried again change by change: with a full disk, a new file must not keep an old one from being deleted.
+//! Hence a change is a function that can run twice. All are answered after the commit.
 //!
-//! The log is copied into the database after the callers were answered, so nobody's answer waits for it.
+//! How the log is copied into the database: see [`super::log_copy`].
 
-use super::Config;
+use super::log_copy::LogCopy;
 use crate::{Error, ErrorKind};
 use rusqlite::Connection;
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -26,6 +26,7 @@ pub(super) struct Counters {
     pub(super) commits: AtomicU64,
     pub(super) operations: AtomicU64,
     pub(super) log_copies: AtomicU64,
+    pub(super) second_runs: AtomicU64,
 }
 
 /// A change that waits.
@@ -82,59 +83,73 @@ where
 
 pub(super) type BoxedJob = Box<dyn Job>;
 
-thread_local! {
-    /// Frames in the log after this thread's last commit. SQLite calls the hook on the committing thread.
-    static LOG_FRAMES: Cell<u32> = const { Cell::new(0) };
-}
-
 /// The writer's loop; ends when all senders are gone and the queue is empty.
 pub(super) fn run(
     connection: Connection,
     mut queue: mpsc::Receiver<BoxedJob>,
-    counters: Arc<Counters>,
-    config: &Config,
+    counters: &Counters,
+    mut log: LogCopy,
+    batch_ops_max: usize,
 ) {
-    connection.wal_hook(Some(|_, frames| {
-        LOG_FRAMES.set(u32::try_from(frames).unwrap_or(0));
-        Ok(())
-    }));
-    let mut writer = Writer {
+    log.watch(&connection);
+    let writer = Writer {
         connection,
         counters,
-        retry_log_at: config.wal_frames_max,
     };
     let mut batch: Vec<BoxedJob> = Vec::new();
-    while queue.blocking_recv_many(&mut batch, config.batch_ops_max.max(1)) > 0 {
+    while queue.blocking_recv_many(&mut batch, batch_ops_max.max(1)) > 0 {
         writer.commit(&mut batch);
         for job in batch.drain(..) {
             job.answer();
         }
         batch.shrink_to(64);
-        writer.copy_log(config.wal_frames_max);
+        if log.committed(&writer.connection) {
+            counters.log_copies.fetch_add(1, Ordering::Relaxed);
+        }
     }
+    drop(log);
     writer.finish();
 }
 
-struct Writer {
-    connection: Connection,
-    counters: Arc<Counters>,
-    /// Frames from which on the log is copied; above the configured number after a copy that a reader held up.
-    retry_log_at: u32,
+/// How a transaction keeps a change that fails from undoing, or staining, the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// Not at all: it gives up when one fails half done.
+    None,
+    /// With a savepoint for each.
+    Savepoints,
 }
 
-impl Writer {
+/// Why a transaction kept nothing.
+enum Lost {
+    /// A change failed half done and there was no savepoint.
+    HalfDone,
+    To(Error),
+}
+
+impl From<rusqlite::Error> for Lost {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::To(error.into())
+    }
+}
+
+struct Writer<'a> {
+    connection: Connection,
+    counters: &'a Counters,
+}
+
+impl Writer<'_> {
     /// Runs all jobs so that each has its outcome, and what succeeded is durable.
-    fn commit(&mut self, batch: &mut [BoxedJob]) {
-        let Err(lost) = self.attempt(batch) else {
-            return;
+    fn commit(&self, batch: &mut [BoxedJob]) {
+        let mut lost = match self.attempt(batch) {
+            Ok(()) => return,
+            Err(error) => error,
         };
         tracing::warn!(changes = batch.len(), error = %lost, "a catalog transaction failed");
-        // Whoever can't begin, or reads garbage, fails for each in the same way, and slowly.
-        let hopeless = |kind| matches!(kind, ErrorKind::Busy | ErrorKind::Corrupt);
-        let mut lost = lost;
         let alone = batch.len() == 1;
         for job in batch {
-            if alone || hopeless(lost.kind()) {
+            // Whoever can't begin, or reads garbage, fails for each in the same way, and slowly.
+            if alone || matches!(lost.kind(), ErrorKind::Busy | ErrorKind::Corrupt) {
                 job.overrule(lost.again());
             } else if let Err(error) = self.attempt(std::slice::from_mut(job)) {
                 job.overrule(error.again());
@@ -143,68 +158,75 @@ impl Writer {
         }
     }
 
-    /// One transaction. An error means that nothing of it was kept.
+    /// One transaction, run again with savepoints where that helps. An error means that nothing of it was kept.
     fn attempt(&self, batch: &mut [BoxedJob]) -> Result<(), Error> {
+        let result = self
+            .transact(batch, Guard::None)
+            .or_else(|lost| match lost {
+                Lost::To(error) => Err(Lost::To(error)),
+                Lost::HalfDone => {
+                    self.counters.second_runs.fetch_add(1, Ordering::Relaxed);
+                    self.transact(batch, Guard::Savepoints)
+                }
+            });
+        match result {
+            Ok(()) => {
+                self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                self.counters
+                    .operations
+                    .fetch_add(batch.len() as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(Lost::To(error)) => Err(error),
+            Err(Lost::HalfDone) => Err(Error::new(
+                ErrorKind::Other,
+                "a change was half done in spite of a savepoint",
+            )),
+        }
+    }
+
+    fn transact(&self, batch: &mut [BoxedJob], guard: Guard) -> Result<(), Lost> {
         self.execute("BEGIN IMMEDIATE")?;
-        let result = self.run_all(batch).and_then(|()| self.execute("COMMIT"));
+        let result = self
+            .run_all(batch, guard)
+            .and_then(|()| Ok(self.execute("COMMIT")?));
         if result.is_err() && !self.connection.is_autocommit() {
             self.execute("ROLLBACK")?;
-        }
-        if result.is_ok() {
-            self.counters.commits.fetch_add(1, Ordering::Relaxed);
-            self.counters
-                .operations
-                .fetch_add(batch.len() as u64, Ordering::Relaxed);
         }
         result
     }
 
-    fn run_all(&self, batch: &mut [BoxedJob]) -> Result<(), Error> {
+    fn run_all(&self, batch: &mut [BoxedJob], guard: Guard) -> Result<(), Lost> {
         for job in batch {
-            self.execute("SAVEPOINT change")?;
+            if guard == Guard::Savepoints {
+                self.execute("SAVEPOINT change")?;
+            }
+            let before = self.connection.total_changes();
             let verdict = job.run(&self.connection);
             if self.connection.is_autocommit() {
                 // SQLite gave up the whole transaction: disk full, I/O error, out of memory.
                 let kind = verdict.err().unwrap_or(ErrorKind::Other);
-                return Err(Error::new(kind, "SQLite rolled the transaction back"));
+                return Err(Lost::To(Error::new(
+                    kind,
+                    "SQLite rolled the transaction back",
+                )));
             }
-            if verdict.is_err() {
-                self.execute("ROLLBACK TO change")?;
+            match (guard, verdict) {
+                (Guard::None, Ok(())) => {}
+                (Guard::None, Err(_)) if self.connection.total_changes() == before => {}
+                (Guard::None, Err(_)) => return Err(Lost::HalfDone),
+                (Guard::Savepoints, Ok(())) => self.execute("RELEASE change")?,
+                (Guard::Savepoints, Err(_)) => {
+                    self.execute("ROLLBACK TO change")?;
+                    self.execute("RELEASE change")?;
+                }
             }
-            self.execute("RELEASE change")?;
         }
         Ok(())
     }
 
-    fn execute(&self, sql: &str) -> Result<(), Error> {
-        self.connection.prepare_cached(sql)?.execute([])?;
-        Ok(())
-    }
-
-    /// Copies the log into the database when it has grown. A reader in the midst of a query can hold the end of the log
-    /// up; then this waits for a quarter more before it tries again, and does not try after each commit.
-    fn copy_log(&mut self, frames_max: u32) {
-        let frames = LOG_FRAMES.get();
-        if frames < self.retry_log_at {
-            return;
-        }
-        let copied = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-                Ok(row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
-            });
-        self.counters.log_copies.fetch_add(1, Ordering::Relaxed);
-        self.retry_log_at = match &copied {
-            Ok(true) => frames_max,
-            Ok(false) => frames.saturating_add(frames_max / 4),
-            Err(error) => {
-                tracing::warn!(%error, frames, "can't copy the catalog's log into the database");
-                frames.saturating_add(frames_max / 4)
-            }
-        };
-        if matches!(copied, Ok(true)) {
-            LOG_FRAMES.set(0);
-        }
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 
     fn finish(self) {
