@@ -15,6 +15,8 @@ mod readers;
 mod removal;
 mod rows;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use config::Config;
@@ -71,8 +73,10 @@ pub struct Stats {
     pub log_copies: u64,
     /// How often a transaction ran again because a change in it had failed half done.
     pub second_runs: u64,
-    /// Changes that wait now.
+    /// Changes that wait in the queue now.
     pub waiting: u64,
+    /// Bytes of the changes that wait or are being written, in steps of 1 KiB.
+    pub waiting_bytes: u64,
 }
 
 impl SqliteCatalog {
@@ -133,6 +137,8 @@ impl SqliteCatalog {
             log_copies: self.counters.log_copies.load(Ordering::Relaxed),
             second_runs: self.counters.second_runs.load(Ordering::Relaxed),
             waiting: waiting as u64,
+            waiting_bytes: (u64::from(self.room_units) - self.room.available_permits() as u64)
+                * ROOM_UNIT_BYTES,
         }
     }
 

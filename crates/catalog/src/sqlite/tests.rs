@@ -1,0 +1,221 @@
+//! The writer under changes that no caller can send: ones that panic, fail half done, or fill the disk.
+
+use super::{Config, SqliteCatalog};
+use crate::{Catalog, Error, ErrorKind, FileRecord, NewFile, State};
+use futures_util::future::join_all;
+use rusqlite::Connection;
+
+fn small(number: u8, bytes: usize) -> NewFile {
+    let record = FileRecord {
+        file_id: [number; 16],
+        share_id: [number; 16],
+        path: "name".to_owned(),
+        state: State::Complete,
+        length_bytes: Some(bytes as u64),
+        offset_bytes: bytes as u64,
+        completed_at: Some(1),
+        ..FileRecord::default()
+    };
+    NewFile {
+        record,
+        inline: Some(vec![number; bytes]),
+        ..NewFile::default()
+    }
+}
+
+fn doom(connection: &Connection, number: u8) -> Result<(), Error> {
+    connection.execute(
+        "INSERT INTO doomed_segments (segment_id) VALUES (?1)",
+        [[number; 16]],
+    )?;
+    Ok(())
+}
+
+fn refuse<T>() -> Result<T, Error> {
+    Err(Error::new(ErrorKind::Gone, "half done"))
+}
+
+#[tokio::test]
+async fn a_change_that_fails_half_done_or_panics_leaves_the_others_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
+    let answers = join_all((0..60_u8).map(|number| {
+        catalog.change(0, move |to| {
+            doom(to, number)?;
+            assert!(number % 10 != 7, "this panic belongs to the test");
+            if number % 10 == 3 {
+                refuse()
+            } else {
+                Ok(number)
+            }
+        })
+    }))
+    .await;
+    let mut expected = Vec::new();
+    for (number, answer) in (0..60_u8).zip(answers) {
+        match (number % 10, answer) {
+            (3, Err(error)) => assert_eq!(error.kind(), ErrorKind::Gone),
+            (7, Err(error)) => assert_eq!(error.kind(), ErrorKind::Other),
+            (_, answer) => {
+                assert_eq!(answer.unwrap(), number);
+                expected.push([number; 16]);
+            }
+        }
+    }
+    assert_eq!(catalog.doomed_segments(100).await.unwrap(), expected);
+    let stats = catalog.stats();
+    assert!((1..=12).contains(&stats.second_runs), "{stats:?}");
+    assert_eq!(
+        (stats.operations, stats.waiting, stats.waiting_bytes),
+        (60, 0, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_fails_before_it_changed_anything_costs_no_second_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
+    doom_all(&catalog, &[1]).await;
+    let again = catalog.change(0, |to| doom(to, 1)).await;
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Taken);
+    assert_eq!(catalog.stats().second_runs, 0);
+}
+
+async fn doom_all(catalog: &SqliteCatalog, numbers: &[u8]) {
+    for &number in numbers {
+        catalog.change(0, move |to| doom(to, number)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn with_a_full_disk_files_are_deleted_and_then_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
+    for number in 1..=8 {
+        catalog.create(small(number, 50_000)).await.unwrap();
+    }
+    // As if the disk ended here; a limit of this connection only.
+    let pages: i64 = catalog
+        .change(0, |to| {
+            let pages: i64 = to.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            Ok(to.pragma_update_and_check(None, "max_page_count", pages + 2, |row| row.get(0))?)
+        })
+        .await
+        .unwrap();
+    assert!(pages > 100);
+    assert_eq!(
+        catalog.create(small(9, 50_000)).await.unwrap_err().kind(),
+        ErrorKind::Full
+    );
+    // In one transaction with one that does not fit, before and after it.
+    let creation = small(9, 50_000);
+    let (made_before, deleted, made_after) = tokio::join!(
+        catalog.create(creation.clone()),
+        catalog.delete([1; 16]),
+        catalog.create(small(10, 40_000)),
+    );
+    assert_eq!(made_before.unwrap_err().kind(), ErrorKind::Full);
+    assert!(deleted.unwrap().is_some());
+    made_after.unwrap();
+    assert!(
+        catalog
+            .create(creation.clone())
+            .await
+            .unwrap_err()
+            .retryable()
+    );
+    catalog.delete([2; 16]).await.unwrap().unwrap();
+    catalog.create(creation).await.unwrap();
+    assert_eq!(
+        catalog.inline([9; 16]).await.unwrap(),
+        Some(vec![9; 50_000])
+    );
+    catalog.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_rules_of_states_are_asserted_in_sql_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
+    catalog.create(small(1, 3)).await.unwrap();
+    let receiving = FileRecord {
+        file_id: [2; 16],
+        share_id: [2; 16],
+        offset_bytes: 9,
+        ..FileRecord::default()
+    };
+    catalog
+        .create(NewFile {
+            record: receiving,
+            ..NewFile::default()
+        })
+        .await
+        .unwrap();
+    for sql in [
+        "UPDATE uploads SET offset_bytes = 8",
+        "UPDATE files SET state = 0 WHERE state = 2",
+        "UPDATE files SET length_bytes = 4 WHERE state = 2",
+        "UPDATE files SET path = 'other' WHERE state = 2",
+        "UPDATE files SET state = 1 WHERE state = 0",
+        "UPDATE files SET inline = 1 WHERE state = 0",
+        "UPDATE files SET state = 2 WHERE state = 0",
+        "DELETE FROM shares",
+        "INSERT INTO file_segments VALUES (99, 0, zeroblob(16), 0, 0)",
+        "INSERT INTO doomed_segments (segment_id) VALUES (zeroblob(15))",
+    ] {
+        let error = catalog
+            .change(0, move |to| Ok(to.execute(sql, [])?))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{sql}: {error}");
+    }
+    catalog
+        .change(0, |to| {
+            Ok(to.execute("UPDATE uploads SET offset_bytes = 10", [])?)
+        })
+        .await
+        .unwrap();
+    catalog.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_check_finds_what_the_rules_forbid() {
+    for sql in [
+        "UPDATE totals SET files = files + 1",
+        "UPDATE totals SET unfinished = 0",
+        "UPDATE shares SET empty = 1",
+        "DELETE FROM uploads",
+        "DELETE FROM inline_bytes",
+        "UPDATE inline_bytes SET bytes = x'00'",
+        "INSERT INTO doomed_segments (segment_id) SELECT segment_id FROM file_segments",
+        "UPDATE files SET length_bytes = 5 WHERE state = 0",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
+        catalog.create(small(1, 3)).await.unwrap();
+        let receiving = FileRecord {
+            file_id: [2; 16],
+            share_id: [2; 16],
+            offset_bytes: 9,
+            segments: vec![crate::Segment::default()],
+            ..FileRecord::default()
+        };
+        catalog
+            .create(NewFile {
+                record: receiving,
+                ..NewFile::default()
+            })
+            .await
+            .unwrap();
+        catalog.check().await.unwrap();
+        catalog
+            .change(0, move |to| Ok(to.execute(sql, [])?))
+            .await
+            .unwrap();
+        assert_eq!(
+            catalog.check().await.unwrap_err().kind(),
+            ErrorKind::Corrupt,
+            "{sql}"
+        );
+    }
+}

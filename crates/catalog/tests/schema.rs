@@ -1,0 +1,335 @@
+//! Older, newer, damaged and foreign databases.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use ddx_catalog::sqlite::{BACKUPS_NAME, Config, FILE_NAME, VERSION};
+use ddx_catalog::{Catalog, Error, ErrorKind, FileRecord, NewFile, SqliteCatalog, State, Totals};
+use rusqlite::Connection;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The SQL of each version, in order.
+fn steps() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    for (number, path) in (1..).zip(&paths) {
+        assert!(
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with(&format!("{number:04}_")),
+            "{path:?}"
+        );
+    }
+    paths
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
+}
+
+/// A catalog as the program of an older version left it, with some records.
+fn older(folder: &Path, version: usize) {
+    let connection = Connection::open(folder.join(FILE_NAME)).unwrap();
+    connection
+        .execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL")
+        .unwrap();
+    connection
+        .execute_batch(&format!(
+            "PRAGMA application_id = {}",
+            i32::from_be_bytes(*b"DDXC")
+        ))
+        .unwrap();
+    for step in &steps()[..version] {
+        connection.execute_batch(step).unwrap();
+    }
+    connection
+        .execute_batch(include_str!("older_records.sql"))
+        .unwrap();
+    connection
+        .execute_batch(&format!("PRAGMA user_version = {version}"))
+        .unwrap();
+}
+
+fn open(folder: &Path) -> Result<SqliteCatalog, Error> {
+    SqliteCatalog::open(folder, Config::default())
+}
+
+fn copies(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder.join(BACKUPS_NAME)) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+#[tokio::test]
+async fn every_older_schema_is_brought_up_to_date_and_copied_before() {
+    assert_eq!(steps().len(), VERSION as usize);
+    for version in 1..VERSION as usize {
+        let folder = tempfile::tempdir().unwrap();
+        older(folder.path(), version);
+        let catalog = open(folder.path()).unwrap();
+        assert_eq!(
+            catalog.totals().await.unwrap(),
+            Totals {
+                files: 2,
+                bytes: 103,
+                unfinished: 2
+            }
+        );
+        let small = catalog.file([0x11; 16]).await.unwrap().unwrap();
+        assert_eq!(
+            (small.state, small.path.as_str(), small.crc64),
+            (State::Complete, "small.txt", u64::MAX)
+        );
+        assert_eq!(
+            catalog.inline([0x11; 16]).await.unwrap(),
+            Some(b"abc".to_vec())
+        );
+        let receiving = catalog.file([0x22; 16]).await.unwrap().unwrap();
+        assert_eq!(
+            (receiving.offset_bytes, receiving.digest_state.as_slice()),
+            (50, [7, 8].as_slice())
+        );
+        assert_eq!(
+            catalog
+                .file([0x33; 16])
+                .await
+                .unwrap()
+                .unwrap()
+                .segments
+                .len(),
+            2
+        );
+        catalog.check().await.unwrap();
+        drop(catalog);
+
+        let copies = copies(folder.path());
+        assert_eq!(copies.len(), 1, "{copies:?}");
+        assert_eq!(
+            fs::metadata(&copies[0]).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let copy = Connection::open(&copies[0]).unwrap();
+        let count: i64 = copy
+            .query_row("SELECT count(*) FROM files", [], |row| row.get(0))
+            .unwrap();
+        let found: isize = copy
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!((count, found), (4, version.cast_signed()));
+
+        open(folder.path()).unwrap();
+        assert_eq!(
+            self::copies(folder.path()).len(),
+            1,
+            "nothing to migrate: no copy"
+        );
+    }
+}
+
+#[test]
+fn old_copies_are_removed_and_other_files_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    older(folder.path(), 1);
+    let backups = folder.path().join(BACKUPS_NAME);
+    fs::create_dir(&backups).unwrap();
+    for name in [
+        "catalog-v0000-1.sqlite3",
+        "catalog-v0000-2.sqlite3",
+        "catalog-v0000-3.sqlite3",
+        "mine.sqlite3",
+    ] {
+        fs::write(backups.join(name), "").unwrap();
+    }
+    open(folder.path()).unwrap();
+    let names: Vec<String> = copies(folder.path())
+        .iter()
+        .map(|path| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .chars()
+                .take(15)
+                .collect()
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "catalog-v0000-2",
+            "catalog-v0000-3",
+            "catalog-v0001-0",
+            "mine.sqlite3"
+        ]
+    );
+}
+
+#[test]
+fn a_migration_without_its_copy_does_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    older(folder.path(), 1);
+    fs::write(folder.path().join(BACKUPS_NAME), "not a folder").unwrap();
+    assert_eq!(open(folder.path()).unwrap_err().kind(), ErrorKind::Io);
+    let database = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    let version: i32 = database
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 1);
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()).unwrap());
+    let database = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    database
+        .execute_batch(&format!("PRAGMA user_version = {}", VERSION + 1))
+        .unwrap();
+    drop(database);
+    let before = fs::read(folder.path().join(FILE_NAME)).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert_eq!((error.kind(), error.retryable()), (ErrorKind::Newer, false));
+    assert!(
+        error.detail().contains(&(VERSION + 1).to_string()),
+        "{error}"
+    );
+    assert!(error.detail().contains(BACKUPS_NAME), "{error}");
+    assert_eq!(fs::read(folder.path().join(FILE_NAME)).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_damaged_or_foreign_file_is_refused_with_its_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = open(folder.path()).unwrap();
+    for number in 1..50_u8 {
+        let record = FileRecord {
+            file_id: [number; 16],
+            share_id: [number; 16],
+            state: State::Complete,
+            length_bytes: Some(9_000),
+            offset_bytes: 9_000,
+            completed_at: Some(1),
+            ..FileRecord::default()
+        };
+        let new = NewFile {
+            record,
+            inline: Some(vec![number; 9_000]),
+            ..NewFile::default()
+        };
+        catalog.create(new).await.unwrap();
+    }
+    drop(catalog);
+    let path = folder.path().join(FILE_NAME);
+    let sound = fs::read(&path).unwrap();
+
+    let refused = || {
+        let error = open(folder.path()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retryable()),
+            (ErrorKind::Corrupt, false),
+            "{error}"
+        );
+        assert!(error.detail().contains("ddx backup"), "{error}");
+        assert!(error.detail().contains(FILE_NAME), "{error}");
+    };
+    fs::write(
+        &path,
+        b"this is not a database, and long enough to be looked at closely. ".repeat(100),
+    )
+    .unwrap();
+    refused();
+    fs::write(&path, &sound[..sound.len() / 2]).unwrap();
+    refused();
+    fs::remove_file(&path).unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE other_program (x)")
+        .unwrap();
+    refused();
+
+    // A page in the midst: found by the check, and by whoever reads it.
+    let mut damaged = sound.clone();
+    let middle = damaged.len() / 2 / 4_096 * 4_096;
+    damaged[middle..middle + 8_192].fill(0xff);
+    fs::write(&path, &damaged).unwrap();
+    let catalog = open(folder.path()).unwrap();
+    assert_eq!(
+        catalog.check().await.unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    drop(catalog);
+
+    fs::write(&path, &sound).unwrap();
+    open(folder.path()).unwrap().check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_is_a_catalog_of_that_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = open(&folder.path().join("first")).unwrap();
+    let new = |number: u8| NewFile {
+        record: FileRecord {
+            file_id: [number; 16],
+            share_id: [number; 16],
+            ..FileRecord::default()
+        },
+        ..NewFile::default()
+    };
+    catalog.create(new(1)).await.unwrap();
+    let second = folder.path().join("second");
+    fs::create_dir(&second).unwrap();
+    let to = second.join(FILE_NAME);
+    fs::write(
+        second.join("catalog.sqlite3.unfinished"),
+        "left behind by a crash",
+    )
+    .unwrap();
+    let (backup, _) = tokio::join!(catalog.backup(to.clone()), catalog.create(new(2)));
+    backup.unwrap();
+    catalog.create(new(3)).await.unwrap();
+    assert_eq!(
+        fs::metadata(&to).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(fs::read_dir(&second).unwrap().count(), 1);
+    let restored = open(&second).unwrap();
+    assert_eq!(
+        restored.file([1; 16]).await.unwrap(),
+        catalog.file([1; 16]).await.unwrap()
+    );
+    assert_eq!(restored.file([3; 16]).await.unwrap(), None);
+    restored.check().await.unwrap();
+    restored.create(new(3)).await.unwrap();
+}
+
+#[test]
+fn nobody_else_may_read_the_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = open(&folder.path().join("data")).unwrap();
+    let mode = |name: &str| {
+        let path = folder.path().join("data").join(name);
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(
+        (mode(""), mode(FILE_NAME), mode(&format!("{FILE_NAME}-wal"))),
+        (0o700, 0o600, 0o600)
+    );
+    drop(catalog);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let error = open(&folder.path().join("file/inside")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.detail().contains("file/inside"), "{error}");
+}
