@@ -11,7 +11,7 @@
 //!   `.` and empty parts of a path go.
 //! - `\` separates like `/`. On Windows it does, and `..\..\x` would be dangerous there. A Unix file with a backslash in
 //!   its name becomes a file in a folder; that loses nothing.
-//! - Refused, never guessed: `..`, a drive letter at the start of a path, nothing at all, and what is too long.
+//! - Refused, never guessed: `..`, a path that begins with a drive (`C:\a`), nothing at all, and what is too long.
 //! - Not refused: `CON`, `a.` and other names that Windows can't have. The receiver's browser renames them, and
 //!   most receivers can have them.
 
@@ -64,8 +64,6 @@ pub fn name(given: &str, limits: &Limits) -> Result<String, Problem> {
         .rsplit(is_separator)
         .next()
         .unwrap_or_default();
-    // `C:` alone, or `C:a.txt`, which is relative to a drive's current folder.
-    let last = without_drive(last);
     if last == "." {
         return Err(refused("the name is a dot"));
     }
@@ -87,7 +85,7 @@ pub fn relative_path(given: &str, limits: &Limits) -> Result<String, Problem> {
         .split(is_separator)
         .filter(|part| !matches!(*part, "" | "."))
     {
-        if depth == 0 && without_drive(part).len() < part.len() {
+        if depth == 1 && is_drive(&path) {
             return Err(refused("the path begins with a drive letter"));
         }
         depth += 1;
@@ -179,11 +177,9 @@ fn segment<'n>(part: &'n str, limits: &Limits) -> Result<Cow<'n, str>, Problem> 
     Ok(clean(part))
 }
 
-fn without_drive(part: &str) -> &str {
-    match part.as_bytes() {
-        [letter, b':', ..] if letter.is_ascii_alphabetic() => &part[2..],
-        _ => part,
-    }
+/// `C:` and no more: a file may well be called `a: notes.txt`.
+fn is_drive(part: &str) -> bool {
+    matches!(part.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic())
 }
 
 fn is_separator(c: char) -> bool {
