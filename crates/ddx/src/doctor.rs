@@ -1,0 +1,410 @@
+//! `ddx doctor`: looks for what would make the server fail or slow, before users find it.
+//!
+//! It opens the same ledger and the same segment store as the server, the latter in a folder of its own beside the
+//! data, so that it says what the server will meet and can run while the server does. A finding names the figure,
+//! what follows from it, and what to change.
+
+use std::fmt;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use ddx_memory::{Ledger, Snapshot};
+use ddx_storage::{Lane, LocalDisk, SegmentId, Store};
+
+use crate::healthcheck;
+use crate::settings::units::about_size;
+use crate::settings::{Loaded, Settings};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    Good,
+    /// It works, and would work better.
+    Warning,
+    /// The server can't run so.
+    Failure,
+}
+
+/// One thing looked at.
+#[derive(Debug)]
+struct Finding {
+    grade: Grade,
+    subject: &'static str,
+    text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let grade = match self.grade {
+            Grade::Good => "ok  ",
+            Grade::Warning => "warn",
+            Grade::Failure => "FAIL",
+        };
+        write!(f, "{grade}  {:<12} {}", self.subject, self.text)
+    }
+}
+
+fn good(subject: &'static str, text: impl Into<String>) -> Finding {
+    Finding {
+        grade: Grade::Good,
+        subject,
+        text: text.into(),
+    }
+}
+
+fn warning(subject: &'static str, text: impl Into<String>) -> Finding {
+    Finding {
+        grade: Grade::Warning,
+        subject,
+        text: text.into(),
+    }
+}
+
+fn failure(subject: &'static str, text: impl Into<String>) -> Finding {
+    Finding {
+        grade: Grade::Failure,
+        subject,
+        text: text.into(),
+    }
+}
+
+/// Examines the machine with these settings and writes what it finds. `false` if the server could not run.
+///
+/// # Errors
+/// `out` can't be written.
+pub(crate) fn examine(loaded: &Loaded, out: &mut impl Write) -> anyhow::Result<bool> {
+    let settings = &loaded.settings;
+    let mut findings = vec![sources(loaded)];
+    match Ledger::on_this_machine(settings.memory()) {
+        Ok(ledger) => {
+            findings.extend(memory(&ledger.snapshot()));
+            findings.extend(data_folder(&settings.data_dir, settings, &ledger));
+        }
+        Err(error) => findings.push(failure("memory", error.to_string())),
+    }
+    findings.push(open_files(settings));
+    findings.push(address(settings));
+    findings.extend(kernel(Path::new("/proc/sys")));
+    findings.extend(tls(settings));
+    for finding in &findings {
+        writeln!(out, "{finding}")?;
+    }
+    let worst = findings.iter().map(|finding| finding.grade).max();
+    Ok(worst != Some(Grade::Failure))
+}
+
+fn sources(loaded: &Loaded) -> Finding {
+    match &loaded.file {
+        Some(path) => good(
+            "settings",
+            format!("read from {}, the environment and flags", path.display()),
+        ),
+        None => good("settings", "no file; the environment, flags and defaults"),
+    }
+}
+
+fn memory(snapshot: &Snapshot) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let figures = format!(
+        "{} in all, {} can be had, {} can be leased; {} decides",
+        about_size(snapshot.total_bytes),
+        about_size(snapshot.available_bytes),
+        about_size(snapshot.free_to_lease_bytes),
+        snapshot.tightest.path
+    );
+    findings.push(if snapshot.free_to_lease_bytes < snapshot.floor_bytes {
+        warning(
+            "memory",
+            format!("{figures}: only one upload at a time; free memory or raise the limit there"),
+        )
+    } else {
+        good("memory", figures)
+    });
+    let kills: u64 = snapshot.levels.iter().map(|level| level.oom_kills).sum();
+    if kills > 0 {
+        let text = format!(
+            "the kernel has killed {kills} processes for memory in these control groups: what else runs there?"
+        );
+        findings.push(warning("memory", text));
+    }
+    if !snapshot.stall.witnessed {
+        let text = "the kernel tells nothing of stalls (no PSI): pressure is judged by levels alone; boot with psi=1";
+        findings.push(warning("pressure", text));
+    }
+    findings
+}
+
+/// Tries the store where the data are, or will be.
+fn data_folder(data_dir: &Path, settings: &Settings, ledger: &Ledger) -> Vec<Finding> {
+    match try_store(data_dir, settings, ledger) {
+        Ok(findings) => findings,
+        Err(error) => vec![failure("data folder", format!("{error:#}"))],
+    }
+}
+
+fn try_store(
+    data_dir: &Path,
+    settings: &Settings,
+    ledger: &Ledger,
+) -> anyhow::Result<Vec<Finding>> {
+    let absolute = std::path::absolute(data_dir)?;
+    let parent = absolute
+        .ancestors()
+        .find(|folder| folder.is_dir())
+        .with_context(|| format!("{} has no folder above it", absolute.display()))?;
+    let trial = Trial::begin(parent)?;
+    let store = LocalDisk::open(&trial.folder, settings.storage(), ledger.clone())
+        .with_context(|| format!("{} can't hold data", parent.display()))?;
+    let mut findings = Vec::new();
+    let space = store.space()?;
+    let usable = space.free_bytes.saturating_sub(space.floor_bytes);
+    let figures = format!(
+        "{}: {} free of {}, {} of it kept free",
+        absolute.display(),
+        about_size(space.free_bytes),
+        about_size(space.total_bytes),
+        about_size(space.floor_bytes)
+    );
+    findings.push(if usable == 0 {
+        failure(
+            "data folder",
+            format!("{figures}: no upload fits; free some, or lower free_space_floor"),
+        )
+    } else {
+        good("data folder", figures)
+    });
+    findings.push(match store.lane() {
+        Lane::Direct => good("disk", "whole blocks go past the page cache"),
+        Lane::Windowed { reason } => warning(
+            "disk",
+            format!("everything goes through the page cache: {reason}"),
+        ),
+    });
+    if usable > 0 {
+        findings.push(durable_write(&store)?);
+    }
+    Ok(findings)
+}
+
+/// How long the disk takes to make a small write durable: every answer to an upload waits for it.
+fn durable_write(store: &LocalDisk) -> anyhow::Result<Finding> {
+    const SLOW_MS: u128 = 50;
+    let id = SegmentId([0xd0; 16]);
+    let block = [0x5a; 4096];
+    store.create(id, Some(block.len() as u64))?;
+    let mut writer = store.open_writer(id, 0)?;
+    let started = Instant::now();
+    writer.write(&block)?;
+    writer.sync()?;
+    let took = started.elapsed();
+    drop(writer);
+    store.delete(id)?;
+    let text = format!(
+        "4 KiB are durable after {:.1} ms",
+        took.as_secs_f64() * 1000.0
+    );
+    Ok(if took.as_millis() > SLOW_MS {
+        warning(
+            "disk",
+            format!(
+                "{text}: each small file waits that long; a disk with a write cache that survives power loss is faster"
+            ),
+        )
+    } else {
+        good("disk", text)
+    })
+}
+
+/// A folder for trying the store, removed when done.
+struct Trial {
+    folder: PathBuf,
+}
+
+impl Trial {
+    fn begin(parent: &Path) -> anyhow::Result<Self> {
+        let folder = parent.join(format!(".ddx-doctor-{}", std::process::id()));
+        fs::create_dir(&folder)
+            .with_context(|| format!("nothing can be written in {}", parent.display()))?;
+        Ok(Self { folder })
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            tracing::warn!(folder = %self.folder.display(), %error, "the trial's folder is left behind");
+        }
+    }
+}
+
+fn open_files(settings: &Settings) -> Finding {
+    /// Fewer than this are used up by a few hundred people with a browser each.
+    const FEW: u64 = 4096;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    let wanted = settings.connections_max.unwrap_or(FEW).saturating_mul(2);
+    let text = format!("at most {most} files and connections can be open");
+    if most < wanted {
+        warning(
+            "open files",
+            format!("{text}, and {wanted} are wanted: raise the limit (LimitNOFILE=, ulimit -Hn)"),
+        )
+    } else {
+        good("open files", text)
+    }
+}
+
+fn address(settings: &Settings) -> Finding {
+    let listen = settings.listen;
+    match TcpListener::bind(listen) {
+        Ok(_) => good("address", format!("{listen} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => match healthcheck::ask(settings) {
+            Ok(answer) => good("address", format!("a server runs there: {answer}")),
+            Err(error) => failure(
+                "address",
+                format!("{listen} is taken by something else: {error:#}"),
+            ),
+        },
+        Err(error) => failure("address", format!("{listen} can't be listened on: {error}")),
+    }
+}
+
+/// Settings of the kernel that bound what the server can do, below `/proc/sys`.
+fn kernel(proc_sys: &Path) -> Vec<Finding> {
+    /// Connections that wait to be accepted, as many as a burst of small files brings.
+    const BACKLOG_WANTED: u64 = 1024;
+    let Ok(text) = fs::read_to_string(proc_sys.join("net/core/somaxconn")) else {
+        return Vec::new();
+    };
+    let Ok(backlog) = text.trim().parse::<u64>() else {
+        return vec![warning(
+            "kernel",
+            format!("net.core.somaxconn is no number: {}", text.trim()),
+        )];
+    };
+    let figures = format!("{backlog} connections may wait to be accepted");
+    vec![if backlog < BACKLOG_WANTED {
+        warning(
+            "kernel",
+            format!(
+                "{figures}: in a burst clients are turned away; set net.core.somaxconn to {BACKLOG_WANTED} or more"
+            ),
+        )
+    } else {
+        good("kernel", figures)
+    }]
+}
+
+fn tls(settings: &Settings) -> Vec<Finding> {
+    let files = settings.tls_cert.iter().chain(&settings.tls_key);
+    files
+        .map(|path| match fs::read(path) {
+            Ok(bytes) if bytes.windows(11).any(|window| window == b"-----BEGIN ") => {
+                good("tls", format!("{} is PEM", path.display()))
+            }
+            Ok(_) => failure("tls", format!("{} is no PEM file", path.display())),
+            Err(error) => failure("tls", format!("{} can't be read: {error}", path.display())),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        reason = "a test that can't write its folder has failed"
+    )]
+
+    use std::net::TcpListener;
+    use std::path::Path;
+
+    use super::{examine, kernel};
+    use crate::settings::{FlagValue, load};
+
+    fn examined(flags: &[FlagValue]) -> (bool, String) {
+        let mut out = Vec::new();
+        let fit = examine(&load(flags, None, []).unwrap(), &mut out).unwrap();
+        (fit, String::from_utf8(out).unwrap())
+    }
+
+    fn in_folder(folder: &Path) -> Vec<FlagValue> {
+        vec![
+            (
+                "data_dir",
+                folder.join("deep/data").to_string_lossy().into_owned(),
+            ),
+            ("listen", "127.0.0.1:0".to_owned()),
+        ]
+    }
+
+    #[test]
+    fn a_machine_that_will_do_is_told_so_and_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (fit, said) = examined(&in_folder(folder.path()));
+        assert!(fit, "{said}");
+        for subject in [
+            "settings",
+            "memory",
+            "data folder",
+            "disk",
+            "open files",
+            "address",
+        ] {
+            assert!(
+                said.contains(subject),
+                "{subject} was not looked at:\n{said}"
+            );
+        }
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            0,
+            "something was left behind"
+        );
+    }
+
+    #[test]
+    fn what_stops_the_server_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut flags = in_folder(folder.path());
+        flags[1].1 = taken.local_addr().unwrap().to_string();
+        // Somebody who accepts nothing holds the port: the health check gets no answer and the time runs out, so
+        // close every connection at once instead.
+        let thread = std::thread::spawn(move || drop(taken.accept().unwrap()));
+        let (fit, said) = examined(&flags);
+        thread.join().unwrap();
+        assert!(
+            !fit && said.contains("is taken by something else"),
+            "{said}"
+        );
+
+        let mut flags = in_folder(folder.path());
+        flags.push(("free_space_floor", "1PiB".to_owned()));
+        let (fit, said) = examined(&flags);
+        assert!(!fit && said.contains("no upload fits"), "{said}");
+
+        let mut flags = in_folder(folder.path());
+        flags[0].1 = "/proc/ddx".to_owned();
+        let (fit, said) = examined(&flags);
+        assert!(
+            !fit && said.contains("nothing can be written in /proc"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_short_backlog_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("net/core")).unwrap();
+        std::fs::write(folder.path().join("net/core/somaxconn"), "128\n").unwrap();
+        let said = kernel(folder.path()).remove(0).to_string();
+        assert!(
+            said.starts_with("warn") && said.contains("somaxconn to 1024"),
+            "{said}"
+        );
+    }
+}
