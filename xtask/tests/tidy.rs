@@ -143,6 +143,19 @@ fn the_word_in_a_comment_or_a_string_is_no_import() {
 }
 
 #[test]
+fn a_module_of_ones_own_may_be_called_as_a_crate_is() {
+    House::new()
+        .append(
+            "crates/memory/src/lib.rs",
+            "mod config;\npub use config::Config;\n",
+        )
+        .accepts();
+    House::new()
+        .append("crates/memory/src/lib.rs", "pub use config::Config;\n")
+        .refuses("`ddx-memory` must not know `config`");
+}
+
+#[test]
 fn a_forbidden_dependency_is_refused() {
     House::new()
         .depend("crates/memory/Cargo.toml", "tokio.workspace = true")

@@ -39,6 +39,15 @@ pub(crate) fn module_of(file: &Path) -> Vec<String> {
     modules
 }
 
+/// The modules that a file declares: a path that begins with one of them is no crate's.
+pub(crate) fn declared_modules(text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let after_mod = |pair: &[Token<'_>]| {
+        (pair[0].text == "mod" && pair[1].is_word()).then(|| pair[1].text.to_owned())
+    };
+    tokens.windows(2).filter_map(after_mod).collect()
+}
+
 /// What an open brace belongs to.
 enum Brace {
     Block,

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use super::manifests::{Kind, Member, line_of};
-use super::paths::{NamedPath, module_of, named_paths};
+use super::paths::{NamedPath, declared_modules, module_of, named_paths};
 use super::{Finding, SourceFile};
 
 struct Room {
@@ -204,8 +204,13 @@ fn check_source(
     findings: &mut Vec<Finding>,
 ) {
     let module = module_of(inside);
+    let own = declared_modules(&file.text);
     for path in named_paths(&file.text, &module) {
-        if let Some(name) = forbidden(&path, member, room) {
+        let is_own = path
+            .segments
+            .first()
+            .is_some_and(|first| own.contains(first));
+        if let Some(name) = forbidden(&path, member, room).filter(|_| !is_own) {
             findings.push(Finding::error(file, path.line, refusal(room, &name)));
         }
         if let Some(other) = another_protocol(room, &module, &path) {
