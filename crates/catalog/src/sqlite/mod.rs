@@ -15,6 +15,7 @@ mod readers;
 mod removal;
 mod rows;
 mod schema;
+mod space;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -7,13 +7,40 @@ use crate::{
 };
 use rusqlite::{Connection, OptionalExtension, Params};
 
+const SHARE: &str = "SELECT share_id, share_key_hash, created_at FROM shares WHERE share_id = ?1";
+const SHARE_BY_KEY: &str =
+    "SELECT share_id, share_key_hash, created_at FROM shares WHERE share_key_hash = ?1";
+const SHARE_FILES: &str = "SELECT file_no FROM files WHERE share_no = (SELECT share_no FROM shares WHERE share_id = ?1) \
+    ORDER BY path LIMIT ?2";
+const SHARE_FILES_AFTER: &str = "SELECT file_no FROM files WHERE share_no = (SELECT share_no FROM shares WHERE share_id = ?1) \
+    AND path > ?3 ORDER BY path LIMIT ?2";
+const FILE_BY_PATH: &str = "SELECT file_no FROM files WHERE share_no = (SELECT share_no FROM shares WHERE share_id = ?1) \
+    AND path = ?2";
+const INLINE: &str =
+    "SELECT bytes FROM inline_bytes WHERE file_no = (SELECT file_no FROM files WHERE file_id = ?1)";
+const FINALS_WAITING_FOR: &str = "SELECT DISTINCT p.file_no FROM file_parts p JOIN files f USING (file_no) \
+    WHERE p.part_file_id = ?1 AND f.state = 1 ORDER BY p.file_no LIMIT ?2";
+const PENDING_DIGESTS: &str = "SELECT file_no FROM files WHERE state = 2 AND kind <> 1 AND blake3 IS NULL \
+    ORDER BY completed_at, file_no LIMIT ?1";
+const EXPIRED: &str = "SELECT file_no, expires_at FROM uploads WHERE expires_at <= ?1 UNION ALL \
+    SELECT file_no, expires_at FROM files WHERE expires_at <= ?1 ORDER BY 2, 1 LIMIT ?2";
+const UNFINISHED: &str =
+    "SELECT file_no FROM files WHERE state IN (0, 1) ORDER BY file_id LIMIT ?1";
+const UNFINISHED_AFTER: &str =
+    "SELECT file_no FROM files WHERE state IN (0, 1) AND file_id > ?2 ORDER BY file_id LIMIT ?1";
+const DOOMED_SEGMENTS: &str = "SELECT segment_id FROM doomed_segments ORDER BY doomed_no LIMIT ?1";
+const KNOWS_SEGMENT: &str = "SELECT EXISTS (SELECT 1 FROM file_segments WHERE segment_id = ?1)";
+const SEGMENTS: &str = "SELECT DISTINCT segment_id FROM file_segments WHERE segment_id > ?1 ORDER BY segment_id LIMIT ?2";
+const TOTALS: &str = "SELECT files, bytes, unfinished FROM totals";
+const FILE_BY_UPLOAD_KEY: &str = "SELECT file_no FROM files WHERE upload_key_hash = ?1";
+const FILE_BY_DELETE_KEY: &str = "SELECT file_no FROM files WHERE delete_key_hash = ?1";
+
 pub(super) fn share(
     connection: &Connection,
     share_id: &ShareId,
 ) -> Result<Option<ShareRecord>, Error> {
-    const SQL: &str = "SELECT share_id, share_key_hash, created_at FROM shares WHERE share_id = ?1";
     Ok(connection
-        .prepare_cached(SQL)?
+        .prepare_cached(SHARE)?
         .query_row([share_id], share_from)
         .optional()?)
 }
@@ -22,10 +49,8 @@ pub(super) fn share_by_key(
     connection: &Connection,
     hash: &KeyHash,
 ) -> Result<Option<ShareRecord>, Error> {
-    const SQL: &str =
-        "SELECT share_id, share_key_hash, created_at FROM shares WHERE share_key_hash = ?1";
     Ok(connection
-        .prepare_cached(SQL)?
+        .prepare_cached(SHARE_BY_KEY)?
         .query_row([hash], share_from)
         .optional()?)
 }
@@ -36,13 +61,13 @@ pub(super) fn share_files(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Vec<FileRecord>, Error> {
-    const ALL: &str = "SELECT file_no FROM files WHERE share_no = (SELECT share_no FROM shares WHERE share_id = ?1) \
-        ORDER BY path LIMIT ?2";
-    const AFTER: &str = "SELECT file_no FROM files WHERE share_no = (SELECT share_no FROM shares WHERE share_id = ?1) \
-        AND path > ?3 ORDER BY path LIMIT ?2";
     match after {
-        None => list(connection, ALL, (share_id, page(limit))),
-        Some(after) => list(connection, AFTER, (share_id, page(limit), after)),
+        None => list(connection, SHARE_FILES, (share_id, page(limit))),
+        Some(after) => list(
+            connection,
+            SHARE_FILES_AFTER,
+            (share_id, page(limit), after),
+        ),
     }
 }
 
@@ -56,22 +81,14 @@ pub(super) fn file_by_upload_key(
     connection: &Connection,
     hash: &KeyHash,
 ) -> Result<Option<FileRecord>, Error> {
-    one(
-        connection,
-        "SELECT file_no FROM files WHERE upload_key_hash = ?1",
-        [hash],
-    )
+    one(connection, FILE_BY_UPLOAD_KEY, [hash])
 }
 
 pub(super) fn file_by_delete_key(
     connection: &Connection,
     hash: &KeyHash,
 ) -> Result<Option<FileRecord>, Error> {
-    one(
-        connection,
-        "SELECT file_no FROM files WHERE delete_key_hash = ?1",
-        [hash],
-    )
+    one(connection, FILE_BY_DELETE_KEY, [hash])
 }
 
 pub(super) fn file_by_path(
@@ -79,15 +96,12 @@ pub(super) fn file_by_path(
     share_id: &ShareId,
     path: &str,
 ) -> Result<Option<FileRecord>, Error> {
-    const SQL: &str = "SELECT file_no FROM files WHERE share_no = (SELECT share_no FROM shares WHERE share_id = ?1) \
-        AND path = ?2";
-    one(connection, SQL, (share_id, path))
+    one(connection, FILE_BY_PATH, (share_id, path))
 }
 
 pub(super) fn inline(connection: &Connection, file_id: &FileId) -> Result<Option<Vec<u8>>, Error> {
-    const SQL: &str = "SELECT bytes FROM inline_bytes WHERE file_no = (SELECT file_no FROM files WHERE file_id = ?1)";
     Ok(connection
-        .prepare_cached(SQL)?
+        .prepare_cached(INLINE)?
         .query_row([file_id], |row| row.get(0))
         .optional()?)
 }
@@ -96,18 +110,14 @@ pub(super) fn finals_waiting_for(
     connection: &Connection,
     part: &FileId,
 ) -> Result<Vec<FileRecord>, Error> {
-    const SQL: &str = "SELECT DISTINCT p.file_no FROM file_parts p JOIN files f USING (file_no) \
-        WHERE p.part_file_id = ?1 AND f.state = 1 ORDER BY p.file_no LIMIT ?2";
-    list(connection, SQL, (part, page(PAGE_ROWS_MAX)))
+    list(connection, FINALS_WAITING_FOR, (part, page(PAGE_ROWS_MAX)))
 }
 
 pub(super) fn pending_digests(
     connection: &Connection,
     limit: u32,
 ) -> Result<Vec<FileRecord>, Error> {
-    const SQL: &str = "SELECT file_no FROM files WHERE state = 2 AND kind <> 1 AND blake3 IS NULL \
-        ORDER BY completed_at, file_no LIMIT ?1";
-    list(connection, SQL, [page(limit)])
+    list(connection, PENDING_DIGESTS, [page(limit)])
 }
 
 pub(super) fn expired(
@@ -115,9 +125,7 @@ pub(super) fn expired(
     now: i64,
     limit: u32,
 ) -> Result<Vec<FileRecord>, Error> {
-    const SQL: &str = "SELECT file_no, expires_at FROM uploads WHERE expires_at <= ?1 UNION ALL \
-        SELECT file_no, expires_at FROM files WHERE expires_at <= ?1 ORDER BY 2, 1 LIMIT ?2";
-    list(connection, SQL, (now, page(limit)))
+    list(connection, EXPIRED, (now, page(limit)))
 }
 
 pub(super) fn unfinished(
@@ -125,11 +133,9 @@ pub(super) fn unfinished(
     limit: u32,
     after: Option<&FileId>,
 ) -> Result<Vec<FileRecord>, Error> {
-    const ALL: &str = "SELECT file_no FROM files WHERE state IN (0, 1) ORDER BY file_id LIMIT ?1";
-    const AFTER: &str = "SELECT file_no FROM files WHERE state IN (0, 1) AND file_id > ?2 ORDER BY file_id LIMIT ?1";
     match after {
-        None => list(connection, ALL, [page(limit)]),
-        Some(after) => list(connection, AFTER, (page(limit), after)),
+        None => list(connection, UNFINISHED, [page(limit)]),
+        Some(after) => list(connection, UNFINISHED_AFTER, (page(limit), after)),
     }
 }
 
@@ -137,9 +143,8 @@ pub(super) fn doomed_segments(
     connection: &Connection,
     limit: u32,
 ) -> Result<Vec<SegmentId>, Error> {
-    const SQL: &str = "SELECT segment_id FROM doomed_segments ORDER BY doomed_no LIMIT ?1";
     Ok(connection
-        .prepare_cached(SQL)?
+        .prepare_cached(DOOMED_SEGMENTS)?
         .query_map([page(limit)], |row| row.get(0))?
         .collect::<Result<_, _>>()?)
 }
@@ -148,9 +153,8 @@ pub(super) fn knows_segment(
     connection: &Connection,
     segment_id: &SegmentId,
 ) -> Result<bool, Error> {
-    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM file_segments WHERE segment_id = ?1)";
     Ok(connection
-        .prepare_cached(SQL)?
+        .prepare_cached(KNOWS_SEGMENT)?
         .query_row([segment_id], |row| row.get(0))?)
 }
 
@@ -160,16 +164,14 @@ pub(super) fn segments(
     after: Option<&SegmentId>,
 ) -> Result<Vec<SegmentId>, Error> {
     // No id is empty, so an empty one is before all.
-    const SQL: &str = "SELECT DISTINCT segment_id FROM file_segments WHERE segment_id > ?1 ORDER BY segment_id LIMIT ?2";
     let after: &[u8] = after.map_or(&[], |after| after);
     Ok(connection
-        .prepare_cached(SQL)?
+        .prepare_cached(SEGMENTS)?
         .query_map((after, page(limit)), |row| row.get(0))?
         .collect::<Result<_, _>>()?)
 }
 
 pub(super) fn totals(connection: &Connection) -> Result<Totals, Error> {
-    const SQL: &str = "SELECT files, bytes, unfinished FROM totals";
     let totals = |row: &rusqlite::Row<'_>| {
         Ok(Totals {
             files: size_at(row, 0)?,
@@ -177,7 +179,7 @@ pub(super) fn totals(connection: &Connection) -> Result<Totals, Error> {
             unfinished: size_at(row, 2)?,
         })
     };
-    Ok(connection.prepare_cached(SQL)?.query_row([], totals)?)
+    Ok(connection.prepare_cached(TOTALS)?.query_row([], totals)?)
 }
 
 fn page(limit: u32) -> u32 {
@@ -201,4 +203,59 @@ fn list(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<F
         .into_iter()
         .map(|file_no| load(connection, file_no))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{Config, schema};
+
+    const READS: &[&str] = &[
+        SHARE,
+        SHARE_BY_KEY,
+        SHARE_FILES,
+        SHARE_FILES_AFTER,
+        FILE_BY_PATH,
+        INLINE,
+        FINALS_WAITING_FOR,
+        PENDING_DIGESTS,
+        EXPIRED,
+        UNFINISHED,
+        UNFINISHED_AFTER,
+        DOOMED_SEGMENTS,
+        KNOWS_SEGMENT,
+        SEGMENTS,
+        TOTALS,
+        FILE_BY_UPLOAD_KEY,
+        FILE_BY_DELETE_KEY,
+    ];
+
+    /// With a million rows, whatever reads or sorts all of them stops the reader for seconds.
+    #[test]
+    fn no_read_scans_a_table_or_sorts() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = schema::open_writer(folder.path(), &Config::default()).unwrap();
+        for sql in READS {
+            let mut statement = connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+                .unwrap();
+            let mut rows = statement.raw_query(); // parameters stay NULL
+            let mut plan: Vec<String> = Vec::new();
+            while let Some(row) = rows.next().unwrap() {
+                plan.push(row.get(3).unwrap());
+            }
+            for step in &plan {
+                let whole = step.starts_with("SCAN")
+                    && !step.contains("INDEX")
+                    && !HARMLESS.contains(&step.as_str());
+                assert!(
+                    !whole && !step.contains("TEMP B-TREE FOR ORDER BY"),
+                    "{sql}: {plan:?}"
+                );
+            }
+        }
+    }
+
+    /// One row, and rows in the order of their numbers, of which a page is taken.
+    const HARMLESS: &[&str] = &["SCAN totals", "SCAN doomed_segments", "SCAN CONSTANT ROW"];
 }

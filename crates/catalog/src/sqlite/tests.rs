@@ -219,3 +219,36 @@ async fn the_check_finds_what_the_rules_forbid() {
         );
     }
 }
+
+#[tokio::test]
+async fn deleted_inline_bytes_give_their_space_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
+    let pages = || {
+        catalog.query(|from| {
+            Ok(from.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))?)
+        })
+    };
+    join_all((1..=120_u8).map(|number| catalog.create(small(number, 100_000)))).await;
+    let full = pages().await.unwrap();
+    assert!(full > 2_500, "{full}");
+    join_all((1..=110_u8).map(|number| catalog.delete([number; 16]))).await;
+    let shrunk = async {
+        while pages().await.unwrap() > full / 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), shrunk)
+        .await
+        .unwrap();
+    catalog.check().await.unwrap();
+    assert_eq!(
+        catalog.inline([120; 16]).await.unwrap(),
+        Some(vec![120; 100_000])
+    );
+    catalog.close().await.unwrap();
+    let length = std::fs::metadata(folder.path().join(super::FILE_NAME))
+        .unwrap()
+        .len();
+    assert!(length < full.unsigned_abs() * 4_096 / 2, "{length}");
+}

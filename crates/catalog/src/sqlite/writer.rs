@@ -14,6 +14,7 @@
 //! How the log is copied into the database: see [`super::log_copy`].
 
 use super::log_copy::LogCopy;
+use super::space;
 use crate::{Error, ErrorKind};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -103,8 +104,14 @@ pub(super) fn run(
             job.answer();
         }
         batch.shrink_to(64);
-        if log.committed(&writer.connection) {
-            counters.log_copies.fetch_add(1, Ordering::Relaxed);
+        loop {
+            if log.committed(&writer.connection) {
+                counters.log_copies.fetch_add(1, Ordering::Relaxed);
+            }
+            let idle = queue.is_empty() && queue.sender_strong_count() > 0;
+            if !idle || !space::give_back(&writer.connection) {
+                break;
+            }
         }
     }
     drop(log);
