@@ -18,7 +18,14 @@ pub(crate) const CONFIG_ENV: &str = "DDX_CONFIG";
 
 /// Variables with our prefix that are no settings: the file above, and what the project's own tests and benchmarks
 /// pass to each other (the server they start inherits it).
-const NOT_SETTINGS: &[&str] = &[CONFIG_ENV, "DDX_BIN"];
+const NOT_SETTINGS: &[&str] = &[
+    CONFIG_ENV,
+    "DDX_BIN",
+    "DDX_DEV_SERVER",
+    "DDX_FULL",
+    "DDX_KILL_ROUNDS",
+    "DDX_SEED",
+];
 const NOT_SETTINGS_PREFIXES: &[&str] = &["DDX_TEST_", "DDX_BENCH_"];
 
 /// What an orchestrator adds on its own when there is a service called `ddx`: `DDX_SERVICE_HOST`, `DDX_PORT=tcp://…`,
