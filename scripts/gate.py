@@ -31,6 +31,7 @@ WEB = ROOT / "web"
 CLIENTS = ROOT / "tests" / "clients"
 PAGES = "pages"
 BUILD = "build"
+DOCUMENTS = "generated documents"
 DDX_BIN = TARGET / "debug" / "ddx"
 
 
@@ -204,7 +205,7 @@ def lint_steps() -> list:
         Step("cargo-shear", [TOOLS / "bin" / "cargo-shear", "--deny-warnings"]),
         Step("typos", [TOOLS / "bin" / "typos"]),
         Step("rules of the house", ["cargo", "xtask", "tidy"]),
-        Step("generated documents", ["cargo", "xtask", "docs", "--check"], needs=(PAGES,)),
+        Step(DOCUMENTS, ["cargo", "xtask", "docs", "--check"], needs=(PAGES,)),
     ]
     if required(WEB):
         steps.append(Step("pages: types and style", ["npm", "run", "check"], cwd=WEB, needs=(PAGES,)))
@@ -253,6 +254,18 @@ def test_steps() -> list:
     ]
 
 
+def steps_of(kinds: list) -> list:
+    """All steps in order. With both kinds the documents come from the binary that the tests build anyway."""
+    lint = lint_steps() if "lint" in kinds else []
+    test = test_steps() if "test" in kinds else []
+    if lint and test:
+        documents = next(step for step in lint if step.name == DOCUMENTS)
+        lint.remove(documents)
+        documents.env, documents.needs = {"DDX_BIN": DDX_BIN}, (BUILD,)
+        test.insert(1 + next(at for at, step in enumerate(test) if step.name == BUILD), documents)
+    return lint + test
+
+
 def build_pages() -> None:
     install_npm(WEB)
     call(["npm", "run", "build"], cwd=WEB)
@@ -288,7 +301,7 @@ def main(kinds: list) -> int:
     started = time.monotonic()
     results = prepare(kinds)
     broken = {result.name for result in results}
-    for step in (lint_steps() if "lint" in kinds else []) + (test_steps() if "test" in kinds else []):
+    for step in steps_of(kinds):
         # Without web/ the crates still build (the server then has no pages), so only steps inside web/ are held back.
         blockers = [need for need in step.needs if need in broken and (need != PAGES or step.cwd == WEB or required(WEB))]
         result = Result(step.name, Counts(0, 1), 0.0, f"not run: {blockers[0]} failed") if blockers else run(step)
