@@ -66,14 +66,19 @@ fn tell(what: &str, number: u32, offset: u64) {
     std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
 }
 
-/// What the other process does until it is killed.
+/// Writes and tells: some files when it is run as a test of its own, without end as the process that is to be killed.
 #[test]
-#[ignore = "run by the test below as a process of its own, which that test kills"]
-fn writes_until_it_is_killed() {
-    let folder = std::env::var(FOLDER).expect("run by the other test");
-    let next = Arc::new(AtomicU32::new(
-        std::env::var(FIRST).unwrap().parse().unwrap(),
-    ));
+fn lives_of_files_go_their_way() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (folder, first, end) = match std::env::var(FOLDER) {
+        Ok(folder) => (
+            folder.into(),
+            std::env::var(FIRST).unwrap().parse().unwrap(),
+            u32::MAX,
+        ),
+        Err(_) => (scratch.path().to_owned(), 0, 300),
+    };
+    let next = Arc::new(AtomicU32::new(first));
     let config = Config {
         wal_frames_max: 200,
         ..Config::default()
@@ -88,11 +93,19 @@ fn writes_until_it_is_killed() {
             let (catalog, next) = (catalog.clone(), next.clone());
             tokio::spawn(async move {
                 loop {
-                    live(&*catalog, next.fetch_add(1, Ordering::Relaxed)).await;
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= end {
+                        return;
+                    }
+                    live(&*catalog, number).await;
                 }
             })
         });
-        futures_util::future::join_all(lives).await;
+        for life in futures_util::future::join_all(lives).await {
+            life.unwrap();
+        }
+        let totals = catalog.totals().await.unwrap();
+        assert_eq!((totals.files, totals.unfinished), (100, 100));
     });
 }
 
@@ -141,12 +154,7 @@ fn write_and_kill(
     told: &mut BTreeMap<u32, Told>,
 ) -> u32 {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--exact",
-            "writes_until_it_is_killed",
-            "--nocapture",
-        ])
+        .args(["--exact", "lives_of_files_go_their_way", "--nocapture"])
         .env(FOLDER, folder)
         .env(FIRST, first.to_string())
         .stdout(Stdio::piped())

@@ -13,6 +13,7 @@ use crate::{
     Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, NewFile, Segment, State,
 };
 use futures_util::future::BoxFuture;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A case: its name, which is the sentence that it proves, and what proves it on an empty catalog.
@@ -24,7 +25,7 @@ macro_rules! cases {
     };
 }
 
-/// All cases.
+/// All cases but one, which needs a folder.
 pub const CASES: &[Case] = cases![
     shares::a_share_is_found_by_id_and_by_key,
     shares::a_share_exists_once,
@@ -55,22 +56,31 @@ pub const CASES: &[Case] = cases![
     removal::expired_files_come_in_their_order,
     removal::unfinished_files_come_page_by_page,
     removal::segments_come_page_by_page_for_reconciliation,
-    removal::a_backup_is_made_once_and_a_sound_catalog_passes_its_check,
     removal::a_closed_catalog_answers_that_it_is_closed,
 ];
 
-/// Runs all cases, each on a catalog that `fresh` makes, and checks and closes it after each.
-pub async fn run(mut fresh: impl FnMut() -> Arc<dyn Catalog>) {
+/// Runs all cases, each on a catalog that `fresh` makes, and checks and closes it after each. A backup is written into
+/// `folder`, which is to be empty.
+pub async fn run(folder: &Path, mut fresh: impl FnMut() -> Arc<dyn Catalog>) {
     for (name, case) in CASES {
         let _named = Named(name);
         let catalog = fresh();
         case(catalog.clone()).await;
-        match catalog.check().await {
-            Err(error) if error.kind() != ErrorKind::Closed => panic!("{error}"),
-            _ => {}
-        }
-        catalog.close().await.unwrap();
+        finish(&*catalog).await;
     }
+    let _named = Named("a_backup_is_made_once_and_a_sound_catalog_passes_its_check");
+    let catalog = fresh();
+    removal::a_backup_is_made_once_and_a_sound_catalog_passes_its_check(catalog.clone(), folder)
+        .await;
+    finish(&*catalog).await;
+}
+
+async fn finish(catalog: &dyn Catalog) {
+    match catalog.check().await {
+        Err(error) if error.kind() != ErrorKind::Closed => panic!("{error}"),
+        _ => {}
+    }
+    catalog.close().await.unwrap();
 }
 
 /// Says which case it was when one panics.

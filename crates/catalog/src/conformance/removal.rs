@@ -2,6 +2,7 @@
 
 use super::{at, completion, file, id, new, receiving, refused, segment, small};
 use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State};
+use std::path::Path;
 use std::sync::Arc;
 
 fn ids(files: Vec<FileRecord>) -> Vec<[u8; 16]> {
@@ -236,11 +237,11 @@ pub(super) async fn segments_come_page_by_page_for_reconciliation(catalog: Arc<d
 
 pub(super) async fn a_backup_is_made_once_and_a_sound_catalog_passes_its_check(
     catalog: Arc<dyn Catalog>,
+    folder: &Path,
 ) {
     catalog.create(new(receiving(1))).await.unwrap();
     catalog.create(small(2, b"abc")).await.unwrap();
     catalog.check().await.unwrap();
-    let folder = tempfolder();
     let to = folder.join("copy");
     catalog.backup(to.clone()).await.unwrap();
     assert!(std::fs::metadata(&to).unwrap().len() > 0);
@@ -249,19 +250,6 @@ pub(super) async fn a_backup_is_made_once_and_a_sound_catalog_passes_its_check(
         refused(catalog.backup(folder.join("no/such/folder"))).await,
         ErrorKind::Io
     );
-    std::fs::remove_dir_all(folder).unwrap();
-}
-
-/// A new folder; the library has no dependency for it, since only this case needs one.
-fn tempfolder() -> std::path::PathBuf {
-    use std::hash::{BuildHasher, RandomState};
-    let name = format!(
-        "ddx-catalog-{:016x}",
-        RandomState::new().hash_one(std::process::id())
-    );
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir(&folder).unwrap();
-    folder
 }
 
 pub(super) async fn a_closed_catalog_answers_that_it_is_closed(catalog: Arc<dyn Catalog>) {

@@ -1,6 +1,6 @@
 //! The catalog in one SQLite file in the data folder: the default, and enough for a machine of its own.
 //!
-//! One thread owns the connection that writes ([`writer`]), a few own one that reads ([`readers`]); callers talk to
+//! One thread owns the connection that writes (`writer`), a few own one that reads (`readers`); callers talk to
 //! them over bounded queues. The rejected alternative, a pool of connections that all write, makes them fight over
 //! SQLite's one write lock, each with a flush of its own.
 
