@@ -1,0 +1,75 @@
+// Numbers as people read them. Sizes are decimal (1 MB = 10^6 bytes), as disks and data plans count.
+import { language } from './texts';
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
+const formats = new Map<string, Intl.NumberFormat>();
+
+function number(value: number, fractionDigits: number): string {
+  const key = `${language()}${fractionDigits}`;
+  let format = formats.get(key);
+  if (!format) {
+    format = new Intl.NumberFormat(language(), {
+      minimumFractionDigits: fractionDigits,
+      maximumFractionDigits: fractionDigits,
+    });
+    formats.set(key, format);
+  }
+  return format.format(value);
+}
+
+export function count(value: number): string {
+  return number(value, 0);
+}
+
+/** 0 B, 999 B, 1.2 kB, 34.5 MB, 812 MB, 1.24 GB: never more than four digits wide. */
+export function bytes(value: number): string {
+  let unit = 0;
+  let scaled = value;
+  while (scaled >= 999.5 && unit < UNITS.length - 1) {
+    scaled /= 1000;
+    unit++;
+  }
+  const digits = unit === 0 ? 0 : scaled < 9.995 ? 2 : scaled < 99.95 ? 1 : 0;
+  return `${number(scaled, digits)}\u00a0${UNITS[unit]}`;
+}
+
+export function rate(bytesPerSecond: number): string {
+  return `${bytes(bytesPerSecond)}/s`;
+}
+
+/** Whole percent, rounded down: 100 only when it is all there. */
+export function percent(part: number, whole: number): number {
+  if (whole <= 0) return 100;
+  return Math.max(0, Math.min(100, Math.floor((part / whole) * 100)));
+}
+
+export function date(ms: number): string {
+  return new Intl.DateTimeFormat(language(), { dateStyle: 'medium', timeStyle: 'short' }).format(ms);
+}
+
+/** A remaining time, rounded to what an estimate can carry. */
+export type Span = { unit: 'moment' } | { unit: 's' | 'min' | 'h' | 'd'; value: number; minutes?: number };
+
+export function span(seconds: number): Span {
+  if (seconds < 4) return { unit: 'moment' };
+  if (seconds < 10) return { unit: 's', value: Math.ceil(seconds) };
+  if (seconds < 55) return { unit: 's', value: Math.ceil(seconds / 5) * 5 };
+  const minutes = Math.ceil(seconds / 60);
+  if (minutes < 60) return { unit: 'min', value: minutes };
+  const hours = Math.floor(minutes / 60);
+  if (hours < 36) return { unit: 'h', value: hours, minutes: minutes % 60 };
+  return { unit: 'd', value: Math.round(hours / 24) };
+}
+
+/** Up to four letters that say what a file is; stands where others have an icon. */
+export function extension(name: string): string {
+  const dot = name.lastIndexOf('.');
+  const end = dot > 0 ? name.slice(dot + 1) : '';
+  return /^[\p{L}\p{N}]{1,4}$/u.test(end) ? end.toUpperCase() : '';
+}
+
+/** Splits a name so that its end stays readable when the middle has to go. */
+export function splitName(name: string): [string, string] {
+  const tail = Math.min(10, Math.floor(name.length / 3));
+  return [name.slice(0, name.length - tail), name.slice(name.length - tail)];
+}

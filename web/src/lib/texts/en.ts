@@ -1,0 +1,237 @@
+// Every word that a person reads, in one place. A translation has the same shape, so a missing text does not compile.
+import type { FailureCode } from '../../upload/failures';
+import type { Span } from '../format';
+
+const s = (n: number): string => (n === 1 ? '' : 's');
+
+export const en = {
+  name: 'English',
+  app: 'DirectDriveX',
+  skip: 'Skip to the content',
+  theme: 'Colours',
+  themes: { auto: 'As the system', light: 'Light', dark: 'Dark' },
+  language: 'Language',
+  version: (version: string) => `Version ${version}`,
+  status: 'Status',
+  sendLink: 'Send files',
+
+  span(left: Span): string {
+    if (left.unit === 'moment') return 'a moment';
+    if (left.unit === 'h') return `about ${left.value} h${left.minutes ? ` ${left.minutes} min` : ''}`;
+    if (left.unit === 'd') return `about ${left.value} day${s(left.value)}`;
+    return `about ${left.value} ${left.unit}`;
+  },
+  shortSpan(left: Span): string {
+    return left.unit === 'moment' ? 'a moment' : `${left.value} ${left.unit}`;
+  },
+  percent: (value: number) => `${value}\u00a0%`,
+  files: (n: string, one: boolean) => (one ? '1 file' : `${n} files`),
+  of: (part: string, whole: string) => `${part} of ${whole}`,
+  titleBusy: (percent: number, left: string | null) => `${percent} %${left ? ` · ${left}` : ''}`,
+
+  send: {
+    title: 'Send files',
+    headline: 'Drop files here.',
+    sub: 'Whole folders too, as large as they come. The link is there at once, and whatever interrupts the way, it goes on where it was.',
+    again: 'Another link',
+    chooseFiles: 'Choose files',
+    chooseFolder: 'Choose a folder',
+    camera: 'Take a photo',
+    paste: 'or paste',
+    upTo: (size: string) => `Up to ${size} per file`,
+    free: (size: string) => `${size} free`,
+    kept: (days: number) => (days === 1 ? 'Kept for 1 day' : `Kept for ${days} days`),
+    keptForever: 'Kept until it is deleted',
+    resumes: 'Goes on by itself',
+    reading: (n: string) => `Reading folders, ${n} files so far`,
+    nothing: 'There was no file in it.',
+    skipped: (n: number) => `${n} system file${s(n)} left out (.DS_Store and the like).`,
+    unreadable: (names: string) => `Could not be read: ${names}`,
+    fileInput: 'Files to send',
+    folderInput: 'Folder to send',
+    dropNew: 'Drop for a new link',
+    dropAdd: 'Add to the link below',
+    dropHint: 'Let go anywhere on the page',
+  },
+
+  sheet: {
+    region: (n: string) => `Upload of ${n}`,
+    preparing: 'Making the link',
+    sending: 'On its way',
+    paused: 'Paused',
+    done: 'All here',
+    doneVerified: 'All here and verified',
+    failed: (n: string) => `${n} could not be sent`,
+    noLink: 'The link comes as soon as the server answers.',
+    linkReady: 'The link works already. Whoever opens it sees the files arrive.',
+    linkDone: 'Anyone who has this link can download.',
+    pauseAll: 'Pause all',
+    resumeAll: 'Resume',
+    cancelAll: 'Cancel all',
+    addFiles: 'Add files',
+    addFolder: 'Add a folder',
+    dismiss: 'Put away',
+    progress: 'Progress of all files',
+    fileProgress: (name: string) => `Progress of ${name}`,
+    keepOpen: 'Keep this page open until it is done. If it closes, give the same files again and it goes on.',
+  },
+
+  link: {
+    label: 'Link to these files',
+    copy: 'Copy link',
+    copied: 'Copied',
+    copyFailed: 'Press Ctrl+C to copy',
+    share: 'Share',
+    open: 'Open',
+    qr: 'QR code',
+    qrOf: (link: string) => `QR code of ${link}`,
+    qrHint: 'Scan to open the link on another device.',
+    close: 'Close',
+  },
+
+  row: {
+    queued: 'Next in turn',
+    connecting: 'Starting',
+    finishing: 'Being written to disk',
+    place: (ahead: number, left: string) =>
+      ahead === 0 ? `Next to be let in, ${left}` : `${ahead} ahead in the server’s queue, ${left}`,
+    pausedAt: (percent: string) => `Paused at ${percent}`,
+    received: 'Received',
+    checking: 'Received, being checked',
+    verified: 'Verified',
+    cancelled: 'Cancelled',
+    undo: 'Undo',
+    pause: (name: string) => `Pause ${name}`,
+    resume: (name: string) => `Resume ${name}`,
+    retry: (name: string) => `Try ${name} again`,
+    cancel: (name: string) => `Cancel ${name}`,
+    remove: (name: string) => `Delete ${name} from the server`,
+    folder: (name: string, n: string) => `${name}, ${n} files`,
+    folded: (n: string) => `${n} files done`,
+    failedIn: (n: number) => `${n} failed`,
+    open: 'Show files',
+  },
+
+  outage: {
+    title: 'Waiting for the server',
+    offline: 'No network',
+    busyTitle: 'The server asks to wait',
+    safe: (size: string) => `${size} safe`,
+    next: (left: string) => `next try in ${left}`,
+    trying: 'trying now',
+    tryNow: 'Try now',
+    calm: 'Nothing is lost. It goes on by itself.',
+  },
+
+  failures: {
+    retry: (n: string, one: boolean) => (one ? 'Retry 1 failed' : `Retry ${n} failed`),
+    title: 'Not sent',
+    drop: 'Take out',
+  },
+  failure(code: FailureCode, limit: string | null): string {
+    switch (code) {
+      case 'too-large':
+        return limit ? `Larger than ${limit}, the most that one file may have` : 'Too large for this server';
+      case 'no-space':
+        return limit ? `Does not fit: the server has ${limit} free` : 'The server’s disk is full';
+      case 'name-too-long':
+        return 'Its name is too long';
+      case 'source-lost':
+        return 'Changed or moved since it was picked. Pick it again';
+      case 'gone':
+        return 'The server no longer has what was sent';
+      case 'taken':
+        return 'There is a file of that name under this link already';
+      case 'differs':
+        return 'The file changed while it was sent';
+      case 'forbidden':
+        return 'The server does not allow it';
+      case 'server':
+        return 'The server failed on it again and again';
+      case 'refused':
+        return 'The server refused it';
+    }
+  },
+
+  unfinished: {
+    title: (n: string, one: boolean, kept: string) => `${one ? '1 file' : `${n} files`} unfinished, ${kept} kept`,
+    from: (date: string) => `From ${date}`,
+    go: 'Continue',
+    pickFiles: 'Pick the files again',
+    pickFolder: 'Pick the folder again',
+    hint: 'Files are known again by name, size and date. What the server has is not sent twice.',
+    forget: 'Discard',
+    notThese: 'None of these belongs to it.',
+  },
+
+  live: {
+    started: (files: string) => `Upload of ${files} started. The link is ready to copy.`,
+    at: (percent: number) => `${percent} percent sent`,
+    done: (files: string) => `Upload finished: ${files}.`,
+    failed: (n: string) => `${n} could not be sent.`,
+    outage: 'The server can’t be reached. Waiting.',
+    back: 'The server is back. Going on.',
+    copied: 'Link copied',
+  },
+
+  share: {
+    title: 'Files for you',
+    one: 'A file for you',
+    arriving: (percent: string, left: string | null) => `arriving, ${percent}${left ? `, ${left}` : ''}`,
+    arrivingAll: 'Still arriving. This page follows along.',
+    waitingServer: 'waiting for its turn',
+    stalled: 'arriving, paused at the sender',
+    failed: 'failed',
+    download: 'Download',
+    downloadOf: (name: string) => `Download ${name}`,
+    downloadAll: (n: string) => `Download all ${n}`,
+    downloadAllOne: 'Download',
+    preview: (name: string) => `Preview ${name}`,
+    until: (date: string) => `Until ${date}`,
+    missing: 'There is nothing under this link.',
+    missingHint: 'It may have expired or been deleted, or the address is incomplete.',
+    unreachable: 'The server can’t be reached.',
+    again: 'Try again',
+    empty: 'No file has arrived here yet. This page follows along.',
+    digest: 'Digests',
+    digestOf: (name: string) => `Digests of ${name}`,
+    digestHint: (name: string) => `To compare: b3sum "${name}"`,
+    copyDigest: 'Copy',
+    total: (files: string, size: string) => `${files}, ${size}`,
+    lost: 'Connection lost, looking again',
+    previous: 'Previous',
+    next: 'Next',
+    cut: (size: string) => `The first ${size}`,
+    noPreview: 'It can’t be shown here.',
+    arrived: (name: string) => `${name} has arrived`,
+    command: 'On the command line',
+  },
+
+  system: {
+    title: 'Status of this server',
+    memory: 'Memory',
+    rows: {
+      buffers: 'Uploads in flight',
+      connections: 'Connections',
+      socket_memory: 'Sockets',
+      dirty_windows: 'On the way to disk',
+      waiters: 'Waiting uploads',
+      downloads: 'Downloads',
+      reserve: 'Reserve',
+      drift: 'Unaccounted',
+    } as Record<string, string>,
+    bands: { normal: 'Normal', constrained: 'Constrained', critical: 'Critical' } as Record<string, string>,
+    free: 'Free for uploads',
+    used: 'In use',
+    total: 'Total',
+    active: 'Active uploads',
+    waiting: 'Waiting',
+    slots: 'More could start now',
+    lost: 'No figures at the moment. Looking again.',
+    updated: 'Live',
+  },
+
+  missing: { title: 'No such page', back: 'To the start' },
+};
+
+export type Texts = typeof en;

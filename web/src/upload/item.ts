@@ -1,0 +1,109 @@
+import type { Place, ServerFile } from '../lib/api';
+import type { Failure } from './failures';
+import { Meter } from './meter';
+
+export type Phase =
+  | 'queued'
+  | 'sending'
+  | 'paused'
+  | 'failed'
+  /** Taken out by its sender; DELETE follows when the time for undoing is over. */
+  | 'cancelled'
+  | 'done';
+
+export type Check = 'none' | 'running' | 'verified' | 'differs';
+
+/** Reason of an abort that counts as a lost network. */
+export const STALLED = 'stalled';
+
+let ids = 0;
+
+/** One file on its way. Plain fields; whoever changes them touches the pulse. */
+export class Item {
+  readonly id = ++ids;
+  phase: Phase = 'queued';
+  uploadUrl: string | null = null;
+  deleteUrl: string | null = null;
+  fileId: string | null = null;
+  /** Handed to the network. */
+  sent = 0;
+  /** Safe on the server. */
+  confirmed = 0;
+  place: Place | null = null;
+  failure: Failure | null = null;
+  check: Check = 'none';
+  blake3: string | null = null;
+  serverCrc: string | null = null;
+  localCrc: string | null = null;
+  /** Attempts in a row that moved nothing. */
+  tries = 0;
+  restarts = 0;
+  /** Not to be tried before. */
+  notBefore = 0;
+  movedAt = 0;
+  abort: AbortController | null = null;
+  /** What it was before it was cancelled, for undoing. */
+  before: Phase = 'queued';
+  #shown = 0;
+  #meter: Meter | null = null;
+
+  constructor(
+    readonly file: File,
+    /** Inside its share; unique there. */
+    readonly path: string,
+  ) {}
+
+  get size(): number {
+    return this.file.size;
+  }
+
+  get name(): string {
+    return this.path.slice(this.path.lastIndexOf('/') + 1);
+  }
+
+  get settled(): boolean {
+    return this.ended || this.phase === 'cancelled';
+  }
+
+  get ended(): boolean {
+    return this.phase === 'done' || this.phase === 'failed';
+  }
+
+  get meter(): Meter {
+    return (this.#meter ??= new Meter());
+  }
+
+  /** Bytes to draw: what the server has, as far as it tells; never less than was drawn before. */
+  shown(live: boolean): number {
+    if (this.phase === 'done') return this.size;
+    const now = live ? this.confirmed : Math.max(this.sent, this.confirmed);
+    this.#shown = Math.min(this.size, Math.max(this.#shown, now));
+    return this.#shown;
+  }
+
+  /** Ends the running attempt as if the network had: its connection is dead. */
+  stalled(): void {
+    this.abort?.abort(STALLED);
+  }
+
+  /** Forgets what was sent, after the server has lost it. */
+  restart(): void {
+    this.uploadUrl = this.deleteUrl = this.fileId = null;
+    this.sent = this.confirmed = this.#shown = 0;
+    this.restarts++;
+  }
+
+  /** Takes over what the server tells about this file. */
+  apply(file: ServerFile): void {
+    this.fileId ??= file.file_id;
+    this.place = file.state === 'receiving' ? file.waiting : null;
+    if (file.received_bytes > this.confirmed) {
+      this.confirmed = Math.min(this.size, file.received_bytes);
+      this.movedAt = Date.now();
+    }
+    if (file.state === 'complete') {
+      this.blake3 = file.blake3;
+      this.serverCrc = file.crc64;
+    }
+  }
+}

@@ -1,0 +1,54 @@
+// Speed and time left. Speed is what was sent over the last seconds, not since the start, which would remember an
+// outage for ever; time left is held for two seconds at a time, since a number that jumps is not read.
+
+const WINDOW_MS = 8_000;
+const FIRST_AFTER_MS = 2_000;
+const RENEW_MS = 2_000;
+
+export class Meter {
+  #samples: { at: number; total: number }[] = [];
+  #total = 0;
+  #shownAt = 0;
+  #shown: number | null = null;
+
+  /** Counts bytes that left at `now`. */
+  add(bytes: number, now = Date.now()): void {
+    if (bytes <= 0) return;
+    this.#total += bytes;
+    const last = this.#samples.at(-1);
+    // One sample per 200 ms is enough, and bounds the list at 40.
+    if (last && now - last.at < 200 && this.#samples.length > 1) last.total = this.#total;
+    else this.#samples.push({ at: now, total: this.#total });
+    while (this.#samples.length > 2 && now - this.#samples[1]!.at > WINDOW_MS) this.#samples.shift();
+  }
+
+  /** Starts anew after a pause or an outage, so that the gap does not count as slowness. */
+  reset(now = Date.now()): void {
+    this.#samples = [{ at: now, total: this.#total }];
+    this.#shown = null;
+  }
+
+  /** Bytes per second, or null while there is too little to tell. */
+  rate(now = Date.now()): number | null {
+    const first = this.#samples[0];
+    if (!first || this.#samples.length < 2 || now - first.at < FIRST_AFTER_MS) return null;
+    const moved = this.#total - first.total;
+    const rate = (moved / (now - first.at)) * 1000;
+    return rate > 0 ? rate : null;
+  }
+
+  /** Seconds for `bytes` more, renewed every two seconds and counted down in between; never below 1. */
+  secondsLeft(bytes: number, now = Date.now()): number | null {
+    if (this.#shown !== null && now - this.#shownAt < RENEW_MS) {
+      return Math.max(1, this.#shown - (now - this.#shownAt) / 1000);
+    }
+    const rate = this.rate(now);
+    if (rate === null) return null;
+    const fresh = bytes / rate;
+    const elapsed = (now - this.#shownAt) / 1000;
+    // Half of a surprise is believed each time; what was shown has run down meanwhile.
+    this.#shown = this.#shown === null ? fresh : (Math.max(0, this.#shown - elapsed) + fresh) / 2;
+    this.#shownAt = now;
+    return Math.max(1, this.#shown);
+  }
+}

@@ -1,0 +1,148 @@
+// Which file is sent next. Files start in the order they came, three at a time: fewer leaves a fast line idle between
+// small files, more takes the connections that events and clicks need (six per host over HTTP/1.1).
+import type { Gate } from './gate';
+import { STALLED, type Item } from './item';
+import { Unreachable } from '../lib/api';
+import { judge, pauseMs } from './failures';
+
+export const SLOTS = 3;
+
+export interface QueueHooks {
+  /** Sends the file; resolves when the server has all of it. */
+  run(item: Item, signal: AbortSignal): Promise<void>;
+  /** Something to draw. */
+  changed(): void;
+  /** The item has come to an end for now: done or failed. */
+  settled(item: Item): void;
+}
+
+export class Queue {
+  #waiting: Item[] = [];
+  #running = new Set<Item>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly gate: Gate,
+    private readonly hooks: QueueHooks,
+    private readonly slots = SLOTS,
+  ) {}
+
+  get running(): ReadonlySet<Item> {
+    return this.#running;
+  }
+
+  add(items: Iterable<Item>): void {
+    for (const item of items) if (item.phase === 'queued') this.#waiting.push(item);
+    this.pump();
+  }
+
+  pause(items: Iterable<Item>): void {
+    for (const item of items) {
+      if (item.phase !== 'queued' && item.phase !== 'sending') continue;
+      item.phase = 'paused';
+      this.#stop(item);
+    }
+    this.hooks.changed();
+    this.pump();
+  }
+
+  /** Puts paused or failed files back to work, at once. */
+  resume(items: Iterable<Item>): void {
+    const back: Item[] = [];
+    for (const item of items) {
+      if (item.phase !== 'paused' && item.phase !== 'failed') continue;
+      item.phase = 'queued';
+      item.failure = null;
+      item.tries = item.restarts = item.notBefore = 0;
+      back.push(item);
+    }
+    this.hooks.changed();
+    this.add(back.filter((item) => !this.#waiting.includes(item)));
+  }
+
+  /** Stops the file without a word to the server: what it has is kept until the upload expires or is deleted. */
+  withdraw(item: Item): void {
+    item.before = item.phase === 'sending' ? 'queued' : item.phase;
+    item.phase = 'cancelled';
+    this.#stop(item);
+    this.hooks.changed();
+    this.pump();
+  }
+
+  reinstate(item: Item): void {
+    if (item.phase !== 'cancelled') return;
+    item.phase = item.before;
+    if (item.phase === 'queued' && !this.#waiting.includes(item)) this.#waiting.unshift(item);
+    this.hooks.changed();
+    this.pump();
+  }
+
+  /** Starts what may start. Called after every change. */
+  pump(): void {
+    clearTimeout(this.#timer);
+    if (!this.gate.open) return;
+    const now = Date.now();
+    let soonest = Infinity;
+    const rest: Item[] = [];
+    for (const item of this.#waiting) {
+      // Paused or cancelled meanwhile; or still ending its last attempt (then it stays for the next turn).
+      if (item.phase !== 'queued') continue;
+      if (this.#running.size >= this.slots || this.#running.has(item) || item.notBefore > now) {
+        if (item.notBefore > now) soonest = Math.min(soonest, item.notBefore);
+        rest.push(item);
+        continue;
+      }
+      this.#running.add(item);
+      void this.#attempt(item);
+    }
+    this.#waiting = rest;
+    if (soonest !== Infinity) this.#timer = setTimeout(() => this.pump(), soonest - now + 1);
+  }
+
+  #stop(item: Item): void {
+    item.place = null;
+    item.abort?.abort();
+  }
+
+  async #attempt(item: Item): Promise<void> {
+    const abort = new AbortController();
+    const before = item.confirmed;
+    item.abort = abort;
+    item.phase = 'sending';
+    item.movedAt = Date.now();
+    item.meter.reset();
+    this.hooks.changed();
+    try {
+      await this.hooks.run(item, abort.signal);
+      if (!abort.signal.aborted) item.phase = 'done';
+    } catch (error) {
+      if (item.confirmed > before) item.tries = 0;
+      this.#failed(item, abort.signal.reason === STALLED ? new Unreachable(STALLED) : error);
+    }
+    item.abort = null;
+    item.place = null;
+    this.#running.delete(item);
+    if (item.ended) this.hooks.settled(item);
+    this.hooks.changed();
+    this.pump();
+  }
+
+  #failed(item: Item, error: unknown): void {
+    // Paused or cancelled while the request ended: its phase is set already.
+    if (item.phase !== 'sending') return;
+    const verdict = judge(error, item.tries, item.restarts);
+    if (verdict.then === 'fail') {
+      item.phase = 'failed';
+      item.failure = verdict.failure;
+      return;
+    }
+    item.phase = 'queued';
+    item.notBefore = 0;
+    if (verdict.then === 'outage') this.gate.fail();
+    if (verdict.then === 'hold') this.gate.hold(verdict.ms);
+    if (verdict.then === 'restart') item.restart();
+    if (verdict.then !== 'hold') item.notBefore = Date.now() + (item.tries === 0 ? 0 : pauseMs(item.tries));
+    if (verdict.then !== 'hold') item.tries++;
+    this.#waiting.unshift(item);
+  }
+}

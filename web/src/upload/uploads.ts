@@ -1,0 +1,431 @@
+// All that this page sends. It lives as long as the page, whatever view is open: moving inside the app stops nothing.
+import { api, Refused, type Limits } from '../lib/api';
+import { at } from '../lib/base';
+import { Pulse } from '../lib/pulse';
+import { Checker } from './checker';
+import { measure } from './failures';
+import { Gate } from './gate';
+import type { Given, Intake } from './intake';
+import type { Item } from './item';
+import { match } from './matching';
+import { Meter } from './meter';
+import { Presence } from './presence';
+import { Queue } from './queue';
+import { Share } from './share';
+import { Store, type StoredShare } from './store';
+import { request, send, terminate } from './tus';
+import { Watchdog } from './watchdog';
+
+export const UNDO_MS = 5_000;
+const CHUNK_DEFAULT_BYTES = 95 * 1024 * 1024;
+
+/** A share of an earlier visit that is not complete. */
+export interface Unfinished {
+  stored: StoredShare;
+  missingFiles: number;
+  files: number;
+  bytes: number;
+  keptBytes: number;
+}
+
+export class Uploads {
+  readonly pulse = new Pulse();
+  readonly shares: Share[] = [];
+  unfinished: Unfinished[] = [];
+  limits: Limits | null = null;
+  /** Over all shares. */
+  readonly meter = new Meter();
+  readonly gate = new Gate(api.ready, () => this.#gateChanged());
+  readonly #store = new Store();
+  readonly #queue = new Queue(this.gate, {
+    run: (item, signal) => this.#run(item, signal),
+    changed: () => this.touch(),
+    settled: (item) => this.#settled(item),
+  });
+  readonly #checker = new Checker((item) => this.#checked(item));
+  readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
+  readonly #owners = new Map<Item, Share>();
+  readonly #undo = new Map<Item, ReturnType<typeof setTimeout>>();
+  readonly #saved = new Set<string>();
+  readonly #watchdog = new Watchdog(this.#queue.running, api.ready);
+
+  touch(): void {
+    for (const share of this.shares) share.stale();
+    this.pulse.touch();
+  }
+
+  /** Draws now: after a key or a click. */
+  #answer(): void {
+    for (const share of this.shares) share.stale();
+    this.pulse.flush();
+  }
+
+  /** Called once, when the page is up. */
+  async start(): Promise<void> {
+    this.#watchdog.start();
+    void this.loadLimits();
+    await this.findUnfinished();
+  }
+
+  async loadLimits(): Promise<void> {
+    try {
+      this.limits = await api.limits();
+      this.touch();
+    } catch {
+      // The defaults do; the server enforces its own limits anyway.
+    }
+  }
+
+  // ── taking files in ────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Sends what was given: to the unfinished shares that know it, the rest to `target` or a new share. */
+  take(intake: Intake, target: Share | null = null): Share | null {
+    const { known, rest } = match(intake.files, this.unfinished.map((one) => one.stored));
+    for (const [shareId, given] of known) this.#continue(shareId, given);
+    if (rest.length === 0) return null;
+    const share = target ?? this.#open();
+    const items = share.add(rest);
+    share.roots.push(...intake.roots);
+    this.#admit(share, items);
+    this.#answer();
+    return share;
+  }
+
+  #open(): Share {
+    const share = new Share(
+      () => this.touch(),
+      (item) => this.#heard(item),
+    );
+    this.shares.unshift(share);
+    return share;
+  }
+
+  #admit(share: Share, items: Item[]): void {
+    for (const item of items) {
+      this.#owners.set(item, share);
+      this.#measure(item);
+    }
+    // Right away and beside the queue: the link is wanted before the first byte is through.
+    if (!share.id && items.some((item) => item.phase === 'queued')) {
+      share.ready().then(
+        () => this.#shareReady(share),
+        () => this.gate.fail(),
+      );
+    } else {
+      this.#remember(share);
+    }
+    this.#queue.add(items);
+  }
+
+  /** What can be known to fail is said at once and sends nothing. */
+  #measure(item: Item): boolean {
+    const failure = this.limits && measure(item, this.limits);
+    if (!failure) return true;
+    item.phase = 'failed';
+    item.failure = failure;
+    return false;
+  }
+
+  // ── unfinished shares of earlier visits ────────────────────────────────────────────────────────────────────────
+
+  async findUnfinished(): Promise<void> {
+    const stored = await this.#store.shares();
+    const elsewhere = await this.#presence.others();
+    const mine = new Set(this.shares.map((share) => share.id));
+    const found: Unfinished[] = [];
+    for (const one of stored) {
+      if (elsewhere.has(one.shareId) || mine.has(one.shareId)) continue;
+      const summary = await this.#weigh(one);
+      if (summary) found.push(summary);
+    }
+    this.unfinished = found.sort((a, b) => b.stored.createdAt - a.stored.createdAt);
+    this.touch();
+  }
+
+  async #weigh(stored: StoredShare): Promise<Unfinished | null> {
+    const bytes = stored.manifest.reduce((sum, [, size]) => sum + size, 0);
+    const summary = { stored, files: stored.manifest.length, missingFiles: stored.manifest.length, bytes, keptBytes: 0 };
+    try {
+      const { files } = await api.share(stored.shareId);
+      const wanted = new Set(stored.manifest.map(([path]) => path));
+      for (const file of files) {
+        if (!wanted.has(file.path)) continue;
+        summary.keptBytes += file.received_bytes;
+        if (file.state === 'complete') summary.missingFiles--;
+      }
+    } catch (error) {
+      if (error instanceof Refused && (error.status === 404 || error.status === 410)) {
+        await this.#store.forgetShare(stored.shareId);
+        return null;
+      }
+      // No answer now: it may still be there.
+    }
+    if (summary.missingFiles === 0) {
+      await this.#store.forgetShare(stored.shareId);
+      return null;
+    }
+    return summary;
+  }
+
+  async forget(one: Unfinished): Promise<void> {
+    this.unfinished = this.unfinished.filter((other) => other !== one);
+    this.#answer();
+    const uploads = await this.#store.uploads(one.stored.shareId);
+    await this.#store.forgetShare(one.stored.shareId);
+    for (const upload of uploads) await terminate(upload.uploadUrl).catch(() => {});
+  }
+
+  #continue(shareId: string, given: Given[]): void {
+    const index = this.unfinished.findIndex((one) => one.stored.shareId === shareId);
+    const found = this.unfinished[index];
+    let share = this.shares.find((one) => one.id === shareId);
+    if (found && !share) {
+      share = Share.restored(
+        found.stored,
+        () => this.touch(),
+        (item) => this.#heard(item),
+      );
+      this.shares.unshift(share);
+      this.#saved.add(shareId);
+    }
+    if (!share) return;
+    void this.#resume(share, given);
+  }
+
+  async #resume(share: Share, given: Given[]): Promise<void> {
+    const items = share.readd(given);
+    for (const item of items) {
+      this.#owners.set(item, share);
+      // Not to be started before it is known what the server has of it.
+      item.phase = 'paused';
+    }
+    this.#answer();
+    const uploads = new Map((await this.#store.uploads(share.id!)).map((one) => [one.path, one]));
+    const files = await api
+      .share(share.id!)
+      .then((found) => new Map(found.files.map((file) => [file.path, file])))
+      .catch(() => new Map());
+    for (const item of items) {
+      const upload = uploads.get(item.path);
+      const file = files.get(item.path);
+      item.uploadUrl = upload?.uploadUrl ?? null;
+      item.deleteUrl = upload?.deleteUrl ?? null;
+      item.fileId = upload?.fileId ?? file?.file_id ?? null;
+      item.phase = file?.state === 'complete' && file.size_bytes === item.size ? 'done' : 'queued';
+      if (file) item.apply(file);
+      if (item.phase === 'done') this.#checker.read(item);
+    }
+    const here = new Set(share.items.map((item) => item.path));
+    share.kept = { files: 0, bytes: 0 };
+    for (const [path, size] of share.manifest) {
+      if (here.has(path) || files.get(path)?.state !== 'complete') continue;
+      share.kept.files++;
+      share.kept.bytes += size;
+    }
+    const missing = share.manifest.some(([path]) => !here.has(path) && files.get(path)?.state !== 'complete');
+    if (!missing) this.unfinished = this.unfinished.filter((one) => one.stored.shareId !== share.id);
+    this.#queue.add(items);
+    for (const item of items) if (item.phase === 'done') this.#settled(item);
+    this.#answer();
+  }
+
+  // ── sending ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #run(item: Item, signal: AbortSignal): Promise<void> {
+    const share = this.#owners.get(item)!;
+    await share.ready();
+    this.#shareReady(share);
+    if (item.size > 0) this.#checker.read(item);
+    let last = item.confirmed;
+    const moved = (offset: number): void => {
+      item.movedAt = Date.now();
+      const step = offset - last;
+      last = offset;
+      item.meter.add(step);
+      this.meter.add(step);
+      this.touch();
+    };
+    await send({
+      endpoint: at('/files'),
+      file: item.file,
+      metadata: {
+        filename: item.name,
+        relativePath: item.path,
+        ...(item.file.type ? { filetype: item.file.type } : {}),
+        share: share.key!,
+      },
+      uploadUrl: item.uploadUrl,
+      chunkBytes: Math.min(this.limits?.request_body_max_bytes ?? CHUNK_DEFAULT_BYTES, CHUNK_DEFAULT_BYTES),
+      signal,
+      created: (upload) => {
+        Object.assign(item, upload);
+        const complete = item.size === 0;
+        if (!complete) void this.#store.saveUpload({ shareId: share.id!, path: item.path, ...upload });
+        share.follow();
+      },
+      sent: (offset) => {
+        item.sent = offset;
+        moved(offset);
+      },
+      confirmed: (offset) => {
+        // A resume may begin below what had been sent: the meter must not run backwards, nor count it twice.
+        if (offset < last || item.sent < offset) last = Math.max(last, offset);
+        item.sent = Math.max(offset, Math.min(item.sent, item.size));
+        item.confirmed = Math.max(item.confirmed, offset);
+        item.movedAt = Date.now();
+        this.touch();
+      },
+    });
+    item.confirmed = item.sent = item.size;
+  }
+
+  #shareReady(share: Share): void {
+    this.#remember(share);
+    share.follow();
+    this.touch();
+  }
+
+  #remember(share: Share): void {
+    if (!share.id || !share.key || !share.link) return;
+    const key = `${share.id} ${share.manifest.length}`;
+    if (this.#saved.has(key)) return;
+    this.#saved.add(key);
+    const { id: shareId, key: shareKey, link, createdAt, manifest, roots } = share;
+    void this.#store.saveShare({ shareId, shareKey, link, createdAt, manifest: [...manifest], roots: [...roots] });
+  }
+
+  #settled(item: Item): void {
+    const share = this.#owners.get(item);
+    if (!share?.id) return;
+    if (item.phase === 'done') {
+      void this.#store.forgetUpload(share.id, item.path);
+      if (item.size === 0) item.check = 'verified';
+      this.#checker.compare(item);
+    }
+    if (share.totals.state === 'done' || share.items.every((one) => one.settled)) void this.#wrapUp(share);
+  }
+
+  async #wrapUp(share: Share): Promise<void> {
+    if (share.items.every((item) => item.phase === 'done') && !this.#isUnfinished(share)) {
+      await this.#store.forgetShare(share.id!);
+    }
+    // The last digests come by event within a moment; where events don't get through, ask.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    if (share.items.some((item) => item.phase === 'done' && !item.blake3)) await share.refresh().catch(() => {});
+    share.follow();
+  }
+
+  #isUnfinished(share: Share): boolean {
+    return this.unfinished.some((one) => one.stored.shareId === share.id);
+  }
+
+  /** What arrived is not what the file holds now: it was changed on the way. The copy on the server is of no use. */
+  #checked(item: Item): void {
+    if (item.check === 'differs' && item.phase === 'done') {
+      item.phase = 'failed';
+      item.failure = { code: 'differs' };
+      item.before = 'done';
+      if (item.uploadUrl) void this.#deleteOnServer(item).catch(() => {});
+      item.restart();
+      item.check = 'none';
+      item.localCrc = item.serverCrc = item.blake3 = null;
+    }
+    this.touch();
+  }
+
+  #heard(item: Item): void {
+    this.#checker.compare(item);
+    if (item.blake3) this.#owners.get(item)?.follow();
+    this.touch();
+  }
+
+  #gateChanged(): void {
+    if (this.gate.open) {
+      this.meter.reset();
+      this.#queue.pump();
+      for (const share of this.shares) {
+        // A share that could not be made when it was opened is made by its first file; if it has none waiting, now.
+        if (!share.id && share.items.length > 0) share.ready().then(() => this.#shareReady(share), () => {});
+      }
+    }
+    this.touch();
+  }
+
+  // ── what people do ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  pause(items: Item[]): void {
+    this.#queue.pause(items);
+    this.#answer();
+  }
+
+  resume(items: Item[]): void {
+    this.meter.reset();
+    this.#queue.resume(items);
+    this.#answer();
+  }
+
+  retry(items: Item[]): void {
+    void this.loadLimits().then(() => this.resume(items.filter((item) => this.#measure(item))));
+  }
+
+  /** Takes files out. Nothing is said to the server for five seconds, so that it can be undone. */
+  cancel(items: Item[]): void {
+    for (const item of items) {
+      if (item.phase === 'cancelled') continue;
+      this.#queue.withdraw(item);
+      this.#undo.set(
+        item,
+        setTimeout(() => void this.#remove(item), UNDO_MS),
+      );
+    }
+    this.#answer();
+  }
+
+  undo(items: Item[]): void {
+    for (const item of items) {
+      clearTimeout(this.#undo.get(item));
+      this.#undo.delete(item);
+      this.#queue.reinstate(item);
+    }
+    this.#answer();
+  }
+
+  async #remove(item: Item): Promise<void> {
+    this.#undo.delete(item);
+    const share = this.#owners.get(item);
+    this.#owners.delete(item);
+    if (!share) return;
+    share.remove(item);
+    if (share.items.length === 0 && share.kept.files === 0) this.shares.splice(this.shares.indexOf(share), 1);
+    this.#answer();
+    if (share.id) {
+      await this.#store.forgetUpload(share.id, item.path);
+      if (share.items.length === 0) await this.#store.forgetShare(share.id);
+      else this.#remember(share);
+    }
+    if (item.uploadUrl) await this.#deleteOnServer(item).catch(() => {});
+    share.follow();
+    if (share.items.length > 0 && share.items.every((one) => one.settled)) void this.#wrapUp(share);
+  }
+
+  async #deleteOnServer(item: Item): Promise<void> {
+    // A finished file goes by its delete link, an unfinished one by ending its upload.
+    if (item.before === 'done' && item.deleteUrl) await request({ method: 'DELETE', url: item.deleteUrl });
+    else await terminate(item.uploadUrl!);
+  }
+
+  /** Lets a finished share go from the page; its link goes on working. */
+  dismiss(share: Share): void {
+    share.unfollow();
+    const at = this.shares.indexOf(share);
+    if (at >= 0) this.shares.splice(at, 1);
+    this.#answer();
+  }
+
+  get all(): Item[] {
+    return this.shares.flatMap((share) => share.items);
+  }
+}
+
+/** The page's one instance. */
+export const uploads = new Uploads();

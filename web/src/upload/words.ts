@@ -1,0 +1,42 @@
+// What the page says about a share and its files, as texts.
+import { bytes, percent, rate, span } from '../lib/format';
+import { t } from '../lib/texts';
+import type { Failure } from './failures';
+import type { Item } from './item';
+
+export function failureText(failure: Failure): string {
+  const own = t.failure(failure.code, failure.limitBytes === undefined ? null : bytes(failure.limitBytes));
+  const vague = failure.code === 'refused' || failure.code === 'server' || failure.code === 'forbidden';
+  return vague && failure.detail ? `${own}: ${failure.detail}` : own;
+}
+
+export function itemText(item: Item, live: boolean): string {
+  switch (item.phase) {
+    case 'queued':
+      return item.confirmed > 0 ? `${t.percent(percent(item.confirmed, item.size))} · ${t.row.queued}` : t.row.queued;
+    case 'sending':
+      return sendingText(item, live);
+    case 'paused':
+      return t.row.pausedAt(t.percent(percent(item.shown(live), item.size)));
+    case 'failed':
+      return item.failure ? failureText(item.failure) : '';
+    case 'cancelled':
+      return t.row.cancelled;
+    case 'done':
+      if (item.check === 'verified') return t.row.verified;
+      return item.check === 'running' ? t.row.checking : t.row.received;
+  }
+}
+
+function sendingText(item: Item, live: boolean): string {
+  if (item.place) return t.row.place(item.place.ahead, t.span(span(item.place.estimate_ms / 1000)));
+  if (item.sent === 0 && item.confirmed === 0) return t.row.connecting;
+  const shown = item.shown(live);
+  if (item.sent >= item.size && item.confirmed < item.size && item.meter.rate() === null) return t.row.finishing;
+  const parts = [t.percent(percent(shown, item.size))];
+  const speed = item.meter.rate();
+  if (speed !== null) parts.push(rate(speed));
+  const left = item.meter.secondsLeft(item.size - shown);
+  if (left !== null) parts.push(t.shortSpan(span(left)));
+  return parts.join(' · ');
+}
