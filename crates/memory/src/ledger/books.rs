@@ -1,0 +1,418 @@
+//! The books: who holds what, what is free, and who gets the next piece.
+//!
+//! Plain data under one lock; no call in here blocks, reads a file, or runs anybody else's code. What must happen outside the lock
+//! (waking a waiter, unmapping a buffer) is put into [`Deferred`].
+
+use std::task::Waker;
+use std::time::Duration;
+
+use super::measure::{Charged, Measure};
+use super::whole_pages;
+use crate::buffer::{Mapping, Pool};
+use crate::classes::{PIECE_BYTES, previous_power_of_two};
+use crate::pressure::{Fill, Pressure};
+use crate::queue::Queue;
+use crate::{Config, Holder, Refusal, Row, Rung};
+
+/// What is done once the lock is released.
+#[derive(Default)]
+pub(crate) struct Deferred {
+    pub(crate) wakers: Vec<Waker>,
+    pub(crate) mappings: Vec<Mapping>,
+}
+
+impl Deferred {
+    pub(crate) fn run(self) {
+        drop(self.mappings);
+        for waker in self.wakers {
+            waker.wake();
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Books {
+    pub(crate) config: Config,
+    pub(crate) measure: Measure,
+    pub(crate) pressure: Pressure,
+    pub(crate) queue: Queue,
+    pub(crate) pool: Pool,
+    pub(crate) leased: u64,
+    charges: [u64; Row::CHARGEABLE.len()],
+    /// The one upload that may go on at any pressure, while it holds anything.
+    pub(crate) blessed: Option<u32>,
+    pub(crate) closing: bool,
+    pub(crate) version: u64,
+    /// Σ of bytes ever given back, and what of it the last sample had seen.
+    returned: u64,
+    returned_seen: u64,
+    pub(crate) drain_per_second: u64,
+}
+
+impl Books {
+    pub(crate) fn new(config: Config, measure: Measure, now: Duration) -> Self {
+        let mut queue = Queue::new(config.waiters_max);
+        queue.set_ceiling(measure.limits.ceiling);
+        Self {
+            config,
+            pressure: Pressure::new(now),
+            measure,
+            queue,
+            pool: Pool::default(),
+            leased: 0,
+            charges: [0; Row::CHARGEABLE.len()],
+            blessed: None,
+            closing: false,
+            version: 0,
+            returned: 0,
+            returned_seen: 0,
+            drain_per_second: 0,
+        }
+    }
+
+    // ---- what is free ----
+
+    pub(crate) fn charge_of(&self, row: Row) -> u64 {
+        let fixed = Row::CHARGEABLE
+            .iter()
+            .position(|other| *other == row)
+            .map_or(0, |index| self.charges[index]);
+        let waiters = if row == Row::Waiters {
+            self.queue.waiting() * self.config.waiter_bytes
+        } else {
+            0
+        };
+        fixed + waiters
+    }
+
+    pub(crate) fn charged(&self) -> Charged {
+        Charged {
+            anon: self.charge_of(Row::Connections)
+                + self.charge_of(Row::Waiters)
+                + self.charge_of(Row::Downloads),
+            socket: self.charge_of(Row::SocketMemory),
+            dirty: self.charge_of(Row::DirtyWindows),
+        }
+    }
+
+    /// What the fixed charges take from the budget. Anonymous memory that a sample saw touched stays counted until the next
+    /// one, though its charge be gone: the allocator has it, not the machine.
+    fn charges_held(&self) -> u64 {
+        let charged = self.charged();
+        charged.anon.max(self.measure.touched.anon) + charged.socket + charged.dirty
+    }
+
+    /// What leases may reach in all.
+    pub(crate) fn leasable(&self) -> u64 {
+        self.measure
+            .budget
+            .saturating_sub(self.charges_held())
+            .min(self.measure.limits.ceiling)
+    }
+
+    pub(crate) fn free(&self) -> u64 {
+        self.leasable().saturating_sub(self.leased)
+    }
+
+    /// What one upload may hold: an even part of seven eighths, so that the next to come finds something before anybody has
+    /// given anything back.
+    pub(crate) fn share(&self) -> u64 {
+        let uploads = (self.queue.active() + self.queue.waiting()).max(1);
+        let even = self.leasable() / 8 * 7 / uploads;
+        let even = even.clamp(self.config.granule_bytes_min, self.config.upload_bytes_max);
+        even / PIECE_BYTES * PIECE_BYTES
+    }
+
+    /// The piece to ask for now: two of them fit into a share.
+    pub(crate) fn granule(&self) -> u64 {
+        previous_power_of_two(self.share() / 2).clamp(
+            self.config.granule_bytes_min,
+            self.measure.limits.granule_max,
+        )
+    }
+
+    // ---- grants ----
+
+    /// Whether `bytes` may be granted to an upload that holds `held`, by the figures.
+    fn fits(&self, held: u64, bytes: u64) -> bool {
+        let rung = self.pressure.rung();
+        if rung >= Rung::BlessedOnly || bytes > self.free() || self.is_full(held) {
+            return false;
+        }
+        held == 0 || rung < Rung::OneGranule || held + bytes <= self.share()
+    }
+
+    fn is_full(&self, held: u64) -> bool {
+        held == 0
+            && self
+                .config
+                .uploads_max
+                .is_some_and(|max| self.queue.active() >= max)
+    }
+
+    /// Whether the floor covers it: one upload may always proceed with two granules.
+    fn floor_covers(&self, slot: Option<u32>, held: u64, bytes: u64) -> bool {
+        let free_to_bless = self.blessed.is_none() || (slot.is_some() && self.blessed == slot);
+        free_to_bless && !self.is_full(held) && held + bytes <= self.measure.limits.floor
+    }
+
+    /// Takes bytes for an upload that does not wait; the slot it is booked under.
+    pub(crate) fn take(&mut self, holder: Holder, bytes: u64, now: Duration) -> Option<u32> {
+        let slot = self.queue.find(holder);
+        if self.closing && slot.is_none() {
+            return None;
+        }
+        let blesses = self.decide(slot, bytes)?;
+        let slot = self.queue.slot(holder);
+        self.book(slot, bytes, now, blesses, true);
+        Some(slot)
+    }
+
+    /// The same for a lease that there is already.
+    pub(crate) fn grow(&mut self, slot: u32, by: u64, now: Duration) -> bool {
+        let Some(blesses) = self.decide(Some(slot), by) else {
+            return false;
+        };
+        self.book(slot, by, now, blesses, false);
+        true
+    }
+
+    /// `Some(true)` if the floor is what covers it.
+    fn decide(&self, slot: Option<u32>, bytes: u64) -> Option<bool> {
+        let held = slot.map_or(0, |slot| self.queue.held(slot));
+        let nobody_waits = self.queue.waiting() == 0;
+        if nobody_waits && self.fits(held, bytes) {
+            return Some(false);
+        }
+        // Who waits comes first, unless this upload is the blessed one already.
+        let may = nobody_waits || (slot.is_some() && self.blessed == slot);
+        (may && self.floor_covers(slot, held, bytes)).then_some(true)
+    }
+
+    fn book(&mut self, slot: u32, bytes: u64, now: Duration, blesses: bool, new_lease: bool) {
+        if blesses {
+            self.blessed = Some(slot);
+        }
+        self.queue.hold(slot, bytes, now, new_lease);
+        self.leased += bytes;
+        self.version += 1;
+    }
+
+    /// Makes room in the kept buffers if what was granted needs it.
+    pub(crate) fn make_room(&mut self, deferred: &mut Deferred) {
+        if self.pool.kept_bytes() > 0 {
+            let room = self.leasable().saturating_sub(self.leased);
+            self.pool.shrink_to(room, &mut deferred.mappings);
+        }
+    }
+
+    pub(crate) fn give_back(&mut self, slot: u32, bytes: u64, now: Duration, lease_ends: bool) {
+        debug_assert!(self.leased >= bytes, "more is given back than is leased");
+        self.leased -= bytes;
+        self.returned += bytes;
+        self.version += 1;
+        if self.blessed == Some(slot) && self.queue.held(slot) == bytes {
+            self.blessed = None;
+        }
+        self.queue.give_back(slot, bytes, now, lease_ends);
+    }
+
+    /// Serves those who wait, in order, for as long as the next one's request is met.
+    pub(crate) fn pump(&mut self, now: Duration, deferred: &mut Deferred) {
+        while self.queue.waiting() > 0 {
+            let Some(number) = self.queue.head(now) else {
+                break;
+            };
+            let Some(request) = self.queue.request(number) else {
+                break;
+            };
+            let slot = request.upload;
+            // Nobody waits for more than the largest piece, whatever he asked for: it would never come under pressure.
+            let bytes = request
+                .bytes
+                .min(whole_pages(self.measure.limits.granule_max));
+            let held = self.queue.held(slot);
+            if !self.fits(held, bytes) {
+                if !self.floor_covers(Some(slot), held, bytes) {
+                    break;
+                }
+                self.blessed = Some(slot);
+            }
+            let waker = self.queue.grant(number, bytes, now);
+            self.leased += bytes;
+            self.version += 1;
+            deferred.wakers.extend(waker);
+        }
+        self.make_room(deferred);
+    }
+
+    /// What an upload is asked to give back.
+    pub(crate) fn surplus(&self, slot: u32) -> u64 {
+        let held = self.queue.held(slot);
+        let rung = self.pressure.rung();
+        let may_hold = if rung >= Rung::BlessedOnly {
+            if self.blessed == Some(slot) {
+                self.measure.limits.floor
+            } else {
+                0
+            }
+        } else if rung >= Rung::TakeSurplus {
+            self.granule()
+        } else if self.queue.waiting() > 0 {
+            self.share()
+        } else {
+            u64::MAX
+        };
+        held.saturating_sub(may_hold)
+    }
+
+    // ---- fixed charges ----
+
+    /// What a row may still be charged. Connections and what goes with them may use the reserve down to the floor: they are
+    /// accepted already, and refusing them would fail a client that asks for little. Windows and downloads may not.
+    pub(crate) fn room_for(&self, row: Row) -> u64 {
+        match row {
+            Row::DirtyWindows => {
+                let part = if self.pressure.rung() >= Rung::ShrinkDirty {
+                    64
+                } else {
+                    4
+                };
+                let most = (self.measure.limits.ceiling / part).max(self.config.granule_bytes_min);
+                self.free().min(most.saturating_sub(self.charge_of(row)))
+            }
+            Row::Downloads => self.free(),
+            _ => (self.measure.budget + self.measure.reserve.min(self.measure.base()))
+                .saturating_sub(self.charges_held() + self.leased + self.measure.limits.floor),
+        }
+    }
+
+    pub(crate) fn charge(&mut self, row: Row, bytes: u64) -> Result<(), Refusal> {
+        let Some(index) = Row::CHARGEABLE.iter().position(|other| *other == row) else {
+            return Err(Refusal::NotChargeable(row));
+        };
+        let room = self.room_for(row);
+        if bytes > room {
+            let retry_after = self.drain_time(bytes - room);
+            return Err(Refusal::NoMemory {
+                row,
+                needed_bytes: bytes,
+                free_bytes: room,
+                retry_after,
+            });
+        }
+        self.charges[index] += bytes;
+        self.version += 1;
+        Ok(())
+    }
+
+    pub(crate) fn discharge(&mut self, row: Row, bytes: u64) {
+        if let Some(index) = Row::CHARGEABLE.iter().position(|other| *other == row) {
+            debug_assert!(
+                self.charges[index] >= bytes,
+                "more is discharged than was charged"
+            );
+            self.charges[index] -= bytes;
+            self.version += 1;
+        }
+    }
+
+    // ---- samples ----
+
+    /// Whether the machine should be read before so much is granted.
+    pub(crate) fn wants_fresh(&self, bytes: u64, now: Duration) -> bool {
+        let age = now.saturating_sub(self.measure.taken);
+        let limit = if bytes > self.free() / 4 {
+            self.config.fresh_after
+        } else {
+            self.config.sample_every * 3
+        };
+        age > limit && !self.measure.blind
+    }
+
+    /// The reserve now. After a minute without stall the default one takes no more than half of what there is (and
+    /// at least a quarter of itself): or a machine whose other programs rest within our reserve would be shut for good though
+    /// nothing is wrong.
+    pub(crate) fn reserve_now(&self, now: Duration) -> u64 {
+        let full = self.measure.limits.reserve;
+        if self.config.reserve_bytes.is_some() || !self.pressure.is_calm(&self.config, now) {
+            return full;
+        }
+        full.min((self.measure.base() / 2).max(full / 4))
+    }
+
+    /// What follows once a sample was applied, or has failed.
+    pub(crate) fn after_sample(
+        &mut self,
+        since_last: Duration,
+        now: Duration,
+        deferred: &mut Deferred,
+    ) {
+        let reserve = self.reserve_now(now);
+        self.measure.set_reserve(reserve);
+        self.measure.rise(since_last, &self.config);
+        self.queue.set_ceiling(self.measure.limits.ceiling);
+        self.note_drain(since_last);
+        self.judge(now);
+        if self.pressure.rung() >= Rung::CacheBack {
+            self.pool.shrink_to(0, &mut deferred.mappings);
+        } else if let Some(before) = now.checked_sub(self.config.cache_idle_after) {
+            self.pool.expire(before, &mut deferred.mappings);
+        }
+        // There is plenty again: the blessing is not needed, and must be there for whoever needs it next.
+        if self.free() >= self.measure.limits.floor {
+            self.blessed = None;
+        }
+        self.queue.rank_all();
+        self.version += 1;
+        self.pump(now, deferred);
+    }
+
+    fn judge(&mut self, now: Duration) {
+        let left = self
+            .measure
+            .base()
+            .saturating_sub(self.leased + self.charges_held());
+        let fill = Fill {
+            leased: self.leased,
+            leasable: self.leasable(),
+            reserve: self.measure.reserve,
+            reserve_left: left.min(self.measure.reserve),
+            idle: self.leased == 0 && self.pool.kept_bytes() == 0,
+        };
+        self.pressure.judge(fill, &self.config, now);
+    }
+
+    /// Bytes given back per second, smoothed over some five samples.
+    fn note_drain(&mut self, since_last: Duration) {
+        let micros = since_last.as_micros();
+        if micros == 0 {
+            return;
+        }
+        let returned = self.returned - self.returned_seen;
+        self.returned_seen = self.returned;
+        let rate = u64::try_from(u128::from(returned) * 1_000_000 / micros).unwrap_or(u64::MAX);
+        self.drain_per_second = self.drain_per_second - self.drain_per_second / 5 + rate / 5;
+    }
+
+    /// How long until so much has come back. With no rate known yet: a minute for a full ceiling.
+    pub(crate) fn drain_time(&self, bytes: u64) -> Duration {
+        let rate = self
+            .drain_per_second
+            .max(self.measure.limits.ceiling / 60)
+            .max(1);
+        Duration::from_millis(
+            u64::try_from(u128::from(bytes) * 1000 / u128::from(rate)).unwrap_or(u64::MAX),
+        )
+    }
+
+    /// How long somebody who is turned away should stay away: until what waits has drained, between one second and two
+    /// minutes, scattered by a quarter so that they don't all come back at once.
+    pub(crate) fn retry_after(&self) -> Duration {
+        let drained = self.drain_time(self.queue.waiting_bytes());
+        let base = drained.clamp(Duration::from_secs(1), Duration::from_secs(120));
+        // Scattered by the number of changes, mixed: no randomness is needed for that.
+        let mixed = self.version.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+        base + base / 4 * u32::try_from(mixed).unwrap_or(0) / 1024
+    }
+}

@@ -1,0 +1,242 @@
+//! From a reading to a budget.
+//!
+//! ```text
+//! base   = available + pool_resident + touched charges
+//! budget = base − reserve                       (rises at most 5 % of the limit a second, falls at once)
+//! free   = budget − leased − charged            (and ≤ ceiling − leased)
+//! ```
+//!
+//! What we promised and what of it is touched already stand on both sides: touching a leased page raises `pool_resident` and
+//! lowers `available` alike, so the figure does not move by our own work. Both are taken by the same sample: a page touched since
+//! then is in neither, and a lease granted since then is in `leased`. The same holds for charges: a connection's charge
+//! counts in full until the sample that sees its memory in `available`.
+
+use std::time::Duration;
+
+use crate::classes::Limits;
+use crate::reading::{Level, LevelKind, Reading};
+use crate::sync::Arc;
+use crate::{Config, Tightest};
+
+/// The last sample and what follows from it.
+#[derive(Debug)]
+pub(crate) struct Measure {
+    pub(crate) epoch: u64,
+    pub(crate) taken: Duration,
+    pub(crate) taken_at: i64,
+    pub(crate) error: Option<Arc<str>>,
+    pub(crate) reading: Reading,
+    pub(crate) levels: std::sync::Arc<[Level]>,
+    pub(crate) tightest: Tightest,
+    pub(crate) limits: Limits,
+    pub(crate) available: u64,
+    pub(crate) pool_resident: u64,
+    /// Anonymous memory of our process beyond the pool and the baseline.
+    pub(crate) other_anon: u64,
+    pub(crate) baseline: u64,
+    /// Of the fixed charges, what the sample saw touched.
+    pub(crate) touched: Touched,
+    /// `min(reserve, …)` as it is now, see `Books::reserve_now`.
+    pub(crate) reserve: u64,
+    /// What may be promised by this sample.
+    pub(crate) target: u64,
+    /// The same, rising slowly.
+    pub(crate) budget: u64,
+    /// The reading is too old to be believed.
+    pub(crate) blind: bool,
+}
+
+/// Parts of the fixed charges that are used memory already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Touched {
+    pub(crate) anon: u64,
+    pub(crate) socket: u64,
+    pub(crate) dirty: u64,
+}
+
+impl Touched {
+    pub(crate) fn sum(self) -> u64 {
+        self.anon + self.socket + self.dirty
+    }
+}
+
+/// Fixed charges by the kind of memory that they are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Charged {
+    pub(crate) anon: u64,
+    pub(crate) socket: u64,
+    pub(crate) dirty: u64,
+}
+
+impl Measure {
+    /// The first sample: believed as it is.
+    pub(crate) fn first(reading: Reading, config: &Config, now: Duration, at: i64) -> Self {
+        let (levels, tightest, total, available) = judge(&reading, config);
+        let limits = Limits::of(total, config);
+        let mut measure = Self {
+            epoch: 0,
+            taken: now,
+            taken_at: at,
+            error: None,
+            baseline: reading.process.anon_bytes,
+            reading: Reading::default(),
+            levels,
+            tightest,
+            limits,
+            available,
+            pool_resident: 0,
+            other_anon: 0,
+            touched: Touched::default(),
+            reserve: limits.reserve,
+            target: 0,
+            budget: 0,
+            blind: false,
+        };
+        measure.apply(reading, 0, Charged::default(), config, now, at);
+        measure.set_reserve(limits.reserve);
+        measure.budget = measure.target;
+        measure
+    }
+
+    /// A further sample. The caller goes on to `set_reserve` and `rise`.
+    pub(crate) fn apply(
+        &mut self,
+        reading: Reading,
+        pool_resident: u64,
+        charged: Charged,
+        config: &Config,
+        now: Duration,
+        at: i64,
+    ) {
+        let (levels, tightest, total, available) = judge(&reading, config);
+        self.limits = Limits::of(total, config);
+        self.levels = levels;
+        self.tightest = tightest;
+        self.available = available;
+        let used = total - available;
+        self.pool_resident = pool_resident.min(used);
+        self.other_anon = reading
+            .process
+            .anon_bytes
+            .saturating_sub(pool_resident)
+            .saturating_sub(self.baseline);
+        // Sockets and dirty pages are known of control groups only; our own is the innermost.
+        let own = reading.levels.first();
+        let mut room = used - self.pool_resident;
+        let mut take = |charged: u64, seen: u64| {
+            let touched = charged.min(seen).min(room);
+            room -= touched;
+            touched
+        };
+        self.touched = Touched {
+            anon: take(charged.anon, self.other_anon),
+            socket: take(charged.socket, own.map_or(0, |level| level.socket_bytes)),
+            dirty: take(charged.dirty, own.map_or(0, |level| level.dirty_bytes)),
+        };
+        self.reading = reading;
+        self.error = None;
+        self.blind = false;
+        self.epoch += 1;
+        self.taken = now;
+        self.taken_at = at;
+    }
+
+    /// Everything that could be promised if nothing were kept free.
+    pub(crate) fn base(&self) -> u64 {
+        self.available + self.pool_resident + self.touched.sum()
+    }
+
+    /// Fixes the reserve and with it what may be promised.
+    pub(crate) fn set_reserve(&mut self, reserve: u64) {
+        self.reserve = reserve;
+        self.target = if self.blind {
+            0
+        } else {
+            self.base().saturating_sub(reserve)
+        };
+    }
+
+    /// Moves the budget towards its target: down at once, up slowly.
+    pub(crate) fn rise(&mut self, since_last: Duration, config: &Config) {
+        let per_second =
+            u128::from(self.limits.total) * u128::from(config.rise_permille_per_second) / 1000;
+        let step = per_second * since_last.as_micros() / 1_000_000;
+        let most = self
+            .budget
+            .saturating_add(u64::try_from(step).unwrap_or(u64::MAX));
+        self.budget = self.target.min(most);
+    }
+
+    /// The machine could not be read: keeps the last figure for a while, then nothing may be promised.
+    pub(crate) fn fail(&mut self, error: &str, config: &Config, now: Duration) {
+        self.error = Some(error.into());
+        if now.saturating_sub(self.taken) >= config.stale_after {
+            self.blind = true;
+            self.target = 0;
+            self.budget = 0;
+        }
+    }
+}
+
+/// All levels, the one with the least headroom, the least limit, the least headroom.
+fn judge(reading: &Reading, config: &Config) -> (std::sync::Arc<[Level]>, Tightest, u64, u64) {
+    let mut levels = reading.levels.clone();
+    let host = reading.host;
+    let own = reading
+        .process
+        .anon_bytes
+        .saturating_add(reading.process.shmem_bytes);
+    if let Some(limit) = config.memory_limit_bytes {
+        levels.push(plain(
+            LevelKind::Configured,
+            "memory_limit_bytes",
+            limit,
+            own,
+        ));
+    }
+    levels.push(plain(
+        LevelKind::Host,
+        "host",
+        host.total_bytes,
+        host.total_bytes.saturating_sub(host.head_bytes()),
+    ));
+    let mut total = u64::MAX;
+    let mut available = u64::MAX;
+    let mut tightest = None;
+    for level in &levels {
+        let (Some(limit), Some(head)) = (level.limit_bytes, level.head_bytes()) else {
+            continue;
+        };
+        total = total.min(limit);
+        if head < available {
+            available = head;
+            tightest = Some(level);
+        }
+    }
+    // The host always has a limit, so that there is always one.
+    let tightest = tightest.map_or_else(
+        || Tightest {
+            kind: LevelKind::Host,
+            path: "host".into(),
+        },
+        |level| Tightest {
+            kind: level.kind,
+            path: level.path.clone(),
+        },
+    );
+    (levels.into(), tightest, total, available.min(total))
+}
+
+fn plain(kind: LevelKind, path: &str, limit: u64, hard: u64) -> Level {
+    Level {
+        kind,
+        path: path.into(),
+        limit_bytes: Some(limit),
+        hard_bytes: hard,
+        usage_bytes: hard,
+        dirty_bytes: 0,
+        socket_bytes: 0,
+        limit_events: 0,
+        oom_kills: 0,
+    }
+}

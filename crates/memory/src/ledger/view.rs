@@ -1,0 +1,127 @@
+//! The snapshot: the books, told in rows that add up.
+
+use super::books::Books;
+use super::{Inner, lock};
+use crate::{Row, Snapshot};
+
+/// Numbers copied under the lock; the snapshot is put together outside it.
+struct Parts {
+    rows: [u64; Row::ALL.len()],
+    overcommitted: u64,
+    drift: i64,
+}
+
+impl Inner {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let now = self.now();
+        let books = lock(&self.books);
+        let parts = books.parts();
+        let measure = &books.measure;
+        let free = books.free();
+        let snapshot = Snapshot {
+            epoch: measure.epoch,
+            version: books.version,
+            taken_at: measure.taken_at,
+            age_ms: u64::try_from(now.saturating_sub(measure.taken).as_millis())
+                .unwrap_or(u64::MAX),
+            read_error: measure
+                .error
+                .as_ref()
+                .map(|error| std::sync::Arc::from(&**error)),
+            total_bytes: measure.limits.total,
+            available_bytes: measure.available,
+            used_bytes: measure.limits.total - measure.available,
+            tightest: measure.tightest.clone(),
+            levels: measure.levels.clone(),
+            host: measure.reading.host,
+            process: measure.reading.process,
+            reserve_bytes: measure.reserve,
+            ceiling_bytes: measure.limits.ceiling,
+            floor_bytes: measure.limits.floor,
+            leased_bytes: books.leased,
+            pool_resident_bytes: measure.pool_resident,
+            pool_mapped_bytes: books.pool.mapped_bytes(),
+            pool_kept_bytes: books.pool.kept_bytes(),
+            free_to_lease_bytes: free,
+            share_bytes: books.share(),
+            overcommitted_bytes: parts.overcommitted,
+            rows: Vec::new(),
+            band: books.pressure.band(),
+            rung: books.pressure.rung(),
+            stall: books.pressure.view(now),
+            waiting: books.queue.waiting(),
+            waiting_bytes: books.queue.waiting_bytes(),
+            active_uploads: books.queue.active(),
+            slots_available: books.slots_available(),
+            drain_bytes_per_second: books.drain_per_second,
+            drift_bytes: parts.drift,
+            drift_alarm: parts.drift
+                > i64::try_from(measure.limits.drift_alarm).unwrap_or(i64::MAX),
+            closing: books.closing,
+        };
+        drop(books);
+        Snapshot {
+            rows: Row::ALL.into_iter().zip(parts.rows).collect(),
+            ..snapshot
+        }
+    }
+}
+
+impl Books {
+    /// How many more uploads could be admitted now, each with the least granule and a connection's fixed charge.
+    fn slots_available(&self) -> u64 {
+        if self.closing {
+            return 0;
+        }
+        let each = self.config.granule_bytes_min + self.config.connection_bytes;
+        let by_memory = self.free() / each;
+        let by_floor = u64::from(self.blessed.is_none() && self.queue.waiting() == 0);
+        let most = self
+            .config
+            .uploads_max
+            .map_or(u64::MAX, |max| max.saturating_sub(self.queue.active()));
+        by_memory.max(by_floor).min(most)
+    }
+
+    /// The rows. What is used and not ours is what the sample says less what of ours it saw; what is promised stands in full;
+    /// what then is left is reserve, withheld and free, in this order.
+    fn parts(&self) -> Parts {
+        let measure = &self.measure;
+        let total = measure.limits.total;
+        let foreign = total - measure.available - measure.pool_resident - measure.touched.sum();
+        let baseline = measure.baseline.min(foreign);
+        // Touched memory whose charge is gone since the sample is nobody's until the next.
+        let unsettled = measure.touched.anon.saturating_sub(self.charged().anon);
+        let drifted = measure
+            .other_anon
+            .saturating_sub(measure.touched.anon)
+            .min(foreign - baseline);
+        let others = foreign - baseline - drifted;
+
+        let fixed: u64 = Row::CHARGEABLE.iter().map(|row| self.charge_of(*row)).sum();
+        let promised = self.leased + fixed + unsettled;
+        let left = measure.base().saturating_sub(promised);
+        let reserve = left.min(measure.reserve);
+        let withheld = (measure.target - measure.budget).min(left - reserve);
+        let rows = Row::ALL.map(|row| match row {
+            Row::Buffers => self.leased,
+            Row::Baseline => baseline,
+            Row::Drift => drifted + unsettled,
+            Row::Others => others,
+            Row::Reserve => reserve,
+            Row::Withheld => withheld,
+            Row::Free => left - reserve - withheld,
+            Row::Connections
+            | Row::SocketMemory
+            | Row::DirtyWindows
+            | Row::Waiters
+            | Row::Downloads => self.charge_of(row),
+        });
+        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        Parts {
+            rows,
+            overcommitted: promised.saturating_sub(measure.base()),
+            drift: signed(measure.other_anon) - signed(self.charged().anon),
+        }
+    }
+}

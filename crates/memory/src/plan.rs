@@ -1,0 +1,218 @@
+//! What this machine can do, before a single upload: the table that `ddx plan` prints.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::classes::{Class, previous_power_of_two};
+use crate::{Ledger, Level, LevelKind, Tightest};
+
+/// How many uploads at once at one rate.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PlannedRate {
+    /// Bytes per second of each upload.
+    pub bytes_per_second: u64,
+    /// The piece it fills: an eighth of a second's worth, a power of two.
+    pub granule_bytes: u64,
+    /// What each holds: two pieces and its connection.
+    pub each_bytes: u64,
+    /// How many at once without anybody waiting.
+    pub uploads: u64,
+}
+
+/// What this machine can do.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Plan {
+    /// The least limit on any level, in bytes.
+    pub total_bytes: u64,
+    /// The least headroom.
+    pub available_bytes: u64,
+    /// Where the least headroom is.
+    pub tightest: Tightest,
+    /// Every level found, the innermost first, the host last.
+    pub levels: Arc<[Level]>,
+    /// The class by size.
+    pub class: Class,
+    /// Kept free.
+    pub reserve_bytes: u64,
+    /// What all buffers together may reach.
+    pub ceiling_bytes: u64,
+    /// What one upload may hold at any pressure.
+    pub floor_bytes: u64,
+    /// What could be leased now.
+    pub leasable_bytes: u64,
+    /// The fixed charge of a connection.
+    pub connection_bytes: u64,
+    /// How many may wait.
+    pub waiters_max: u64,
+    /// How many uploads at once, by rate.
+    pub rates: Vec<PlannedRate>,
+}
+
+/// 10 Mbit/s, 100 Mbit/s, 1 Gbit/s, 10 Gbit/s; and trickles.
+const RATES: [u64; 5] = [64 << 10, 1_250_000, 12_500_000, 125_000_000, 1_250_000_000];
+
+impl Ledger {
+    /// What this machine can do, by its state now.
+    pub fn plan(&self) -> Plan {
+        let snapshot = self.snapshot();
+        let config = self.config();
+        let leasable = snapshot.leased_bytes + snapshot.free_to_lease_bytes;
+        // Connections may use the reserve down to the floor.
+        let in_all = leasable + snapshot.reserve_bytes.saturating_sub(snapshot.floor_bytes);
+        let rates = RATES
+            .into_iter()
+            .map(|bytes_per_second| {
+                let granule_bytes = previous_power_of_two(bytes_per_second / 8)
+                    .clamp(config.granule_bytes_min, config.granule_bytes_max);
+                // A trickle is written straight from the frame it came in and shares one granule's time with others.
+                let held = if bytes_per_second <= config.granule_bytes_min {
+                    0
+                } else {
+                    2 * granule_bytes
+                };
+                let each_bytes = held + config.connection_bytes;
+                let by_buffers = if held == 0 { u64::MAX } else { leasable / held };
+                let uploads = by_buffers.min(in_all / each_bytes.max(1)).max(1);
+                PlannedRate {
+                    bytes_per_second,
+                    granule_bytes,
+                    each_bytes,
+                    uploads,
+                }
+            })
+            .collect();
+        Plan {
+            total_bytes: snapshot.total_bytes,
+            available_bytes: snapshot.available_bytes,
+            tightest: snapshot.tightest.clone(),
+            levels: snapshot.levels.clone(),
+            class: Class::of(snapshot.total_bytes, config.class_buffers),
+            reserve_bytes: snapshot.reserve_bytes,
+            ceiling_bytes: snapshot.ceiling_bytes,
+            floor_bytes: snapshot.floor_bytes,
+            leasable_bytes: leasable,
+            connection_bytes: config.connection_bytes,
+            waiters_max: config.waiters_max as u64,
+            rates,
+        }
+    }
+}
+
+/// Bytes for people: three digits and a binary unit.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+        let mut value = self.0 as f64;
+        let mut unit = 0;
+        while value >= 1024.0 && unit + 1 < UNITS.len() {
+            value /= 1024.0;
+            unit += 1;
+        }
+        let digits = usize::from(unit > 0 && value < 100.0);
+        f.pad(&format!("{value:.digits$} {}", UNITS[unit]))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Memory of this machine")?;
+        writeln!(
+            f,
+            "  {:<14} {:>10} {:>10} {:>10}  source",
+            "level", "limit", "hard", "headroom"
+        )?;
+        for level in self.levels.iter() {
+            let kind = match level.kind {
+                LevelKind::CgroupV1 => "cgroup v1",
+                LevelKind::CgroupV2 => "cgroup v2",
+                LevelKind::Host => "host",
+                LevelKind::Configured => "configured",
+            };
+            let limit = level
+                .limit_bytes
+                .map_or_else(|| "none".to_owned(), |limit| Size(limit).to_string());
+            let head = level
+                .head_bytes()
+                .map_or_else(|| "–".to_owned(), |head| Size(head).to_string());
+            let least = if level.path == self.tightest.path {
+                "  ← least headroom"
+            } else {
+                ""
+            };
+            writeln!(
+                f,
+                "  {kind:<14} {limit:>10} {:>10} {head:>10}  {}{least}",
+                Size(level.hard_bytes),
+                level.path
+            )?;
+        }
+        writeln!(f, "\nWhat follows")?;
+        let class = &self.class;
+        let lines = [
+            (
+                "limit",
+                self.total_bytes,
+                "the least on any level".to_owned(),
+            ),
+            (
+                "available",
+                self.available_bytes,
+                format!("the least headroom: {}", self.tightest.path),
+            ),
+            (
+                "reserve",
+                self.reserve_bytes,
+                "kept free for everything that is not leased".to_owned(),
+            ),
+            (
+                "class ceiling",
+                class.ceiling_bytes,
+                format!(
+                    "{}: {} × 16 + {} × 32 + {} × 8 MiB",
+                    class.name, class.buffers_16mib, class.buffers_32mib, class.buffers_8mib
+                ),
+            ),
+            (
+                "ceiling",
+                self.ceiling_bytes,
+                "all buffers together; half of the limit, at most the class".to_owned(),
+            ),
+            (
+                "leasable now",
+                self.leasable_bytes,
+                "available less reserve, at most the ceiling".to_owned(),
+            ),
+            (
+                "floor",
+                self.floor_bytes,
+                "one upload may always hold this".to_owned(),
+            ),
+            (
+                "connection",
+                self.connection_bytes,
+                "fixed charge of each".to_owned(),
+            ),
+        ];
+        for (name, bytes, why) in lines {
+            writeln!(f, "  {name:<14} {:>10}  {why}", Size(bytes))?;
+        }
+        writeln!(
+            f,
+            "\nUploads at once, of any file size; {} more may wait",
+            self.waiters_max
+        )?;
+        writeln!(f, "  {:<14} {:>10} {:>10}", "each at", "holding", "uploads")?;
+        for rate in &self.rates {
+            let speed = format!("{}/s", Size(rate.bytes_per_second));
+            writeln!(
+                f,
+                "  {speed:<14} {:>10} {:>10}",
+                Size(rate.each_bytes),
+                rate.uploads
+            )?;
+        }
+        Ok(())
+    }
+}

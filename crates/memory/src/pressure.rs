@@ -1,0 +1,201 @@
+//! Bands and rungs: how tight memory is, by two witnesses.
+//!
+//! The *level* says how much of what we may use is used; *stall* says that tasks wait for memory. The level alone slows
+//! growth. Only both together shrink what is held, since a level may be high for good on a healthy machine, and stall may
+//! come from a neighbour's disk. The way out is always reachable: the level falls when leases are given back, nothing is
+//! asked beyond that (with nothing leased and no buffer kept the band is never `Critical`), and a minute without stall
+//! releases whatever the level says.
+//!
+//! The level in thousandths: the leased part of what may be leased; from 1,000 on, plus the part of the reserve that is
+//! gone. Every threshold is left at nine tenths of where it is entered.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::reading::{Reading, Stall};
+use crate::{Band, Config, Rung, StallView};
+
+/// Where a rung is entered, in thousandths; it is left at 9/10 of it.
+const CACHE_BACK: u64 = 800;
+const SHRINK_DIRTY: u64 = 850;
+const ONE_GRANULE: u64 = 900;
+/// Half of the reserve is gone: with stall, holdings shrink.
+const CRITICAL: u64 = 1500;
+
+/// How many samples of stall counters are kept at most.
+const HISTORY_MAX: usize = 64;
+
+/// What the level is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fill {
+    pub(crate) leased: u64,
+    /// What may be leased in all: leased and free.
+    pub(crate) leasable: u64,
+    pub(crate) reserve: u64,
+    /// What of the reserve is still there.
+    pub(crate) reserve_left: u64,
+    /// Nothing leased, no buffer kept: there is nothing we could give back.
+    pub(crate) idle: bool,
+}
+
+impl Fill {
+    fn permille(self) -> u64 {
+        let eaten = self.reserve.saturating_sub(self.reserve_left);
+        if eaten > 0 && self.reserve > 0 {
+            return 1000 + part(eaten, self.reserve);
+        }
+        if self.leased == 0 {
+            0
+        } else {
+            part(self.leased, self.leasable.max(1)).min(1000)
+        }
+    }
+}
+
+fn part(of: u64, whole: u64) -> u64 {
+    u64::try_from(u128::from(of) * 1000 / u128::from(whole)).unwrap_or(u64::MAX)
+}
+
+#[derive(Debug)]
+pub(crate) struct Pressure {
+    history: VecDeque<(Duration, Stall)>,
+    limit_events: Option<u64>,
+    opened: Duration,
+    last_stall: Option<Duration>,
+    stalled: bool,
+    triggered: bool,
+    band: Band,
+    level_rung: Rung,
+    rung: Rung,
+}
+
+impl Pressure {
+    pub(crate) fn new(now: Duration) -> Self {
+        Self {
+            history: VecDeque::new(),
+            limit_events: None,
+            opened: now,
+            last_stall: None,
+            stalled: false,
+            triggered: false,
+            band: Band::Normal,
+            level_rung: Rung::Open,
+            rung: Rung::Open,
+        }
+    }
+
+    pub(crate) fn band(&self) -> Band {
+        self.band
+    }
+
+    pub(crate) fn rung(&self) -> Rung {
+        self.rung
+    }
+
+    /// The kernel's trigger went off; the next sample takes it for stall.
+    pub(crate) fn trigger(&mut self) {
+        self.triggered = true;
+    }
+
+    /// No stall for `Config::calm_after`.
+    pub(crate) fn is_calm(&self, config: &Config, now: Duration) -> bool {
+        now.saturating_sub(self.last_stall.unwrap_or(self.opened)) >= config.calm_after
+    }
+
+    pub(crate) fn view(&self, now: Duration) -> StallView {
+        let ago = self
+            .last_stall
+            .map(|last| now.saturating_sub(last).as_millis());
+        StallView {
+            stalled: self.stalled,
+            last_ms_ago: ago.map(|ago| u64::try_from(ago).unwrap_or(u64::MAX)),
+            witnessed: !self.history.is_empty(),
+        }
+    }
+
+    /// Takes the second witness's word from a reading.
+    pub(crate) fn hear(&mut self, reading: &Reading, config: &Config, now: Duration) {
+        let mut stalled = std::mem::take(&mut self.triggered);
+        if let Some(totals) = reading.stall {
+            stalled |= self.count(totals, config, now);
+        }
+        // Beyond a limit of version 2, or killed for it. These counters rise with plain page cache as well, which is
+        // why nothing shrinks on their word alone.
+        let events = reading
+            .levels
+            .iter()
+            .map(|level| level.limit_events.saturating_add(level.oom_kills))
+            .sum();
+        stalled |= self.limit_events.is_some_and(|before| events > before);
+        self.limit_events = Some(events);
+        self.stalled = stalled;
+        if stalled {
+            self.last_stall = Some(now);
+        }
+    }
+
+    /// Whether the counters rose by the threshold within the window. A longer time between samples counts in
+    /// proportion.
+    fn count(&mut self, totals: Stall, config: &Config, now: Duration) -> bool {
+        let window = config.stall_window;
+        while self.history.len() > 1
+            && self
+                .history
+                .get(1)
+                .is_some_and(|(at, _)| now.saturating_sub(*at) >= window)
+            || self.history.len() >= HISTORY_MAX
+        {
+            self.history.pop_front();
+        }
+        let first = self.history.front().copied();
+        self.history.push_back((now, totals));
+        let Some((at, before)) = first else {
+            return false;
+        };
+        let span = now.saturating_sub(at).max(window);
+        let allowed =
+            config.stall_threshold.as_micros() * span.as_micros() / window.as_micros().max(1);
+        let some = totals.some_us.saturating_sub(before.some_us);
+        // A reset counter (another file after a move) is no stall.
+        totals.some_us >= before.some_us && u128::from(some) >= allowed.max(1)
+    }
+
+    /// Decides band and rung from the level and what was heard.
+    pub(crate) fn judge(&mut self, fill: Fill, config: &Config, now: Duration) {
+        let level = fill.permille();
+        let above = |threshold: u64, inside: bool| {
+            level
+                >= if inside {
+                    threshold * 9 / 10
+                } else {
+                    threshold
+                }
+        };
+        let inside = self.level_rung;
+        self.level_rung = if above(ONE_GRANULE, inside >= Rung::OneGranule) {
+            Rung::OneGranule
+        } else if above(SHRINK_DIRTY, inside >= Rung::ShrinkDirty) {
+            Rung::ShrinkDirty
+        } else if above(CACHE_BACK, inside >= Rung::CacheBack) {
+            Rung::CacheBack
+        } else {
+            Rung::Open
+        };
+        let was_critical = self.band == Band::Critical;
+        let both = above(CRITICAL, was_critical) && (self.stalled || was_critical);
+        let critical = both && !fill.idle && !self.is_calm(config, now);
+        let recently = self
+            .last_stall
+            .is_some_and(|last| now.saturating_sub(last) < config.stall_window);
+        self.band = match (critical, self.level_rung) {
+            (true, _) => Band::Critical,
+            (false, Rung::OneGranule) => Band::Constrained,
+            (false, _) => Band::Normal,
+        };
+        self.rung = match self.band {
+            Band::Critical => Rung::BlessedOnly,
+            Band::Constrained if recently && level >= 1000 => Rung::TakeSurplus,
+            _ => self.level_rung,
+        };
+    }
+}

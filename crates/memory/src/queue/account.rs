@@ -1,0 +1,72 @@
+//! What somebody has had, in byte·microseconds.
+//!
+//! Service is counted only while others wait: whoever used an idle machine for an hour took nothing from anybody and
+//! owes nothing. Each spell in which somebody waits is a *round*; a new round begins with clean sheets.
+
+use std::time::Duration;
+
+/// What is charged at once when memory is granted, as if it were held for so long: without it, all that comes free in one
+/// moment would go to one user, since nobody's held time has moved yet.
+pub(crate) const CHARGED_AHEAD_US: u128 = 100_000;
+
+/// The state of contention, one for the whole queue.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    /// Which spell of waiting this is; 0 before the first.
+    pub(crate) number: u64,
+    /// Whether somebody waits now.
+    pub(crate) contended: bool,
+    /// When it began.
+    pub(crate) started: Duration,
+    /// How far anybody may fall behind, in byte·microseconds: past debts must not starve.
+    pub(crate) debt_max: u128,
+}
+
+/// Service had by a user, or by an upload among its user's.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// Byte·microseconds had in `round`.
+    pub(crate) service: u128,
+    /// Bytes held now.
+    pub(crate) held: u64,
+    /// Service of the one served last among those below this account: newcomers start there.
+    pub(crate) least_below: u128,
+    since: Duration,
+    round: u64,
+}
+
+impl Account {
+    /// Brings the account up to `now`. To be called before `held` changes and before `service` is compared.
+    pub(crate) fn settle(&mut self, round: &Round, now: Duration, least: u128) {
+        if !round.contended {
+            return;
+        }
+        if self.round != round.number {
+            self.round = round.number;
+            self.service = 0;
+            self.least_below = 0;
+            self.since = round.started;
+        }
+        let micros = now.saturating_sub(self.since).as_micros();
+        self.since = self.since.max(now);
+        let had = self
+            .service
+            .saturating_add(u128::from(self.held).saturating_mul(micros));
+        // The cap never takes away what is already on the sheet, so that service does not go back within a round.
+        self.service = had
+            .min(least.saturating_add(round.debt_max))
+            .max(self.service);
+    }
+
+    /// An idle user keeps no credit: who comes (back) starts level with those who are being served.
+    pub(crate) fn no_credit(&mut self, least: u128) {
+        self.service = self.service.max(least);
+    }
+
+    /// Charges a grant ahead of its time.
+    pub(crate) fn charge_ahead(&mut self, bytes: u64) {
+        self.service = self
+            .service
+            .saturating_add(u128::from(bytes) * CHARGED_AHEAD_US);
+    }
+}

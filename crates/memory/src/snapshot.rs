@@ -1,0 +1,225 @@
+//! The one memory figure.
+//!
+//! Admission, buffers, alerts, metrics and the status page read this and nothing else. A snapshot is taken from the very
+//! books that decide, under their lock, so that what is shown is what decided.
+
+use std::sync::Arc;
+
+use crate::{Host, Level, LevelKind, Process};
+
+/// A line of the ledger. The lines of a snapshot add up to `total_bytes + overcommitted_bytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Row {
+    /// Leased to uploads, touched or not.
+    Buffers,
+    /// A fixed charge for each connection: task, HTTP parser, TLS.
+    Connections,
+    /// Receive and send memory of sockets, which the kernel holds.
+    SocketMemory,
+    /// Page cache granted to buffered writers and not yet written back.
+    DirtyWindows,
+    /// A fixed charge for each waiter.
+    Waiters,
+    /// Memory of downloads.
+    Downloads,
+    /// Our process at its start: code that was relocated, the runtime, tables.
+    Baseline,
+    /// Memory of our process that no other line explains.
+    Drift,
+    /// Everything else that can't be had: other processes, the kernel.
+    Others,
+    /// Kept free for what is not leased; what is left of it, if it had to be broken into.
+    Reserve,
+    /// Free, and held back because the figure may rise only slowly.
+    Withheld,
+    /// Free.
+    Free,
+}
+
+impl Row {
+    /// All of them, in the order of a snapshot.
+    pub const ALL: [Row; 12] = [
+        Row::Buffers,
+        Row::Connections,
+        Row::SocketMemory,
+        Row::DirtyWindows,
+        Row::Waiters,
+        Row::Downloads,
+        Row::Baseline,
+        Row::Drift,
+        Row::Others,
+        Row::Reserve,
+        Row::Withheld,
+        Row::Free,
+    ];
+
+    /// Those that [`crate::Ledger::charge`] takes.
+    pub const CHARGEABLE: [Row; 5] = [
+        Row::Connections,
+        Row::SocketMemory,
+        Row::DirtyWindows,
+        Row::Waiters,
+        Row::Downloads,
+    ];
+
+    /// The name in snapshots and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Row::Buffers => "buffers",
+            Row::Connections => "connections",
+            Row::SocketMemory => "socket_memory",
+            Row::DirtyWindows => "dirty_windows",
+            Row::Waiters => "waiters",
+            Row::Downloads => "downloads",
+            Row::Baseline => "baseline",
+            Row::Drift => "drift",
+            Row::Others => "others",
+            Row::Reserve => "reserve",
+            Row::Withheld => "withheld",
+            Row::Free => "free",
+        }
+    }
+}
+
+/// How tight memory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Band {
+    /// There is enough.
+    Normal,
+    /// Growth is slowed.
+    Constrained,
+    /// Level and stall agree: holdings shrink, one upload at a time goes on.
+    Critical,
+}
+
+/// Steps taken as memory gets tight; each includes those before it. Nothing that was accepted is ever dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// Nothing is held back.
+    Open,
+    /// Freed buffers are not kept.
+    CacheBack,
+    /// Dirty windows shrink to one each.
+    ShrinkDirty,
+    /// Whoever holds a granule gets no more than his share.
+    OneGranule,
+    /// What is held beyond a granule is asked back at chunk ends.
+    TakeSurplus,
+    /// Only the blessed upload goes on.
+    BlessedOnly,
+}
+
+/// What the second witness says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct StallView {
+    /// Whether tasks stall for memory now.
+    pub stalled: bool,
+    /// How long ago they last did, in milliseconds; `None` if never since start.
+    pub last_ms_ago: Option<u64>,
+    /// The kernel tells of stall at all.
+    pub witnessed: bool,
+}
+
+/// Who decided `available_bytes`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Tightest {
+    /// Its kind.
+    pub kind: LevelKind,
+    /// Its directory, or a word.
+    pub path: Arc<str>,
+}
+
+/// Memory at one moment, as the ledger sees it. Sizes in bytes.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Snapshot {
+    /// Which sample of the machine this rests on.
+    pub epoch: u64,
+    /// Rises with every change of the books.
+    pub version: u64,
+    /// When that sample was taken: milliseconds since the Unix epoch.
+    pub taken_at: i64,
+    /// How old the sample is, in milliseconds.
+    pub age_ms: u64,
+    /// Why the machine could not be read last time, if it could not. After `Config::stale_after` only the floor is granted.
+    pub read_error: Option<Arc<str>>,
+    /// The least limit on any level.
+    pub total_bytes: u64,
+    /// The least headroom on any level.
+    pub available_bytes: u64,
+    /// `total − available`: where the least headroom is at the least limit, exactly that level's hard usage.
+    pub used_bytes: u64,
+    /// The level with the least headroom.
+    pub tightest: Tightest,
+    /// Every level found, the innermost first, the host last.
+    pub levels: Arc<[Level]>,
+    /// The host.
+    pub host: Host,
+    /// Our process.
+    pub process: Process,
+    /// What is kept free now.
+    pub reserve_bytes: u64,
+    /// What all leases together may reach.
+    pub ceiling_bytes: u64,
+    /// What one upload may hold at any pressure.
+    pub floor_bytes: u64,
+    /// Σ of all leases.
+    pub leased_bytes: u64,
+    /// Resident bytes of buffers, kept ones included, when the sample was taken.
+    pub pool_resident_bytes: u64,
+    /// Mapped for buffers now.
+    pub pool_mapped_bytes: u64,
+    /// Of those, freed and kept for the next.
+    pub pool_kept_bytes: u64,
+    /// What may be leased now.
+    pub free_to_lease_bytes: u64,
+    /// What one active upload may hold now.
+    pub share_bytes: u64,
+    /// Promised beyond what there is, because others took memory since. Nothing more is promised until it is zero.
+    pub overcommitted_bytes: u64,
+    /// The lines.
+    pub rows: Vec<(Row, u64)>,
+    /// How tight it is.
+    pub band: Band,
+    /// What is done about it.
+    pub rung: Rung,
+    /// The second witness.
+    pub stall: StallView,
+    /// Requests that wait.
+    pub waiting: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+    /// Uploads that hold memory.
+    pub active_uploads: u64,
+    /// How many more uploads could be admitted now.
+    pub slots_available: u64,
+    /// Bytes per second that came back lately.
+    pub drain_bytes_per_second: u64,
+    /// `RssAnon − pool_resident − baseline − fixed charges`; negative when less is used than charged.
+    pub drift_bytes: i64,
+    /// Drift is beyond `Config::drift_alarm_bytes`.
+    pub drift_alarm: bool,
+    /// No new uploads are admitted.
+    pub closing: bool,
+}
+
+impl Snapshot {
+    /// The bytes of one line.
+    pub fn row(&self, row: Row) -> u64 {
+        self.rows
+            .iter()
+            .find(|(name, _)| *name == row)
+            .map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// `used ÷ total`, in hundredths.
+    pub fn used_percent(&self) -> f64 {
+        if self.total_bytes == 0 {
+            return 0.0;
+        }
+        self.used_bytes as f64 * 100.0 / self.total_bytes as f64
+    }
+}
