@@ -1,0 +1,157 @@
+//! What can go wrong with bytes, as values.
+//!
+//! The kind is what a caller decides on and is small; what happened in detail (path, system call, error number) is for the
+//! log and appears only in `Display` and `source`.
+
+use std::io;
+
+use crate::SegmentId;
+
+/// Why a store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct Error {
+    kind: ErrorKind,
+    detail: String,
+    source: Option<io::Error>,
+}
+
+/// What a caller decides on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// It doesn't fit: after it, less than the floor would be free, or the disk or a quota is full.
+    NoSpace {
+        /// What was to be stored or reserved, in bytes.
+        needed_bytes: u64,
+        /// What is free and promised to nobody, the floor included, in bytes.
+        free_bytes: u64,
+        /// What has to stay free, in bytes.
+        floor_bytes: u64,
+    },
+    /// There is no such segment.
+    NotFound,
+    /// There is such a segment already.
+    Exists,
+    /// The data folder belongs to another server that runs.
+    Busy,
+    /// Another writer of this segment is still open. Wait for it.
+    WriterOpen,
+    /// The segment is not what it must be: shorter than what was durable, or its last bytes were lost by the disk.
+    Corrupt,
+    /// A setting can't be met.
+    Setting,
+    /// The disk or the system failed.
+    Io {
+        /// Whether the same call may succeed later without anyone's help (no descriptors left, for instance).
+        retryable: bool,
+    },
+}
+
+impl Error {
+    /// What to decide on.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether the same call may succeed later without anyone's help. [`ErrorKind::NoSpace`] is not: somebody has to
+    /// make room.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self.kind {
+            ErrorKind::Io { retryable } => retryable,
+            ErrorKind::WriterOpen => true,
+            ErrorKind::NoSpace { .. }
+            | ErrorKind::NotFound
+            | ErrorKind::Exists
+            | ErrorKind::Busy
+            | ErrorKind::Corrupt
+            | ErrorKind::Setting => false,
+        }
+    }
+
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn no_space(needed_bytes: u64, free_bytes: u64, floor_bytes: u64) -> Self {
+        let detail = format!(
+            "{needed_bytes} bytes are needed, {free_bytes} are free and {floor_bytes} have to stay so"
+        );
+        Self::new(
+            ErrorKind::NoSpace {
+                needed_bytes,
+                free_bytes,
+                floor_bytes,
+            },
+            detail,
+        )
+    }
+
+    pub(crate) fn not_found(id: SegmentId) -> Self {
+        Self::new(ErrorKind::NotFound, format!("there is no segment {id}"))
+    }
+
+    pub(crate) fn exists(id: SegmentId) -> Self {
+        Self::new(
+            ErrorKind::Exists,
+            format!("there is a segment {id} already"),
+        )
+    }
+
+    pub(crate) fn writer_open(id: SegmentId) -> Self {
+        Self::new(
+            ErrorKind::WriterOpen,
+            format!("another writer of segment {id} is still open"),
+        )
+    }
+
+    /// The system refused; `what` says in which step and on what.
+    pub(crate) fn io(what: impl std::fmt::Display, source: impl Into<io::Error>) -> Self {
+        let source = source.into();
+        let kind = ErrorKind::Io {
+            retryable: is_passing(&source),
+        };
+        Self {
+            kind,
+            detail: format!("{what}: {source}"),
+            source: Some(source),
+        }
+    }
+}
+
+/// Shortages of the moment. An I/O error of the disk is none of them: once the kernel has reported one, trying again may
+/// "succeed" on bytes that are gone.
+fn is_passing(error: &io::Error) -> bool {
+    let number = error
+        .raw_os_error()
+        .map(rustix::io::Errno::from_raw_os_error);
+    matches!(
+        number,
+        Some(
+            rustix::io::Errno::MFILE
+                | rustix::io::Errno::NFILE
+                | rustix::io::Errno::NOMEM
+                | rustix::io::Errno::NOBUFS
+                | rustix::io::Errno::AGAIN
+                | rustix::io::Errno::INTR
+                | rustix::io::Errno::BUSY
+                | rustix::io::Errno::TIMEDOUT
+        )
+    )
+}
+
+/// Whether the disk, or the quota of this user on it, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    let number = error
+        .raw_os_error()
+        .map(rustix::io::Errno::from_raw_os_error);
+    matches!(
+        number,
+        Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)
+    )
+}

@@ -1,0 +1,157 @@
+//! What the file system under the data folder really does, found out by doing it.
+//!
+//! Tables of file system names are wrong sooner or later: overlays, network mounts and containers answer for what lies beneath.
+//! So a small file is written and read back when the store is opened. One name is believed, though: on tmpfs direct I/O
+//! "works" since Linux 6.6, but a file there is memory, so that nothing goes past any cache.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::config::{BLOCK_BYTES, DirectIo};
+use crate::{Error, Lane};
+
+/// Beside the shards: no shard has a name of this length.
+const NAME: &str = "probe";
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+/// Enough that a file system can't have had it lying around.
+const RESERVED_BYTES: u64 = 1 << 20;
+
+/// What was found.
+pub(super) struct Findings {
+    pub(super) lane: Lane,
+    /// Whether `fallocate` really takes the space.
+    pub(super) keeps_reservations: bool,
+}
+
+/// Tries the folder. Fails only if no file can be made and written in it at all.
+pub(super) fn probe(folder: &OwnedFd, direct: DirectIo) -> Result<Findings, Error> {
+    let path = NAME;
+    let remove = || match rustix::fs::unlinkat(folder, path, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(Error::io("remove the probe file", error)),
+    };
+    remove()?; // of a process that was killed here
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(folder, path, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|e| Error::io("make a probe file in the data folder", e))?;
+    let keeps_reservations = keeps_reservations(&file);
+    let lane = match (direct, lives_in_memory(folder)) {
+        (DirectIo::Off, _) => Lane::Windowed {
+            reason: "direct I/O is switched off".to_owned(),
+        },
+        (DirectIo::Auto, true) => Lane::Windowed {
+            reason: "this file system lives in memory".to_owned(),
+        },
+        (DirectIo::Auto, false) => match write_and_read_direct(folder, path) {
+            Ok(()) => Lane::Direct,
+            Err(reason) => Lane::Windowed { reason },
+        },
+    };
+    remove()?;
+    Ok(Findings {
+        lane,
+        keeps_reservations,
+    })
+}
+
+fn lives_in_memory(folder: &OwnedFd) -> bool {
+    // The field's type differs between targets; the magic numbers are 32 bits on all.
+    let kind = rustix::fs::fstatfs(folder).map_or(0, |found| found.f_type as u64 & 0xffff_ffff);
+    kind == TMPFS_MAGIC || kind == RAMFS_MAGIC
+}
+
+/// Success alone is no proof: ZFS says yes and takes nothing.
+fn keeps_reservations(file: impl AsFd) -> bool {
+    rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVED_BYTES).is_ok()
+        && rustix::fs::fstat(&file).is_ok_and(|stat| allocated_bytes(&stat) >= RESERVED_BYTES)
+}
+
+/// What a file takes on the disk, in bytes. The unit of `st_blocks` is 512 bytes on Linux, whatever the file system.
+pub(super) fn allocated_bytes(stat: &rustix::fs::Stat) -> u64 {
+    u64::try_from(stat.st_blocks)
+        .unwrap_or(0)
+        .saturating_mul(512)
+}
+
+#[repr(align(4096))]
+struct Block([u8; BLOCK_BYTES as usize]);
+
+fn write_and_read_direct(folder: &OwnedFd, path: &str) -> Result<(), String> {
+    let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(folder, path, flags, Mode::empty())
+        .map_err(|e| format!("opening a file with O_DIRECT was refused ({e})"))?;
+    let file = File::from(file);
+    let mut block = Box::new(Block([0; BLOCK_BYTES as usize]));
+    for (index, byte) in block.0.iter_mut().enumerate() {
+        *byte = (index * 31) as u8;
+    }
+    // Not at the beginning: an offset of one block is what must work.
+    let written = rustix::io::pwrite(&file, &block.0, BLOCK_BYTES)
+        .map_err(|e| format!("a direct write was refused ({e})"))?;
+    let expected = block.0;
+    block.0.fill(0);
+    let read = rustix::io::pread(&file, &mut block.0, BLOCK_BYTES)
+        .map_err(|e| format!("a direct read was refused ({e})"))?;
+    if written == block.0.len() && read == block.0.len() && block.0 == expected {
+        Ok(())
+    } else {
+        Err(format!(
+            "a block written directly was not read back ({written} bytes written, {read} read)"
+        ))
+    }
+}
+
+/// Whether a direct write failed because this file can't do it, rather than because of the disk.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(number, Some(Errno::INVAL | Errno::OPNOTSUPP))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(folder: &tempfile::TempDir) -> OwnedFd {
+        OwnedFd::from(File::open(folder.path()).unwrap())
+    }
+
+    #[test]
+    fn memory_is_no_disk() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let findings = probe(&open(&folder), DirectIo::Auto).unwrap();
+        assert_eq!(
+            findings.lane,
+            Lane::Windowed {
+                reason: "this file system lives in memory".to_owned()
+            }
+        );
+        assert!(
+            findings.keeps_reservations,
+            "tmpfs takes pages when asked to"
+        );
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            0,
+            "the probe leaves nothing behind"
+        );
+    }
+
+    #[test]
+    fn what_was_switched_off_is_not_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(NAME), b"left by a killed process").unwrap();
+        let findings = probe(&open(&folder), DirectIo::Off).unwrap();
+        assert_eq!(
+            findings.lane,
+            Lane::Windowed {
+                reason: "direct I/O is switched off".to_owned()
+            }
+        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,257 @@
+//! Who was promised how much of the disk.
+//!
+//! An upload must not fail at 99 %. So what is promised (a known length at creation, the next step of an unknown one) is
+//! checked against what is free *and promised to nobody*, and the floor stays out of reach. Two kinds of promises:
+//!
+//! - The file system keeps it (`fallocate`): it is no longer free, survives restarts, and goes with the file.
+//! - We keep it, as a [`Ration`]: for lengths that are unknown, and on file systems without `fallocate`. It shrinks as
+//!   bytes are written, since the file system then counts them, and ends with the process.
+//!
+//! Rejected: asking the file system before every write. That is a system call per write, and two that ask at once both hear
+//! "yes".
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::config::LocalDiskConfig;
+use crate::{Error, Space};
+
+/// The account of one disk.
+pub(super) struct Account {
+    folder: OwnedFd,
+    config: LocalDiskConfig,
+    /// Σ of all rations.
+    rationed: AtomicU64,
+    /// How many claims are being turned into `fallocate`d blocks: meanwhile they count twice.
+    settling: Mutex<u64>,
+    settled: Condvar,
+}
+
+impl Account {
+    /// The disk on which this folder lies.
+    pub(super) fn new(folder: OwnedFd, config: LocalDiskConfig) -> Arc<Self> {
+        let (rationed, settling, settled) = (AtomicU64::new(0), Mutex::new(0), Condvar::new());
+        Arc::new(Self {
+            folder,
+            config,
+            rationed,
+            settling,
+            settled,
+        })
+    }
+
+    /// One look at the disk.
+    pub(super) fn space(&self) -> Result<Space, Error> {
+        let reserved_bytes = self.rationed.load(Ordering::Acquire);
+        let disk = rustix::fs::fstatvfs(&self.folder)
+            .map_err(|e| Error::io("statvfs of the data folder", e))?;
+        let total_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
+        Ok(Space {
+            total_bytes,
+            // What root may use beyond it is there for repairs, not for uploads.
+            free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+            floor_bytes: self.config.floor_bytes(total_bytes),
+            reserved_bytes,
+        })
+    }
+
+    /// Promises `bytes` out of what is promised to nobody.
+    pub(super) fn claim(self: &Arc<Self>, bytes: u64) -> Result<Ration, Error> {
+        let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let space = self.space()?;
+            if bytes <= space.available_bytes() {
+                return Ok(self.ration(bytes));
+            }
+            if *settling == 0 {
+                return Err(no_space(bytes, space));
+            }
+            // Another claim stands twice in the account just now; whether this one fits shows when it doesn't.
+            settling = self
+                .settled
+                .wait(settling)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Promises without asking: for bytes that were ours a moment ago.
+    pub(super) fn ration(self: &Arc<Self>, bytes: u64) -> Ration {
+        self.rationed.fetch_add(bytes, Ordering::AcqRel);
+        Ration {
+            account: self.clone(),
+            left_bytes: AtomicU64::new(bytes),
+        }
+    }
+
+    /// Runs `reserve`, which makes the file system keep `bytes` in place of us.
+    pub(super) fn settle<T>(
+        self: &Arc<Self>,
+        bytes: u64,
+        reserve: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let claim = self.claim(bytes)?;
+        let _settling = Settling::begin(self);
+        let reserved = reserve();
+        drop(claim);
+        reserved
+    }
+
+    /// What to answer when the file system said that it is full.
+    pub(super) fn full(&self, needed_bytes: u64) -> Error {
+        match self.space() {
+            Ok(space) => no_space(needed_bytes, space),
+            Err(error) => error,
+        }
+    }
+}
+
+fn no_space(needed_bytes: u64, space: Space) -> Error {
+    Error::no_space(
+        needed_bytes,
+        space.free_bytes.saturating_sub(space.reserved_bytes),
+        space.floor_bytes,
+    )
+}
+
+/// While it lives, claims that don't fit wait for it instead of being refused.
+struct Settling<'a>(&'a Account);
+
+impl<'a> Settling<'a> {
+    fn begin(account: &'a Account) -> Self {
+        *account
+            .settling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) += 1;
+        Self(account)
+    }
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        *self
+            .0
+            .settling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.settled.notify_all();
+    }
+}
+
+/// Bytes promised to one segment and not written yet. What is left of it goes back when it is dropped.
+pub(super) struct Ration {
+    account: Arc<Account>,
+    left_bytes: AtomicU64,
+}
+
+impl Ration {
+    /// How much of it is left, in bytes.
+    pub(super) fn left_bytes(&self) -> u64 {
+        self.left_bytes.load(Ordering::Acquire)
+    }
+
+    /// So many bytes were written: the file system counts them now.
+    pub(super) fn used(&self, bytes: u64) {
+        let take = |left: u64| Some(left.saturating_sub(bytes));
+        let before = self
+            .left_bytes
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
+            .unwrap_or_default();
+        self.account
+            .rationed
+            .fetch_sub(before.min(bytes), Ordering::AcqRel);
+    }
+
+    /// Takes another promise into this one.
+    pub(super) fn join(&self, other: &Ration) {
+        let bytes = other.left_bytes.swap(0, Ordering::AcqRel);
+        self.left_bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// Gives back what is left, whoever else still holds it.
+    pub(super) fn give_back(&self) {
+        let left = self.left_bytes.swap(0, Ordering::AcqRel);
+        self.account.rationed.fetch_sub(left, Ordering::AcqRel);
+    }
+}
+
+impl Drop for Ration {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    /// An account of the disk under the temporary folder, whose floor leaves `available` bytes.
+    fn account(available: u64) -> (tempfile::TempDir, Arc<Account>) {
+        // tmpfs: nobody else writes there so much that the figures move between two calls.
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let open = || OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
+        let free = Account::new(open(), LocalDiskConfig::default())
+            .space()
+            .unwrap()
+            .free_bytes;
+        let config = LocalDiskConfig {
+            free_floor_bytes: Some(free - available),
+            ..LocalDiskConfig::default()
+        };
+        let account = Account::new(open(), config);
+        (folder, account)
+    }
+
+    #[test]
+    fn promises_end_at_the_floor_and_come_back() {
+        let (_folder, account) = account(100 << 20);
+        let most = account.claim(60 << 20).unwrap();
+        let refused = account.claim(60 << 20).map(drop).unwrap_err();
+        let ErrorKind::NoSpace {
+            needed_bytes,
+            free_bytes,
+            floor_bytes,
+        } = refused.kind()
+        else {
+            panic!("{refused}");
+        };
+        assert_eq!(needed_bytes, 60 << 20);
+        assert!(free_bytes < floor_bytes + (60 << 20));
+        most.used(50 << 20);
+        assert_eq!(account.space().unwrap().reserved_bytes, 10 << 20);
+        let more = account.claim(60 << 20).unwrap();
+        most.join(&more);
+        assert_eq!((most.left_bytes(), more.left_bytes()), (70 << 20, 0));
+        drop(more);
+        assert_eq!(account.space().unwrap().reserved_bytes, 70 << 20);
+        most.used(u64::MAX);
+        assert_eq!(account.space().unwrap().reserved_bytes, 0);
+        most.join(&account.ration(5));
+        most.give_back();
+        drop(most);
+        assert_eq!(account.space().unwrap().reserved_bytes, 0);
+    }
+
+    /// Two that fit together must both get in, even if the second asks while the first stands twice in the account.
+    #[test]
+    fn a_claim_waits_for_the_one_that_settles() {
+        let (folder, account) = account(100 << 20);
+        let settled = account
+            .settle(60 << 20, || {
+                let file = std::fs::File::create(folder.path().join("kept")).unwrap();
+                rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, 60 << 20)
+                    .unwrap();
+                // Now 60 are gone from the disk and 60 stand in the account: 30 more wait.
+                let other = account.clone();
+                let waiting = std::thread::spawn(move || {
+                    other.claim(30 << 20).map(|ration| ration.left_bytes())
+                });
+                Ok(waiting)
+            })
+            .unwrap();
+        assert_eq!(settled.join().unwrap().unwrap(), 30 << 20);
+        let refused = account.claim(60 << 20).map(drop).unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::NoSpace { .. }));
+    }
+}

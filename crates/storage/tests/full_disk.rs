@@ -1,0 +1,373 @@
+//! A full and a failing disk, on file systems made for the purpose. All of it needs root, and fails without.
+//!
+//! Names carry `exclusive`: loop devices are few.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use ddx_memory::{Config, Ledger};
+use ddx_storage::conformance::Aligned;
+use ddx_storage::{
+    DirectIo, Error, ErrorKind, LocalDisk, LocalDiskConfig, SegmentId, Store, Writer,
+};
+use ddx_testkit::Image;
+
+const MIB: u64 = 1 << 20;
+
+fn id(n: u8) -> SegmentId {
+    SegmentId([n; 16])
+}
+
+fn open(root: &Path, config: LocalDiskConfig) -> LocalDisk {
+    LocalDisk::open(
+        root,
+        config,
+        Ledger::on_this_machine(Config::default()).unwrap(),
+    )
+    .unwrap()
+}
+
+fn content(store: &LocalDisk, id: SegmentId, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length + 1];
+    let count = store
+        .open_reader(id)
+        .unwrap()
+        .read_at(0, &mut bytes)
+        .unwrap();
+    bytes.truncate(count);
+    bytes
+}
+
+/// Appends until the store refuses; returns the refusal.
+fn fill(writer: &mut dyn Writer, granule: &[u8]) -> Error {
+    for _ in 0..10_000 {
+        if let Err(error) = writer.write(granule) {
+            return error;
+        }
+    }
+    panic!("the disk never got full");
+}
+
+/// A disk that is filled by uploads: the floor holds, reservations hold, and everything comes back with a deletion.
+fn the_floor_holds(config: LocalDiskConfig) {
+    let image = Image::new(128 * MIB).unwrap();
+    let store = open(&image.path(), config);
+    let empty = store.space().unwrap();
+    let granule = Aligned::random(MIB as usize, 0, 1);
+    store.create(id(1), Some(16 * MIB)).unwrap();
+    let mut reserved = store.open_writer(id(1), 0).unwrap();
+    reserved.write(&granule).unwrap();
+    // Four of unknown length take turns until nothing is left.
+    let mut greedy: Vec<_> = (2..6)
+        .map(|n| {
+            store.create(id(n), None).unwrap();
+            store.open_writer(id(n), 0).unwrap()
+        })
+        .collect();
+    for writer in &mut greedy {
+        let refused = fill(writer.as_mut(), &granule);
+        let ErrorKind::NoSpace {
+            needed_bytes,
+            free_bytes,
+            floor_bytes,
+        } = refused.kind()
+        else {
+            panic!("{refused}")
+        };
+        assert!(
+            needed_bytes <= MIB && free_bytes < floor_bytes + needed_bytes,
+            "{refused}"
+        );
+        // The writer is whole: what it took can be made durable.
+        writer.sync().unwrap();
+    }
+    let full = store.space().unwrap();
+    assert!(full.available_bytes() < MIB, "{full:?}");
+    assert!(
+        full.free_bytes >= full.floor_bytes,
+        "the floor was broken: {full:?}"
+    );
+    assert!(matches!(
+        store.create(id(9), Some(2 * MIB)).unwrap_err().kind(),
+        ErrorKind::NoSpace { .. }
+    ));
+    // What was promised is there.
+    for _ in 1..16 {
+        reserved.write(&granule).unwrap();
+    }
+    reserved.sync().unwrap();
+    drop(reserved);
+    assert!(content(&store, id(1), 16 << 20) == granule.repeat(16));
+    for (writer, n) in greedy.iter().zip(2..6) {
+        let length = usize::try_from(writer.offset()).unwrap();
+        let expected: Vec<u8> = granule.iter().copied().cycle().take(length).collect();
+        assert!(content(&store, id(n), length) == expected, "segment {n}");
+    }
+    // One goes, and the others can go on at once.
+    drop(greedy.remove(0));
+    store.delete(id(2)).unwrap();
+    greedy[0].write(&granule).unwrap();
+    greedy[0].sync().unwrap();
+    drop(greedy);
+    for n in 1..6 {
+        store.delete(id(n)).unwrap();
+    }
+    let after = store.space().unwrap();
+    assert_eq!(after.reserved_bytes, 0);
+    assert!(
+        empty.free_bytes.abs_diff(after.free_bytes) <= 256 << 10,
+        "{empty:?} {after:?}"
+    );
+}
+
+#[test]
+fn exclusive_a_full_disk_keeps_its_floor() {
+    the_floor_holds(LocalDiskConfig::default());
+}
+
+#[test]
+fn exclusive_a_full_disk_keeps_its_floor_through_the_cache() {
+    the_floor_holds(LocalDiskConfig {
+        direct: DirectIo::Off,
+        ..LocalDiskConfig::default()
+    });
+}
+
+/// Somebody else fills the disk to the last block, floor and all: clear answers, nothing lost, and on again afterwards.
+fn the_last_block(config: LocalDiskConfig) {
+    let image = Image::new(64 * MIB).unwrap();
+    let store = open(&image.path(), config);
+    let granule = Aligned::random(MIB as usize, 0, 2);
+    store.create(id(1), Some(8 * MIB)).unwrap();
+    store.create(id(2), None).unwrap();
+    let mut reserved = store.open_writer(id(1), 0).unwrap();
+    let mut growing = store.open_writer(id(2), 0).unwrap();
+    for _ in 0..4 {
+        growing.write(&granule[..100_001]).unwrap();
+    }
+    let stranger = image.path().join("stranger");
+    let taken = Command::new("dd")
+        .arg("if=/dev/zero")
+        .arg("bs=64k")
+        .arg(format!("of={}", stranger.display()))
+        .output()
+        .unwrap();
+    assert!(!taken.status.success(), "the stranger was to fill the disk");
+    assert!(image.free_bytes().unwrap() < 64 << 10);
+    let refused = fill(growing.as_mut(), &granule);
+    assert!(
+        matches!(refused.kind(), ErrorKind::NoSpace { .. }),
+        "{refused}"
+    );
+    growing.sync().unwrap();
+    let at = growing.offset();
+    assert!(at >= 400_004);
+    for n in [3, 4] {
+        let refused = store.create(id(n), None).unwrap_err();
+        assert!(
+            matches!(
+                refused.kind(),
+                ErrorKind::NoSpace {
+                    free_bytes: ..65_536,
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+    }
+    for _ in 0..8 {
+        reserved.write(&granule).unwrap();
+    }
+    reserved.sync().unwrap();
+    assert!(content(&store, id(1), 8 << 20) == granule.repeat(8));
+    std::fs::remove_file(stranger).unwrap();
+    growing.write(&granule).unwrap();
+    growing.sync().unwrap();
+    assert_eq!(growing.offset(), at + MIB);
+    let found = content(&store, id(2), usize::try_from(at + MIB).unwrap());
+    assert!(found[usize::try_from(at).unwrap()..] == *granule);
+    assert!(found[..100_001] == granule[..100_001]);
+}
+
+#[test]
+fn exclusive_a_stranger_takes_the_last_block() {
+    the_last_block(LocalDiskConfig::default());
+}
+
+#[test]
+fn exclusive_a_stranger_takes_the_last_block_through_the_cache() {
+    the_last_block(LocalDiskConfig {
+        direct: DirectIo::Off,
+        ..LocalDiskConfig::default()
+    });
+}
+
+/// A disk that begins to fail: an image in a memory file system that is too small for it, so that writing blocks that the image
+/// has not used yet is an I/O error.
+struct FailingDisk(tempfile::TempDir);
+
+impl FailingDisk {
+    fn new() -> Self {
+        let disk = Self(tempfile::tempdir().unwrap());
+        for folder in ["small", "mounted"] {
+            std::fs::create_dir(disk.0.path().join(folder)).unwrap();
+        }
+        let small = disk.0.path().join("small");
+        call(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=32m", "none"])
+                .arg(&small),
+        );
+        let image = small.join("disk.img");
+        std::fs::File::create(&image)
+            .unwrap()
+            .set_len(256 * MIB)
+            .unwrap();
+        call(
+            Command::new("mkfs.ext4")
+                .args(["-q", "-F", "-m", "0", "-E", "nodiscard"])
+                .arg(&image),
+        );
+        call(
+            Command::new("mount")
+                .args(["-o", "loop"])
+                .arg(&image)
+                .arg(disk.path()),
+        );
+        disk
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("mounted")
+    }
+}
+
+impl Drop for FailingDisk {
+    fn drop(&mut self) {
+        for folder in ["mounted", "small"] {
+            let _ = Command::new("umount")
+                .arg("-l")
+                .arg(self.0.path().join(folder))
+                .status();
+        }
+    }
+}
+
+fn call(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {} (it needs root)",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A store on a disk that fails, after the failure: what the writer was told, where it was synced last, and the writer.
+fn until_it_fails(store: &LocalDisk, granule: &[u8]) -> (Error, u64, Box<dyn Writer>) {
+    store.create(id(1), Some(100 * MIB)).unwrap();
+    let mut writer = store.open_writer(id(1), 0).unwrap();
+    let mut synced = 0;
+    while synced < 64 * MIB {
+        if let Err(error) = writer.write(granule).and_then(|()| writer.sync()) {
+            return (error, synced, writer);
+        }
+        synced = writer.offset();
+    }
+    panic!("the disk never failed");
+}
+
+fn is_intact(store: &LocalDisk, granule: &[u8], length: u64) -> bool {
+    let length = usize::try_from(length).unwrap();
+    let expected: Vec<u8> = granule.iter().copied().cycle().take(length).collect();
+    content(store, id(1), length)[..length] == expected
+}
+
+/// When the kernel could not write pages back, the writer repeats that it failed, and nobody builds on what was not synced.
+#[test]
+fn exclusive_a_failed_write_back_is_not_forgotten() {
+    let disk = FailingDisk::new();
+    let store = open(
+        &disk.path(),
+        LocalDiskConfig {
+            direct: DirectIo::Off,
+            ..LocalDiskConfig::default()
+        },
+    );
+    let granule = Aligned::random(MIB as usize, 0, 3);
+    let (failure, synced, mut writer) = until_it_fails(&store, &granule);
+    assert_eq!(
+        failure.kind(),
+        ErrorKind::Io { retryable: false },
+        "{failure}"
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            writer.sync().unwrap_err().kind(),
+            ErrorKind::Io { retryable: false }
+        );
+        assert_eq!(
+            writer.write(b"x").unwrap_err().kind(),
+            ErrorKind::Io { retryable: false }
+        );
+    }
+    drop(writer);
+    let refused = store.open_writer(id(1), synced + 1).err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
+    assert!(is_intact(&store, &granule, synced));
+}
+
+/// A direct write hears at once that the device beneath is full (as thinly provisioned ones get), and nothing is in doubt.
+#[test]
+fn exclusive_a_device_that_is_full_beneath_is_told() {
+    let disk = FailingDisk::new();
+    let store = open(&disk.path(), LocalDiskConfig::default());
+    let granule = Aligned::random(MIB as usize, 0, 4);
+    let (failure, synced, writer) = until_it_fails(&store, &granule);
+    assert!(
+        matches!(failure.kind(), ErrorKind::NoSpace { .. }),
+        "{failure}"
+    );
+    assert!(is_intact(&store, &granule, synced));
+    drop(writer);
+    assert!(is_intact(&store, &granule, synced));
+}
+
+/// Two servers never share a folder, and the second one learns who has it.
+#[test]
+fn a_folder_belongs_to_one_server() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let impatient = || LocalDiskConfig {
+        lock_wait: Duration::ZERO,
+        ..LocalDiskConfig::default()
+    };
+    let ledger = Ledger::on_this_machine(Config::default()).unwrap();
+    let first = open(folder.path(), impatient());
+    let refused = LocalDisk::open(folder.path(), impatient(), ledger.clone()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    assert!(
+        refused
+            .to_string()
+            .contains(&format!("process {}", std::process::id())),
+        "{refused}"
+    );
+    // A patient one gets it when the first one ends, its last writer included.
+    first.create(id(1), None).unwrap();
+    let writer = first.open_writer(id(1), 0).unwrap();
+    drop(first);
+    assert_eq!(
+        LocalDisk::open(folder.path(), impatient(), ledger.clone())
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Busy
+    );
+    let patient = LocalDiskConfig {
+        lock_wait: Duration::from_secs(60),
+        ..LocalDiskConfig::default()
+    };
+    let path = folder.path().to_owned();
+    let waiting = std::thread::spawn(move || LocalDisk::open(&path, patient, ledger).map(drop));
+    drop(writer);
+    waiting.join().unwrap().unwrap();
+}
