@@ -1,1 +1,37 @@
 //! The life of an upload and of a share.
+//!
+//! The engine is what remains of the server when HTTP, SQL and the settings are taken away: a state machine of an upload ([`life`](crate)),
+//! admission by the ledger, one writer per upload with hand-over to the newest request, digests, expiry, recovery. It knows where bytes and
+//! records live only by the traits of `ddx-storage` and `ddx-catalog`, and it alone orders the two writes: bytes first, then the record.
+
+mod append;
+mod config;
+mod create;
+mod download;
+mod engine;
+mod error;
+mod housekeeping;
+mod id;
+mod join;
+mod lane;
+mod life;
+mod live;
+mod receive;
+mod sessions;
+mod source;
+
+pub use append::{Append, Expected, Put};
+pub use config::Config;
+pub use create::{Created, CreatedShare, NewUpload};
+pub use ddx_catalog::{FileRecord, Kind, State, Totals};
+pub use ddx_digest::Algorithm;
+pub use download::Download;
+pub use engine::{Change, Engine};
+pub use error::Error;
+pub use housekeeping::Recovered;
+pub use id::{Id, NotAnId, TEXT_CHARS};
+pub use live::Progress;
+pub use source::{Cut, Source, Taken};
+
+/// The protocol of an upload that one plain request carries, and that nobody can resume.
+pub const PROTOCOL_PLAIN: &str = "plain";

@@ -1,0 +1,57 @@
+//! What an operator may set of the life of an upload.
+
+use std::time::Duration;
+
+/// Limits and intervals. Each is a setting of the server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Files of at most this size live in the catalog itself.
+    pub inline_max_bytes: u64,
+    /// The smallest buffer, and what is waited for in the queue.
+    pub granule_min_bytes: u64,
+    /// The largest buffer.
+    pub granule_max_bytes: u64,
+    /// A buffer that fills in less than this is followed by a larger one.
+    pub granule_time: Duration,
+    /// How long a partly filled buffer waits for more bytes before it is written and given back.
+    pub linger: Duration,
+    /// How often an upload in progress is made durable.
+    pub checkpoint_every: Duration,
+    /// After how many bytes it is made durable, if that comes first.
+    pub checkpoint_bytes: u64,
+    /// A body may pause for this long.
+    pub body_idle: Duration,
+    /// An upload on which nothing happened for this long is given up.
+    pub upload_expires: Duration,
+    /// A file goes this long after it was completed; never where None.
+    pub file_expires: Option<Duration>,
+    /// The largest file; as the disk allows where None.
+    pub file_max_bytes: Option<u64>,
+    /// Whether SHA-256 is computed for every file.
+    pub sha256_always: bool,
+    /// How often expired files and freed space are seen to.
+    pub housekeeping_every: Duration,
+    /// Buffer of a download, and of reading back.
+    pub download_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            inline_max_bytes: 16 << 10,
+            granule_min_bytes: 16 << 10,
+            granule_max_bytes: 4 << 20,
+            granule_time: Duration::from_millis(50),
+            linger: Duration::from_millis(25),
+            checkpoint_every: Duration::from_secs(5),
+            checkpoint_bytes: 256 << 20,
+            body_idle: Duration::from_secs(60),
+            upload_expires: Duration::from_secs(24 * 3600),
+            file_expires: None,
+            file_max_bytes: None,
+            sha256_always: false,
+            housekeeping_every: Duration::from_secs(10),
+            download_bytes: 256 << 10,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The beginning of an upload: a record, its keys, and its space.
+//!
+//! Space for a known length is reserved before the record is made, so a disk that is too small says so at once and not at 99 %. A file
+//! that fits into the catalog reserves nothing and gets no segment until it turns out that its bytes come slowly.
+
+use std::time::Duration;
+
+use ddx_catalog::{FileRecord, Kind, NewFile, Segment, ShareRecord, State};
+
+use crate::engine::{Engine, Parts, after, in_catalog, now, on_disk};
+use crate::error::Error;
+use crate::id::Id;
+
+/// How many names are tried for a file whose name is taken in its share.
+const NAME_TRIES_MAX: u32 = 100;
+
+/// An upload to be made.
+#[derive(Debug, Clone)]
+pub struct NewUpload {
+    /// Who sends: an account, or an address as `ip:…`. Fairness is among these.
+    pub owner: String,
+    /// The key of the share that it goes into; a share of its own where None.
+    pub share_key: Option<Id>,
+    /// Its path in the share, checked by the way in.
+    pub path: String,
+    /// The media type that the client gave.
+    pub content_type: Option<String>,
+    /// What the client wants to be told again, as it gave it.
+    pub metadata: String,
+    /// A part of a file that will be joined, and no file of its own.
+    pub is_part: bool,
+    /// The protocol's name.
+    pub protocol: &'static str,
+    /// Its length, if known.
+    pub length_bytes: Option<u64>,
+    /// How long the file stays, in place of what is configured.
+    pub keep: Option<Duration>,
+    /// How often it may be downloaded.
+    pub max_downloads: Option<u64>,
+    /// Whether its SHA-256 is wanted.
+    pub with_sha256: bool,
+}
+
+/// An upload that was made, with the secrets that only its client learns.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// Its record.
+    pub record: FileRecord,
+    /// Names its URL.
+    pub upload_key: Id,
+    /// Names the URL that deletes it.
+    pub delete_key: Id,
+}
+
+/// A share that was made.
+#[derive(Debug, Clone, Copy)]
+pub struct CreatedShare {
+    /// Its link.
+    pub share_id: Id,
+    /// The secret that adds files.
+    pub share_key: Id,
+    /// When.
+    pub created_at: i64,
+}
+
+impl Engine {
+    /// An empty share that files can be uploaded into.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub async fn create_share(&self) -> Result<CreatedShare, Error> {
+        let created = CreatedShare {
+            share_id: Id::random(),
+            share_key: Id::random(),
+            created_at: now(),
+        };
+        let record = ShareRecord {
+            share_id: created.share_id.0,
+            share_key_hash: created.share_key.secret_hash(),
+            created_at: created.created_at,
+        };
+        self.0
+            .catalog
+            .create_share(record)
+            .await
+            .map_err(in_catalog)?;
+        Ok(created)
+    }
+
+    /// Makes an upload that bytes can be appended to. One of length 0 is complete at once.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::NoSpace`], [`Error::NotFound`] for an unknown share, [`Error::Closing`].
+    pub async fn create(&self, new: NewUpload) -> Result<Created, Error> {
+        let draft = self.0.draft(new).await?;
+        let created = if draft.record.length_bytes == Some(0) {
+            self.0.register(draft.completed_inline(Vec::new())).await?
+        } else {
+            self.0.register(self.0.reserve(draft).await?).await?
+        };
+        Ok(created)
+    }
+}
+
+/// An upload that is not in the catalog yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) record: FileRecord,
+    pub(crate) inline: Option<Vec<u8>>,
+    upload_key: Id,
+    delete_key: Id,
+    keep: Option<Duration>,
+}
+
+impl Draft {
+    /// As a small complete file, its bytes in the catalog.
+    pub(crate) fn completed_inline(mut self, bytes: Vec<u8>) -> Self {
+        let mut digests = crate::lane::Digests::new(self.record.kind == Kind::Partial, false);
+        digests.update(&bytes);
+        self.completed(&digests, bytes.len() as u64);
+        self.inline = Some(bytes);
+        self
+    }
+
+    /// As a complete file with these digests.
+    pub(crate) fn completed(&mut self, digests: &crate::lane::Digests, length_bytes: u64) {
+        let record = &mut self.record;
+        record.state = State::Complete;
+        record.length_bytes = Some(length_bytes);
+        record.offset_bytes = length_bytes;
+        record.blake3 = digests.blake3();
+        record.crc64 = digests.crc64();
+        record.completed_at = Some(record.created_at);
+        record.expires_at = self.keep.map(|keep| after(record.created_at, keep));
+    }
+}
+
+impl Parts {
+    /// Checks what is asked and makes the record, nothing durable yet.
+    pub(crate) async fn draft(&self, new: NewUpload) -> Result<Draft, Error> {
+        if self.closing.is_cancelled() {
+            return Err(Error::Closing);
+        }
+        if let (Some(length), Some(limit_bytes)) = (new.length_bytes, self.config.file_max_bytes)
+            && length > limit_bytes
+        {
+            return Err(Error::TooLarge { limit_bytes });
+        }
+        let share_id = match new.share_key {
+            None => Id::random().0,
+            Some(key) => {
+                let share = self
+                    .catalog
+                    .share_by_key(key.secret_hash())
+                    .await
+                    .map_err(in_catalog)?;
+                share.ok_or(Error::NotFound)?.share_id
+            }
+        };
+        let (upload_key, delete_key, at) = (Id::random(), Id::random(), now());
+        let record = FileRecord {
+            file_id: Id::random().0,
+            share_id,
+            upload_key_hash: upload_key.secret_hash(),
+            delete_key_hash: delete_key.secret_hash(),
+            owner: new.owner,
+            path: new.path,
+            content_type: new.content_type,
+            metadata: new.metadata,
+            kind: if new.is_part {
+                Kind::Partial
+            } else {
+                Kind::Whole
+            },
+            state: State::Receiving,
+            protocol: new.protocol.to_owned(),
+            length_bytes: new.length_bytes,
+            created_at: at,
+            updated_at: at,
+            expires_at: Some(after(at, self.config.upload_expires)),
+            max_downloads: new.max_downloads,
+            ..FileRecord::default()
+        };
+        let keep = new.keep.or(self.config.file_expires);
+        Ok(Draft {
+            record,
+            inline: None,
+            upload_key,
+            delete_key,
+            keep,
+        })
+    }
+
+    /// Reserves the space of a known length that will not live in the catalog.
+    pub(crate) async fn reserve(&self, mut draft: Draft) -> Result<Draft, Error> {
+        if let Some(length) = draft.record.length_bytes
+            && length > self.config.inline_max_bytes
+        {
+            let segment_id = Id::random().0;
+            self.make_segment(segment_id, Some(length)).await?;
+            draft.record.segments = vec![Segment {
+                segment_id,
+                ..Segment::default()
+            }];
+        }
+        Ok(draft)
+    }
+
+    pub(crate) async fn make_segment(
+        &self,
+        segment_id: [u8; 16],
+        length_bytes: Option<u64>,
+    ) -> Result<(), Error> {
+        self.blocking(move |store| {
+            store
+                .create(ddx_storage::SegmentId(segment_id), length_bytes)
+                .map_err(on_disk)
+        })
+        .await
+    }
+
+    /// Makes the record durable. A name that is taken in the share gets a number.
+    pub(crate) async fn register(&self, draft: Draft) -> Result<Created, Error> {
+        let wanted = draft.record.path.clone();
+        let Draft {
+            mut record,
+            inline,
+            upload_key,
+            delete_key,
+            ..
+        } = draft;
+        record.inline = inline.is_some();
+        let mut attempt = 1;
+        let failed = loop {
+            let new = NewFile {
+                record: record.clone(),
+                share_key_hash: [0; 32],
+                inline: inline.clone(),
+            };
+            match self.catalog.create(new).await {
+                Ok(()) => {
+                    self.tell(&record, false);
+                    return Ok(Created {
+                        record,
+                        upload_key,
+                        delete_key,
+                    });
+                }
+                Err(error)
+                    if error.kind() == ddx_catalog::ErrorKind::Taken
+                        && attempt < NAME_TRIES_MAX =>
+                {
+                    attempt += 1;
+                    record.path = numbered(&wanted, attempt);
+                }
+                Err(error) => break in_catalog(error),
+            }
+        };
+        // Nothing refers to the segment, so nothing but us will delete it before the next start.
+        if let Some(segment) = record.segments.first().copied() {
+            self.blocking(move |store| {
+                store
+                    .delete(ddx_storage::SegmentId(segment.segment_id))
+                    .map_err(on_disk)
+            })
+            .await?;
+        }
+        Err(failed)
+    }
+}
+
+/// `dir/a.tar.gz` becomes `dir/a (2).tar.gz`: the number goes before the first dot of the name, if it does not start with it.
+fn numbered(path: &str, number: u32) -> String {
+    let name_at = path.rfind('/').map_or(0, |slash| slash + 1);
+    let name = &path[name_at..];
+    let dot = name
+        .char_indices()
+        .skip(1)
+        .find(|(_, character)| *character == '.')
+        .map_or(name.len(), |(at, _)| at);
+    format!(
+        "{}{} ({number}){}",
+        &path[..name_at],
+        &name[..dot],
+        &name[dot..]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbered;
+
+    #[test]
+    fn a_taken_name_gets_a_number() {
+        assert_eq!(numbered("a.txt", 2), "a (2).txt");
+        assert_eq!(numbered("d.d/a.tar.gz", 3), "d.d/a (3).tar.gz");
+        assert_eq!(numbered("d/.profile", 2), "d/.profile (2)");
+        assert_eq!(numbered("名前", 2), "名前 (2)");
+    }
+}

@@ -1,0 +1,358 @@
+//! The way out of the bytes: segments → leased buffer → the connection.
+//!
+//! A download takes no lock, so it never holds up an upload and may begin while its file still arrives: it then reads as far as the bytes
+//! have been written and waits for more. Its buffers are leased like all others and come back when the connection has sent them, so a client that
+//! reads slowly holds two buffers and no more.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ddx_catalog::{FileRecord, Kind, State};
+use ddx_memory::{Buffer, Holder};
+use ddx_storage::{Reader, SegmentId};
+use futures_util::Stream;
+use tokio::sync::watch;
+
+use crate::engine::{Engine, Parts, in_catalog, now, on_disk};
+use crate::error::Error;
+use crate::id::Id;
+use crate::live::Progress;
+use crate::receive::{buffer_of, refused};
+
+/// How long a download waits for an interrupted upload to be resumed, between looks at its record.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes of a buffer that go out and give the buffer back when they are sent.
+struct Chunk {
+    buffer: Buffer,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[self.range.clone()]
+    }
+}
+
+/// A piece of the file: where it begins in the file, how long it is, and its reader.
+#[derive(Clone)]
+struct Piece {
+    begins_at: u64,
+    length_bytes: u64,
+    reader: Arc<dyn Reader>,
+}
+
+#[derive(Clone)]
+enum Layout {
+    Inline(Bytes),
+    Pieces(VecDeque<Piece>),
+}
+
+/// A file that is open for reading.
+#[derive(Clone)]
+pub struct Download {
+    parts: Arc<Parts>,
+    record: FileRecord,
+    layout: Layout,
+    holder: Holder,
+}
+
+impl std::fmt::Debug for Download {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Download")
+            .field("file", &Id(self.record.file_id))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Counts one download of a complete file.
+    ///
+    /// # Errors
+    /// [`Error::DownloadsUsedUp`], [`Error::Expired`], or if the catalog fails.
+    pub async fn count_download(&self, record: &FileRecord) -> Result<(), Error> {
+        if record.state != State::Complete {
+            return Ok(());
+        }
+        if self
+            .0
+            .catalog
+            .count_download(record.file_id, now())
+            .await
+            .map_err(in_catalog)?
+        {
+            return Ok(());
+        }
+        match record.max_downloads {
+            Some(limit) if record.expires_at.is_none_or(|at| at > now()) => {
+                Err(Error::DownloadsUsedUp { limit })
+            }
+            _ => Err(Error::Expired),
+        }
+    }
+
+    /// Opens a file's bytes for `reader`, an account or an address. A file that still arrives can be opened too.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for what has no bytes of its own or will never have them, [`Error::Expired`], or if the store fails.
+    pub async fn open(&self, record: FileRecord, reader: &str) -> Result<Download, Error> {
+        if record.state == State::Failed {
+            return Err(Error::NotFound);
+        }
+        if record.expires_at.is_some_and(|at| at <= now()) {
+            return Err(Error::Expired);
+        }
+        let layout = self.0.layout(&record).await?;
+        let holder = self.0.reader(reader);
+        Ok(Download {
+            parts: self.0.clone(),
+            record,
+            layout,
+            holder,
+        })
+    }
+}
+
+impl Parts {
+    async fn layout(&self, record: &FileRecord) -> Result<Layout, Error> {
+        if record.inline {
+            let bytes = self
+                .catalog
+                .inline(record.file_id)
+                .await
+                .map_err(in_catalog)?
+                .ok_or(Error::NotFound)?;
+            return Ok(Layout::Inline(Bytes::from(bytes)));
+        }
+        if record.state == State::Joining {
+            return Ok(Layout::Pieces(VecDeque::new()));
+        }
+        let is_complete = record.state == State::Complete;
+        let segments = record.segments.clone();
+        self.blocking(move |store| {
+            let mut begins_at = 0;
+            let mut pieces = VecDeque::with_capacity(segments.len());
+            for segment in segments {
+                let reader = store
+                    .open_reader(SegmentId(segment.segment_id))
+                    .map_err(on_disk)?;
+                // The one segment of a file that still arrives is as long as it will become.
+                let length_bytes = if is_complete {
+                    segment.length_bytes
+                } else {
+                    u64::MAX
+                };
+                pieces.push_back(Piece {
+                    begins_at,
+                    length_bytes,
+                    reader: Arc::from(reader),
+                });
+                begins_at = begins_at.saturating_add(length_bytes);
+            }
+            Ok(Layout::Pieces(pieces))
+        })
+        .await
+    }
+}
+
+impl Download {
+    /// The file's record, as it was when it was opened.
+    #[must_use]
+    pub fn record(&self) -> &FileRecord {
+        &self.record
+    }
+
+    /// The bytes of a range, in chunks. For a file that still arrives the stream waits at its end for more, and ends with an error if the upload is given up.
+    /// `end` is None for a file whose length is not known.
+    pub fn stream(
+        self,
+        start: u64,
+        end: Option<u64>,
+    ) -> impl Stream<Item = Result<Bytes, Error>> + Send {
+        let arriving = self.record.state != State::Complete;
+        let watching = arriving
+            .then(|| self.parts.live.watch(Id(self.record.file_id)))
+            .flatten();
+        let reading = Reading {
+            download: self,
+            at: start,
+            end,
+            arriving,
+            watching,
+        };
+        futures_util::stream::unfold(Some(reading), |reading| async move {
+            let mut reading = reading?;
+            match reading.next().await {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+struct Reading {
+    download: Download,
+    at: u64,
+    end: Option<u64>,
+    arriving: bool,
+    watching: Option<watch::Receiver<Progress>>,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if self.end.is_some_and(|end| self.at >= end) {
+                return Ok(None);
+            }
+            let available = if self.arriving {
+                self.arrived().await?
+            } else {
+                self.end
+            };
+            let Some(until) = available else {
+                continue;
+            };
+            if !self.arriving && self.at >= until {
+                return Ok(None);
+            }
+            let until = self.end.map_or(until, |end| end.min(until));
+            if self.at < until {
+                let bytes = self.read(until).await?;
+                self.at += bytes.len() as u64;
+                return Ok(Some(bytes));
+            }
+        }
+    }
+
+    /// Up to where a file that still arrives can be read, once that lies past what was read; None after waiting, to look again.
+    async fn arrived(&mut self) -> Result<Option<u64>, Error> {
+        if let Some(watching) = &mut self.watching {
+            let at = self.at;
+            let written = watching
+                .wait_for(|progress| progress.ended || progress.written_bytes > at)
+                .await
+                .map_or(0, |progress| progress.written_bytes);
+            if written > at {
+                return Ok(Some(written));
+            }
+            self.watching = None;
+        }
+        // Between two requests of the upload: the record tells.
+        let parts = self.download.parts.clone();
+        let file_id = self.download.record.file_id;
+        let record = parts
+            .catalog
+            .file(file_id)
+            .await
+            .map_err(in_catalog)?
+            .ok_or(Error::NotFound)?;
+        match record.state {
+            State::Complete => {
+                self.arriving = false;
+                self.end = Some(self.end.unwrap_or(u64::MAX).min(record.offset_bytes));
+                self.download.layout = parts.layout(&record).await?;
+                self.download.record = record;
+                Ok(None)
+            }
+            State::Failed => Err(Error::NotFound),
+            State::Receiving | State::Joining => {
+                self.watching = parts.live.watch(Id(file_id));
+                if matches!(&self.download.layout, Layout::Pieces(pieces) if pieces.is_empty())
+                    && record.kind != Kind::Final
+                    && !record.segments.is_empty()
+                {
+                    self.download.layout = parts.layout(&record).await?;
+                }
+                if self.watching.is_none() {
+                    if record.offset_bytes > self.at {
+                        return Ok(Some(record.offset_bytes));
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(LOOK_EVERY) => {}
+                        () = parts.closing.cancelled() => return Err(Error::Closing),
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    async fn read(&mut self, until: u64) -> Result<Bytes, Error> {
+        let most = usize::try_from(until - self.at).unwrap_or(usize::MAX);
+        match &mut self.download.layout {
+            Layout::Inline(bytes) => {
+                let start = usize::try_from(self.at)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                let end = start.saturating_add(most).min(bytes.len());
+                if start == end {
+                    return Err(Error::Internal(
+                        "the file is shorter than its record".to_owned(),
+                    ));
+                }
+                Ok(bytes.slice(start..end))
+            }
+            Layout::Pieces(pieces) => {
+                let piece = pieces
+                    .iter()
+                    .find(|piece| {
+                        self.at - piece.begins_at.min(self.at) < piece.length_bytes
+                            && piece.begins_at <= self.at
+                    })
+                    .cloned()
+                    .ok_or_else(|| {
+                        Error::Internal(
+                            "the file's segments are shorter than its record".to_owned(),
+                        )
+                    })?;
+                let offset = self.at - piece.begins_at;
+                let most = usize::try_from(piece.length_bytes - offset)
+                    .unwrap_or(usize::MAX)
+                    .min(most);
+                self.read_piece(piece, offset, most).await
+            }
+        }
+    }
+
+    async fn read_piece(&self, piece: Piece, offset: u64, most: usize) -> Result<Bytes, Error> {
+        let parts = &self.download.parts;
+        let holder = self.download.holder;
+        let wanted = parts
+            .config
+            .download_bytes
+            .min(parts.ledger.share_bytes() / 2)
+            .max(parts.config.granule_min_bytes);
+        let lease = match parts.ledger.try_lease(holder, wanted) {
+            Some(lease) => lease,
+            None => parts
+                .ledger
+                .admit(holder, parts.config.granule_min_bytes)
+                .map_err(refused)?
+                .await
+                .map_err(refused)?,
+        };
+        let mut buffer = buffer_of(lease)?;
+        let most = most.min(buffer.len());
+        parts
+            .blocking(move |_| {
+                let count = piece
+                    .reader
+                    .read_at(offset, &mut buffer[..most])
+                    .map_err(on_disk)?;
+                if count == 0 {
+                    return Err(Error::Internal(
+                        "the segment is shorter than its record".to_owned(),
+                    ));
+                }
+                Ok(Bytes::from_owner(Chunk {
+                    buffer,
+                    range: 0..count,
+                }))
+            })
+            .await
+    }
+}

@@ -1,0 +1,357 @@
+//! The engine: what the ways in call.
+//!
+//! It holds the parts (catalog, store, ledger) and what is alive (sessions, progress). Only here are the two writes of an upload
+//! ordered: bytes first, then the record that speaks of them. What concerns one stage of a life stands in a module of its own: `create`, `append`, `join`,
+//! `download`, `housekeeping`.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ddx_catalog::{Catalog, FileRecord, Kind, ShareRecord, State};
+use ddx_memory::{Holder, Ledger};
+use ddx_storage::Store;
+use tokio::sync::{Notify, broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::id::Id;
+use crate::live::{LiveUploads, Progress};
+use crate::sessions::Sessions;
+
+/// Changes that a slow listener may fall behind before it has to look at everything anew.
+const CHANGES_KEPT: usize = 1024;
+
+/// Something about a file changed: it was made, completed, failed or deleted. Progress is told elsewhere ([`Engine::progress`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The share that the file is in.
+    pub share_id: Id,
+    /// The file.
+    pub file_id: Id,
+    /// It is gone.
+    pub gone: bool,
+}
+
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) ledger: Ledger,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) live: Arc<LiveUploads>,
+    pub(crate) changes: broadcast::Sender<Change>,
+    pub(crate) closing: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    /// Wakes housekeeping: segments wait to be deleted, or a digest to be computed.
+    pub(crate) chores: Notify,
+    user_hasher: RandomState,
+}
+
+/// The life of uploads and shares. Clones share one engine.
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Parts>);
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("uploads", &self.0.live.count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn after(now: i64, time: Duration) -> i64 {
+    now.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn on_disk(error: ddx_storage::Error) -> Error {
+    match error.kind() {
+        ddx_storage::ErrorKind::NoSpace {
+            needed_bytes,
+            free_bytes,
+            floor_bytes,
+        } => Error::NoSpace {
+            needed_bytes,
+            free_bytes,
+            floor_bytes,
+        },
+        _ => Error::Storage(error),
+    }
+}
+
+pub(crate) fn in_catalog(error: ddx_catalog::Error) -> Error {
+    match error.kind() {
+        ddx_catalog::ErrorKind::NotFound | ddx_catalog::ErrorKind::Gone => Error::NotFound,
+        ddx_catalog::ErrorKind::Taken => Error::NameTaken,
+        ddx_catalog::ErrorKind::Closed => Error::Closing,
+        _ => Error::Catalog(error),
+    }
+}
+
+impl Engine {
+    /// An engine on these parts. Call [`Engine::recover`] before the first request.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        catalog: Arc<dyn Catalog>,
+        store: Arc<dyn Store>,
+        ledger: Ledger,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            config,
+            catalog,
+            store,
+            ledger,
+            sessions: Arc::default(),
+            live: Arc::default(),
+            changes: broadcast::Sender::new(CHANGES_KEPT),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            chores: Notify::new(),
+            user_hasher: RandomState::new(),
+        }))
+    }
+
+    /// The ledger that admits.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    /// What was configured.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Where bytes live.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// How many uploads are being received at this moment.
+    #[must_use]
+    pub fn active_uploads(&self) -> usize {
+        self.0.live.count()
+    }
+
+    /// How many uploads have a request, waiting ones and those that take over included.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.0.sessions.count()
+    }
+
+    /// How an upload moves, if it is being received now.
+    #[must_use]
+    pub fn progress(&self, file_id: Id) -> Option<watch::Receiver<Progress>> {
+        self.0.live.watch(file_id)
+    }
+
+    /// Changes of all files, from now on.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.0.changes.subscribe()
+    }
+
+    /// How many files, bytes and unfinished uploads there are.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub async fn totals(&self) -> Result<ddx_catalog::Totals, Error> {
+        self.0.catalog.totals().await.map_err(in_catalog)
+    }
+
+    /// Where an upload stands, after whoever writes to it has been told to stop and has made its bytes durable: what a client
+    /// asks before it resumes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Superseded`] by a yet newer request, or if the catalog fails.
+    pub async fn head(&self, upload_key: Id) -> Result<FileRecord, Error> {
+        let record = self.0.by_upload_key(upload_key).await?;
+        if record.state != State::Receiving {
+            return Ok(record);
+        }
+        let _session = self.0.sessions.take_over(Id(record.file_id)).await?;
+        self.0.by_upload_key(upload_key).await
+    }
+
+    /// The record behind an upload's URL, without disturbing who writes to it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or if the catalog fails.
+    pub async fn upload(&self, upload_key: Id) -> Result<FileRecord, Error> {
+        self.0.by_upload_key(upload_key).await
+    }
+
+    /// A file by its id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or if the catalog fails.
+    pub async fn file(&self, file_id: Id) -> Result<FileRecord, Error> {
+        self.0
+            .catalog
+            .file(file_id.0)
+            .await
+            .map_err(in_catalog)?
+            .ok_or(Error::NotFound)
+    }
+
+    /// A share and the first `limit` of its files after the path `after`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or if the catalog fails.
+    pub async fn share(
+        &self,
+        share_id: Id,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<(ShareRecord, Vec<FileRecord>), Error> {
+        let share = self
+            .0
+            .catalog
+            .share(share_id.0)
+            .await
+            .map_err(in_catalog)?
+            .ok_or(Error::NotFound)?;
+        let files = self
+            .0
+            .catalog
+            .share_files(share_id.0, after, limit)
+            .await
+            .map_err(in_catalog)?;
+        Ok((share, files))
+    }
+
+    /// The file at a path of a share.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or if the catalog fails.
+    pub async fn file_at(&self, share_id: Id, path: String) -> Result<FileRecord, Error> {
+        self.0
+            .catalog
+            .file_by_path(share_id.0, path)
+            .await
+            .map_err(in_catalog)?
+            .ok_or(Error::NotFound)
+    }
+
+    /// Ends an upload, or deletes the file that it has become: its bytes and its space are given back.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or if the catalog fails.
+    pub async fn cancel(&self, upload_key: Id) -> Result<(), Error> {
+        let record = self.0.by_upload_key(upload_key).await?;
+        self.0.remove(&record).await
+    }
+
+    /// Deletes the file that this secret belongs to.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or if the catalog fails.
+    pub async fn delete(&self, delete_key: Id) -> Result<FileRecord, Error> {
+        let found = self
+            .0
+            .catalog
+            .file_by_delete_key(delete_key.secret_hash())
+            .await
+            .map_err(in_catalog)?;
+        let record = found.ok_or(Error::NotFound)?;
+        self.0.remove(&record).await?;
+        Ok(record)
+    }
+
+    /// Admits nothing more, brings what runs to a checkpoint, and returns when all of it stands or `grace` is over; true if all of it stands.
+    pub async fn close(&self, grace: Duration) -> bool {
+        self.0.closing.cancel();
+        self.0.ledger.close();
+        self.0.tasks.close();
+        tokio::time::timeout(grace, self.0.tasks.wait())
+            .await
+            .is_ok()
+    }
+}
+
+impl Parts {
+    pub(crate) async fn by_upload_key(&self, upload_key: Id) -> Result<FileRecord, Error> {
+        self.catalog
+            .file_by_upload_key(upload_key.secret_hash())
+            .await
+            .map_err(in_catalog)?
+            .ok_or(Error::NotFound)
+    }
+
+    pub(crate) fn holder(&self, record: &FileRecord) -> Holder {
+        let mut upload = [0; 8];
+        upload.copy_from_slice(&record.file_id[..8]);
+        Holder {
+            user: self.user_hasher.hash_one(&record.owner),
+            upload: u64::from_le_bytes(upload),
+        }
+    }
+
+    /// Who reads: each download is a holder of its own.
+    pub(crate) fn reader(&self, reader: &str) -> Holder {
+        let mut download = [0; 8];
+        download.copy_from_slice(&Id::random().0[..8]);
+        Holder {
+            user: self.user_hasher.hash_one(reader),
+            upload: u64::from_le_bytes(download),
+        }
+    }
+
+    pub(crate) fn tell(&self, record: &FileRecord, gone: bool) {
+        // Nobody listening is no error.
+        let _ = self.changes.send(Change {
+            share_id: Id(record.share_id),
+            file_id: Id(record.file_id),
+            gone,
+        });
+    }
+
+    /// Stops who writes to the file, deletes its record, then its bytes.
+    pub(crate) async fn remove(&self, record: &FileRecord) -> Result<(), Error> {
+        let file_id = Id(record.file_id);
+        let _session = self.sessions.take_over(file_id).await?;
+        self.remove_seated(record).await
+    }
+
+    /// As [`Parts::remove`], for who has the upload's seat.
+    pub(crate) async fn remove_seated(&self, record: &FileRecord) -> Result<(), Error> {
+        let gone = self
+            .catalog
+            .delete(record.file_id)
+            .await
+            .map_err(in_catalog)?;
+        if gone.is_some() {
+            self.tell(record, true);
+            if record.kind == Kind::Partial {
+                // A file that waits for this part waits in vain, and is told so.
+                self.join_waiting(record.file_id).await?;
+            }
+            self.delete_doomed().await?;
+        }
+        Ok(())
+    }
+
+    /// Runs `work` on a blocking thread.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Store) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || work(store.as_ref()))
+            .await
+            .map_err(|error| Error::Internal(format!("a blocking task ended: {error}")))?
+    }
+}

@@ -1,0 +1,148 @@
+//! Why the engine says no.
+//!
+//! One public kind for every refusal that a way in can meet, each with the figures that an honest answer needs: the limit, what was asked, and
+//! what would help. A protocol maps them to its own status codes by an exhaustive match, so that a new refusal is a compile error there and
+//! never a forgotten 500.
+
+use std::time::Duration;
+
+/// A refusal or a failure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No such upload, file or share, or it has been deleted.
+    #[error("there is nothing here")]
+    NotFound,
+    /// It was here and its time is over.
+    #[error("it has expired")]
+    Expired,
+    /// The bytes offered do not start where the upload stands.
+    #[error("the upload stands at byte {expected}, the request offers bytes from {provided}")]
+    OffsetMismatch {
+        /// Where the next byte belongs.
+        expected: u64,
+        /// Where the client thought it belongs.
+        provided: u64,
+    },
+    /// Two indications of the length disagree, or one lies below what has arrived.
+    #[error("the upload's length is {known} bytes, the request says {given}")]
+    LengthMismatch {
+        /// What was declared or has arrived.
+        known: u64,
+        /// What this request says.
+        given: u64,
+    },
+    /// More bytes came than the upload's length has room for.
+    #[error("the upload ends at byte {length_bytes}, more were sent")]
+    PastLength {
+        /// The declared length.
+        length_bytes: u64,
+    },
+    /// The file is larger than this server takes.
+    #[error("files of up to {limit_bytes} bytes are taken")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The bytes that arrived are not those that the client's digest describes. They have been dropped.
+    #[error("the bytes do not match the {algorithm} that came with them")]
+    ChecksumMismatch {
+        /// The digest's name.
+        algorithm: &'static str,
+    },
+    /// A digest was promised and did not come, or can't be read.
+    #[error("the checksum that was promised after the body did not come")]
+    ChecksumMissing,
+    /// The disk has no room.
+    #[error(
+        "{needed_bytes} bytes are needed, {free_bytes} are free above the floor of {floor_bytes}"
+    )]
+    NoSpace {
+        /// What was asked.
+        needed_bytes: u64,
+        /// What the disk has.
+        free_bytes: u64,
+        /// What is always kept free.
+        floor_bytes: u64,
+    },
+    /// The queue itself is full.
+    #[error("{waiting} uploads wait already")]
+    QueueFull {
+        /// How many wait.
+        waiting: u64,
+        /// When it is worth another try.
+        retry_after: Duration,
+    },
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Closing,
+    /// A newer request for the same upload has taken over; the bytes of this one are kept.
+    #[error("a newer request continues this upload")]
+    Superseded,
+    /// The client went away; what arrived is kept.
+    #[error("the client went away")]
+    ClientGone,
+    /// The client stayed connected and sent nothing; what arrived is kept.
+    #[error("no byte came for {} s", after.as_secs())]
+    Stalled {
+        /// The limit.
+        after: Duration,
+    },
+    /// The upload is joined from parts, or complete: nothing can be added.
+    #[error("nothing can be added to this upload")]
+    NotAppendable,
+    /// A part to be joined is not there, or is no part.
+    #[error("part {place} of the upload to be joined is not there or is no partial upload")]
+    PartUnknown {
+        /// Its place in the list, from 1.
+        place: usize,
+    },
+    /// The share holds a file of this name already.
+    #[error("the share has a file of this name already")]
+    NameTaken,
+    /// The link has been used as often as its owner allows.
+    #[error("this link has been used {limit} times, which is all that was allowed")]
+    DownloadsUsedUp {
+        /// The limit.
+        limit: u64,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Storage(#[source] ddx_storage::Error),
+    /// The catalog failed.
+    #[error("the catalog failed")]
+    Catalog(#[source] ddx_catalog::Error),
+    /// Something that should hold does not; the operator's log says what.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// Whether the same request may succeed later, unchanged.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::QueueFull { .. }
+            | Self::Closing
+            | Self::Superseded
+            | Self::ClientGone
+            | Self::Stalled { .. }
+            | Self::NoSpace { .. }
+            | Self::Storage(_)
+            | Self::Catalog(_) => true,
+            Self::NotFound
+            | Self::Expired
+            | Self::OffsetMismatch { .. }
+            | Self::LengthMismatch { .. }
+            | Self::PastLength { .. }
+            | Self::TooLarge { .. }
+            | Self::ChecksumMismatch { .. }
+            | Self::ChecksumMissing
+            | Self::NotAppendable
+            | Self::PartUnknown { .. }
+            | Self::NameTaken
+            | Self::DownloadsUsedUp { .. }
+            | Self::Internal(_) => false,
+        }
+    }
+}

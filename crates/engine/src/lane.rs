@@ -1,0 +1,200 @@
+//! What happens to bytes once they are in a buffer: digests, then the disk, on a blocking thread.
+//!
+//! An upload has one lane, and the lane goes to the blocking thread and back together with the buffer, so order and exclusive use need no lock.
+//! While a lane works on one buffer the socket fills the next. Digests and disk share one thread on purpose: the digest of a granule that is
+//! warm in the cache costs least right before it is written, and two cores have the socket to serve as well.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ddx_digest::{Algorithm, Checksum, Crc64, FileHasher};
+use ddx_memory::Buffer;
+use ddx_storage::{Reader, Writer};
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
+use crate::live::Live;
+
+/// Digests of an upload, in the order of its bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Digests {
+    /// None for a part of a concatenation: it does not know its place in the file.
+    file: Option<FileHasher>,
+    crc: Crc64,
+    /// Of this request's body only.
+    body: Option<(Algorithm, Checksum)>,
+    /// Of the whole file, where one request carries all of it.
+    sha256: Option<Checksum>,
+}
+
+/// How far an upload has got and its digests there: what a checkpoint records.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    pub(crate) offset: u64,
+    pub(crate) digest_state: Vec<u8>,
+    pub(crate) crc64: u64,
+}
+
+impl Digests {
+    /// Of an upload with no byte yet.
+    pub(crate) fn new(is_part: bool, with_sha256: bool) -> Self {
+        Self {
+            file: (!is_part).then(FileHasher::new),
+            crc: Crc64::new(),
+            body: None,
+            sha256: with_sha256.then(|| Checksum::new(Algorithm::Sha256)),
+        }
+    }
+
+    /// Of an upload that continues: from the state of its last checkpoint, and the bytes since the last leaf's border, read back through `scratch`.
+    pub(crate) fn resume(
+        is_part: bool,
+        state: &[u8],
+        crc64: u64,
+        durable: u64,
+        reader: &dyn Reader,
+        scratch: &mut [u8],
+    ) -> Result<Self, Error> {
+        let mut digests = Self {
+            file: None,
+            crc: Crc64::resume(crc64),
+            body: None,
+            sha256: None,
+        };
+        if is_part {
+            return Ok(digests);
+        }
+        let mut file = FileHasher::resume(state)
+            .map_err(|error| Error::Internal(format!("digest state: {error}")))?;
+        while file.offset() < durable {
+            let most = usize::try_from(durable - file.offset())
+                .unwrap_or(usize::MAX)
+                .min(scratch.len());
+            let count = reader
+                .read_at(file.offset(), &mut scratch[..most])
+                .map_err(Error::Storage)?;
+            if count == 0 {
+                return Err(Error::Internal(format!(
+                    "the segment ends at {}, {durable} were recorded",
+                    file.offset()
+                )));
+            }
+            file.update(&scratch[..count]);
+        }
+        digests.file = Some(file);
+        Ok(digests)
+    }
+
+    /// Also of the body that comes now.
+    pub(crate) fn expect_body(&mut self, algorithm: Algorithm) {
+        self.body = Some((algorithm, Checksum::new(algorithm)));
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        if let Some(file) = &mut self.file {
+            file.update(bytes);
+        }
+        self.crc.update(bytes);
+        if let Some((_, body)) = &mut self.body {
+            body.update(bytes);
+        }
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(bytes);
+        }
+    }
+
+    pub(crate) fn mark(&self, offset: u64) -> Mark {
+        Mark {
+            offset,
+            digest_state: self
+                .file
+                .as_ref()
+                .map(FileHasher::state)
+                .unwrap_or_default(),
+            crc64: self.crc.value(),
+        }
+    }
+
+    pub(crate) fn blake3(&self) -> Option<[u8; 32]> {
+        self.file.as_ref().map(FileHasher::finalize)
+    }
+
+    pub(crate) fn crc64(&self) -> u64 {
+        self.crc.value()
+    }
+
+    /// Of this request's body.
+    pub(crate) fn take_body(&mut self) -> Option<Vec<u8>> {
+        self.body.take().map(|(_, body)| body.finalize())
+    }
+
+    pub(crate) fn take_sha256(&mut self) -> Option<[u8; 32]> {
+        self.sha256
+            .take()
+            .and_then(|sha256| sha256.finalize().try_into().ok())
+    }
+}
+
+/// An upload's writer with its digests.
+pub(crate) struct Lane {
+    pub(crate) writer: Box<dyn Writer>,
+    pub(crate) digests: Digests,
+    /// Written and in the digests. After a failed write the writer may stand further.
+    pub(crate) absorbed: u64,
+    pub(crate) live: Arc<Live>,
+}
+
+/// What comes back from the blocking thread.
+pub(crate) struct Done {
+    pub(crate) lane: Lane,
+    pub(crate) buffer: Option<Buffer>,
+    pub(crate) result: Result<Option<Mark>, ddx_storage::Error>,
+}
+
+impl Lane {
+    fn absorb(&mut self, bytes: &[u8]) -> Result<(), ddx_storage::Error> {
+        // Disk first: what the disk refused must not be in the digests.
+        self.writer.write(bytes)?;
+        self.digests.update(bytes);
+        self.absorbed = self.writer.offset();
+        self.live.wrote(self.absorbed);
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<Mark, ddx_storage::Error> {
+        self.writer.sync()?;
+        Ok(self.digests.mark(self.absorbed))
+    }
+
+    /// Writes `range` of the buffer; with `sync`, makes everything so far durable and says how far that is.
+    pub(crate) fn write(
+        mut self,
+        buffer: Buffer,
+        range: Range<usize>,
+        sync: bool,
+    ) -> JoinHandle<Done> {
+        tokio::task::spawn_blocking(move || {
+            let mut result = self.absorb(&buffer[range]).map(|()| None);
+            if sync && result.is_ok() {
+                result = self.settle().map(Some);
+            }
+            Done {
+                lane: self,
+                buffer: Some(buffer),
+                result,
+            }
+        })
+    }
+
+    /// Makes everything so far durable.
+    pub(crate) fn sync(mut self) -> JoinHandle<Done> {
+        tokio::task::spawn_blocking(move || {
+            let result = self.settle().map(Some);
+            Done {
+                lane: self,
+                buffer: None,
+                result,
+            }
+        })
+    }
+}

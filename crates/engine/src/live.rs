@@ -1,0 +1,159 @@
+//! What moves: uploads that are being received now, as others see them.
+//!
+//! The catalog knows what is durable; this knows what has been written since, how fast, and who waits in the queue. Status pages, event streams and
+//! downloads of a file that still arrives read it. Nothing here is needed to be right after a crash.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use ddx_memory::Place;
+use tokio::sync::watch;
+
+use crate::id::Id;
+
+/// Over what time a rate is smoothed.
+const RATE_WINDOW: Duration = Duration::from_secs(2);
+
+/// An upload as it stands at this moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Progress {
+    /// Bytes written from the file's start; some of them may not be durable yet.
+    pub written_bytes: u64,
+    /// Bytes a second, smoothed.
+    pub rate_bytes_per_second: u64,
+    /// Its place in the queue, while it waits for memory.
+    pub waiting: Option<Place>,
+    /// No more will come in this request: the record tells the rest.
+    pub ended: bool,
+}
+
+/// One upload's progress, as its writer tells it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    sender: watch::Sender<Progress>,
+    pace: Mutex<Pace>,
+}
+
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    since_bytes: u64,
+    rate: f64,
+}
+
+impl Live {
+    fn new(written_bytes: u64) -> Self {
+        Self {
+            sender: watch::Sender::new(Progress {
+                written_bytes,
+                ..Progress::default()
+            }),
+            pace: Mutex::new(Pace {
+                since: Instant::now(),
+                since_bytes: written_bytes,
+                rate: 0.0,
+            }),
+        }
+    }
+
+    /// The file has been written up to here.
+    pub(crate) fn wrote(&self, written_bytes: u64) {
+        let rate = {
+            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let elapsed = pace.since.elapsed();
+            if elapsed >= RATE_WINDOW / 8 {
+                let now =
+                    written_bytes.saturating_sub(pace.since_bytes) as f64 / elapsed.as_secs_f64();
+                let weight = (elapsed.as_secs_f64() / RATE_WINDOW.as_secs_f64()).min(1.0);
+                pace.rate = if pace.rate == 0.0 {
+                    now
+                } else {
+                    pace.rate + (now - pace.rate) * weight
+                };
+                pace.since = Instant::now();
+                pace.since_bytes = written_bytes;
+            }
+            pace.rate as u64
+        };
+        self.sender.send_modify(|progress| {
+            progress.written_bytes = written_bytes;
+            progress.rate_bytes_per_second = rate;
+        });
+    }
+
+    /// It waits for memory at this place, or no longer.
+    pub(crate) fn waits(&self, place: Option<Place>) {
+        self.sender.send_if_modified(|progress| {
+            let changed = progress.waiting != place;
+            progress.waiting = place;
+            changed
+        });
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
+        self.sender.subscribe()
+    }
+}
+
+/// All uploads that are being received.
+#[derive(Debug, Default)]
+pub(crate) struct LiveUploads(Mutex<HashMap<Id, Weak<Live>>>);
+
+/// Keeps an upload among the live ones until dropped.
+#[derive(Debug)]
+pub(crate) struct LiveGuard {
+    uploads: Arc<LiveUploads>,
+    file_id: Id,
+    live: Arc<Live>,
+}
+
+impl LiveUploads {
+    fn map(&self) -> MutexGuard<'_, HashMap<Id, Weak<Live>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn begin(self: &Arc<Self>, file_id: Id, written_bytes: u64) -> LiveGuard {
+        let live = Arc::new(Live::new(written_bytes));
+        self.map().insert(file_id, Arc::downgrade(&live));
+        LiveGuard {
+            uploads: self.clone(),
+            file_id,
+            live,
+        }
+    }
+
+    pub(crate) fn watch(&self, file_id: Id) -> Option<watch::Receiver<Progress>> {
+        self.map()
+            .get(&file_id)
+            .and_then(Weak::upgrade)
+            .map(|live| live.watch())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.map().len()
+    }
+}
+
+impl LiveGuard {
+    pub(crate) fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+}
+
+impl Drop for LiveGuard {
+    fn drop(&mut self) {
+        self.live.sender.send_modify(|progress| {
+            progress.ended = true;
+            progress.waiting = None;
+        });
+        let mut map = self.uploads.map();
+        // A newer request may have begun its own entry already.
+        if map
+            .get(&self.file_id)
+            .is_some_and(|entry| std::ptr::eq(entry.as_ptr(), Arc::as_ptr(&self.live)))
+        {
+            map.remove(&self.file_id);
+        }
+    }
+}

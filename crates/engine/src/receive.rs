@@ -1,0 +1,404 @@
+//! The way of the bytes: socket → leased buffer → digests and disk.
+//!
+//! Memory follows bytes in flight. A connection that has nothing to say is waited for without a buffer; when bytes are there, one small
+//! buffer is leased, in the fair queue if need be; a client that fills its buffers at once gets larger ones, as far as its share allows, and a second
+//! one, so that socket and disk work at the same time. A client that dawdles has its buffer written and taken away. So ten thousand slow uploads hold
+//! next to nothing, and one fast one gets all that makes it faster.
+//!
+//! The one blocking request for memory is made while nothing is held. Everything beyond it is tried and done without where it can't be had:
+//! no hold-and-wait, so no deadlock.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use ddx_memory::{Buffer, Holder, Ledger};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::lane::{Done, Lane, Mark};
+use crate::live::Live;
+use crate::source::{Source, Taken};
+
+/// Blocks of the disk's direct path; a buffer's fill starts where the file's offset stands within a block.
+pub(crate) const BLOCK_BYTES: u64 = 4096;
+
+/// How often a waiting upload's place is told anew.
+const PLACE_EVERY: Duration = Duration::from_millis(500);
+
+/// Why a body ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The body is over, or the upload's length is reached.
+    Whole,
+    /// It was cut short. What came before stands.
+    Cut(Error),
+}
+
+/// What the bytes' way needs to know of its surroundings.
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) holder: Holder,
+    pub(crate) live: &'a Live,
+    /// A newer request wants the upload.
+    pub(crate) superseded: &'a CancellationToken,
+    /// The server stops.
+    pub(crate) closing: &'a CancellationToken,
+}
+
+/// Bytes in a buffer, on their way to the disk.
+pub(crate) struct Filled {
+    pub(crate) buffer: Buffer,
+    pub(crate) range: Range<usize>,
+}
+
+impl Context<'_> {
+    /// Runs `wait`, unless the upload is taken over or the server stops before.
+    async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            () = self.superseded.cancelled() => Err(Error::Superseded),
+            () = self.closing.cancelled() => Err(Error::Closing),
+            out = wait => Ok(out),
+        }
+    }
+
+    /// Waits for bytes while nothing is held.
+    pub(crate) async fn ready<S: Source>(&self, source: &mut S) -> Result<(), Error> {
+        match self
+            .unless_stopped(timeout(self.config.body_idle, source.ready()))
+            .await?
+        {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Error::ClientGone),
+            Err(_) => Err(Error::Stalled {
+                after: self.config.body_idle,
+            }),
+        }
+    }
+
+    /// A buffer, waited for in the fair queue if there is none at once.
+    pub(crate) async fn first_buffer(&self, bytes: u64) -> Result<Buffer, Error> {
+        if let Some(lease) = self.ledger.try_lease(self.holder, bytes) {
+            return buffer_of(lease);
+        }
+        let mut admission = self
+            .ledger
+            .admit(self.holder, self.config.granule_min_bytes)
+            .map_err(refused)?;
+        self.live.waits(admission.place());
+        let lease = loop {
+            match self
+                .unless_stopped(timeout(PLACE_EVERY, &mut admission))
+                .await
+            {
+                Ok(Ok(lease)) => break lease.map_err(refused),
+                Ok(Err(_)) => self.live.waits(admission.place()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.live.waits(None);
+        buffer_of(lease?)
+    }
+
+    /// Fills a buffer until it is full, the body ends, or the client dawdles.
+    pub(crate) async fn fill<S: Source>(
+        &self,
+        source: &mut S,
+        buffer: &mut Buffer,
+        range: Range<usize>,
+        linger: Duration,
+    ) -> (usize, Fill) {
+        let mut at = range.start;
+        while at < range.end {
+            match source.take(&mut buffer[at..range.end]) {
+                Ok(Taken::Bytes(count)) => at += count,
+                Ok(Taken::End) => return (at, Fill::Ended),
+                Err(_) => return (at, Fill::Cut(Error::ClientGone)),
+                Ok(Taken::Nothing) => {
+                    match self.unless_stopped(timeout(linger, source.ready())).await {
+                        Ok(Ok(Ok(()))) => {}
+                        Ok(Ok(Err(_))) => return (at, Fill::Cut(Error::ClientGone)),
+                        Ok(Err(_)) => return (at, Fill::Dawdled),
+                        Err(error) => return (at, Fill::Cut(error)),
+                    }
+                }
+            }
+        }
+        (at, Fill::Full)
+    }
+}
+
+/// How a fill ended.
+#[derive(Debug)]
+pub(crate) enum Fill {
+    Full,
+    Dawdled,
+    Ended,
+    Cut(Error),
+}
+
+pub(crate) fn refused(refusal: ddx_memory::Refusal) -> Error {
+    match refusal {
+        ddx_memory::Refusal::TooManyWaiters {
+            waiting,
+            retry_after,
+            ..
+        } => Error::QueueFull {
+            waiting,
+            retry_after,
+        },
+        ddx_memory::Refusal::Closing => Error::Closing,
+        other => Error::Internal(format!("the ledger refused: {other}")),
+    }
+}
+
+pub(crate) fn buffer_of(lease: ddx_memory::Lease) -> Result<Buffer, Error> {
+    Buffer::new(lease)
+        .map_err(|error| Error::Internal(format!("a leased buffer could not be mapped: {error}")))
+}
+
+/// The disk's side of one upload: its lane, at work or at rest, and the buffer that came back last.
+struct Disk {
+    resting: Option<Lane>,
+    working: Option<JoinHandle<Done>>,
+    spare: Option<Buffer>,
+}
+
+impl Disk {
+    /// Waits until the lane rests. The mark, if it was asked to sync.
+    async fn rest(&mut self) -> Result<Option<Mark>, Error> {
+        let Some(working) = self.working.take() else {
+            return Ok(None);
+        };
+        let done = working
+            .await
+            .map_err(|error| Error::Internal(format!("a writer ended: {error}")))?;
+        self.resting = Some(done.lane);
+        if done.buffer.is_some() {
+            self.spare = done.buffer;
+        }
+        done.result.map_err(Error::Storage)
+    }
+
+    fn lane(&mut self) -> Result<Lane, Error> {
+        self.resting
+            .take()
+            .ok_or_else(|| Error::Internal("the lane is gone".to_owned()))
+    }
+}
+
+/// Receives a body. Gives back the lane at rest, or None if the disk failed it, and why the body ended.
+///
+/// `room_bytes` is what the upload may still take. `keep` makes a mark's progress durable in the catalog; it is called at intervals.
+pub(crate) async fn receive<S, K, F>(
+    context: &Context<'_>,
+    source: &mut S,
+    lane: Lane,
+    begun: Option<Filled>,
+    room_bytes: Option<u64>,
+    keep: K,
+) -> (Option<Lane>, End)
+where
+    S: Source,
+    K: Fn(Mark) -> F,
+    F: Future<Output = Result<(), Error>>,
+{
+    let mut pump = Pump {
+        context,
+        offset: lane.absorbed,
+        room: room_bytes,
+        granule: context.config.granule_min_bytes,
+        disk: Disk {
+            resting: Some(lane),
+            working: None,
+            spare: None,
+        },
+        kept_at: Instant::now(),
+        since_kept: 0,
+    };
+    if let Some(filled) = begun
+        && let Err(error) = pump.submit(filled, &keep).await
+    {
+        return (pump.disk.resting, End::Cut(error));
+    }
+    let mut end = loop {
+        match pump.step(source, &keep).await {
+            Ok(None) => {}
+            Ok(Some(end)) => break end,
+            Err(error) => break End::Cut(error),
+        }
+    };
+    if let Err(error) = pump.disk.rest().await {
+        end = End::Cut(error);
+    }
+    (pump.disk.resting, end)
+}
+
+struct Pump<'a> {
+    context: &'a Context<'a>,
+    disk: Disk,
+    offset: u64,
+    room: Option<u64>,
+    granule: u64,
+    kept_at: Instant,
+    since_kept: u64,
+}
+
+impl Pump<'_> {
+    /// One buffer: wait for bytes, lease, fill, hand to the disk.
+    async fn step<S, K, F>(&mut self, source: &mut S, keep: &K) -> Result<Option<End>, Error>
+    where
+        S: Source,
+        K: Fn(Mark) -> F,
+        F: Future<Output = Result<(), Error>>,
+    {
+        if self.room == Some(0) {
+            return self.expect_end(source).await.map(Some);
+        }
+        if self.context.superseded.is_cancelled() {
+            return Err(Error::Superseded);
+        }
+        if self.context.closing.is_cancelled() {
+            return Err(Error::Closing);
+        }
+        let linger = self.context.config.linger;
+        if timeout(linger, source.ready()).await.is_err() {
+            // It dawdles: give everything back before waiting on.
+            self.rest_and_keep(keep).await?;
+            self.disk.spare = None;
+            self.context.ready(source).await?;
+        }
+        let mut buffer = self.buffer().await?;
+        let start = (self.offset % BLOCK_BYTES) as usize;
+        let most = self.room.map_or(buffer.len(), |room| {
+            buffer
+                .len()
+                .min(start.saturating_add(usize::try_from(room).unwrap_or(usize::MAX)))
+        });
+        let began = Instant::now();
+        let (at, fill) = self
+            .context
+            .fill(source, &mut buffer, start..most, linger)
+            .await;
+        let count = (at - start) as u64;
+        self.adapt(&fill, buffer.len() as u64, count, began.elapsed());
+        if count > 0 {
+            self.submit(
+                Filled {
+                    buffer,
+                    range: start..at,
+                },
+                keep,
+            )
+            .await?;
+        } else {
+            self.disk.spare = Some(buffer);
+        }
+        match fill {
+            Fill::Full | Fill::Dawdled => Ok(None),
+            Fill::Ended => Ok(Some(End::Whole)),
+            Fill::Cut(error) => Ok(Some(End::Cut(error))),
+        }
+    }
+
+    /// The length is reached: the body must end here.
+    async fn expect_end<S: Source>(&mut self, source: &mut S) -> Result<End, Error> {
+        let mut one = [0];
+        loop {
+            match source.take(&mut one) {
+                Ok(Taken::End) => return Ok(End::Whole),
+                Ok(Taken::Bytes(_)) => {
+                    return Ok(End::Cut(Error::PastLength {
+                        length_bytes: self.offset,
+                    }));
+                }
+                Ok(Taken::Nothing) => self.context.ready(source).await?,
+                Err(_) => return Ok(End::Cut(Error::ClientGone)),
+            }
+        }
+    }
+
+    /// The next buffer to fill: the spare one if its size fits, else a new one, else the one that the disk still holds.
+    async fn buffer(&mut self) -> Result<Buffer, Error> {
+        let wanted = self
+            .granule
+            .min(self.context.ledger.share_bytes() / 2)
+            .max(self.context.config.granule_min_bytes);
+        if let Some(spare) = self.disk.spare.take() {
+            let asked_back = spare.lease().surplus_bytes() > 0;
+            let fits =
+                spare.len() as u64 >= wanted && (spare.len() as u64) < wanted.saturating_mul(4);
+            if fits && !asked_back {
+                return Ok(spare);
+            }
+        }
+        if let Some(lease) = self.context.ledger.try_lease(self.context.holder, wanted) {
+            return buffer_of(lease);
+        }
+        if self.disk.working.is_some() {
+            self.disk.rest().await?;
+            if let Some(spare) = self.disk.spare.take() {
+                return Ok(spare);
+            }
+        }
+        self.context
+            .first_buffer(self.context.config.granule_min_bytes)
+            .await
+    }
+
+    /// Hands a filled buffer to the disk, which must be done with the one before.
+    async fn submit<K, F>(&mut self, filled: Filled, keep: &K) -> Result<(), Error>
+    where
+        K: Fn(Mark) -> F,
+        F: Future<Output = Result<(), Error>>,
+    {
+        let count = filled.range.len() as u64;
+        self.rest_and_keep(keep).await?;
+        self.since_kept += count;
+        let due = self.kept_at.elapsed() >= self.context.config.checkpoint_every
+            || self.since_kept >= self.context.config.checkpoint_bytes;
+        if due {
+            self.kept_at = Instant::now();
+            self.since_kept = 0;
+        }
+        let lane = self.disk.lane()?;
+        self.disk.working = Some(lane.write(filled.buffer, filled.range, due));
+        self.offset += count;
+        if let Some(room) = &mut self.room {
+            *room -= count;
+        }
+        Ok(())
+    }
+
+    async fn rest_and_keep<K, F>(&mut self, keep: &K) -> Result<(), Error>
+    where
+        K: Fn(Mark) -> F,
+        F: Future<Output = Result<(), Error>>,
+    {
+        match self.disk.rest().await? {
+            Some(mark) => keep(mark).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Larger buffers for who fills them quickly, smaller ones for who doesn't.
+    fn adapt(&mut self, fill: &Fill, capacity: u64, count: u64, took: Duration) {
+        let config = self.context.config;
+        match fill {
+            Fill::Full if took < config.granule_time => {
+                self.granule = capacity
+                    .max(config.granule_min_bytes)
+                    .saturating_mul(4)
+                    .min(config.granule_max_bytes);
+            }
+            Fill::Dawdled if count < capacity / 4 => {
+                self.granule = (capacity / 4).max(config.granule_min_bytes);
+            }
+            _ => {}
+        }
+    }
+}

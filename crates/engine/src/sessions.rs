@@ -1,0 +1,139 @@
+//! Who writes to which upload, and how a newer request takes over.
+//!
+//! There is one writer per upload. A second request for the same upload does not wait for a connection that may be long dead, and is not
+//! turned away with "locked", the field's most common complaint: it tells the first to stop. That one makes its bytes durable, records how far it
+//! got and leaves; then the second proceeds from there. Of many newcomers the newest wins, the others are told so.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::id::Id;
+
+#[derive(Debug)]
+struct Seat {
+    turn: Arc<AsyncMutex<()>>,
+    newest: CancellationToken,
+    users: usize,
+}
+
+/// The seats of all uploads that someone writes to now.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    seats: Mutex<HashMap<Id, Seat>>,
+}
+
+/// The right to write to one upload, until dropped.
+#[derive(Debug)]
+pub(crate) struct Session {
+    sessions: Arc<Sessions>,
+    file_id: Id,
+    stop: CancellationToken,
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Sessions {
+    fn seats(&self) -> MutexGuard<'_, HashMap<Id, Seat>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many uploads have a writer.
+    pub(crate) fn count(&self) -> usize {
+        self.seats().len()
+    }
+
+    /// Ends whoever writes to this upload and takes the seat.
+    pub(crate) async fn take_over(self: &Arc<Self>, file_id: Id) -> Result<Session, Error> {
+        let stop = CancellationToken::new();
+        let turn = {
+            let mut seats = self.seats();
+            let seat = seats.entry(file_id).or_insert_with(|| Seat {
+                turn: Arc::default(),
+                newest: stop.clone(),
+                users: 0,
+            });
+            if seat.users > 0 {
+                seat.newest.cancel();
+                seat.newest = stop.clone();
+            }
+            seat.users += 1;
+            seat.turn.clone()
+        };
+        // From here on a drop, at whatever point, gives the seat back.
+        let mut session = Session {
+            sessions: self.clone(),
+            file_id,
+            stop,
+            turn: None,
+        };
+        tokio::select! {
+            biased;
+            () = session.stop.cancelled() => return Err(Error::Superseded),
+            turn = turn.lock_owned() => session.turn = Some(turn),
+        }
+        Ok(session)
+    }
+}
+
+impl Session {
+    /// Cancelled when a newer request wants the seat.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.turn = None;
+        let mut seats = self.sessions.seats();
+        if let Some(seat) = seats.get_mut(&self.file_id) {
+            seat.users -= 1;
+            if seat.users == 0 {
+                seats.remove(&self.file_id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_newest_wins_and_nobody_is_left_behind() {
+        let sessions = Arc::new(Sessions::default());
+        let id = Id::random();
+        let first = sessions.take_over(id).await.expect("the seat is free");
+        let second = tokio::spawn({
+            let sessions = sessions.clone();
+            async move { sessions.take_over(id).await.map(|_| ()) }
+        });
+        first.stop().cancelled().await;
+        let third = tokio::spawn({
+            let sessions = sessions.clone();
+            async move {
+                sessions
+                    .take_over(id)
+                    .await
+                    .map(|session| session.stop().is_cancelled())
+            }
+        });
+        // The second has been told to go by the third, and does so although the first still sits.
+        assert!(matches!(second.await, Ok(Err(Error::Superseded))));
+        drop(first);
+        assert!(matches!(third.await, Ok(Ok(false))));
+        assert_eq!(sessions.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn other_uploads_are_not_touched() {
+        let sessions = Arc::new(Sessions::default());
+        let one = sessions.take_over(Id::random()).await.expect("free");
+        let _other = sessions.take_over(Id::random()).await.expect("free");
+        assert!(!one.stop().is_cancelled());
+        assert_eq!(sessions.count(), 2);
+    }
+}

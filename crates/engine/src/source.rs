@@ -1,0 +1,44 @@
+//! Where an upload's bytes come from: a socket, a frame stream, a test.
+//!
+//! Waiting and taking are two steps, so that a connection that sends nothing holds no buffer: first `ready`, without any memory of
+//! ours, then a lease, then `take` into it.
+
+use std::future::Future;
+
+use ddx_digest::Algorithm;
+
+/// What came of one attempt to take bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// This many bytes, at least one.
+    Bytes(usize),
+    /// None now; wait for `ready`.
+    Nothing,
+    /// The body has ended, whole as far as its transport can tell.
+    End,
+}
+
+/// The body was cut: the client went away, or its framing broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body was cut")]
+pub struct Cut;
+
+/// The body of one request.
+pub trait Source: Send + 'static {
+    /// Resolves when `take` has something to say. It may resolve too early, never too late. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When the body was cut.
+    fn ready(&mut self) -> impl Future<Output = Result<(), Cut>> + Send;
+
+    /// Takes what is here, without waiting.
+    ///
+    /// # Errors
+    /// When the body was cut. What came before has been taken by then.
+    fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut>;
+
+    /// The digest that the client sent after the body, once `take` has said [`Taken::End`].
+    fn trailing_digest(&mut self) -> Option<(Algorithm, Vec<u8>)> {
+        None
+    }
+}
