@@ -118,6 +118,15 @@ pub trait Catalog: Send + Sync + 'static {
         sha256: Option<[u8; 32]>,
     ) -> Answer<'_, ()>;
 
+    /// Sets how often and how long a complete file may be downloaded: both are as given, `None` is without end.
+    /// [`ErrorKind::Gone`] if it is not there or not complete.
+    fn set_limits(
+        &self,
+        file_id: FileId,
+        max_downloads: Option<u64>,
+        expires_at: Option<i64>,
+    ) -> Answer<'_, ()>;
+
     /// Complete whole or final files without BLAKE3, those longest complete first. At most `limit` and
     /// [`PAGE_ROWS_MAX`]. Partial uploads are not among them: nobody downloads one.
     fn pending_digests(&self, limit: u32) -> Answer<'_, Vec<FileRecord>>;

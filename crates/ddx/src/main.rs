@@ -12,9 +12,11 @@ use anyhow::bail;
 use crate::cli::Action;
 use crate::settings::Problems;
 
+mod allocator;
 mod cli;
 mod doctor;
 mod healthcheck;
+mod limits;
 mod plan;
 mod serve;
 mod settings;

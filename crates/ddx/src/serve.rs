@@ -1,11 +1,208 @@
-//! Putting the server together: ledger, store, catalog, engine and the ways in.
+//! Putting the server together: ledger, store, catalog, engine and the ways in; and taking it apart again.
+//!
+//! The order is what matters. Everything that can fail for a wrong setting comes before the first byte is taken, recovery before the
+//! first request. On the way out admission ends first, then uploads are brought to a checkpoint and answered, then connections end, and the
+//! catalog is closed last, since all the others still write to it.
 
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use ddx_catalog::Catalog;
+use ddx_catalog::sqlite::SqliteCatalog;
+use ddx_engine::Engine;
+use ddx_http::server::{Server, acceptor};
+use ddx_memory::{Ledger, Plan, Size};
+use ddx_storage::{LocalDisk, Store};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::allocator;
+use crate::limits;
 use crate::settings::Settings;
+
+/// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone wrong.
+const STACK_BYTES: usize = 1 << 20;
+
+/// After a stop, for what is left once uploads stand: connections, and the catalog's last commit.
+const LAST_ACTS: Duration = Duration::from_secs(2);
 
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
-/// A part can't be opened.
-pub(crate) fn run(_settings: Settings) -> anyhow::Result<()> {
-    anyhow::bail!("the ways in are not put together yet")
+/// A part can't be opened, or the address is taken.
+pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+    allocator::tune();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let writers = settings.writer_threads.unwrap_or((4 * cores).clamp(8, 64));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.workers.unwrap_or(cores))
+        .max_blocking_threads(writers)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .context("the runtime can't be started")?;
+    let result = runtime.block_on(serve(settings));
+    // A disk that hangs must not keep the process.
+    runtime.shutdown_timeout(LAST_ACTS);
+    result
+}
+
+struct Parts {
+    ledger: Ledger,
+    _sampler: ddx_memory::Sampler,
+    catalog: Arc<dyn Catalog>,
+    engine: Engine,
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let files_max = limits::raise_open_files()?;
+    let tls = match (&settings.tls_cert, &settings.tls_key) {
+        (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+        _ => None,
+    };
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("can't listen on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    let parts = open(&settings).await?;
+    let recovered = parts.engine.recover().await.context("recovery failed")?;
+    tracing::info!(?recovered, "disk and catalog agree");
+    parts.engine.spawn_housekeeping();
+    let closing = CancellationToken::new();
+    let app = ddx_http::App::new(parts.engine.clone(), settings.http()?, closing.clone());
+    let server = Server {
+        listener,
+        limits: settings.server(files_max),
+        app: ddx_http::router(app),
+        ledger: parts.ledger.clone(),
+        tls,
+    };
+    let scheme = if server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    introduce(&parts, &settings, scheme, address)?;
+    let serving = tokio::spawn(server.run(closing.clone()));
+    let trimming = tokio::spawn(allocator::trim_when_idle(parts.ledger.clone()));
+    stop_signal().await?;
+    trimming.abort();
+    close(parts, settings.shutdown_grace, closing, serving).await
+}
+
+/// Everything below the ways in. The disk comes first: its lock keeps a second server away from the catalog as well.
+async fn open(settings: &Settings) -> anyhow::Result<Parts> {
+    let ledger = Ledger::on_this_machine(settings.memory())
+        .context("nothing can be promised without the machine's memory")?;
+    let sampler = ledger.try_spawn_sampler()?;
+    let (folder, storage, catalog) = (
+        settings.data_dir.clone(),
+        settings.storage(),
+        settings.catalog(),
+    );
+    let books = ledger.clone();
+    let (disk, catalog) = tokio::task::spawn_blocking(move || {
+        let disk = LocalDisk::open(&folder, storage, books)
+            .with_context(|| format!("the data folder {} can't be used", folder.display()))?;
+        let catalog = SqliteCatalog::open(&folder, catalog)
+            .with_context(|| format!("the catalog in {} can't be opened", folder.display()))?;
+        anyhow::Ok((disk, catalog))
+    })
+    .await??;
+    let catalog: Arc<dyn Catalog> = Arc::new(catalog);
+    let store: Arc<dyn Store> = Arc::new(disk);
+    let engine = Engine::new(settings.engine(), catalog.clone(), store, ledger.clone());
+    Ok(Parts {
+        ledger,
+        _sampler: sampler,
+        catalog,
+        engine,
+    })
+}
+
+/// What was found and what follows, in a few lines; the address last, since scripts wait for it.
+fn introduce(
+    parts: &Parts,
+    settings: &Settings,
+    scheme: &str,
+    address: SocketAddr,
+) -> anyhow::Result<()> {
+    let plan = parts.ledger.plan();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "memory  {}", memory_line(&plan))?;
+    writeln!(
+        out,
+        "data    {}, {}",
+        settings.data_dir.display(),
+        parts.engine.store().lane()
+    )?;
+    writeln!(out, "listening on {scheme}://{address}")?;
+    out.flush()?;
+    Ok(())
+}
+
+fn memory_line(plan: &Plan) -> String {
+    let rate = plan
+        .rates
+        .iter()
+        .find(|rate| rate.bytes_per_second == 1_250_000);
+    let uploads = rate.map_or(0, |rate| rate.uploads);
+    format!(
+        "{} by {}, {} available; {} kept free, buffers up to {}; {uploads} uploads at once at 10 Mbit/s (`ddx plan` tells more)",
+        Size(plan.total_bytes),
+        plan.tightest.path,
+        Size(plan.available_bytes),
+        Size(plan.reserve_bytes),
+        Size(plan.ceiling_bytes),
+    )
+}
+
+/// SIGTERM or SIGINT.
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    // Whoever asks twice does not want to wait.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("stopped at once; uploads continue from their last checkpoint");
+        std::process::exit(1);
+    });
+    Ok(())
+}
+
+async fn close(
+    parts: Parts,
+    grace: Duration,
+    closing: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+) -> anyhow::Result<()> {
+    tracing::info!(?grace, "stopping: what runs is brought to a checkpoint");
+    closing.cancel();
+    let uploads_time = grace.saturating_sub(LAST_ACTS).max(grace / 2);
+    if !parts.engine.close(uploads_time).await {
+        tracing::warn!(
+            "some uploads were not at a checkpoint in time; they continue from the one before"
+        );
+    }
+    if tokio::time::timeout(LAST_ACTS / 2, serving).await.is_err() {
+        tracing::info!("some connections were still open");
+    }
+    parts
+        .catalog
+        .close()
+        .await
+        .context("the catalog could not be closed")?;
+    tracing::info!("stopped");
+    Ok(())
 }

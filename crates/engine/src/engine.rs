@@ -164,6 +164,42 @@ impl Engine {
         self.0.changes.subscribe()
     }
 
+    /// What the disk has.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn space(&self) -> Result<ddx_storage::Space, Error> {
+        self.0
+            .blocking(|store| store.space().map_err(on_disk))
+            .await
+    }
+
+    /// Sets how often a complete file may be downloaded, and how long it stays, counted from its completion; what is `None` stays as configured.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or if the catalog fails.
+    pub async fn limit(
+        &self,
+        record: &FileRecord,
+        max_downloads: Option<u64>,
+        keep: Option<Duration>,
+    ) -> Result<FileRecord, Error> {
+        let mut record = record.clone();
+        if max_downloads.is_none() && keep.is_none() {
+            return Ok(record);
+        }
+        record.max_downloads = max_downloads.or(record.max_downloads);
+        if let Some(keep) = keep {
+            record.expires_at = Some(after(record.completed_at.unwrap_or_else(now), keep));
+        }
+        self.0
+            .catalog
+            .set_limits(record.file_id, record.max_downloads, record.expires_at)
+            .await
+            .map_err(in_catalog)?;
+        Ok(record)
+    }
+
     /// How many files, bytes and unfinished uploads there are.
     ///
     /// # Errors

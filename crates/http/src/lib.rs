@@ -1,12 +1,30 @@
 //! The ways in: tus, plain HTTP, downloads, status and the pages.
+//!
+//! Each protocol is a module whose `wire` is pure (fields and bytes in, values out) and whose handlers call the engine. What they share
+//! stands beside them: names, digests, problem documents, links. [`router`] puts them together, and [`server`] serves them.
 
+mod api;
+mod app;
+mod body;
+mod cross_origin;
+mod deliver;
 pub mod digests;
 pub mod download;
 pub mod fields;
+mod links;
 pub mod metrics;
 pub mod names;
 pub mod negotiate;
+mod observe;
 pub mod origin;
+mod pages;
 pub mod plain;
 pub mod problem;
+mod refusal;
+mod routes;
+pub mod server;
 pub mod tus;
+mod view;
+
+pub use app::{App, Config, CrossOrigin};
+pub use routes::router;

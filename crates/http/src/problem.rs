@@ -306,9 +306,17 @@ impl From<Kind> for Problem {
     }
 }
 
+/// The slug of the refusal that an answer is; in the answer's extensions, for the metrics.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RefusedAs(pub(crate) &'static str);
+
 impl axum::response::IntoResponse for Problem {
     fn into_response(self) -> axum::response::Response {
-        self.response().map(axum::body::Body::from)
+        let mut response = self.response().map(axum::body::Body::from);
+        response
+            .extensions_mut()
+            .insert(RefusedAs(self.entry().slug));
+        response
     }
 }
 

@@ -41,7 +41,7 @@ pub use config::{ClassBuffers, Config};
 pub use error::{Error, ProbeError, Refusal};
 pub use lease::{Holder, Lease};
 pub use ledger::{Charge, Ledger};
-pub use plan::{Plan, PlannedRate};
+pub use plan::{Plan, PlannedRate, Size};
 pub use probe::Machine;
 pub use queue::{Admission, Place};
 pub use reading::{Host, Level, LevelKind, Process, Reading, Source, Stall};

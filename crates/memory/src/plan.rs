@@ -99,7 +99,8 @@ impl Ledger {
 }
 
 /// Bytes for people: three digits and a binary unit.
-struct Size(u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

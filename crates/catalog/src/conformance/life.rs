@@ -502,6 +502,30 @@ pub(super) async fn digests_are_filled_in_once(catalog: Arc<dyn Catalog>) {
     );
 }
 
+pub(super) async fn limits_of_a_complete_file_may_change(catalog: Arc<dyn Catalog>) {
+    catalog.create(small(1, b"abc")).await.unwrap();
+    catalog
+        .set_limits(id(1), Some(1), Some(5_000))
+        .await
+        .unwrap();
+    let record = file(&*catalog, 1).await;
+    assert_eq!(
+        (record.max_downloads, record.expires_at),
+        (Some(1), Some(5_000))
+    );
+    assert!(catalog.count_download(id(1), 1).await.unwrap());
+    assert!(!catalog.count_download(id(1), 1).await.unwrap());
+    catalog.set_limits(id(1), None, None).await.unwrap();
+    assert!(catalog.count_download(id(1), i64::MAX).await.unwrap());
+    catalog.create(new(receiving(2))).await.unwrap();
+    for there in [2, 3] {
+        assert_eq!(
+            refused(catalog.set_limits(id(there), None, None)).await,
+            ErrorKind::Gone
+        );
+    }
+}
+
 pub(super) async fn downloads_are_counted_up_to_their_maximum(catalog: Arc<dyn Catalog>) {
     let mut twice = small(1, b"abc");
     twice.record.max_downloads = Some(2);

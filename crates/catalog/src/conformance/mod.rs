@@ -46,6 +46,7 @@ pub const CASES: &[Case] = cases![
     life::a_failed_file_keeps_its_record,
     life::digests_are_filled_in_once,
     life::downloads_are_counted_up_to_their_maximum,
+    life::limits_of_a_complete_file_may_change,
     life::totals_follow_each_change,
     joining::a_final_shares_the_segments_of_its_parts,
     joining::a_final_waits_for_its_parts,

@@ -160,6 +160,17 @@ impl Catalog for SqliteCatalog {
         }))
     }
 
+    fn set_limits(
+        &self,
+        file_id: FileId,
+        max_downloads: Option<u64>,
+        expires_at: Option<i64>,
+    ) -> Answer<'_, ()> {
+        Box::pin(self.change(0, move |to| {
+            changes::set_limits(to, &file_id, max_downloads, expires_at)
+        }))
+    }
+
     fn pending_digests(&self, limit: u32) -> Answer<'_, Vec<FileRecord>> {
         Box::pin(self.query(move |from| queries::pending_digests(from, limit)))
     }

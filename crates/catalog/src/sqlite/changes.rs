@@ -336,6 +336,27 @@ pub(super) fn set_digest(
     Ok(())
 }
 
+pub(super) fn set_limits(
+    connection: &Connection,
+    file_id: &FileId,
+    max_downloads: Option<u64>,
+    expires_at: Option<i64>,
+) -> Result<(), Error> {
+    const SQL: &str =
+        "UPDATE files SET max_downloads = ?2, expires_at = ?3 WHERE file_id = ?1 AND state = 2";
+    let max_downloads = max_downloads.map(signed).transpose()?;
+    let changed = connection
+        .prepare_cached(SQL)?
+        .execute((file_id, max_downloads, expires_at))?;
+    if changed == 0 {
+        return Err(Error::new(
+            ErrorKind::Gone,
+            "there is no such complete file",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn count_download(
     connection: &Connection,
     file_id: &FileId,

@@ -24,6 +24,7 @@ enum Call {
     Complete(Completion),
     Fail(u8),
     SetDigest(u8, u8, Option<u8>),
+    SetLimits(u8, Option<u64>, Option<i64>),
     Delete(u8),
     CountDownload(u8, i64),
     ForgetSegments(u32),
@@ -188,6 +189,8 @@ fn call() -> impl Strategy<Value = Call> {
         }),
         1 => file().prop_map(Call::Fail),
         2 => (file(), 1..3_u8, prop::option::of(1..3_u8)).prop_map(|(file, one, two)| Call::SetDigest(file, one, two)),
+        2 => (file(), prop::option::of(1..3_u64), prop::option::of(time()))
+            .prop_map(|(file, max, at)| Call::SetLimits(file, max, at)),
         3 => file().prop_map(Call::Delete),
         3 => (file(), time()).prop_map(|(file, now)| Call::CountDownload(file, now)),
         1 => (0..4_u32).prop_map(Call::ForgetSegments),
@@ -284,6 +287,10 @@ async fn make(call: &Call, catalog: &SqliteCatalog, reference: &mut Reference) {
                 reference.set_digest(id(file), id(one), two.map(id)),
                 call,
             );
+        }
+        Call::SetLimits(file, max, at) => {
+            let real = catalog.set_limits(id(file), max, at).await;
+            alike(real, reference.set_limits(id(file), max, at), call);
         }
         Call::Delete(file) => alike(
             catalog.delete(id(file)).await,

@@ -273,6 +273,19 @@ impl Reference {
         Ok(())
     }
 
+    pub(crate) fn set_limits(
+        &mut self,
+        file_id: FileId,
+        max_downloads: Option<u64>,
+        expires_at: Option<i64>,
+    ) -> Verdict {
+        let file = self.file_mut(file_id)?;
+        ensure(file.state == State::Complete, ErrorKind::Gone)?;
+        file.max_downloads = max_downloads;
+        file.expires_at = expires_at;
+        Ok(())
+    }
+
     pub(crate) fn delete(&mut self, file_id: FileId) -> Option<FileRecord> {
         let place = self.files.iter().position(|file| file.file_id == file_id)?;
         let file = self.files.remove(place);

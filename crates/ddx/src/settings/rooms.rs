@@ -31,6 +31,84 @@ impl Settings {
         }
     }
 
+    /// The catalog's part.
+    pub(crate) fn catalog(&self) -> ddx_catalog::sqlite::Config {
+        ddx_catalog::sqlite::Config {
+            inline_bytes_max: self.inline_max_bytes.max(64 << 10),
+            ..ddx_catalog::sqlite::Config::default()
+        }
+    }
+
+    /// The ways in.
+    ///
+    /// # Errors
+    /// The public address can't be the base of links.
+    pub(crate) fn http(&self) -> anyhow::Result<ddx_http::Config> {
+        let names = ddx_http::names::Limits {
+            name_bytes_max: usize::try_from(self.name_bytes_max)?,
+            path_bytes_max: 4 * usize::try_from(self.name_bytes_max)?,
+            depth_max: self.path_depth_max,
+        };
+        let origins = &self.cors_origins;
+        Ok(ddx_http::Config {
+            names,
+            origin: self.origin()?,
+            plain: ddx_http::plain::wire::Limits {
+                names,
+                file_bytes_max: self.max_file_size_bytes,
+                ..ddx_http::plain::wire::Limits::default()
+            },
+            form: ddx_http::plain::multipart::Limits {
+                parts_max: self.multipart_parts_max,
+                ..ddx_http::plain::multipart::Limits::default()
+            },
+            metadata_bytes_max: usize::try_from(self.metadata_bytes_max)?,
+            parts_max: ddx_catalog::sqlite::Config::default().list_max,
+            ranges_max: self.ranges_max,
+            sse_clients_max: self.sse_clients_max,
+            request_body_max_bytes: self.request_body_max_bytes,
+            cross_origin: if origins.iter().any(|origin| origin == "*") {
+                ddx_http::CrossOrigin::Any
+            } else {
+                ddx_http::CrossOrigin::Listed(origins.clone())
+            },
+            uploads_max: self.uploads_max,
+            version: env!("CARGO_PKG_VERSION"),
+        })
+    }
+
+    fn origin(&self) -> anyhow::Result<ddx_http::origin::Config> {
+        let proxies: Vec<String> = self
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        Ok(ddx_http::origin::Config {
+            public_url: self.public_url.as_deref().map(str::parse).transpose()?,
+            trusted_proxies: proxies.join(",").parse()?,
+            path_prefix: self.path_prefix.clone(),
+            ..ddx_http::origin::Config::default()
+        })
+    }
+
+    /// Limits of connections, where `files_max` files may be open: an upload needs its connection and its file, and some files are the server's own.
+    pub(crate) fn server(&self, files_max: u64) -> ddx_http::server::Limits {
+        let allowed = files_max.saturating_sub(128).max(16) / 2;
+        let connections = self
+            .connections_max
+            .map_or(allowed, |max| max.min(files_max));
+        ddx_http::server::Limits {
+            header_timeout: self.header_timeout,
+            idle_timeout: self.idle_timeout,
+            header_bytes_max: usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX),
+            headers_max: self.headers_max,
+            connections_max: usize::try_from(connections)
+                .unwrap_or(usize::MAX)
+                .min(1 << 24),
+            ..ddx_http::server::Limits::default()
+        }
+    }
+
     /// The engine's part.
     pub(crate) fn engine(&self) -> ddx_engine::Config {
         ddx_engine::Config {

@@ -175,7 +175,7 @@ settings! {
         /// lets in.
         "connections_max" => connections_max: Count<u64> = none in "1".."16777216";
         /// The longest name of a file, in bytes of UTF-8.
-        "name_bytes_max" => name_bytes_max: Size = "1KiB" in "64".."64KiB";
+        "name_bytes_max" => name_bytes_max: Size = "255" in "64".."4KiB";
         /// How many folders deep a path inside a share may be.
         "path_depth_max" => path_depth_max: Count<usize> = "32" in "1".."256";
         /// The longest `Upload-Metadata` of tus.

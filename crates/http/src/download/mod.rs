@@ -3,3 +3,17 @@
 pub mod byteranges;
 pub mod disposition;
 pub mod wire;
+
+mod handlers;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::app::App;
+
+/// Its routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/d/{share_id}", get(handlers::share))
+        .route("/d/{share_id}/{*path}", get(handlers::file))
+}

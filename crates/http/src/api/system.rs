@@ -1,0 +1,235 @@
+//! The system's state: what operators' checks, probes, dashboards and the status page ask.
+//!
+//! One document tells all, and each figure in it is the ledger's own: there is no second calculation anywhere. The keys
+//! `concurrency_manager` and `memory_monitor` are what the checks of the system before this one read.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use ddx_engine::Error;
+use ddx_memory::{Band, Snapshot};
+use http::header;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::metrics::{MEDIA_TYPE, Metric};
+use crate::problem::{Kind, Problem};
+
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    concurrency_manager: Concurrency,
+    memory_monitor: MemoryMonitor,
+    /// The whole ledger; sizes in bytes.
+    ledger: std::sync::Arc<Snapshot>,
+    disk: Option<Disk>,
+    /// How bytes get to the disk.
+    disk_lane: String,
+    uptime_ms: u64,
+    version: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Concurrency {
+    active_uploads: u64,
+    global_upload_slots_available: u64,
+    waiting: u64,
+    waiting_bytes: u64,
+    /// Uploads with a request, waiting ones included.
+    requests: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct MemoryMonitor {
+    current_usage: Usage,
+}
+
+#[derive(Debug, Serialize)]
+struct Usage {
+    total_gb: f64,
+    available_gb: f64,
+    used_gb: f64,
+    percent: f64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Disk {
+    total_bytes: u64,
+    free_bytes: u64,
+    floor_bytes: u64,
+    reserved_bytes: u64,
+    available_bytes: u64,
+}
+
+/// Binary gigabytes, as memory is sold, to a tenth of a mebibyte.
+fn gb(bytes: u64) -> f64 {
+    (bytes as f64 / f64::from(1 << 30) * 10_000.0).round() / 10_000.0
+}
+
+/// The state of this moment.
+pub(crate) async fn status_document(app: &App) -> impl Serialize + use<> {
+    let snapshot = app.engine().ledger().snapshot();
+    let slots = snapshot.slots_available;
+    let live = app.engine().active_uploads() as u64;
+    let active = live.saturating_sub(snapshot.waiting);
+    let slots = match app.config().uploads_max {
+        Some(max) => slots.min(max.saturating_sub(active)),
+        None => slots,
+    };
+    let percent = snapshot.used_bytes as f64 / snapshot.total_bytes.max(1) as f64;
+    Status {
+        concurrency_manager: Concurrency {
+            active_uploads: active,
+            global_upload_slots_available: slots,
+            waiting: snapshot.waiting,
+            waiting_bytes: snapshot.waiting_bytes,
+            requests: app.engine().sessions() as u64,
+        },
+        memory_monitor: MemoryMonitor {
+            current_usage: Usage {
+                total_gb: gb(snapshot.total_bytes),
+                available_gb: gb(snapshot.available_bytes),
+                used_gb: gb(snapshot.used_bytes),
+                percent: (percent * 10_000.0).round() / 100.0,
+            },
+        },
+        ledger: snapshot,
+        disk: disk(app).await.ok(),
+        disk_lane: app.engine().store().lane().to_string(),
+        uptime_ms: u64::try_from(app.uptime().as_millis()).unwrap_or(u64::MAX),
+        version: app.config().version,
+    }
+}
+
+/// A dead network disk must not take a thread of the runtime with it.
+async fn disk(app: &App) -> Result<Disk, Error> {
+    let space = app.engine().space().await?;
+    Ok(Disk {
+        total_bytes: space.total_bytes,
+        free_bytes: space.free_bytes,
+        floor_bytes: space.floor_bytes,
+        reserved_bytes: space.reserved_bytes,
+        available_bytes: space.available_bytes(),
+    })
+}
+
+/// `GET /api/v1/system/upload-status`
+pub(super) async fn upload_status(State(app): State<App>) -> Response {
+    let status = status_document(&app).await;
+    ([(header::CACHE_CONTROL, "no-store")], Json(status)).into_response()
+}
+
+#[derive(Debug, Serialize)]
+struct Limits {
+    max_file_bytes: Option<u64>,
+    request_body_max_bytes: u64,
+    free_bytes: Option<u64>,
+    upload_expires_ms: u64,
+    file_expires_ms: Option<u64>,
+    name_bytes_max: usize,
+    version: &'static str,
+}
+
+/// `GET /api/v1/limits`: what a client should know before it sends.
+pub(super) async fn limits(State(app): State<App>) -> Response {
+    let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let engine = app.engine().config();
+    let limits = Limits {
+        max_file_bytes: engine.file_max_bytes,
+        request_body_max_bytes: app.config().request_body_max_bytes,
+        free_bytes: disk(&app).await.ok().map(|disk| disk.available_bytes),
+        upload_expires_ms: ms(engine.upload_expires),
+        file_expires_ms: engine.file_expires.map(ms),
+        name_bytes_max: app.config().names.name_bytes_max,
+        version: app.config().version,
+    };
+    ([(header::CACHE_CONTROL, "no-store")], Json(limits)).into_response()
+}
+
+/// `GET /healthz`: the process answers.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: an upload that came now would be taken.
+pub(super) async fn readyz(State(app): State<App>) -> Response {
+    let ledger = app.engine().ledger().snapshot();
+    if app.closing().is_cancelled() || ledger.closing {
+        return Problem::new(Kind::ShuttingDown).into_response();
+    }
+    let memory = ledger.read_error.as_ref().map(|error| error.to_string());
+    let catalog = app
+        .engine()
+        .totals()
+        .await
+        .err()
+        .map(|error| error.to_string());
+    let disk = disk(&app).await.err().map(|error| error.to_string());
+    match memory.or(catalog).or(disk) {
+        None => "ready\n".into_response(),
+        Some(reason) => {
+            tracing::warn!(reason, "not ready");
+            Problem::new(Kind::StorageUnavailable).into_response()
+        }
+    }
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    tell_memory(&app);
+    if let Ok(disk) = disk(&app).await {
+        let set = |metric, bytes: u64| app.metrics().set(metric, &[], bytes as f64);
+        set(Metric::DiskTotal, disk.total_bytes);
+        set(Metric::DiskFree, disk.free_bytes);
+        set(Metric::DiskFloor, disk.floor_bytes);
+        set(Metric::DiskReserved, disk.reserved_bytes);
+    }
+    if let Ok(totals) = app.engine().totals().await {
+        let set = |metric, value: u64| app.metrics().set(metric, &[], value as f64);
+        set(Metric::Files, totals.files);
+        set(Metric::FileBytes, totals.bytes);
+        set(Metric::UploadsUnfinished, totals.unfinished);
+    }
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], app.metrics().encode()).into_response()
+}
+
+fn tell_memory(app: &App) {
+    let ledger = app.engine().ledger().snapshot();
+    let set = |metric, value: f64| app.metrics().set(metric, &[], value);
+    for (row, bytes) in &ledger.rows {
+        app.metrics()
+            .set(Metric::MemoryRow, &[row.name()], *bytes as f64);
+    }
+    for (metric, bytes) in [
+        (Metric::MemoryTotal, ledger.total_bytes),
+        (Metric::MemoryAvailable, ledger.available_bytes),
+        (Metric::MemoryUsed, ledger.used_bytes),
+        (Metric::MemoryReserve, ledger.reserve_bytes),
+        (Metric::MemoryCeiling, ledger.ceiling_bytes),
+        (Metric::MemoryLeased, ledger.leased_bytes),
+        (Metric::MemoryFreeToLease, ledger.free_to_lease_bytes),
+        (Metric::MemoryShare, ledger.share_bytes),
+        (Metric::MemoryOvercommitted, ledger.overcommitted_bytes),
+        (Metric::QueueWaiting, ledger.waiting),
+        (Metric::QueueWaitingBytes, ledger.waiting_bytes),
+        (Metric::QueueDrain, ledger.drain_bytes_per_second),
+        (Metric::UploadSlots, ledger.slots_available),
+        (Metric::UploadsActive, ledger.active_uploads),
+    ] {
+        set(metric, bytes as f64);
+    }
+    set(Metric::MemoryDrift, ledger.drift_bytes as f64);
+    let band = match ledger.band {
+        Band::Normal => 0.0,
+        Band::Constrained => 1.0,
+        Band::Critical => 2.0,
+    };
+    set(Metric::MemoryBand, band);
+    set(Metric::MemoryRung, f64::from(ledger.rung as u8));
+    set(
+        Metric::MemoryStalled,
+        f64::from(u8::from(ledger.stall.stalled)),
+    );
+    set(Metric::MemorySampleAge, ledger.age_ms as f64 / 1000.0);
+    let streams = app.config().sse_clients_max - app.sse_places().available_permits();
+    set(Metric::EventStreams, streams as f64);
+}

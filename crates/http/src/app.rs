@@ -1,0 +1,122 @@
+//! What every way in shares: the engine, the limits, and how a file's bytes are given out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ddx_engine::Engine;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+use crate::names;
+use crate::origin;
+use crate::plain;
+use crate::tus;
+
+/// Limits and choices of the ways in. Each is a setting of the server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Limits of names and paths.
+    pub names: names::Limits,
+    /// How absolute links and client addresses are found.
+    pub origin: origin::Config,
+    /// Limits of plain uploads.
+    pub plain: plain::wire::Limits,
+    /// Limits of forms.
+    pub form: plain::multipart::Limits,
+    /// The longest `Upload-Metadata`.
+    pub metadata_bytes_max: usize,
+    /// Parts of a concatenation.
+    pub parts_max: usize,
+    /// Ranges in one request.
+    pub ranges_max: usize,
+    /// Event streams at once.
+    pub sse_clients_max: usize,
+    /// What browsers are told to send at once at most.
+    pub request_body_max_bytes: u64,
+    /// Which other sites' pages may use this server.
+    pub cross_origin: CrossOrigin,
+    /// A configured maximum of uploads at once, by which the free slots are capped.
+    pub uploads_max: Option<u64>,
+    /// The server's version.
+    pub version: &'static str,
+}
+
+/// Origins of other sites whose pages may use this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrossOrigin {
+    /// All.
+    Any,
+    /// These, as browsers write them; none where empty.
+    Listed(Vec<String>),
+}
+
+/// The parts that a request needs.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+struct Parts {
+    engine: Engine,
+    config: Config,
+    metrics: Metrics,
+    sse_places: Arc<Semaphore>,
+    closing: CancellationToken,
+    started: Instant,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("engine", &self.0.engine)
+            .finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// An application on this engine. `closing` ends event streams when the server stops.
+    #[must_use]
+    pub fn new(engine: Engine, config: Config, closing: CancellationToken) -> Self {
+        let sse_places = Arc::new(Semaphore::new(config.sse_clients_max));
+        Self(Arc::new(Parts {
+            engine,
+            config,
+            metrics: Metrics::new(),
+            sse_places,
+            closing,
+            started: Instant::now(),
+        }))
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn sse_places(&self) -> &Arc<Semaphore> {
+        &self.0.sse_places
+    }
+
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.0.closing
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    pub(crate) fn tus_limits(&self) -> tus::wire::Limits {
+        tus::wire::Limits {
+            file_bytes_max: self.engine().config().file_max_bytes,
+            metadata_bytes_max: self.config().metadata_bytes_max,
+            parts_max: self.config().parts_max,
+            ..tus::wire::Limits::default()
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Who asks, and the absolute links that the answer names.
+//!
+//! Both rest on the same rules (`origin`), so they are found together, once per request, before a handler runs: a request whose
+//! host is no host is refused before anything is done for it.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use axum::extract::FromRequestParts;
+use ddx_engine::{Created, Id};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::app::App;
+use crate::names;
+use crate::origin::{Base, Peer};
+use crate::problem::{Kind, Problem};
+use crate::server::Connection;
+
+/// The file's public link.
+const X_URL_SHARE: HeaderName = HeaderName::from_static("x-url-share");
+/// The secret address that deletes it.
+const X_URL_DELETE: HeaderName = HeaderName::from_static("x-url-delete");
+const X_FILE_ID: HeaderName = HeaderName::from_static("x-file-id");
+const X_SHARE_ID: HeaderName = HeaderName::from_static("x-share-id");
+
+/// The base of links and the client of one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Links {
+    base: Base,
+    client: IpAddr,
+}
+
+impl FromRequestParts<App> for Links {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let connection = parts.extensions.get::<Connection>();
+        let connection = connection.ok_or_else(|| Problem::new(Kind::Internal))?;
+        let peer = Peer {
+            address: connection.peer.ip(),
+            tls: connection.is_tls,
+        };
+        let origin = &app.config().origin;
+        Ok(Self {
+            base: origin.base(peer, &parts.uri, &parts.headers)?,
+            client: origin.client(peer, &parts.headers),
+        })
+    }
+}
+
+impl Links {
+    /// This path of the server as links name it, its prefix included.
+    pub(crate) fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.base.prefix())
+    }
+
+    /// Among whom memory is shared fairly: an address, or the network of 64 bits that one IPv6 customer has to himself.
+    pub(crate) fn owner(&self) -> String {
+        match self.client {
+            IpAddr::V4(address) => format!("ip:{address}"),
+            IpAddr::V6(address) => {
+                let network = Ipv6Addr::from_bits(address.to_bits() >> 64 << 64);
+                format!("ip:{network}/64")
+            }
+        }
+    }
+
+    /// A share's link: a page for people, the bytes for programs.
+    pub(crate) fn share(&self, share_id: Id) -> String {
+        self.base.link(&format!("/d/{share_id}"))
+    }
+
+    /// The link of one file of a share.
+    pub(crate) fn file(&self, share_id: Id, path: &str) -> String {
+        self.base
+            .link(&format!("/d/{share_id}/{}", names::encode_path(path)))
+    }
+
+    /// An upload's own address; whoever knows it may write.
+    pub(crate) fn upload(&self, upload_key: Id) -> String {
+        self.base.link(&format!("/files/{upload_key}"))
+    }
+
+    /// The address that deletes a file; whoever knows it may.
+    pub(crate) fn delete(&self, delete_key: Id) -> String {
+        self.base.link(&format!("/delete/{delete_key}"))
+    }
+
+    /// The fields that tell who made a file all that he can do with it.
+    pub(crate) fn tell_created(&self, headers: &mut HeaderMap, created: &Created) {
+        let share_id = Id(created.record.share_id);
+        let told = [
+            (X_URL_SHARE, self.share(share_id)),
+            (X_URL_DELETE, self.delete(created.delete_key)),
+            (X_FILE_ID, Id(created.record.file_id).to_string()),
+            (X_SHARE_ID, share_id.to_string()),
+        ];
+        for (name, value) in told {
+            // A base is ASCII (it was parsed), and ids are base32.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}

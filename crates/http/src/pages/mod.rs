@@ -1,0 +1,121 @@
+//! The pages, built by `web/` and carried inside the binary.
+//!
+//! The build writes each file three times: as it is, and compressed with Brotli and gzip. What has a digest in its name never changes and is kept by browsers
+//! for a year; `index.html` is asked for anew each time. Without the pages the server is whole, and says at `/` how they are built.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+#[derive(RustEmbed)]
+#[folder = "$DDX_PAGES"]
+#[allow_missing = true]
+struct Pages;
+
+/// What the pages may do: load from here, talk to here, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self'; \
+    connect-src 'self'; manifest-src 'self'; font-src 'self'; require-trusted-types-for 'script'; form-action 'none'; base-uri 'none'; \
+    frame-ancestors 'none'";
+
+const NOT_BUILT: &str = "This server runs without its pages.\n\
+    Build them with `make build` (Node 20 or later), or send files without them:\n\n    curl -T FILE http://HOST/\n";
+
+/// Whether the pages are inside this binary.
+pub(crate) fn are_built() -> bool {
+    Pages::get("index.html").is_some()
+}
+
+/// The application's page, whatever address it shows.
+pub(crate) fn index(headers: &HeaderMap) -> Response {
+    match serve("index.html", headers) {
+        Some(response) => response,
+        None => (
+            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+            NOT_BUILT,
+        )
+            .into_response(),
+    }
+}
+
+/// A file of the pages.
+pub(crate) fn serve(path: &str, headers: &HeaderMap) -> Option<Response> {
+    let (file, encoding) = [("br", ".br"), ("gzip", ".gz")]
+        .into_iter()
+        .filter(|(encoding, _)| accepts(headers, encoding))
+        .find_map(|(encoding, ending)| {
+            Some((Pages::get(&format!("{path}{ending}"))?, Some(encoding)))
+        })
+        .or_else(|| Some((Pages::get(path)?, None)))?;
+    Some(respond(path, file, encoding, headers))
+}
+
+fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
+    let given = headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    given.flat_map(|value| value.split(',')).any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(encoding))
+            && !parts.any(|part| {
+                matches!(
+                    part.replace(' ', "").as_str(),
+                    "q=0" | "q=0.0" | "q=0.00" | "q=0.000"
+                )
+            })
+    })
+}
+
+fn respond(
+    path: &str,
+    file: EmbeddedFile,
+    encoding: Option<&'static str>,
+    request: &HeaderMap,
+) -> Response {
+    let etag = format!(
+        "\"{}\"",
+        data_encoding::HEXLOWER.encode(&file.metadata.sha256_hash()[..16])
+    );
+    let is_known = request
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|given| given.as_bytes() == etag.as_bytes());
+    let mut response = if is_known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        axum::body::Body::from(file.data).into_response()
+    };
+    let headers = response.headers_mut();
+    let media_type = mime_guess::from_path(path).first_or_octet_stream();
+    let mut set = |name, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    set(
+        header::CONTENT_TYPE,
+        &match media_type.type_() {
+            mime_guess::mime::TEXT => format!("{media_type}; charset=utf-8"),
+            _ => media_type.to_string(),
+        },
+    );
+    set(header::ETAG, &etag);
+    set(header::VARY, "Accept-Encoding");
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(header::CONTENT_SECURITY_POLICY, POLICY);
+    let is_immutable = path.starts_with("assets/");
+    set(
+        header::CACHE_CONTROL,
+        if is_immutable {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-cache"
+        },
+    );
+    if let Some(encoding) = encoding {
+        set(header::CONTENT_ENCODING, encoding);
+    }
+    response
+}

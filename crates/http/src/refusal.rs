@@ -1,0 +1,67 @@
+//! From the engine's refusals to problem documents: one exhaustive match, so that a new refusal can't be forgotten.
+
+use ddx_engine::Error;
+
+use crate::problem::{Kind, Problem};
+use std::time::Duration;
+
+/// When a request that met a passing failure is worth another try.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The problem that the client is told. What concerns the operator only is logged here.
+pub(crate) fn problem(error: Error) -> Problem {
+    match error {
+        Error::NotFound => Problem::new(Kind::NotFound),
+        Error::Expired => Problem::new(Kind::FileExpired),
+        Error::OffsetMismatch { expected, provided } => Problem::new(Kind::WrongOffset)
+            .detail(format!("The upload stands at byte {expected}; this request offers bytes from {provided}."))
+            .limit(expected)
+            .value(provided),
+        Error::LengthMismatch { known, given } => Problem::new(Kind::LengthInvalid)
+            .detail(format!("The upload's length is {known} bytes or more; this request says {given}."))
+            .limit(known)
+            .value(given),
+        Error::PastLength { length_bytes } => Problem::new(Kind::BeyondLength).limit(length_bytes),
+        Error::TooLarge { limit_bytes } => Problem::new(Kind::TooLarge).limit(limit_bytes),
+        Error::ChecksumMismatch { algorithm } => Problem::new(Kind::ChecksumMismatch).value(algorithm),
+        Error::ChecksumMissing => Problem::new(Kind::ChecksumInvalid).detail("The checksum that was promised after the body did not come."),
+        Error::NoSpace { needed_bytes, free_bytes, floor_bytes } => Problem::new(Kind::NoSpace)
+            .detail(format!(
+                "{needed_bytes} bytes are needed; {free_bytes} are free, of which {floor_bytes} are kept as a reserve."
+            ))
+            .limit(free_bytes.saturating_sub(floor_bytes))
+            .value(needed_bytes),
+        Error::QueueFull { waiting, retry_after } => {
+            Problem::new(Kind::QueueFull).limit(waiting).retry_after(retry_after)
+        }
+        Error::Closing => Problem::new(Kind::ShuttingDown).retry_after(RETRY_AFTER),
+        Error::Superseded => Problem::new(Kind::TakenOver),
+        Error::ClientGone => Problem::new(Kind::BodyInvalid).detail("The body was cut short; what arrived is kept."),
+        Error::Stalled { after } => Problem::new(Kind::BodyStalled)
+            .detail(format!("No byte arrived for {} seconds; what arrived before is kept.", after.as_secs()))
+            .limit(after.as_secs()),
+        Error::NotAppendable => Problem::new(Kind::FinalUpload),
+        Error::PartUnknown { place } => {
+            Problem::new(Kind::ConcatPart).detail(format!("Part {place} does not exist, or is no partial upload."))
+        }
+        Error::NameTaken => Problem::new(Kind::NameTaken),
+        Error::DownloadsUsedUp { limit } => Problem::new(Kind::DownloadsUsedUp).limit(limit),
+        Error::Storage(_) | Error::Catalog(_) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+            Problem::new(Kind::StorageUnavailable).retry_after(RETRY_AFTER)
+        }
+        error => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+            Problem::new(Kind::Internal)
+        }
+    }
+}
+
+/// The same for an upload's URL, whose absence has a name of its own.
+pub(crate) fn upload_problem(error: Error) -> Problem {
+    match error {
+        Error::NotFound => Problem::new(Kind::UploadNotFound),
+        Error::Expired => Problem::new(Kind::UploadExpired),
+        other => problem(other),
+    }
+}

@@ -1,0 +1,75 @@
+//! Finds the end of a request's head in bytes that come in any pieces.
+//!
+//! It recognises exactly the blank line that ends a head for hyper's parser: lines end in LF, a CR before it is part of the
+//! line's end, and blank lines before the request line are skipped. Should the two ever disagree, nothing is mixed up: the
+//! transport hands hyper no byte past the end found here, so hyper either waits for more of a head (and the time-out for
+//! heads ends the connection) or parses a head that is shorter still.
+
+/// Where in a head the scan stands.
+#[derive(Debug, Default)]
+pub(super) struct HeadScan {
+    began: bool,
+    line_bytes: usize,
+}
+
+impl HeadScan {
+    /// Whether a byte of the request line has been seen.
+    pub(super) fn has_begun(&self) -> bool {
+        self.began
+    }
+
+    /// Takes the next bytes; the number of them that still belong to the head when it ends within them.
+    pub(super) fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (index, byte) in bytes.iter().enumerate() {
+            match byte {
+                b'\n' if self.began && self.line_bytes == 0 => return Some(index + 1),
+                b'\n' => self.line_bytes = 0,
+                b'\r' => {}
+                _ => {
+                    self.began = true;
+                    self.line_bytes += 1;
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(bytes: &[u8]) -> Option<usize> {
+        HeadScan::default().end_in(bytes)
+    }
+
+    #[test]
+    fn the_end_is_found() {
+        assert_eq!(end(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody"), Some(27));
+        assert_eq!(end(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"), Some(22));
+        assert_eq!(end(b"GET / HTTP/1.1\n\nbody"), Some(16));
+        assert_eq!(end(b"GET / HTTP/1.1\r\nHost: a\r\n"), None);
+        assert_eq!(end(b"\r\n\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn every_split_gives_the_same_end() {
+        let head = b"\r\nPUT /a HTTP/1.1\r\nContent-Length: 4\r\nX: \r\n\r\n\r\n\r\n\n";
+        let whole = end(head).expect("the head ends");
+        for first in 0..head.len() {
+            for second in first..head.len() {
+                let mut scan = HeadScan::default();
+                let mut before = 0;
+                let mut found = None;
+                for piece in [&head[..first], &head[first..second], &head[second..]] {
+                    if let Some(end) = scan.end_in(piece) {
+                        found = Some(before + end);
+                        break;
+                    }
+                    before += piece.len();
+                }
+                assert_eq!(found, Some(whole), "split at {first} and {second}");
+            }
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The server under the ways in: connections, their limits, and the road of a body.
+//!
+//! hyper is driven directly, one protocol chosen before it starts. Its own detection costs several KiB more per idle connection and waits for the first bytes
+//! without a time-out. Each connection is charged to the ledger before it is served; where the charge is refused, the listener waits, and the kernel's
+//! backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
+
+mod head;
+mod linger;
+mod tls;
+mod wire;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use ddx_memory::{Charge, Ledger, Row};
+use http::{HeaderValue, Request, Response, Version, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+pub(crate) use self::wire::{BodyWay, Wire};
+pub use tls::{TlsError, acceptor};
+use wire::{Patience, Transport};
+
+use crate::body::{AnswerBody, LazyBody, Tap};
+
+/// Limits of connections. Each is a setting of the server.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// From the first byte of a request's head to its last; also for a TLS handshake.
+    pub header_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// While a client takes nothing of an answer.
+    pub write_timeout: Duration,
+    /// The longest head. hyper's smallest is 8 KiB.
+    pub header_bytes_max: usize,
+    /// Header fields in a head.
+    pub headers_max: usize,
+    /// Connections at once, whatever memory there is.
+    pub connections_max: usize,
+    /// How long an early answer waits for the client to stop sending.
+    pub linger: Duration,
+    /// What is read and dropped meanwhile, at most.
+    pub linger_bytes_max: u64,
+    /// Bodies from this length on are read past hyper.
+    pub tap_min_bytes: u64,
+    /// Streams at once on one HTTP/2 connection.
+    pub http2_streams_max: u32,
+    /// What one HTTP/2 stream may have under way towards us.
+    pub http2_stream_window_bytes: u32,
+    /// What one HTTP/2 connection may have under way towards us.
+    pub http2_window_bytes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(60),
+            header_bytes_max: 8 << 10,
+            headers_max: 100,
+            connections_max: 100_000,
+            linger: Duration::from_secs(10),
+            linger_bytes_max: 256 << 20,
+            tap_min_bytes: 64 << 10,
+            http2_streams_max: 64,
+            http2_stream_window_bytes: 256 << 10,
+            http2_window_bytes: 1 << 20,
+        }
+    }
+}
+
+/// What is known of a connection, in each request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection {
+    /// The other end, which may be a proxy.
+    pub peer: SocketAddr,
+    /// Whether it came by TLS.
+    pub is_tls: bool,
+}
+
+/// A listener with what it serves.
+pub struct Server {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// Its limits.
+    pub limits: Limits,
+    /// TLS, where it is configured.
+    pub tls: Option<tokio_rustls::TlsAcceptor>,
+    /// What it serves.
+    pub app: Router,
+    /// What connections are charged to.
+    pub ledger: Ledger,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    limits: Limits,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    app: Router,
+    ledger: Ledger,
+    closing: CancellationToken,
+}
+
+/// How long the listener waits after it could not take a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Server {
+    /// Serves until `closing`, then lets connections finish the request they are in.
+    pub async fn run(self, closing: CancellationToken) {
+        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let tasks = TaskTracker::new();
+        let shared = Arc::new(Shared {
+            limits: self.limits,
+            tls: self.tls,
+            app: self.app,
+            ledger: self.ledger,
+            closing: closing.clone(),
+        });
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = closing.cancelled() => break,
+                accepted = accept(&self.listener, &places, &shared.ledger) => accepted,
+            };
+            let Some((stream, peer, held)) = accepted else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let shared = shared.clone();
+            tasks.spawn(async move {
+                shared.connection(stream, peer).await;
+                drop(held);
+            });
+        }
+        drop(self.listener);
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+type Held = (tokio::sync::OwnedSemaphorePermit, Charge);
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    ledger: &Ledger,
+) -> Option<(TcpStream, SocketAddr, Held)> {
+    // The place and the memory first: a connection that is accepted is served.
+    let place = places.clone().acquire_owned().await.ok()?;
+    let charge = match ledger.charge(Row::Connections, ledger.config().connection_bytes) {
+        Ok(charge) => charge,
+        Err(refusal) => {
+            tracing::debug!(%refusal, "no memory for another connection; the backlog waits");
+            return None;
+        }
+    };
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, (place, charge))),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            None
+        }
+    }
+}
+
+impl Shared {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+        // Answers are small and written whole: waiting to fill a packet only adds latency.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        match &self.tls {
+            Some(tls) => self.encrypted(tls, stream, peer).await,
+            None => self.plain(stream, peer).await,
+        }
+    }
+
+    async fn plain(&self, stream: TcpStream, peer: SocketAddr) {
+        let wire = Wire::new(stream);
+        let http2 = tokio::select! {
+            () = self.closing.cancelled() => return,
+            http2 = tokio::time::timeout(self.limits.idle_timeout, wire.speaks_http2()) => http2,
+        };
+        match http2 {
+            Ok(Ok(false)) => self.http1(wire, peer).await,
+            Ok(Ok(true)) => {
+                self.http2(
+                    Transport(wire),
+                    Connection {
+                        peer,
+                        is_tls: false,
+                    },
+                )
+                .await
+            }
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+
+    async fn http1(&self, wire: Arc<Wire>, peer: SocketAddr) {
+        let service = service_fn(|request: Request<Incoming>| {
+            let response = self.answer(
+                request,
+                Connection {
+                    peer,
+                    is_tls: false,
+                },
+                Some(wire.clone()),
+            );
+            async { Ok::<_, Infallible>(response.await) }
+        });
+        let mut connection = pin!(
+            hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(None)
+                .half_close(false)
+                .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
+                .max_headers(self.limits.headers_max)
+                .serve_connection(Transport(wire.clone()), service)
+        );
+        let patience = Patience {
+            head: self.limits.header_timeout,
+            idle: self.limits.idle_timeout,
+            write: self.limits.write_timeout,
+        };
+        let look_every = self.limits.header_timeout.min(self.limits.write_timeout) / 4;
+        let mut is_closing = false;
+        loop {
+            let now = tokio::time::Instant::now();
+            let look_at = wire
+                .deadline(&patience)
+                .map_or(now + look_every, tokio::time::Instant::from_std);
+            if look_at <= now {
+                return;
+            }
+            tokio::select! {
+                _ = connection.as_mut() => break,
+                () = self.closing.cancelled(), if !is_closing => {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = tokio::time::sleep_until(look_at.min(now + look_every)) => {}
+            }
+        }
+        let limits = linger::Linger {
+            time: self.limits.linger,
+            bytes_max: self.limits.linger_bytes_max,
+        };
+        linger::close(wire.stream(), wire.has_unread(), limits).await;
+    }
+
+    async fn http2<T>(&self, io: T, from: Connection)
+    where
+        T: hyper::rt::Read + hyper::rt::Write + Unpin,
+    {
+        // The windows are memory that the client may fill at will.
+        let window = u64::from(self.limits.http2_window_bytes);
+        let Ok(_charge) = self.ledger.charge(Row::Connections, window) else {
+            return;
+        };
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response = answer(
+                self.app.clone(),
+                request,
+                from,
+                None,
+                self.limits.tap_min_bytes,
+            );
+            async { Ok::<_, Infallible>(response.await) }
+        });
+        let mut connection = pin!(
+            hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(self.limits.http2_stream_window_bytes)
+                .initial_connection_window_size(self.limits.http2_window_bytes)
+                .max_concurrent_streams(self.limits.http2_streams_max)
+                .max_send_buf_size(64 << 10)
+                .max_header_list_size(
+                    u32::try_from(self.limits.header_bytes_max).unwrap_or(u32::MAX)
+                )
+                .keep_alive_interval(self.limits.idle_timeout / 2)
+                .keep_alive_timeout(self.limits.header_timeout)
+                .serve_connection(io, service)
+        );
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = self.closing.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
+
+    async fn encrypted(
+        &self,
+        tls: &tokio_rustls::TlsAcceptor,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) {
+        let from = Connection { peer, is_tls: true };
+        let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream));
+        let Ok(Ok(stream)) = handshake.await else {
+            return;
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            return self.http2(TokioIo::new(stream), from).await;
+        }
+        let service = service_fn(|request: Request<Incoming>| {
+            let response = self.answer(request, from, None);
+            async { Ok::<_, Infallible>(response.await) }
+        });
+        let mut connection = pin!(
+            hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                // One figure for heads and for idling is all that hyper has; plain connections have both (`wire`).
+                .header_read_timeout(self.limits.idle_timeout)
+                .half_close(false)
+                .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
+                .max_headers(self.limits.headers_max)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = self.closing.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
+
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        from: Connection,
+        wire: Option<Arc<Wire>>,
+    ) -> impl Future<Output = Response<AnswerBody>> + use<> {
+        answer(
+            self.app.clone(),
+            request,
+            from,
+            wire,
+            self.limits.tap_min_bytes,
+        )
+    }
+}
+
+/// One request, whichever protocol carries it.
+fn answer(
+    app: Router,
+    request: Request<Incoming>,
+    from: Connection,
+    wire: Option<Arc<Wire>>,
+    tap_min_bytes: u64,
+) -> impl Future<Output = Response<AnswerBody>> {
+    let way = body_way(request.body());
+    let is_late = request.version() == Version::HTTP_11
+        && matches!(way, BodyWay::Known(length) if length >= tap_min_bytes);
+    let tap = match (&wire, way) {
+        (Some(wire), BodyWay::Known(length_bytes)) if is_late => {
+            let expects_continue = request
+                .headers()
+                .get(header::EXPECT)
+                .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+            Some(Tap {
+                wire: wire.clone(),
+                length_bytes,
+                expects_continue,
+            })
+        }
+        (Some(wire), way) => {
+            wire.decide(way);
+            None
+        }
+        (None, _) => None,
+    };
+    let mut request = request.map(|incoming| Body::new(LazyBody::new(incoming, tap.clone())));
+    request.extensions_mut().insert(from);
+    if let Some(tap) = tap {
+        request.extensions_mut().insert(tap);
+    }
+    async move {
+        let mut response = match app.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        if wire.as_ref().is_some_and(|wire| wire.is_tapped()) {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| AnswerBody::new(body, wire))
+    }
+}
+
+fn body_way(body: &Incoming) -> BodyWay {
+    if body.is_end_stream() {
+        return BodyWay::None;
+    }
+    match body.size_hint().exact() {
+        Some(length) => BodyWay::Known(length),
+        None => BodyWay::Unknown,
+    }
+}

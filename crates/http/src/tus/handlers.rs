@@ -1,0 +1,292 @@
+//! tus 1.0.0, method by method: read the request (`wire`), call the engine, say what it said.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use ddx_digest::Algorithm;
+use ddx_engine::{
+    Append, Error, Expected, FileRecord, Id, Kind as UploadKind, NewUpload, State as UploadState,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+
+use super::wire::{self, Concat, Length};
+use crate::app::App;
+use crate::body::Intake;
+use crate::fields;
+use crate::links::Links;
+use crate::problem::{Kind, Problem};
+use crate::refusal::{problem, upload_problem};
+
+/// The protocol's name in records and metrics.
+const PROTOCOL: &str = "tus";
+
+/// `Upload-Concat` of a joined upload is kept behind its metadata: neither can hold a line break.
+const CONCAT_MARK: char = '\n';
+
+/// `POST /files`, and what else comes there.
+pub(super) async fn collection(
+    State(app): State<App>,
+    links: Links,
+    request: Request<Body>,
+) -> Response {
+    let answer = match *request.method() {
+        Method::OPTIONS => return options(&app, &request),
+        Method::POST => match check(&request) {
+            Ok(Method::POST) => create(&app, &links, request).await,
+            Ok(_) => Err(Problem::new(Kind::MethodRefused)),
+            Err(problem) => Err(problem),
+        },
+        _ => Err(Problem::new(Kind::MethodRefused)),
+    };
+    finish(answer)
+}
+
+/// `/files/{key}`.
+pub(super) async fn upload(
+    State(app): State<App>,
+    links: Links,
+    Path(key): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    if request.method() == Method::OPTIONS {
+        return options(&app, &request);
+    }
+    let Ok(key) = key.parse::<Id>() else {
+        return finish(Err(Problem::new(Kind::UploadNotFound)));
+    };
+    let answer = match check(&request) {
+        Ok(Method::HEAD) => head(&app, key).await,
+        Ok(Method::PATCH) => patch(&app, key, request).await,
+        Ok(Method::DELETE) => terminate(&app, key).await,
+        Ok(Method::GET) => bytes(&app, &links, key, request).await,
+        Ok(_) => Err(Problem::new(Kind::MethodRefused)),
+        Err(problem) => Err(problem),
+    };
+    finish(answer)
+}
+
+fn check(request: &Request<Body>) -> Result<Method, Problem> {
+    let method = wire::method(request.method(), request.headers())?;
+    wire::version(&method, request.headers())?;
+    Ok(method)
+}
+
+/// Every answer tells the protocol's version and which fields a page of another origin may read.
+fn finish(answer: Result<Response, Problem>) -> Response {
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    let headers = response.headers_mut();
+    headers.insert(wire::TUS_RESUMABLE, HeaderValue::from_static(wire::VERSION));
+    headers.extend(wire::preflight(false));
+    response
+}
+
+fn options(app: &App, request: &Request<Body>) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let capabilities = wire::Capabilities {
+        file_bytes_max: app.engine().config().file_max_bytes,
+    };
+    response.headers_mut().extend(wire::options(&capabilities));
+    let is_preflight = request
+        .headers()
+        .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    response.headers_mut().extend(wire::preflight(is_preflight));
+    response
+}
+
+async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Response, Problem> {
+    let limits = app.tus_limits();
+    let creation = wire::creation(request.headers(), &links.path("/files"), &limits)?;
+    let metadata = &creation.metadata;
+    let names = &app.config().names;
+    let path = match (metadata.relative_path(), metadata.filename()) {
+        (Some(path), _) if !path.is_empty() => crate::names::relative_path(&path, names)?,
+        (_, Some(name)) if !name.is_empty() => crate::names::name(&name, names)?,
+        _ => crate::names::NAMELESS.to_owned(),
+    };
+    let share_key = match metadata.share() {
+        None => None,
+        Some(text) => Some(
+            text.parse::<Id>()
+                .map_err(|_| Problem::new(Kind::ShareNotFound))?,
+        ),
+    };
+    let concat_value = match &creation.concat {
+        Some(Concat::Final(_)) => fields::single(request.headers(), &wire::UPLOAD_CONCAT)?,
+        _ => None,
+    };
+    let metadata_kept = match concat_value {
+        Some(concat) => format!("{}{CONCAT_MARK}{concat}", metadata.raw()),
+        None => metadata.raw().to_owned(),
+    };
+    let new = NewUpload {
+        owner: links.owner(),
+        share_key,
+        path,
+        content_type: metadata.filetype(),
+        metadata: metadata_kept,
+        is_part: creation.concat == Some(Concat::Partial),
+        protocol: PROTOCOL,
+        length_bytes: match creation.length {
+            Length::Known(length) => Some(length),
+            Length::Deferred | Length::OfParts => None,
+        },
+        keep: None,
+        max_downloads: None,
+        with_sha256: false,
+    };
+    let share_missing = |error| match error {
+        Error::NotFound => Problem::new(Kind::ShareNotFound),
+        other => problem(other),
+    };
+    if let Some(Concat::Final(keys)) = &creation.concat {
+        let keys: Result<Vec<Id>, _> = keys.iter().map(|key| key.parse()).collect();
+        let keys = keys.map_err(|_| Problem::new(Kind::ConcatPart))?;
+        let created = app.engine().join(new, &keys).await.map_err(share_missing)?;
+        return Ok(created_answer(links, &created, None));
+    }
+    if !creation.has_chunk {
+        let created = app.engine().create(new).await.map_err(share_missing)?;
+        return Ok(created_answer(links, &created, None));
+    }
+    let append = Append {
+        offset: 0,
+        announced_bytes: announced(&request),
+        length_bytes: None,
+        expected: expected(creation.checksum, creation.checksum_in_trailer),
+        is_last: false,
+    };
+    let source = Intake::of(request).with_trailer(trailing_digest);
+    let (mut created, outcome) = app
+        .engine()
+        .create_with(new, append, source)
+        .await
+        .map_err(share_missing)?;
+    // The upload stands even where its first chunk was cut: the client must learn its URL, and asks for the offset there.
+    match outcome {
+        Ok(record) => created.record = record,
+        Err(Error::ClientGone | Error::Superseded | Error::Stalled { .. }) => {
+            created.record = app
+                .engine()
+                .upload(created.upload_key)
+                .await
+                .map_err(problem)?;
+        }
+        Err(error) => return Err(problem(error)),
+    }
+    let offset = created.record.offset_bytes;
+    Ok(created_answer(links, &created, Some(offset)))
+}
+
+fn created_answer(links: &Links, created: &ddx_engine::Created, offset: Option<u64>) -> Response {
+    let record = &created.record;
+    let expires_at = record
+        .expires_at
+        .filter(|_| record.state != UploadState::Complete);
+    let location = links.upload(created.upload_key);
+    let mut response = StatusCode::CREATED.into_response();
+    let headers = response.headers_mut();
+    headers.extend(wire::created(&location, offset, expires_at));
+    if record.kind != UploadKind::Partial {
+        links.tell_created(headers, created);
+    }
+    response
+}
+
+async fn head(app: &App, key: Id) -> Result<Response, Problem> {
+    let record = app.engine().head(key).await.map_err(upload_problem)?;
+    if record.state == UploadState::Failed {
+        return Err(Problem::new(Kind::UploadFailed));
+    }
+    let (metadata, concat) = match record.metadata.split_once(CONCAT_MARK) {
+        Some((metadata, concat)) => (metadata, Some(concat)),
+        None => (record.metadata.as_str(), None),
+    };
+    let state = wire::UploadState {
+        offset: (record.state != UploadState::Joining).then_some(record.offset_bytes),
+        length: record.length_bytes,
+        length_deferred: record.length_bytes.is_none() && record.kind != UploadKind::Final,
+        metadata,
+        concat: match record.kind {
+            UploadKind::Partial => Some("partial"),
+            UploadKind::Final | UploadKind::Whole => concat,
+        },
+        expires_at: record
+            .expires_at
+            .filter(|_| record.state != UploadState::Complete),
+    };
+    let mut response = StatusCode::OK.into_response();
+    response.headers_mut().extend(wire::head(&state));
+    Ok(response)
+}
+
+async fn patch(app: &App, key: Id, request: Request<Body>) -> Result<Response, Problem> {
+    let given = wire::append(request.headers(), &app.tus_limits())?;
+    let append = Append {
+        offset: given.offset,
+        announced_bytes: announced(&request),
+        length_bytes: given.length,
+        expected: expected(given.checksum, given.checksum_in_trailer),
+        is_last: false,
+    };
+    let source = Intake::of(request).with_trailer(trailing_digest);
+    let record = app
+        .engine()
+        .append(key, append, source)
+        .await
+        .map_err(upload_problem)?;
+    Ok(patched(&record))
+}
+
+fn patched(record: &FileRecord) -> Response {
+    let expires_at = record
+        .expires_at
+        .filter(|_| record.state != UploadState::Complete);
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response
+        .headers_mut()
+        .extend(wire::patched(record.offset_bytes, expires_at));
+    response
+}
+
+async fn terminate(app: &App, key: Id) -> Result<Response, Problem> {
+    app.engine().cancel(key).await.map_err(upload_problem)?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().extend(wire::terminated());
+    Ok(response)
+}
+
+/// The upload's own bytes, for who knows its URL.
+async fn bytes(
+    app: &App,
+    links: &Links,
+    key: Id,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let record = app.engine().upload(key).await.map_err(upload_problem)?;
+    if record.state != UploadState::Complete {
+        return Err(Problem::new(Kind::NotComplete));
+    }
+    app.deliver(
+        record,
+        &request.into_parts().0,
+        crate::deliver::Disposition::Attachment,
+        &links.owner(),
+    )
+    .await
+}
+
+fn announced(request: &Request<Body>) -> Option<u64> {
+    http_body::Body::size_hint(request.body()).exact()
+}
+
+fn expected(checksum: Option<wire::Checksum>, in_trailer: bool) -> Option<Expected> {
+    match checksum {
+        Some(checksum) => Some(Expected::Known(checksum.algorithm, checksum.expected)),
+        None => in_trailer.then_some(Expected::Trailing),
+    }
+}
+
+fn trailing_digest(trailers: &HeaderMap) -> Option<(Algorithm, Vec<u8>)> {
+    let checksum = wire::trailing(Some(trailers), true, None).ok()??;
+    Some((checksum.algorithm, checksum.expected))
+}
