@@ -1,0 +1,136 @@
+//! A full disk: said at once where the length is known, at the write where it is not, and nothing else suffers.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ddx_testkit::{Client, Data, Image, MIB, Request, Server, Turn, Tus};
+
+use crate::{ledger_at_zero, setup, until};
+
+fn on_image(size_bytes: u64) -> Result<(Image, Server)> {
+    let image = Image::new(size_bytes)?;
+    let server = setup()
+        .data_dir(image.path().join("data"))
+        .option("--free-space-floor", "4MiB")
+        .start()?;
+    Ok((image, server))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_length_that_does_not_fit_is_refused_at_creation() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let (_image, server) = on_image(96 * MIB)?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let refused = tus
+        .post(&[("Upload-Length", &(200 * MIB).to_string())], &[])
+        .await?
+        .expect_problem(507)?;
+    ensure!(
+        !refused["limit"].is_null() && !refused["value"].is_null() && refused["remedy"].is_string(),
+        "{refused}"
+    );
+    client
+        .put("large.bin", &Data::new(1, 200 * MIB))
+        .await?
+        .expect_problem(507)?;
+
+    // What is promised to one upload is not promised to another, though not a byte of it has come.
+    let data = Data::new(2, 50 * MIB);
+    let first = tus.create(Some(data.len()), "first.bin").await?;
+    tus.post(&[("Upload-Length", &(50 * MIB).to_string())], &[])
+        .await?
+        .expect_problem(507)?;
+    tus.delete(&first.path).await?.expect(204)?;
+    let second = tus
+        .create(Some(data.len()), "second.bin")
+        .await
+        .context("a cancelled upload gives its reservation back")?;
+    tus.finish_from(&second.path, &data, 0)
+        .await
+        .context("what was reserved can be written")?;
+    client.fetch(second.link()?, &data).await?;
+    ledger_at_zero(&client).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_length_is_refused_when_the_disk_is_full_and_the_rest_stays_whole() -> Result<()>
+{
+    let _turn = Turn::shared()?;
+    let (image, mut server) = on_image(96 * MIB)?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let kept = Data::new(3, 20 * MIB);
+    let link = client.put_for_link("kept.bin", &kept).await?;
+    let running = tus.create(Some(10 * MIB), "running.bin").await?;
+    let running_data = Data::new(4, 10 * MIB);
+    tus.patch(&running.path, &running_data, 0..MIB)
+        .await?
+        .expect(204)?;
+    let free_before = image.free_bytes()?;
+
+    let full = client
+        .put_chunked("endless.bin", &Data::new(5, 200 * MIB), 1 << 20)
+        .await?;
+    full.expect_problem(507)?;
+    let deferred = tus.create(None, "deferred.bin").await?;
+    let data = Data::new(6, 200 * MIB);
+    let answer = tus.patch(&deferred.path, &data, 0..data.len()).await?;
+    answer.expect_problem(507)?;
+    let offset = tus.offset(&deferred.path).await?;
+    ensure!(offset < data.len(), "{offset}");
+
+    ensure!(server.is_running(), "the server must outlive a full disk");
+    client
+        .fetch(&link, &kept)
+        .await
+        .context("files from before stay whole")?;
+    tus.finish_from(&running.path, &running_data, MIB)
+        .await
+        .context("an upload with reserved space is not hurt")?;
+    client.fetch(running.link()?, &running_data).await?;
+
+    tus.delete(&deferred.path).await?.expect(204)?;
+    until(
+        "cancelling gives the space back",
+        Duration::from_secs(30),
+        || async { Ok(image.free_bytes()? + 2 * MIB >= free_before) },
+    )
+    .await?;
+    let again = Data::new(7, 30 * MIB);
+    let link = client
+        .put_for_link("again.bin", &again)
+        .await
+        .context("after the space came back")?;
+    client.fetch(&link, &again).await?;
+    ledger_at_zero(&client).await?;
+
+    let exit = server.terminate(Duration::from_secs(10))?;
+    ensure!(exit.status.code() == Some(0), "{exit:?}");
+    server.start_again()?;
+    client.fetch(&link, &again).await.map(|_| ())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_body_is_answered_before_it_is_sent() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let (_image, server) = on_image(64 * MIB)?;
+    let client: Client = server.client();
+    let mut conn = client.connect().await?.patience(Duration::from_secs(5));
+    conn.send_head(
+        &Request::new("PUT", "/x.bin")
+            .header("Content-Length", 500 * MIB)
+            .header("Expect", "100-continue"),
+    )
+    .await?;
+    let answer = conn
+        .response("PUT")
+        .await
+        .context("the refusal must come before the body")?;
+    ensure!(
+        answer.interim.is_empty(),
+        "it asked for the body first: {answer:?}"
+    );
+    answer.expect_problem(507)?;
+    Ok(())
+}

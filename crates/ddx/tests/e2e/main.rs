@@ -1,0 +1,81 @@
+//! End to end: the real binary, driven over its sockets, in memory boxes, on its own disks, killed and started again.
+//!
+//! One test binary, since each one more is a link of its own. Tests that fill the machine or measure time carry
+//! `exclusive` in their name and take the machine alone; all others share it. Long figures: `DDX_FULL=1`.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
+mod boxes;
+mod clients;
+mod disk;
+mod fetch;
+mod kill;
+mod network;
+mod queue;
+mod restart;
+mod strain;
+mod transport;
+mod tus;
+mod tus_create;
+mod walk;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use ddx_testkit::{Client, Server, Setup};
+
+/// A server with its defaults.
+fn setup() -> Setup {
+    Setup::new(env!("CARGO_BIN_EXE_ddx"))
+}
+
+/// Asks again until `true`, for at most `within`; `what` says what was waited for.
+async fn until<F: Future<Output = Result<bool>>>(
+    what: &str,
+    within: Duration,
+    mut ask: impl FnMut() -> F,
+) -> Result<()> {
+    let end = Instant::now() + within;
+    loop {
+        if ask().await? {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            bail!("not so within {within:?}: {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Rows of the ledger that only work in progress may charge.
+const WORK: [&str; 4] = ["buffers", "dirtywindows", "waiters", "downloads"];
+
+/// Waits until nothing is charged for work in progress any more. An idle connection keeps its own charge.
+async fn ledger_at_zero(client: &Client) -> Result<()> {
+    let mut last = Vec::new();
+    let end = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < end {
+        let status = client.status().await?;
+        let rows = status.rows()?;
+        anyhow::ensure!(
+            WORK.iter()
+                .all(|name| rows.keys().any(|row| row.replace('_', "") == *name)),
+            "rows are missing: {rows:?}"
+        );
+        last = rows
+            .into_iter()
+            .filter(|(row, bytes)| *bytes != 0 && WORK.contains(&row.replace('_', "").as_str()))
+            .collect();
+        if last.is_empty() && status.active_uploads()? == 0.0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!("the ledger does not come back to zero: {last:?}")
+}
+
+/// A file made of `data` in the server's scratch folder, for programs that want one.
+fn file_of(server: &Server, name: &str, data: &ddx_testkit::Data) -> Result<std::path::PathBuf> {
+    let path = server.scratch().join(name);
+    std::fs::write(&path, data.all())?;
+    Ok(path)
+}

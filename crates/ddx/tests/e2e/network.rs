@@ -1,0 +1,182 @@
+//! Bad networks: an upload goes on within one retry, nothing stays locked, nothing leaks.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ddx_testkit::{Client, Cut, Data, Fault, FaultProxy, MIB, Pace, Turn, Tus};
+
+use crate::kill::Chance;
+use crate::{ledger_at_zero, setup};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let direct = Tus::new(&server.client());
+    let mut chance = Chance::new(7);
+    for cut in [Cut::Close, Cut::Reset, Cut::HalfOpen] {
+        for _ in 0..6 {
+            let data = Data::new(chance.below(1000), 4 * MIB + chance.below(MIB));
+            let upload = direct.create(Some(data.len()), "n.bin").await?;
+            let at = 300 + chance.below(data.len());
+            let proxy = FaultProxy::start(server.address(), Fault::CutAfter(at, cut)).await?;
+            let through = Tus::new(&Client::new(proxy.address()).patience(Duration::from_secs(10)));
+            let broken = through.patch(&upload.path, &data, 0..data.len()).await;
+            ensure!(
+                broken.is_err() || at >= data.len(),
+                "the proxy did not cut at {at}: {broken:?}"
+            );
+            // The client comes back over a network that works. One HEAD, one PATCH, no waiting for the dead one.
+            proxy.set(Fault::None);
+            let started = Instant::now();
+            let offset = through.offset(&upload.path).await?;
+            ensure!(
+                offset + 64 * 1024 >= at.min(data.len()).saturating_sub(1000),
+                "{cut:?} at {at}: only {offset} were kept"
+            );
+            if offset < data.len() {
+                through
+                    .finish_from(&upload.path, &data, offset)
+                    .await
+                    .with_context(|| format!("{cut:?} at {at}, resumed at {offset}"))?;
+            }
+            ensure!(
+                started.elapsed() < Duration::from_secs(5),
+                "{cut:?}: resuming took {:?}",
+                started.elapsed()
+            );
+            server.client().fetch(upload.link()?, &data).await?;
+        }
+    }
+    ledger_at_zero(&server.client()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_end_whole_though_the_network_breaks_again_and_again() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let proxy = FaultProxy::start(server.address(), Fault::None).await?;
+    let through = Tus::new(&Client::new(proxy.address()).patience(Duration::from_secs(3)));
+    let mut all = Vec::new();
+    for seed in 0..8 {
+        let data = Data::new(seed, 12 * MIB);
+        let upload = through.create(Some(data.len()), "again.bin").await?;
+        let (through, path) = (through.clone(), upload.path.clone());
+        all.push((
+            data,
+            upload,
+            tokio::spawn(
+                async move { through.persist(&path, &data, Duration::from_secs(60)).await },
+            ),
+        ));
+    }
+    let mut chance = Chance::new(3);
+    let faults = [
+        Fault::CutAfter(2 * MIB, Cut::Reset),
+        Fault::CutAfter(3 * MIB, Cut::HalfOpen),
+        Fault::CutAfter(MIB, Cut::Close),
+        Fault::Refuse,
+        Fault::Trickle(2 * MIB),
+    ];
+    for fault in faults {
+        proxy.set(fault);
+        proxy.end_all([Cut::Close, Cut::Reset, Cut::HalfOpen][chance.below(3) as usize]);
+        tokio::time::sleep(Duration::from_millis(400)).await; // each weather lasts a while
+    }
+    proxy.set(Fault::None);
+    proxy.end_all(Cut::HalfOpen);
+    for (data, upload, task) in all {
+        task.await??;
+        server.client().fetch(upload.link()?, &data).await?;
+    }
+    drop(proxy);
+    ledger_at_zero(&server.client()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_that_stalls_holds_nothing_for_long_and_can_be_continued() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let data = Data::new(1, 32 * MIB);
+    let link = client.put_for_link("stall.bin", &data).await?;
+    let mut stalled = Vec::new();
+    for _ in 0..10 {
+        let mut conn = client.connect().await?;
+        conn.send_head(&ddx_testkit::Request::new("GET", Client::path_of(&link)))
+            .await?;
+        conn.head()
+            .await?
+            .status
+            .eq(&200)
+            .then_some(())
+            .context("GET")?;
+        stalled.push(conn); // and never reads on
+    }
+    let started = Instant::now();
+    client
+        .fetch(&link, &data)
+        .await
+        .context("readers that stall must not hold up another")?;
+    ensure!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
+    client
+        .put("other.bin", &Data::new(2, 8 * MIB))
+        .await?
+        .expect(201)?;
+    drop(stalled);
+    ledger_at_zero(&client).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_upload_that_breaks_off_leaves_nothing_behind() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().option("--upload-expires", "2s").start()?;
+    let client = server.client();
+    let data = Data::new(1, 8 * MIB);
+    for _ in 0..5 {
+        let mut conn = client.connect().await?;
+        conn.send_head(
+            &ddx_testkit::Request::new("PUT", "/broken.bin").header("Content-Length", data.len()),
+        )
+        .await?;
+        let sent = conn
+            .send_data(
+                &data,
+                0..4 * MIB,
+                Some(Pace {
+                    step_bytes: 256 * 1024,
+                    pause: Duration::ZERO,
+                }),
+            )
+            .await?;
+        ensure!(sent.whole, "it was answered before its end: {sent:?}");
+        crate::until(
+            "its bytes reach the disk",
+            Duration::from_secs(10),
+            || async { Ok(segment_count(server.data_dir()) > 0) },
+        )
+        .await?;
+        conn.reset()?;
+    }
+    ledger_at_zero(&client).await?;
+    crate::until(
+        "the bytes of broken uploads go",
+        Duration::from_secs(30),
+        || async { Ok(segment_count(server.data_dir()) == 0) },
+    )
+    .await
+}
+
+fn segment_count(data_dir: &std::path::Path) -> usize {
+    let folders = std::fs::read_dir(data_dir.join("segments"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    folders
+        .flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten())
+        .count()
+}

@@ -1,0 +1,323 @@
+//! The way a person goes: send a file with what is at hand, get a link, fetch it, delete it.
+
+use anyhow::{Context, Result, ensure};
+use ddx_testkit::{Client, Data, MIB, Request, Run, Turn, Tus, metadata};
+
+use crate::{file_of, ledger_at_zero, setup};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_goes_in_by_put_and_comes_out_the_same() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    for (seed, length) in [
+        (1, 64 * MIB),
+        (2, 0),
+        (3, 1),
+        (4, 4095),
+        (5, 4097),
+        (6, 3 * MIB + 11),
+    ] {
+        let data = Data::new(seed, length);
+        let answer = client
+            .put(&format!("file-{length}.bin"), &data)
+            .await?
+            .expect(201)?;
+        let link = answer.text().trim().to_owned();
+        ensure!(
+            answer.field("x-url-share")? == link,
+            "{link} and {answer:?}"
+        );
+        ensure!(link.starts_with(&server.url("/d/")), "{link}");
+        let fetched = client
+            .fetch(&link, &data)
+            .await
+            .with_context(|| format!("{length} bytes"))?;
+        ensure!(
+            fetched.head.number("content-length")? == length,
+            "{:?}",
+            fetched.head
+        );
+        let file = client
+            .json(&format!(
+                "/api/v1/system/upload-progress/{}",
+                answer.field("x-file-id")?
+            ))
+            .await?;
+        ensure!(
+            file["state"] == "complete"
+                && file["size_bytes"] == length
+                && file["received_bytes"] == length,
+            "{file}"
+        );
+        ensure!(
+            file["blake3"] == data.blake3_hex(),
+            "the digest shown is not that of the bytes: {file}"
+        );
+    }
+    ledger_at_zero(&client).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_length_that_is_not_known_needs_no_telling() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    for (length, chunk) in [(5 * MIB + 3, 100_000), (10, 3), (0, 1), (70_000, 1000)] {
+        let data = Data::new(length, length);
+        let answer = client
+            .put_chunked("dir.tar", &data, chunk)
+            .await?
+            .expect(201)?;
+        client.fetch(answer.text().trim(), &data).await?;
+    }
+    ledger_at_zero(&client).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_sends_fetches_continues_and_deletes() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let data = Data::new(21, 3 * MIB + 77);
+    let file = file_of(&server, "f.iso", &data)?;
+
+    let sent = Run::curl()
+        .arg("-T")
+        .arg(&file)
+        .arg(server.url("/"))
+        .finish()
+        .await?
+        .success()?;
+    let link = sent.stdout.trim().to_owned();
+    server.client().fetch(&link, &data).await?;
+
+    let form = Run::curl()
+        .arg("-F")
+        .arg(format!("file=@{}", file.display()))
+        .arg(server.url("/"))
+        .finish()
+        .await?
+        .success()?;
+    server.client().fetch(form.stdout.trim(), &data).await?;
+
+    let piped = Run::curl()
+        .args(["-T", "-"])
+        .arg(server.url("/dir.tar"))
+        .stdin(std::fs::File::open(&file)?)
+        .finish()
+        .await?
+        .success()?;
+    server.client().fetch(piped.stdout.trim(), &data).await?;
+
+    // Half a file from before, and curl fetches the rest by its share link, under the name in it.
+    let half = server.scratch().join("half.iso");
+    std::fs::write(&half, data.bytes(0..MIB))?;
+    Run::curl()
+        .args(["-C", "-", "-o"])
+        .arg(&half)
+        .arg(&link)
+        .finish()
+        .await?
+        .success()?;
+    ensure!(
+        std::fs::read(&half)? == data.all(),
+        "curl -C - joins both halves"
+    );
+
+    let folder = server.scratch().join("into");
+    std::fs::create_dir(&folder)?;
+    Run::curl()
+        .args(["-O", "-J"])
+        .arg(&link)
+        .folder(&folder)
+        .finish()
+        .await?
+        .success()?;
+    ensure!(
+        std::fs::read(folder.join("f.iso")).context("curl -OJ takes the name from the answer")?
+            == data.all()
+    );
+
+    let with_headers = Run::curl()
+        .args(["-D", "-"])
+        .arg("-T")
+        .arg(&file)
+        .arg(server.url("/"))
+        .finish()
+        .await?
+        .success()?;
+    let delete = with_headers
+        .stdout
+        .lines()
+        .find_map(|line| {
+            line.to_ascii_lowercase()
+                .starts_with("x-url-delete:")
+                .then(|| line["x-url-delete:".len()..].trim().to_owned())
+        })
+        .with_context(|| format!("no X-Url-Delete in {}", with_headers.stdout))?;
+    let link = with_headers
+        .stdout
+        .trim()
+        .lines()
+        .last()
+        .unwrap_or("")
+        .to_owned();
+    let deleted = Run::curl()
+        .args(["-f", "-X", "DELETE", &delete])
+        .finish()
+        .await?;
+    deleted.success().context("DELETE of the secret URL")?;
+    let gone = server.client().get(&link).await?;
+    ensure!(
+        matches!(gone.status, 404 | 410),
+        "after DELETE: {} {}",
+        gone.status,
+        gone.text()
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_comes_to_those_who_ask_for_it() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let data = Data::new(31, 100_000);
+    let answer = client
+        .put_with("a.txt", &data, &[("Accept", "application/json")], None)
+        .await?
+        .expect(201)?
+        .json()?;
+    let file = &answer["files"][0];
+    ensure!(
+        file["name"] == "a.txt" && file["size_bytes"] == 100_000 && file["state"] == "complete",
+        "{answer}"
+    );
+    ensure!(file["blake3"] == data.blake3_hex(), "{answer}");
+    let link = file["link"].as_str().context("no link")?;
+    client.fetch(link, &data).await?;
+    let delete = file["delete_link"].as_str().context("no delete_link")?;
+    let deleted = client
+        .send(&Request::new("DELETE", Client::path_of(delete)), &[])
+        .await?;
+    ensure!(matches!(deleted.status, 200 | 204), "{deleted:?}");
+    ensure!(matches!(client.get(link).await?.status, 404 | 410));
+    let again = client
+        .send(&Request::new("DELETE", Client::path_of(delete)), &[])
+        .await?;
+    ensure!(matches!(again.status, 204 | 404 | 410), "{again:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_is_one_share_with_many_files() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let share = client
+        .send(&Request::new("POST", "/api/v1/shares"), &[])
+        .await?
+        .expect(201)?
+        .json()?;
+    let key = share["share_key"].as_str().context("no share_key")?;
+    let id = share["share_id"].as_str().context("no share_id")?;
+    let mut events = client
+        .events(&format!("/api/v1/shares/{id}/events"))
+        .await?;
+    let files = [
+        ("dir/a.txt", Data::new(61, 10)),
+        ("dir/b.txt", Data::new(62, 100_000)),
+        ("c.txt", Data::new(63, 0)),
+    ];
+    for (path, data) in files {
+        let pairs = metadata(&[
+            ("filename", path.rsplit('/').next().unwrap_or(path)),
+            ("relativePath", path),
+            ("share", key),
+        ]);
+        let upload = tus
+            .create_with(Some(data.len()), &[("Upload-Metadata", &pairs)])
+            .await?;
+        if !data.is_empty() {
+            tus.finish_from(&upload.path, &data, 0).await?;
+        }
+        let seen = events
+            .until("file", |file| {
+                file["path"] == path && file["state"] == "complete"
+            })
+            .await?;
+        ensure!(seen["received_bytes"] == data.len(), "{seen}");
+    }
+    let listed = client.json(&format!("/api/v1/shares/{id}")).await?;
+    let mut paths: Vec<&str> = listed["files"]
+        .as_array()
+        .context("no files")?
+        .iter()
+        .filter_map(|file| file["path"].as_str())
+        .collect();
+    paths.sort_unstable();
+    ensure!(paths == ["c.txt", "dir/a.txt", "dir/b.txt"], "{listed}");
+    for (path, data) in files {
+        client
+            .fetch(&format!("/d/{id}/{path}"), &data)
+            .await
+            .with_context(|| path.to_owned())?;
+    }
+    let wrong_key = metadata(&[("filename", "x"), ("share", "aaaaaaaaaaaaaaaaaaaaaaaaaa")]);
+    let refused = tus
+        .post(
+            &[("Upload-Length", "1"), ("Upload-Metadata", &wrong_key)],
+            &[],
+        )
+        .await?;
+    ensure!(
+        (400..500).contains(&refused.status),
+        "a wrong share key: {refused:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_answers_as_agreed() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        client.get(path).await?.expect(200)?;
+    }
+    let limits = client.json("/api/v1/limits").await?;
+    ensure!(
+        limits["request_body_max_bytes"] == 95 * MIB
+            && limits["free_bytes"].as_u64() > Some(0)
+            && limits["version"].is_string(),
+        "{limits}"
+    );
+    let status = client.status().await?;
+    ensure!(
+        status.active_uploads()? == 0.0 && status.slots_available()? >= 1.0,
+        "{status:?}"
+    );
+    ensure!(
+        status.memory("total_gb")? > 0.0 && status.memory("percent")? < 100.0,
+        "{status:?}"
+    );
+    let page = client
+        .send(&Request::new("GET", "/").header("Accept", "text/html"), &[])
+        .await?
+        .expect(200)?;
+    ensure!(
+        page.field("content-type")?.starts_with("text/html"),
+        "{:?}",
+        page.head
+    );
+    for path in [
+        "/d/aaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "/d/aaaaaaaaaaaaaaaaaaaaaaaaaa/x.txt",
+        "/api/v1/shares/aaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "/api/v1/nothing",
+    ] {
+        client.get(path).await?.expect_problem(404)?;
+    }
+    Ok(())
+}
