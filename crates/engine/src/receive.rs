@@ -87,7 +87,7 @@ impl Context<'_> {
         }
         let mut admission = self
             .ledger
-            .admit(self.holder, self.config.granule_min_bytes)
+            .admit(self.holder, bytes)
             .map_err(refused)?;
         self.live.waits(admission.place());
         let lease = loop {
@@ -346,7 +346,7 @@ impl Pump<'_> {
             }
         }
         self.context
-            .first_buffer(self.context.config.granule_min_bytes)
+            .first_buffer(wanted)
             .await
     }
 

@@ -80,8 +80,8 @@ impl Lease {
         })
     }
 
-    /// How much of this lease is asked back now, at the next chunk's end: what this upload holds beyond its share while others
-    /// wait, and more as pressure rises. Under the highest pressure all of it, unless this upload is the one that may
+    /// How much of this lease is asked back now, at the next chunk's end: all of it while somebody waits who has had less, else
+    /// what this upload holds beyond its share, and more as pressure rises. Under the highest pressure all of it, unless this upload is the one that may
     /// always go on. Nothing is ever taken by force.
     pub fn surplus_bytes(&self) -> u64 {
         self.inner.surplus(self.slot).min(self.bytes)

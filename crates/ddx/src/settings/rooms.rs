@@ -17,6 +17,7 @@ impl Settings {
             },
             waiters_max: self.waiters_max,
             uploads_max: self.uploads_max,
+            granule_bytes_min: ddx_engine::Config::default().granule_min_bytes,
             granule_bytes_max: self.granule_max_bytes,
             sample_every: self.memory_sample_every,
             ..ddx_memory::Config::default()

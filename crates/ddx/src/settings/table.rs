@@ -110,9 +110,9 @@ settings! {
         /// least 64 MiB, and never more than a tenth.
         "free_space_floor" => free_space_floor_bytes: Size = none in "0".."1PiB";
         /// An unfinished upload on which nothing happened for this long is given up, and its bytes are freed.
-        "upload_expires" => upload_expires: Span = "24h" in "1m".."3650d";
+        "upload_expires" => upload_expires: Span = "24h" in "1s".."3650d";
         /// A file is deleted this long after it was completed. Without it files stay.
-        "file_expires" => file_expires: Span = none in "1m".."36500d";
+        "file_expires" => file_expires: Span = none in "1s".."36500d";
         /// How often expired files and freed space are seen to.
         "housekeeping_every" => housekeeping_every: Span = "10s" in "100ms".."1h";
     }

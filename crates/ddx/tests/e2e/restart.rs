@@ -106,7 +106,7 @@ async fn what_no_record_knows_is_removed_at_start() -> Result<()> {
     server.kill_9()?;
     let folder = server.data_dir().join("segments/ab");
     std::fs::create_dir_all(&folder)?;
-    let stray = folder.join("abcdefghijklmnopqrstuvwxyz");
+    let stray = folder.join("abcdefghijklmnopqrstuvwxyy");
     std::fs::write(&stray, vec![7; 100_000])?;
     server.start_again()?;
     until(

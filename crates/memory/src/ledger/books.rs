@@ -246,8 +246,9 @@ impl Books {
         self.make_room(deferred);
     }
 
-    /// What an upload is asked to give back.
-    pub(crate) fn surplus(&self, slot: u32) -> u64 {
+    /// What an upload is asked to give back. While others wait, uploads take turns by the piece: one that runs to its end
+    /// would make all others wait for as long as its client pleases.
+    pub(crate) fn surplus(&mut self, slot: u32, now: Duration) -> u64 {
         let held = self.queue.held(slot);
         let rung = self.pressure.rung();
         let may_hold = if rung >= Rung::BlessedOnly {
@@ -259,7 +260,11 @@ impl Books {
         } else if rung >= Rung::TakeSurplus {
             self.granule()
         } else if self.queue.waiting() > 0 {
-            self.share()
+            if self.blessed != Some(slot) && self.queue.is_anothers_turn(slot, now) {
+                0
+            } else {
+                self.share()
+            }
         } else {
             u64::MAX
         };

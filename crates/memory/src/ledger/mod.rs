@@ -244,7 +244,7 @@ impl Inner {
     }
 
     pub(crate) fn surplus(&self, slot: u32) -> u64 {
-        lock(&self.books).surplus(slot)
+        lock(&self.books).surplus(slot, self.clock.now())
     }
 
     fn enqueue(&self, holder: Holder, bytes: u64) -> Result<u64, Refusal> {

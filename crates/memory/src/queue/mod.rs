@@ -343,6 +343,31 @@ impl Queue {
         self.uploads.at(upload).requests.first().copied()
     }
 
+    /// Whether the next that waits has had less than this upload: its user less than this one's, or, of one user, itself.
+    pub(crate) fn is_anothers_turn(&mut self, slot: u32, now: Duration) -> bool {
+        let Some(next) = self.head(now).and_then(|number| self.request(number)) else {
+            return false;
+        };
+        let next = next.upload;
+        let (mine, theirs) = (self.settled(slot, now), self.settled(next, now));
+        if self.uploads.at(slot).user == self.uploads.at(next).user {
+            mine.1 > theirs.1
+        } else {
+            mine.0 > theirs.0
+        }
+    }
+
+    /// What an upload's user, and the upload among its user's, have had until now.
+    fn settled(&mut self, slot: u32, now: Duration) -> (u128, u128) {
+        let upload = self.uploads.at_mut(slot);
+        let user = self.users.at_mut(upload.user);
+        user.account.settle(&self.round, now, self.least);
+        upload
+            .account
+            .settle(&self.round, now, user.account.least_below);
+        (user.account.service, upload.account.service)
+    }
+
     pub(crate) fn request(&self, number: u64) -> Option<&Request> {
         self.requests.get(&number)
     }
