@@ -12,7 +12,8 @@ const requests = []
 function options(more, done, failed) {
   return {
     endpoint,
-    uploadSize: size,
+    // The client refuses a size with parallel parts, and refuses to do without one for a stream.
+    ...(more.parallelUploads ? {} : { uploadSize: size }),
     retryDelays: [0, 200, 500],
     metadata: { filename: path.basename(file), filetype: 'application/octet-stream' },
     onAfterResponse: (request, response) => {

@@ -266,11 +266,15 @@ impl Pump<'_> {
             return Err(Error::Closing);
         }
         let linger = self.context.config.linger;
-        if timeout(linger, source.ready()).await.is_err() {
-            // It dawdles: give everything back before waiting on.
-            self.rest_and_keep(keep).await?;
-            self.disk.spare = None;
-            self.context.ready(source).await?;
+        match timeout(linger, source.ready()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(Error::ClientGone),
+            Err(_) => {
+                // It dawdles: give everything back before waiting on.
+                self.rest_and_keep(keep).await?;
+                self.disk.spare = None;
+                self.context.ready(source).await?;
+            }
         }
         let mut buffer = self.buffer().await?;
         let start = (self.offset % BLOCK_BYTES) as usize;

@@ -161,6 +161,8 @@ impl SocketBody {
 pub(crate) struct FrameBody {
     body: Option<Body>,
     frame: Bytes,
+    /// It has failed: what came after would be taken for its end otherwise.
+    is_cut: bool,
     trailers: Option<HeaderMap>,
     read_trailers: Option<TrailingDigest>,
 }
@@ -173,6 +175,7 @@ impl FrameBody {
         Self {
             body: Some(body),
             frame: Bytes::new(),
+            is_cut: false,
             trailers: None,
             read_trailers: None,
         }
@@ -181,12 +184,15 @@ impl FrameBody {
     async fn ready(&mut self) -> Result<(), Cut> {
         std::future::poll_fn(|cx| {
             while self.frame.is_empty() {
+                if self.is_cut {
+                    return Poll::Ready(Err(Cut));
+                }
                 let Some(body) = &mut self.body else {
                     return Poll::Ready(Ok(()));
                 };
                 match std::task::ready!(Pin::new(body).poll_frame(cx)) {
                     None => self.body = None,
-                    Some(Err(_)) => return Poll::Ready(Err(Cut)),
+                    Some(Err(_)) => self.is_cut = true,
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(data) => self.frame = data,
                         Err(frame) => self.trailers = frame.into_trailers().ok(),
@@ -200,6 +206,9 @@ impl FrameBody {
 
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {
         if self.frame.is_empty() {
+            if self.is_cut {
+                return Err(Cut);
+            }
             return Ok(if self.body.is_none() {
                 Taken::End
             } else {

@@ -132,6 +132,7 @@ async fn form_files(
             form: Some(form),
             frame: Bytes::new(),
             ended: false,
+            is_cut: false,
             back: slot.clone(),
         };
         let made = app
@@ -273,6 +274,8 @@ struct PartBody {
     form: Option<FormOfBody>,
     frame: Bytes,
     ended: bool,
+    /// The form has failed, which is no end of a file.
+    is_cut: bool,
     back: Arc<Mutex<Option<FormOfBody>>>,
 }
 
@@ -281,16 +284,23 @@ impl Source for PartBody {
         if self.ended || !self.frame.is_empty() {
             return Ok(());
         }
+        if self.is_cut {
+            return Err(Cut);
+        }
         let form = self.form.as_mut().ok_or(Cut)?;
-        match form.chunk().await.map_err(|_| Cut)? {
-            Some(frame) => self.frame = frame,
-            None => self.ended = true,
+        match form.chunk().await {
+            Ok(Some(frame)) => self.frame = frame,
+            Ok(None) => self.ended = true,
+            Err(_) => self.is_cut = true,
         }
         Ok(())
     }
 
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {
         if self.frame.is_empty() {
+            if self.is_cut {
+                return Err(Cut);
+            }
             return Ok(if self.ended {
                 Taken::End
             } else {

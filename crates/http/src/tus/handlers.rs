@@ -29,14 +29,11 @@ pub(super) async fn collection(
     links: Links,
     request: Request<Body>,
 ) -> Response {
-    let answer = match *request.method() {
-        Method::OPTIONS => return options(&app, &request),
-        Method::POST => match check(&request) {
-            Ok(Method::POST) => create(&app, &links, request).await,
-            Ok(_) => Err(Problem::new(Kind::MethodRefused)),
-            Err(problem) => Err(problem),
-        },
-        _ => Err(Problem::new(Kind::MethodRefused)),
+    let answer = match check(&request) {
+        Ok(Method::OPTIONS) => return options(&app, &request),
+        Ok(Method::POST) => create(&app, &links, request).await,
+        Ok(_) => Err(Problem::new(Kind::MethodRefused)),
+        Err(problem) => Err(problem),
     };
     finish(answer)
 }
@@ -48,13 +45,14 @@ pub(super) async fn upload(
     Path(key): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    if request.method() == Method::OPTIONS {
+    let method = check(&request);
+    if let Ok(Method::OPTIONS) = method {
         return options(&app, &request);
     }
     let Ok(key) = key.parse::<Id>() else {
         return finish(Err(Problem::new(Kind::UploadNotFound)));
     };
-    let answer = match check(&request) {
+    let answer = match method {
         Ok(Method::HEAD) => head(&app, key).await,
         Ok(Method::PATCH) => patch(&app, key, request).await,
         Ok(Method::DELETE) => terminate(&app, key).await,

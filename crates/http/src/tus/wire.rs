@@ -152,9 +152,10 @@ pub fn method(method: &Method, headers: &HeaderMap) -> Result<Method, Problem> {
             "PATCH" => Ok(Method::PATCH),
             "DELETE" => Ok(Method::DELETE),
             "HEAD" => Ok(Method::HEAD),
+            "OPTIONS" => Ok(Method::OPTIONS),
             _ => Err(
                 fields::invalid(&METHOD_OVERRIDE, "it names another method than it may")
-                    .limit("PATCH, DELETE, HEAD")
+                    .limit("PATCH, DELETE, HEAD, OPTIONS")
                     .value(text),
             ),
         },
