@@ -24,7 +24,7 @@ lint: ## Formatting, clippy, rustdoc, licences, unused dependencies, spelling, t
 fmt: ## Format the Rust sources.
 	@cargo fmt --all
 
-docs: ## Write the generated documents anew (docs/CONFIGURATION.md).
+docs: ## Write the generated documents anew (CONFIGURATION, ERRORS and METRICS in docs/).
 	@cargo xtask docs
 
 clean: ## Remove what builds left behind (not ./data).

@@ -9,7 +9,11 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 /// A generated document and its name for `ddx docs NAME`.
-const DOCUMENTS: &[(&str, &str)] = &[("docs/CONFIGURATION.md", "configuration")];
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("docs/CONFIGURATION.md", "configuration"),
+    ("docs/ERRORS.md", "errors"),
+    ("docs/METRICS.md", "metrics"),
+];
 
 /// Writes every generated document.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {

@@ -6,8 +6,10 @@
 //! one more thing to build.
 #![allow(unsafe_code, reason = "the C library's own settings")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use ddx_catalog::SqliteCatalog;
 use ddx_memory::Ledger;
 
 /// How often it is looked whether the ledger has become idle.
@@ -18,23 +20,27 @@ pub(crate) fn tune() {
     #[cfg(target_env = "gnu")]
     // SAFETY: `mallopt` takes two integers and changes the allocator's settings under its own lock.
     unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 256 << 10);
         libc::mallopt(libc::M_MMAP_THRESHOLD, 256 << 10);
     }
 }
 
-/// Gives free memory back once after each time of work.
-pub(crate) async fn trim_when_idle(ledger: Ledger) {
-    let mut was_busy = true;
+/// Gives free memory back after work, however short it was: what was leased lately tells, not what is at this moment.
+pub(crate) async fn trim_when_idle(ledger: Ledger, catalog: Arc<SqliteCatalog>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let snapshot = ledger.snapshot();
-        let is_busy = snapshot.leased_bytes > 0 || snapshot.waiting > 0;
-        if was_busy && !is_busy && tokio::task::spawn_blocking(trim).await.is_err() {
+        let is_idle = snapshot.leased_bytes == 0 && snapshot.waiting == 0;
+        if !is_idle || snapshot.drain_bytes_per_second == 0 {
+            continue;
+        }
+        if let Err(error) = catalog.give_back_caches().await {
+            tracing::debug!(%error, "the catalog keeps its caches");
+        }
+        if tokio::task::spawn_blocking(trim).await.is_err() {
             return;
         }
-        was_busy = is_busy;
     }
 }
 

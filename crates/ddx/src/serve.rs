@@ -27,6 +27,9 @@ use crate::settings::Settings;
 /// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone wrong.
 const STACK_BYTES: usize = 1 << 20;
 
+/// A writer's thread that has nothing to do gives its stack back after this.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
+
 /// After a stop, for what is left once uploads stand: connections, and the catalog's last commit.
 const LAST_ACTS: Duration = Duration::from_secs(2);
 
@@ -42,6 +45,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
         .worker_threads(settings.workers.unwrap_or(cores))
         .max_blocking_threads(writers)
         .thread_stack_size(STACK_BYTES)
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
         .build()
         .context("the runtime can't be started")?;
@@ -54,7 +58,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
 struct Parts {
     ledger: Ledger,
     _sampler: ddx_memory::Sampler,
-    catalog: Arc<dyn Catalog>,
+    catalog: Arc<SqliteCatalog>,
     engine: Engine,
 }
 
@@ -88,7 +92,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     };
     introduce(&parts, &settings, scheme, address)?;
     let serving = tokio::spawn(server.run(closing.clone()));
-    let trimming = tokio::spawn(allocator::trim_when_idle(parts.ledger.clone()));
+    let trimming = tokio::spawn(allocator::trim_when_idle(
+        parts.ledger.clone(),
+        parts.catalog.clone(),
+    ));
     stop_signal().await?;
     trimming.abort();
     close(parts, settings.shutdown_grace, closing, serving).await
@@ -113,7 +120,7 @@ async fn open(settings: &Settings) -> anyhow::Result<Parts> {
         anyhow::Ok((disk, catalog))
     })
     .await??;
-    let catalog: Arc<dyn Catalog> = Arc::new(catalog);
+    let catalog = Arc::new(catalog);
     let store: Arc<dyn Store> = Arc::new(disk);
     let engine = Engine::new(settings.engine(), catalog.clone(), store, ledger.clone());
     Ok(Parts {

@@ -59,12 +59,12 @@ impl Engine {
     ///
     /// # Errors
     /// Those of [`Error`] that say what is wrong with the request, or why its body was cut; what arrived of it is durable by then.
-    pub async fn append<S: Source>(
+    pub fn append<S: Source>(
         &self,
         upload_key: Id,
         append: Append,
         source: S,
-    ) -> Result<FileRecord, Error> {
+    ) -> impl Future<Output = Result<FileRecord, Error>> + Send + use<S> {
         let engine = self.clone();
         self.run(async move {
             let parts = &*engine.0;
@@ -76,7 +76,6 @@ impl Engine {
                 .transfer(&session, record, append, source, None, None)
                 .await
         })
-        .await
     }
 
     /// Makes an upload and adds its first body.
@@ -111,24 +110,31 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::create`] and [`Engine::append`].
-    pub async fn put<S: Source>(&self, put: Put, source: S) -> Result<Created, Error> {
+    pub fn put<S: Source>(
+        &self,
+        put: Put,
+        source: S,
+    ) -> impl Future<Output = Result<Created, Error>> + Send + use<S> {
         let engine = self.clone();
         self.run(async move { engine.0.put(put, source).await })
-            .await
     }
 
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        if self.0.closing.is_cancelled() {
-            return Err(Error::Closing);
+    /// A task of its own: it brings what arrived to a checkpoint even when its request is gone. Spawned at once and not when it is first polled,
+    /// so that whoever waits holds a handle and not the whole of it.
+    fn run<T, F>(&self, work: F) -> impl Future<Output = Result<T, Error>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let task = match self.0.closing.is_cancelled() {
+            true => Err(Error::Closing),
+            false => Ok(self.0.tasks.spawn(work)),
+        };
+        async {
+            task?
+                .await
+                .map_err(|error| Error::Internal(format!("an upload's task ended: {error}")))?
         }
-        self.0
-            .tasks
-            .spawn(work)
-            .await
-            .map_err(|error| Error::Internal(format!("an upload's task ended: {error}")))?
     }
 }
 

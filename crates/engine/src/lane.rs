@@ -15,16 +15,16 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::live::Live;
 
-/// Digests of an upload, in the order of its bytes.
+/// Digests of an upload, in the order of its bytes. Boxed: they are some KiB together, and every future that they pass through would be as large.
 #[derive(Debug, Clone)]
 pub(crate) struct Digests {
     /// None for a part of a concatenation: it does not know its place in the file.
-    file: Option<FileHasher>,
+    file: Option<Box<FileHasher>>,
     crc: Crc64,
     /// Of this request's body only.
-    body: Option<(Algorithm, Checksum)>,
+    body: Option<(Algorithm, Box<Checksum>)>,
     /// Of the whole file, where one request carries all of it.
-    sha256: Option<Checksum>,
+    sha256: Option<Box<Checksum>>,
 }
 
 /// How far an upload has got and its digests there: what a checkpoint records.
@@ -39,10 +39,10 @@ impl Digests {
     /// Of an upload with no byte yet.
     pub(crate) fn new(is_part: bool, with_sha256: bool) -> Self {
         Self {
-            file: (!is_part).then(FileHasher::new),
+            file: (!is_part).then(|| Box::new(FileHasher::new())),
             crc: Crc64::new(),
             body: None,
-            sha256: with_sha256.then(|| Checksum::new(Algorithm::Sha256)),
+            sha256: with_sha256.then(|| Box::new(Checksum::new(Algorithm::Sha256))),
         }
     }
 
@@ -81,13 +81,13 @@ impl Digests {
             }
             file.update(&scratch[..count]);
         }
-        digests.file = Some(file);
+        digests.file = Some(Box::new(file));
         Ok(digests)
     }
 
     /// Also of the body that comes now.
     pub(crate) fn expect_body(&mut self, algorithm: Algorithm) {
-        self.body = Some((algorithm, Checksum::new(algorithm)));
+        self.body = Some((algorithm, Box::new(Checksum::new(algorithm))));
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
@@ -109,14 +109,14 @@ impl Digests {
             digest_state: self
                 .file
                 .as_ref()
-                .map(FileHasher::state)
+                .map(|file| file.state())
                 .unwrap_or_default(),
             crc64: self.crc.value(),
         }
     }
 
     pub(crate) fn blake3(&self) -> Option<[u8; 32]> {
-        self.file.as_ref().map(FileHasher::finalize)
+        self.file.as_ref().map(|file| file.finalize())
     }
 
     pub(crate) fn crc64(&self) -> u64 {

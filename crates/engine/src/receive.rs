@@ -85,10 +85,7 @@ impl Context<'_> {
         if let Some(lease) = self.ledger.try_lease(self.holder, bytes) {
             return buffer_of(lease);
         }
-        let mut admission = self
-            .ledger
-            .admit(self.holder, bytes)
-            .map_err(refused)?;
+        let mut admission = self.ledger.admit(self.holder, bytes).map_err(refused)?;
         self.live.waits(admission.place());
         let lease = loop {
             match self
@@ -349,9 +346,7 @@ impl Pump<'_> {
                 return Ok(spare);
             }
         }
-        self.context
-            .first_buffer(wanted)
-            .await
+        self.context.first_buffer(wanted).await
     }
 
     /// Hands a filled buffer to the disk, which must be done with the one before.

@@ -5,8 +5,6 @@ use crate::{ClassBuffers, Config};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const FOUR_GIB: u64 = 4 * GIB;
-const EIGHT_GIB: u64 = 8 * GIB;
 
 /// Which class a machine is in, and what it allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -26,10 +24,12 @@ pub struct Class {
 impl Class {
     /// The class of a machine of `total_bytes`: 15 buffers up to 4 GiB, 25 up to 8 GiB, 50 above, unless overridden.
     pub fn of(total_bytes: u64, overrides: ClassBuffers) -> Self {
-        let (name, buffers) = match total_bytes {
-            ..=FOUR_GIB => ("4gb", overrides.max_4gb.unwrap_or(15)),
-            ..=EIGHT_GIB => ("8gb", overrides.max_8gb.unwrap_or(25)),
-            _ => ("16gb", overrides.max_16gb.unwrap_or(50)),
+        let (name, buffers) = if total_bytes <= 4 * GIB {
+            ("4gb", overrides.max_4gb.unwrap_or(15))
+        } else if total_bytes <= 8 * GIB {
+            ("8gb", overrides.max_8gb.unwrap_or(25))
+        } else {
+            ("16gb", overrides.max_16gb.unwrap_or(50))
         };
         let buffers_32mib = divided(buffers, 4);
         let buffers_8mib = divided(buffers, 2);

@@ -71,7 +71,7 @@ impl Ledger {
                     2 * granule_bytes
                 };
                 let each_bytes = held + config.connection_bytes;
-                let by_buffers = if held == 0 { u64::MAX } else { leasable / held };
+                let by_buffers = leasable.checked_div(held).unwrap_or(u64::MAX);
                 let uploads = by_buffers.min(in_all / each_bytes.max(1)).max(1);
                 PlannedRate {
                     bytes_per_second,

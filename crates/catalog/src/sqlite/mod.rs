@@ -122,6 +122,19 @@ impl SqliteCatalog {
         })
     }
 
+    /// Gives the page caches back to the allocator, for whoever wants memory more than speed: they fill again with use. Readers share
+    /// a queue, so with several of them it is not certain that each is reached.
+    pub async fn give_back_caches(&self) -> Result<(), Error> {
+        const SQL: &str = "PRAGMA shrink_memory";
+        self.change(0, |connection| Ok(connection.execute_batch(SQL)?))
+            .await?;
+        for _ in 0..self.config.readers.max(1) {
+            self.query(|connection| Ok(connection.execute_batch(SQL)?))
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Transactions committed since it was opened.
     pub fn commits(&self) -> u64 {
         self.counters.commits.load(Ordering::Relaxed)

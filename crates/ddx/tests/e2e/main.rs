@@ -2,7 +2,11 @@
 //!
 //! One test binary, since each one more is a link of its own. Tests that fill the machine or measure time carry
 //! `exclusive` in their name and take the machine alone; all others share it. Long figures: `DDX_FULL=1`.
-#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may end by a panic, and tells the figures that it saw"
+)]
 
 mod boxes;
 mod clients;

@@ -65,9 +65,20 @@ fn gb(bytes: u64) -> f64 {
     (bytes as f64 / f64::from(1 << 30) * 10_000.0).round() / 10_000.0
 }
 
+/// The books as they stand, on a reading of the machine that is not from before the question.
+fn fresh(app: &App) -> std::sync::Arc<Snapshot> {
+    let ledger = app.engine().ledger();
+    let snapshot = ledger.snapshot();
+    if u128::from(snapshot.age_ms) <= ledger.config().fresh_after.as_millis() {
+        return snapshot;
+    }
+    ledger.sample();
+    ledger.snapshot()
+}
+
 /// The state of this moment.
 pub(crate) async fn status_document(app: &App) -> impl Serialize + use<> {
-    let snapshot = app.engine().ledger().snapshot();
+    let snapshot = fresh(app);
     let slots = snapshot.slots_available;
     let live = app.engine().active_uploads() as u64;
     let active = live.saturating_sub(snapshot.waiting);
@@ -193,7 +204,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
 }
 
 fn tell_memory(app: &App) {
-    let ledger = app.engine().ledger().snapshot();
+    let ledger = fresh(app);
     let set = |metric, value: f64| app.metrics().set(metric, &[], value);
     for (row, bytes) in &ledger.rows {
         app.metrics()

@@ -25,17 +25,21 @@ pub(super) async fn close(stream: &TcpStream, has_unread: bool, limits: Linger) 
     }
     let deadline = Instant::now() + limits.time;
     let mut dropped = 0;
-    let mut bytes = [0; 16 * 1024];
     while dropped < limits.bytes_max {
         match timeout_at(deadline, stream.readable()).await {
             Ok(Ok(())) => {}
             _ => return,
         }
-        match stream.try_read(&mut bytes) {
+        match drop_some(stream) {
             Ok(0) => return,
             Ok(count) => dropped += count as u64,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return,
         }
     }
+}
+
+/// Reads and drops what is here. Not inside the future, which would hold the buffer for as long as the connection lives.
+fn drop_some(stream: &TcpStream) -> io::Result<usize> {
+    stream.try_read(&mut [0; 16 * 1024])
 }
