@@ -249,7 +249,7 @@ fn the_client_is_found_from_the_right() {
 }
 
 #[test]
-fn of_several_values_the_outermost_trusted_proxys_counts() {
+fn of_several_values_that_of_the_outermost_trusted_proxy_counts() {
     let told = [
         ("host", "inner"),
         ("x-forwarded-for", "1.1.1.1, 198.51.100.7, 10.0.0.2"),

@@ -260,7 +260,7 @@ impl Books {
         } else if rung >= Rung::TakeSurplus {
             self.granule()
         } else if self.queue.waiting() > 0 {
-            if self.blessed != Some(slot) && self.queue.is_anothers_turn(slot, now) {
+            if self.blessed != Some(slot) && self.queue.is_turn_of_another(slot, now) {
                 0
             } else {
                 self.share()

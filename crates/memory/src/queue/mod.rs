@@ -344,7 +344,7 @@ impl Queue {
     }
 
     /// Whether the next that waits has had less than this upload: its user less than this one's, or, of one user, itself.
-    pub(crate) fn is_anothers_turn(&mut self, slot: u32, now: Duration) -> bool {
+    pub(crate) fn is_turn_of_another(&mut self, slot: u32, now: Duration) -> bool {
         let Some(next) = self.head(now).and_then(|number| self.request(number)) else {
             return false;
         };
