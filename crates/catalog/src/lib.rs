@@ -24,7 +24,7 @@ pub mod sqlite;
 pub use error::{Error, ErrorKind};
 pub use record::{
     Checkpoint, Completion, FileId, FileRecord, KeyHash, Kind, NewFile, Segment, SegmentId,
-    ShareId, ShareRecord, State, Totals,
+    ShareId, ShareRecord, State, Totals, Work,
 };
 
 pub use sqlite::SqliteCatalog;
@@ -174,4 +174,7 @@ pub trait Catalog: Send + Sync + 'static {
     /// Takes no more calls, finishes those that wait, and gives threads and files back. Every later call fails with
     /// [`ErrorKind::Closed`].
     fn close(&self) -> Answer<'_, ()>;
+
+    /// What has been written since it was opened.
+    fn work(&self) -> Work;
 }

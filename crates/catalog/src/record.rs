@@ -180,6 +180,15 @@ pub struct Completion {
     pub expires_at: Option<i64>,
 }
 
+/// What a catalog has written since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Transactions.
+    pub commits: u64,
+    /// Changes in them: divided by the transactions, how well they are grouped.
+    pub operations: u64,
+}
+
 /// How much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {

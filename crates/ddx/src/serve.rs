@@ -81,6 +81,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let server = Server {
         listener,
         limits: settings.server(files_max),
+        connections: app.connections().clone(),
         app: ddx_http::router(app),
         ledger: parts.ledger.clone(),
         tls,

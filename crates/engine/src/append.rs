@@ -20,6 +20,7 @@ use crate::life::Life;
 use crate::receive::{BLOCK_BYTES, Context, End, Fill, Filled, buffer_of, receive};
 use crate::sessions::Session;
 use crate::source::Source;
+use crate::stats::Counted;
 
 /// A digest of a request's body, to be checked before any of the body counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Append {
     pub expected: Option<Expected>,
     /// The end of this body is the end of the file, where the length is not known.
     pub is_last: bool,
+    /// Whether the file's SHA-256 is wanted, where this body is all of it.
+    pub with_sha256: bool,
 }
 
 /// What a plain upload brings besides its body.
@@ -139,10 +142,18 @@ impl Engine {
 }
 
 impl Parts {
-    async fn put<S: Source>(&self, put: Put, mut source: S) -> Result<Created, Error> {
+    async fn put<S: Source>(&self, put: Put, source: S) -> Result<Created, Error> {
+        let protocol = put.new.protocol;
+        let result = self.put_whole(put, source).await;
+        self.stats.request(protocol, &result);
+        result
+    }
+
+    async fn put_whole<S: Source>(&self, put: Put, mut source: S) -> Result<Created, Error> {
         let Put { new, expected } = put;
         let (keep, announced_bytes) = (new.keep, new.length_bytes);
         let draft = self.draft(new).await?;
+        let with_sha256 = draft.with_sha256;
         let mut begun = None;
         if let Some(length) =
             announced_bytes.filter(|length| *length <= self.config.inline_max_bytes)
@@ -155,6 +166,7 @@ impl Parts {
             let context = self.context(&draft.record, guard.live(), &nobody);
             match gather(&context, &mut source, length).await? {
                 Gathered::All(filled) if expected.is_none() => {
+                    self.stats.count(context.protocol, Counted::Bytes, length);
                     return self
                         .register(draft.completed_inline(filled.buffer[filled.range].to_vec()))
                         .await;
@@ -169,10 +181,11 @@ impl Parts {
             expected,
             announced_bytes,
             is_last: true,
+            with_sha256,
             ..Append::default()
         };
         match self
-            .transfer(
+            .receive_into(
                 &session,
                 created.record.clone(),
                 append,
@@ -199,6 +212,8 @@ impl Parts {
         Context {
             config: &self.config,
             ledger: &self.ledger,
+            stats: &self.stats,
+            protocol: protocol_of(record),
             holder: self.holder(record),
             live,
             superseded,
@@ -206,8 +221,25 @@ impl Parts {
         }
     }
 
-    /// Receives a body for an upload whose seat we hold.
+    /// Receives a body for an upload whose seat we hold, and counts how that ended.
     async fn transfer<S: Source>(
+        &self,
+        session: &Session,
+        record: FileRecord,
+        append: Append,
+        source: S,
+        begun: Option<Filled>,
+        keep: Option<Duration>,
+    ) -> Result<FileRecord, Error> {
+        let protocol = protocol_of(&record);
+        let result = self
+            .receive_into(session, record, append, source, begun, keep)
+            .await;
+        self.stats.request(protocol, &result);
+        result
+    }
+
+    async fn receive_into<S: Source>(
         &self,
         session: &Session,
         mut record: FileRecord,
@@ -293,6 +325,14 @@ impl Parts {
     }
 }
 
+/// A record's protocol as a name that outlives it.
+fn protocol_of(record: &FileRecord) -> &'static str {
+    match record.protocol.as_str() {
+        crate::PROTOCOL_PLAIN => crate::PROTOCOL_PLAIN,
+        _ => crate::PROTOCOL_TUS,
+    }
+}
+
 /// One request's work on one upload.
 struct Work<'a> {
     parts: &'a Parts,
@@ -331,6 +371,9 @@ impl Work<'_> {
         match gather(context, source, length).await? {
             Gathered::All(filled) => {
                 let bytes = filled.buffer[filled.range].to_vec();
+                context
+                    .stats
+                    .count(context.protocol, Counted::Bytes, length);
                 let mut digests = Digests::new(
                     false,
                     self.record.sha256.is_none() && self.parts.config.sha256_always,
@@ -374,7 +417,7 @@ impl Work<'_> {
                 .map_err(in_catalog)?;
         }
         let at = self.life.durable_bytes();
-        let with_sha256 = at == 0 && self.append.is_last && parts.config.sha256_always;
+        let with_sha256 = at == 0 && self.append.with_sha256;
         let mut digests = self.digests(at, with_sha256).await?;
         if let Some(Expected::Known(algorithm, _)) = &self.append.expected {
             digests.expect_body(*algorithm);
@@ -608,11 +651,15 @@ impl Work<'_> {
         } else {
             keep
         };
+        let sha256 = digests.take_sha256();
+        // A SHA-256 that is wanted and could not be computed on the way (its state is not kept between requests) is computed in the
+        // background; a file without BLAKE3 is what that looks for.
+        let is_late = self.parts.config.sha256_always && sha256.is_none() && !is_part;
         let completion = Completion {
             file_id: self.record.file_id,
             length_bytes: self.life.durable_bytes(),
-            blake3: digests.blake3(),
-            sha256: digests.take_sha256(),
+            blake3: digests.blake3().filter(|_| !is_late),
+            sha256,
             crc64: digests.crc64(),
             segments,
             inline,
@@ -635,7 +682,13 @@ impl Work<'_> {
             .complete(completion)
             .await
             .map_err(in_catalog)?;
+        self.parts
+            .stats
+            .count(&self.record.protocol, Counted::Completed, 1);
         self.parts.tell(&self.record, false);
+        if is_late {
+            self.parts.chores.notify_one();
+        }
         if is_part {
             self.parts.join_waiting(self.record.file_id).await?;
         }

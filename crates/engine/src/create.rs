@@ -10,6 +10,7 @@ use ddx_catalog::{FileRecord, Kind, NewFile, Segment, ShareRecord, State};
 use crate::engine::{Engine, Parts, after, in_catalog, now, on_disk};
 use crate::error::Error;
 use crate::id::Id;
+use crate::stats::Counted;
 
 /// How many names are tried for a file whose name is taken in its share.
 const NAME_TRIES_MAX: u32 = 100;
@@ -107,6 +108,7 @@ impl Engine {
 pub(crate) struct Draft {
     pub(crate) record: FileRecord,
     pub(crate) inline: Option<Vec<u8>>,
+    pub(crate) with_sha256: bool,
     upload_key: Id,
     delete_key: Id,
     keep: Option<Duration>,
@@ -115,9 +117,11 @@ pub(crate) struct Draft {
 impl Draft {
     /// As a small complete file, its bytes in the catalog.
     pub(crate) fn completed_inline(mut self, bytes: Vec<u8>) -> Self {
-        let mut digests = crate::lane::Digests::new(self.record.kind == Kind::Partial, false);
+        let is_part = self.record.kind == Kind::Partial;
+        let mut digests = crate::lane::Digests::new(is_part, self.with_sha256);
         digests.update(&bytes);
         self.completed(&digests, bytes.len() as u64);
+        self.record.sha256 = digests.take_sha256();
         self.inline = Some(bytes);
         self
     }
@@ -185,6 +189,7 @@ impl Parts {
         Ok(Draft {
             record,
             inline: None,
+            with_sha256: new.with_sha256 || self.config.sha256_always,
             upload_key,
             delete_key,
             keep,
@@ -239,6 +244,10 @@ impl Parts {
             };
             match self.catalog.create(new).await {
                 Ok(()) => {
+                    self.stats.count(&record.protocol, Counted::Created, 1);
+                    if record.state == State::Complete {
+                        self.stats.count(&record.protocol, Counted::Completed, 1);
+                    }
                     self.tell(&record, false);
                     return Ok(Created {
                         record,

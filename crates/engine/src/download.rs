@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::id::Id;
 use crate::live::Progress;
 use crate::receive::{buffer_of, refused};
+use crate::stats::Total;
 
 /// How long a download waits for an interrupted upload to be resumed, between looks at its record.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -182,11 +183,16 @@ impl Download {
             end,
             arriving,
             watching,
+            is_whole: false,
         };
         futures_util::stream::unfold(Some(reading), |reading| async move {
             let mut reading = reading?;
             match reading.next().await {
-                Ok(Some(bytes)) => Some((Ok(bytes), Some(reading))),
+                Ok(Some(bytes)) => {
+                    let stats = &reading.download.parts.stats;
+                    stats.add(Total::DownloadBytes, bytes.len() as u64);
+                    Some((Ok(bytes), Some(reading)))
+                }
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }
@@ -200,6 +206,15 @@ struct Reading {
     end: Option<u64>,
     arriving: bool,
     watching: Option<watch::Receiver<Progress>>,
+    is_whole: bool,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if !self.is_whole && self.end.is_none_or(|end| self.at < end) {
+            self.download.parts.stats.add(Total::DownloadsCut, 1);
+        }
+    }
 }
 
 impl Reading {

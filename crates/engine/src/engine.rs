@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::id::Id;
 use crate::live::{LiveUploads, Progress};
 use crate::sessions::Sessions;
+use crate::stats::{Counted, Stats};
 
 /// Changes that a slow listener may fall behind before it has to look at everything anew.
 const CHANGES_KEPT: usize = 1024;
@@ -43,6 +44,7 @@ pub(crate) struct Parts {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) live: Arc<LiveUploads>,
     pub(crate) changes: broadcast::Sender<Change>,
+    pub(crate) stats: Stats,
     pub(crate) closing: CancellationToken,
     pub(crate) tasks: TaskTracker,
     /// Wakes housekeeping: segments wait to be deleted, or a digest to be computed.
@@ -115,6 +117,7 @@ impl Engine {
             sessions: Arc::default(),
             live: Arc::default(),
             changes: broadcast::Sender::new(CHANGES_KEPT),
+            stats: Stats::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             chores: Notify::new(),
@@ -138,6 +141,24 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
+    }
+
+    /// What has happened since the start.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// How often a request took an upload over from an older one.
+    #[must_use]
+    pub fn hand_overs(&self) -> u64 {
+        self.0.sessions.hand_overs()
+    }
+
+    /// What the catalog has written since the start.
+    #[must_use]
+    pub fn catalog_work(&self) -> ddx_catalog::Work {
+        self.0.catalog.work()
     }
 
     /// How many uploads are being received at this moment.
@@ -288,7 +309,11 @@ impl Engine {
     /// [`Error::NotFound`], or if the catalog fails.
     pub async fn cancel(&self, upload_key: Id) -> Result<(), Error> {
         let record = self.0.by_upload_key(upload_key).await?;
-        self.0.remove(&record).await
+        self.0.remove(&record).await?;
+        if record.state != State::Complete {
+            self.0.stats.count(&record.protocol, Counted::Cancelled, 1);
+        }
+        Ok(())
     }
 
     /// Deletes the file that this secret belongs to.

@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use crate::engine::{Engine, Parts, in_catalog, now, on_disk};
 use crate::error::Error;
 use crate::id::Id;
+use crate::stats::{Counted, Total};
 
 /// Rows that one step of housekeeping looks at.
 const PAGE_ROWS: u32 = 256;
@@ -102,6 +103,10 @@ impl Parts {
                 // An upload that bytes arrive for at this moment is about to move its own expiry on.
                 if self.live.watch(Id(record.file_id)).is_none() {
                     self.remove(record).await?;
+                    match record.state {
+                        State::Complete => self.stats.add(Total::FilesExpired, 1),
+                        _ => self.stats.count(&record.protocol, Counted::Expired, 1),
+                    }
                     removed += 1;
                     tracing::info!(file = ?Id(record.file_id), state = ?record.state, "expired");
                 }
@@ -190,6 +195,7 @@ impl Parts {
                 .fail(record.file_id, reason, now())
                 .await
                 .map_err(in_catalog)?;
+            self.stats.count(&record.protocol, Counted::Failed, 1);
         }
         Ok(())
     }

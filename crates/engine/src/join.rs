@@ -10,6 +10,7 @@ use crate::create::{Created, NewUpload};
 use crate::engine::{Engine, Parts, after, in_catalog, now};
 use crate::error::Error;
 use crate::id::Id;
+use crate::stats::{Counted, Total};
 
 struct Joined {
     length_bytes: u64,
@@ -69,6 +70,7 @@ impl Engine {
             let joined = joined(&parts);
             let digests = crate::lane::Digests::new(true, false);
             draft.completed(&digests, joined.length_bytes);
+            self.0.stats.add(Total::Joins, 1);
             draft.record.crc64 = joined.crc64;
             draft.record.segments = joined.segments;
         } else {
@@ -112,6 +114,7 @@ impl Parts {
                         .fail(waiting.file_id, reason, now())
                         .await
                         .map_err(in_catalog)?;
+                    self.stats.count(&waiting.protocol, Counted::Failed, 1);
                     self.tell(&waiting, false);
                     return Ok(());
                 }
@@ -135,6 +138,8 @@ impl Parts {
         };
         match self.catalog.complete(completion).await {
             Ok(()) => {
+                self.stats.add(Total::Joins, 1);
+                self.stats.count(&waiting.protocol, Counted::Completed, 1);
                 self.tell(&waiting, false);
                 self.chores.notify_one();
                 Ok(())

@@ -19,6 +19,7 @@ mod live;
 mod receive;
 mod sessions;
 mod source;
+mod stats;
 
 pub use append::{Append, Expected, Put};
 pub use config::Config;
@@ -32,6 +33,10 @@ pub use housekeeping::Recovered;
 pub use id::{Id, NotAnId, TEXT_CHARS};
 pub use live::Progress;
 pub use source::{Cut, Source, Taken};
+pub use stats::{Counted, Stats, Total};
+
+/// The protocol of uploads that can be resumed.
+pub const PROTOCOL_TUS: &str = "tus";
 
 /// The protocol of an upload that one plain request carries, and that nobody can resume.
 pub const PROTOCOL_PLAIN: &str = "plain";

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::lane::{Done, Lane, Mark};
 use crate::live::Live;
 use crate::source::{Source, Taken};
+use crate::stats::{Counted, Stats};
 
 /// Blocks of the disk's direct path; a buffer's fill starts where the file's offset stands within a block.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
@@ -41,6 +42,8 @@ pub(crate) enum End {
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
     pub(crate) ledger: &'a Ledger,
+    pub(crate) stats: &'a Stats,
+    pub(crate) protocol: &'a str,
     pub(crate) holder: Holder,
     pub(crate) live: &'a Live,
     /// A newer request wants the upload.
@@ -87,6 +90,7 @@ impl Context<'_> {
         }
         let mut admission = self.ledger.admit(self.holder, bytes).map_err(refused)?;
         self.live.waits(admission.place());
+        let began = Instant::now();
         let lease = loop {
             match self
                 .unless_stopped(timeout(PLACE_EVERY, &mut admission))
@@ -98,6 +102,7 @@ impl Context<'_> {
             }
         };
         self.live.waits(None);
+        self.stats.waited(began.elapsed());
         buffer_of(lease?)
     }
 
@@ -364,6 +369,8 @@ impl Pump<'_> {
             self.kept_at = Instant::now();
             self.since_kept = 0;
         }
+        let (stats, protocol) = (self.context.stats, self.context.protocol);
+        stats.count(protocol, Counted::Bytes, count);
         let lane = self.disk.lane()?;
         self.disk.working = Some(lane.write(filled.buffer, filled.range, due));
         self.offset += count;

@@ -5,6 +5,7 @@
 //! got and leaves; then the second proceeds from there. Of many newcomers the newest wins, the others are told so.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
@@ -24,6 +25,7 @@ struct Seat {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     seats: Mutex<HashMap<Id, Seat>>,
+    hand_overs: AtomicU64,
 }
 
 /// The right to write to one upload, until dropped.
@@ -41,6 +43,11 @@ impl Sessions {
     }
 
     /// How many uploads have a writer.
+    /// How often somebody was told to give his seat up.
+    pub(crate) fn hand_overs(&self) -> u64 {
+        self.hand_overs.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.seats().len()
     }
@@ -56,6 +63,7 @@ impl Sessions {
                 users: 0,
             });
             if seat.users > 0 {
+                self.hand_overs.fetch_add(1, Ordering::Relaxed);
                 seat.newest.cancel();
                 seat.newest = stop.clone();
             }

@@ -1,7 +1,7 @@
 //! What every way in shares: the engine, the limits, and how a file's bytes are given out.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ddx_engine::Engine;
 use tokio::sync::Semaphore;
@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::names;
 use crate::origin;
 use crate::plain;
+use crate::server::Connections;
 use crate::tus;
 
 /// Limits and choices of the ways in. Each is a setting of the server.
@@ -61,7 +62,9 @@ struct Parts {
     metrics: Metrics,
     sse_places: Arc<Semaphore>,
     closing: CancellationToken,
+    connections: Arc<Connections>,
     started: Instant,
+    started_at: SystemTime,
 }
 
 impl std::fmt::Debug for App {
@@ -83,7 +86,9 @@ impl App {
             metrics: Metrics::new(),
             sse_places,
             closing,
+            connections: Arc::default(),
             started: Instant::now(),
+            started_at: SystemTime::now(),
         }))
     }
 
@@ -105,6 +110,17 @@ impl App {
 
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.0.closing
+    }
+
+    /// Where the server is to count its connections.
+    #[must_use]
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.0.connections
+    }
+
+    pub(crate) fn started_at_seconds(&self) -> f64 {
+        let since = self.0.started_at.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0.0, |since| since.as_secs_f64())
     }
 
     pub(crate) fn uptime(&self) -> Duration {

@@ -15,6 +15,7 @@ use crate::download::byteranges::{Byteranges, Piece};
 use crate::download::disposition;
 pub(crate) use crate::download::disposition::Disposition;
 use crate::download::wire::{self, Answer, ETag, RangeLimits, Validators};
+use crate::metrics::Metric;
 use crate::names;
 use crate::problem::{Kind, Problem};
 use crate::refusal::problem;
@@ -51,6 +52,13 @@ impl App {
         let answer = wire::select(method, headers, &validators, length, &limits)?;
         let mut fields = wire::validator_fields(&validators, record.max_downloads.is_some());
         fields.extend(digests(&record));
+        let kind = match &answer {
+            Answer::Whole => "whole",
+            Answer::Part(_) => "range",
+            Answer::Parts(_) => "ranges",
+            Answer::NotModified => "not_modified",
+        };
+        self.metrics().add(Metric::Downloads, &[kind], 1);
         if answer == Answer::NotModified {
             return Ok((StatusCode::NOT_MODIFIED, fields).into_response());
         }
@@ -164,7 +172,7 @@ fn describe(record: &FileRecord, wanted: Disposition, fields: &mut HeaderMap) ->
     served.content_type
 }
 
-fn digests(record: &FileRecord) -> HeaderMap {
+pub(crate) fn digests(record: &FileRecord) -> HeaderMap {
     let mut fields = HeaderMap::new();
     if let Some(blake3) = record.blake3
         && let Ok(value) = HeaderValue::try_from(data_encoding::HEXLOWER.encode(&blake3))

@@ -33,6 +33,7 @@ mod reading;
 mod sampler;
 mod snapshot;
 mod sync;
+mod trigger;
 
 pub use buffer::Buffer;
 pub use classes::Class;

@@ -1,12 +1,15 @@
-//! The only thread of this crate: it reads the machine again and again.
+//! The only thread of this crate: it reads the machine again and again, and at once when the kernel tells of stall.
+//!
+//! Polling alone would do, and does where there is no trigger: the trigger only shortens the time until the ledger notices.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use crate::trigger::Trigger;
 use crate::{Error, Ledger};
 
 /// The running sampler. Dropping it stops the thread and waits for its end.
@@ -40,16 +43,25 @@ impl Ledger {
 }
 
 fn run(ledger: &Ledger, stop: &OwnedFd) {
+    let config = ledger.config();
+    let mut trigger = arm(ledger);
     loop {
-        let config = ledger.config();
         let every = if ledger.inner().is_busy() {
             config.sample_every
         } else {
             config.idle_sample_every
         };
-        match wait(stop, every) {
-            Ok(true) => return,
-            Ok(false) => ledger.sample(),
+        match wait(stop, trigger.as_ref(), every) {
+            Ok(Woken::Stop) => return,
+            Ok(Woken::Time) => ledger.sample(),
+            Ok(Woken::Stall) => ledger.inner().pressure_trigger(),
+            Ok(Woken::TriggerGone) => {
+                tracing::debug!(
+                    "the pressure trigger is gone, stall is seen by polling from now on"
+                );
+                trigger = None;
+                ledger.sample();
+            }
             Err(error) => {
                 tracing::error!(%error, "the memory sampler can't wait and ends; figures are read on demand from now on");
                 return;
@@ -58,15 +70,47 @@ fn run(ledger: &Ledger, stop: &OwnedFd) {
     }
 }
 
-/// Waits; `true` if it is to stop.
-fn wait(stop: &OwnedFd, every: Duration) -> io::Result<bool> {
-    let mut fds = [PollFd::new(stop, PollFlags::IN)];
+/// The trigger, where there is one to be had.
+fn arm(ledger: &Ledger) -> Option<Trigger> {
+    let path = ledger.inner().pressure_file()?;
+    Trigger::arm(&path, ledger.config())
+        .inspect_err(|error| {
+            tracing::debug!(path = %path.display(), %error, "no pressure trigger, stall is seen by polling");
+        })
+        .ok()
+}
+
+/// Why a wait ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Woken {
+    Stop,
+    Time,
+    Stall,
+    TriggerGone,
+}
+
+fn wait(stop: &OwnedFd, trigger: Option<&impl AsFd>, every: Duration) -> io::Result<Woken> {
     let timeout = Timespec::try_from(every).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut fds = vec![PollFd::new(stop, PollFlags::IN)];
+    fds.extend(trigger.map(|trigger| PollFd::new(trigger, PollFlags::PRI)));
     match poll(&mut fds, Some(&timeout)) {
-        Ok(_) => Ok(fds[0].revents().contains(PollFlags::IN)),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(errno) => Err(errno.into()),
+        Ok(_) => {}
+        Err(rustix::io::Errno::INTR) => return Ok(Woken::Time),
+        Err(errno) => return Err(errno.into()),
     }
+    if fds[0].revents().contains(PollFlags::IN) {
+        return Ok(Woken::Stop);
+    }
+    let told = fds.get(1).map_or(PollFlags::empty(), PollFd::revents);
+    // A trigger whose group was removed tells both: it must not be taken for stall, and would be told again and again.
+    if told.intersects(PollFlags::ERR | PollFlags::NVAL | PollFlags::HUP) {
+        return Ok(Woken::TriggerGone);
+    }
+    Ok(if told.contains(PollFlags::PRI) {
+        Woken::Stall
+    } else {
+        Woken::Time
+    })
 }
 
 impl Drop for Sampler {
@@ -76,5 +120,55 @@ impl Drop for Sampler {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const FOREVER: Duration = Duration::from_secs(600);
+
+    fn never_stopped() -> OwnedFd {
+        eventfd(0, EventfdFlags::CLOEXEC).unwrap()
+    }
+
+    #[test]
+    fn an_exceptional_condition_is_stall() {
+        // Urgent data of a socket is the one other thing that poll reports as PRI.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (receiver, _) = listener.accept().unwrap();
+        rustix::net::send(&sender, b"!", rustix::net::SendFlags::OOB).unwrap();
+        let woken = wait(&never_stopped(), Some(&receiver), FOREVER).unwrap();
+        assert_eq!(woken, Woken::Stall);
+    }
+
+    #[test]
+    fn a_trigger_in_error_is_gone_and_no_stall() {
+        // A pipe that nobody reads is in error for its writer, as a trigger is whose group was removed.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let woken = wait(&never_stopped(), Some(&writer), FOREVER).unwrap();
+        assert_eq!(woken, Woken::TriggerGone);
+    }
+
+    #[test]
+    fn a_stop_goes_before_everything_else() {
+        let stop = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(wait(&stop, Some(&writer), FOREVER).unwrap(), Woken::Stop);
+        assert_eq!(wait(&stop, None::<&Trigger>, FOREVER).unwrap(), Woken::Stop);
+    }
+
+    #[test]
+    fn without_news_the_time_ends_the_wait() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let woken = wait(&never_stopped(), Some(&writer), Duration::from_millis(1)).unwrap();
+        assert_eq!(woken, Woken::Time);
     }
 }

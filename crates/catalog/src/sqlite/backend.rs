@@ -3,7 +3,7 @@
 use super::{SqliteCatalog, changes, check, queries, removal, schema};
 use crate::{
     Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, KeyHash,
-    NewFile, SegmentId, ShareId, ShareRecord, Totals,
+    NewFile, SegmentId, ShareId, ShareRecord, Totals, Work,
 };
 use std::path::PathBuf;
 
@@ -205,6 +205,14 @@ impl Catalog for SqliteCatalog {
 
     fn segments(&self, limit: u32, after: Option<SegmentId>) -> Answer<'_, Vec<SegmentId>> {
         Box::pin(self.query(move |from| queries::segments(from, limit, after.as_ref())))
+    }
+
+    fn work(&self) -> Work {
+        let stats = self.stats();
+        Work {
+            commits: stats.commits,
+            operations: stats.operations,
+        }
     }
 
     fn totals(&self) -> Answer<'_, Totals> {

@@ -1,6 +1,7 @@
 //! The API: shares, files and the system's state as JSON, and as event streams.
 
 mod events;
+mod metrics;
 mod shares;
 mod system;
 
@@ -28,5 +29,5 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/system/events", get(events::system))
         .route("/healthz", get(system::healthz))
         .route("/readyz", get(system::readyz))
-        .route("/metrics", get(system::metrics))
+        .route("/metrics", get(metrics::metrics))
 }

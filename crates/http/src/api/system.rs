@@ -7,12 +7,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ddx_engine::Error;
-use ddx_memory::{Band, Snapshot};
+use ddx_memory::Snapshot;
 use http::header;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::metrics::{MEDIA_TYPE, Metric};
 use crate::problem::{Kind, Problem};
 
 #[derive(Debug, Serialize)]
@@ -53,10 +52,10 @@ struct Usage {
 
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Disk {
-    total_bytes: u64,
-    free_bytes: u64,
-    floor_bytes: u64,
-    reserved_bytes: u64,
+    pub(super) total_bytes: u64,
+    pub(super) free_bytes: u64,
+    pub(super) floor_bytes: u64,
+    pub(super) reserved_bytes: u64,
     available_bytes: u64,
 }
 
@@ -66,7 +65,7 @@ fn gb(bytes: u64) -> f64 {
 }
 
 /// The books as they stand, on a reading of the machine that is not from before the question.
-fn fresh(app: &App) -> std::sync::Arc<Snapshot> {
+pub(super) fn fresh(app: &App) -> std::sync::Arc<Snapshot> {
     let ledger = app.engine().ledger();
     let snapshot = ledger.snapshot();
     if u128::from(snapshot.age_ms) <= ledger.config().fresh_after.as_millis() {
@@ -112,7 +111,7 @@ pub(crate) async fn status_document(app: &App) -> impl Serialize + use<> {
 }
 
 /// A dead network disk must not take a thread of the runtime with it.
-async fn disk(app: &App) -> Result<Disk, Error> {
+pub(super) async fn disk(app: &App) -> Result<Disk, Error> {
     let space = app.engine().space().await?;
     Ok(Disk {
         total_bytes: space.total_bytes,
@@ -182,65 +181,4 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
             Problem::new(Kind::StorageUnavailable).into_response()
         }
     }
-}
-
-/// `GET /metrics`
-pub(super) async fn metrics(State(app): State<App>) -> Response {
-    tell_memory(&app);
-    if let Ok(disk) = disk(&app).await {
-        let set = |metric, bytes: u64| app.metrics().set(metric, &[], bytes as f64);
-        set(Metric::DiskTotal, disk.total_bytes);
-        set(Metric::DiskFree, disk.free_bytes);
-        set(Metric::DiskFloor, disk.floor_bytes);
-        set(Metric::DiskReserved, disk.reserved_bytes);
-    }
-    if let Ok(totals) = app.engine().totals().await {
-        let set = |metric, value: u64| app.metrics().set(metric, &[], value as f64);
-        set(Metric::Files, totals.files);
-        set(Metric::FileBytes, totals.bytes);
-        set(Metric::UploadsUnfinished, totals.unfinished);
-    }
-    ([(header::CONTENT_TYPE, MEDIA_TYPE)], app.metrics().encode()).into_response()
-}
-
-fn tell_memory(app: &App) {
-    let ledger = fresh(app);
-    let set = |metric, value: f64| app.metrics().set(metric, &[], value);
-    for (row, bytes) in &ledger.rows {
-        app.metrics()
-            .set(Metric::MemoryRow, &[row.name()], *bytes as f64);
-    }
-    for (metric, bytes) in [
-        (Metric::MemoryTotal, ledger.total_bytes),
-        (Metric::MemoryAvailable, ledger.available_bytes),
-        (Metric::MemoryUsed, ledger.used_bytes),
-        (Metric::MemoryReserve, ledger.reserve_bytes),
-        (Metric::MemoryCeiling, ledger.ceiling_bytes),
-        (Metric::MemoryLeased, ledger.leased_bytes),
-        (Metric::MemoryFreeToLease, ledger.free_to_lease_bytes),
-        (Metric::MemoryShare, ledger.share_bytes),
-        (Metric::MemoryOvercommitted, ledger.overcommitted_bytes),
-        (Metric::QueueWaiting, ledger.waiting),
-        (Metric::QueueWaitingBytes, ledger.waiting_bytes),
-        (Metric::QueueDrain, ledger.drain_bytes_per_second),
-        (Metric::UploadSlots, ledger.slots_available),
-        (Metric::UploadsActive, ledger.active_uploads),
-    ] {
-        set(metric, bytes as f64);
-    }
-    set(Metric::MemoryDrift, ledger.drift_bytes as f64);
-    let band = match ledger.band {
-        Band::Normal => 0.0,
-        Band::Constrained => 1.0,
-        Band::Critical => 2.0,
-    };
-    set(Metric::MemoryBand, band);
-    set(Metric::MemoryRung, f64::from(ledger.rung as u8));
-    set(
-        Metric::MemoryStalled,
-        f64::from(u8::from(ledger.stall.stalled)),
-    );
-    set(Metric::MemorySampleAge, ledger.age_ms as f64 / 1000.0);
-    let streams = app.config().sse_clients_max - app.sse_places().available_permits();
-    set(Metric::EventStreams, streams as f64);
 }

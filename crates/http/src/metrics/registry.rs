@@ -128,6 +128,14 @@ impl Metrics {
         }
     }
 
+    /// Brings a counter up to a value that is counted elsewhere; it never goes back.
+    pub fn raise(&self, metric: Metric, labels: &[&'static str], to: u64) {
+        if let Series::Counter(family) = self.of(metric) {
+            let counter = family.get_or_create(&Labels::new(metric, labels));
+            counter.inc_by(to.saturating_sub(counter.get()));
+        }
+    }
+
     /// Sets a gauge; nothing happens to other types.
     pub fn set(&self, metric: Metric, labels: &[&'static str], value: f64) {
         if let Series::Gauge(family) = self.of(metric) {
@@ -226,14 +234,14 @@ mod tests {
         metrics.add(Metric::UploadBytes, &["tus"], 5);
         metrics.add(Metric::UploadBytes, &["tus"], 2);
         metrics.set(Metric::MemoryDrift, &[], -7.0);
-        metrics.observe(Metric::CatalogCommit, &[], 0.003);
+        metrics.observe(Metric::HttpRequest, &["tus", "2xx"], 0.003);
         metrics.add(Metric::UploadsEnded, &["plain", "complete"], 1);
         let text = metrics.encode();
         for line in [
             "ddx_upload_bytes_total{protocol=\"tus\"} 7",
             "ddx_memory_drift_bytes -7.0",
-            "ddx_catalog_commit_seconds_bucket{le=\"0.005\"} 1",
-            "ddx_catalog_commit_seconds_bucket{le=\"0.0025\"} 0",
+            "ddx_http_request_seconds_bucket{le=\"0.005\",route=\"tus\",status=\"2xx\"} 1",
+            "ddx_http_request_seconds_bucket{le=\"0.0025\",route=\"tus\",status=\"2xx\"} 0",
             "ddx_uploads_ended_total{protocol=\"plain\",outcome=\"complete\"} 1",
             "ddx_handovers_total 0",
             "# TYPE ddx_upload_bytes counter",

@@ -49,12 +49,6 @@ pub struct Definition {
 const REQUEST_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
-/// A commit is a sync of the log: from fast flash to a disk that is out of breath.
-const COMMIT_SECONDS: &[f64] = &[
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
-];
-/// Waiting for memory: at once, or for as long as it takes.
-const WAIT_SECONDS: &[f64] = &[0.001, 0.01, 0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0];
 
 const PROTOCOL: Label = Label {
     name: "protocol",
@@ -142,8 +136,10 @@ metrics! {
         "What these ask for";
     QueueDrain "ddx_queue_drain_bytes_per_second" Type::Gauge, "bytes per second", [],
         "How fast memory came back lately; estimates of waiting rest on it";
-    QueueWait "ddx_queue_wait_seconds" Type::Histogram(WAIT_SECONDS), "seconds", [],
-        "How long an upload waited for its first memory";
+    QueueWaits "ddx_queue_waits_total" Type::Counter, "", [],
+        "How often a request had to wait for memory";
+    QueueWaited "ddx_queue_waited_microseconds_total" Type::Counter, "microseconds", [],
+        "For how long, in all";
     QueueRefused "ddx_queue_refused_total" Type::Counter, "", [label("reason", &["full", "closing"])],
         "Uploads that could not even wait";
     UploadSlots "ddx_upload_slots_available" Type::Gauge, "", [],
@@ -191,8 +187,6 @@ metrics! {
         "Open connections";
     ConnectionsAccepted "ddx_connections_accepted_total" Type::Counter, "", [],
         "Connections that were accepted";
-    ConnectionsRefused "ddx_connections_refused_total" Type::Counter, "", [label("reason", &["limit", "memory", "tls", "header_timeout"])],
-        "Connections that were closed before their first request";
     EventStreams "ddx_sse_clients" Type::Gauge, "", [],
         "Open event streams";
 
@@ -205,14 +199,8 @@ metrics! {
         "What is to stay free on it";
     DiskReserved "ddx_disk_reserved_bytes" Type::Gauge, "bytes", [],
         "What is promised to uploads and has not arrived";
-    StorageErrors "ddx_storage_errors_total" Type::Counter, "", [],
-        "Operations of the storage that failed";
-    CatalogErrors "ddx_catalog_errors_total" Type::Counter, "", [],
-        "Operations of the catalog that failed";
     CatalogCommits "ddx_catalog_commits_total" Type::Counter, "", [],
         "Transactions that were committed; each holds all operations that were waiting";
-    CatalogCommit "ddx_catalog_commit_seconds" Type::Histogram(COMMIT_SECONDS), "seconds", [],
-        "How long a commit took";
     CatalogOperations "ddx_catalog_operations_total" Type::Counter, "", [],
         "Operations that were written; divided by commits, how well they are grouped";
     Files "ddx_files" Type::Gauge, "", [],
@@ -220,9 +208,7 @@ metrics! {
     FileBytes "ddx_file_bytes" Type::Gauge, "bytes", [],
         "Their bytes";
 
-    // The process and its alerts.
-    Alert "ddx_alert_active" Type::Gauge, "", [label("alert", &["memory_used", "memory_available", "upload_failures"])],
-        "1 while an alert is on";
+    // The process.
     BuildInfo "ddx_build_info" Type::Gauge, "", [label("version", &[])],
         "1, with the server's version";
     StartTime "ddx_start_time_seconds" Type::Gauge, "seconds", [],

@@ -264,6 +264,11 @@ fn answer(links: &Links, created: &[Created], format: Format) -> Response {
         }
     };
     links.tell_created(response.headers_mut(), first);
+    if created.len() == 1 {
+        response
+            .headers_mut()
+            .extend(crate::deliver::digests(&first.record));
+    }
     response
 }
 

@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -92,6 +93,28 @@ pub struct Connection {
     pub is_tls: bool,
 }
 
+/// How many connections there are and were.
+#[derive(Debug, Default)]
+pub struct Connections {
+    accepted: AtomicU64,
+    closed: AtomicU64,
+}
+
+impl Connections {
+    /// Open now.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        let closed = self.closed.load(Ordering::Relaxed);
+        self.accepted().saturating_sub(closed)
+    }
+
+    /// Accepted since the start.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+}
+
 /// A listener with what it serves.
 pub struct Server {
     /// Where it listens.
@@ -104,6 +127,8 @@ pub struct Server {
     pub app: Router,
     /// What connections are charged to.
     pub ledger: Ledger,
+    /// Where they are counted.
+    pub connections: Arc<Connections>,
 }
 
 impl std::fmt::Debug for Server {
@@ -148,9 +173,12 @@ impl Server {
                 continue;
             };
             let shared = shared.clone();
+            let connections = self.connections.clone();
+            connections.accepted.fetch_add(1, Ordering::Relaxed);
             tasks.spawn(async move {
                 shared.connection(stream, peer).await;
                 drop(held);
+                connections.closed.fetch_add(1, Ordering::Relaxed);
             });
         }
         drop(self.listener);

@@ -152,6 +152,7 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
         length_bytes: None,
         expected: expected(creation.checksum, creation.checksum_in_trailer),
         is_last: false,
+        with_sha256: false,
     };
     let source = Intake::of(request).with_trailer(trailing_digest);
     let (mut created, outcome) = app
@@ -225,6 +226,7 @@ async fn patch(app: &App, key: Id, request: Request<Body>) -> Result<Response, P
         length_bytes: given.length,
         expected: expected(given.checksum, given.checksum_in_trailer),
         is_last: false,
+        with_sha256: false,
     };
     let source = Intake::of(request).with_trailer(trailing_digest);
     let record = app

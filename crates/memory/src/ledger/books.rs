@@ -353,6 +353,11 @@ impl Books {
         now: Duration,
         deferred: &mut Deferred,
     ) {
+        debug_assert_eq!(
+            self.leased,
+            self.queue.held_in_all(),
+            "what is leased is not what the uploads hold"
+        );
         let reserve = self.reserve_now(now);
         self.measure.set_reserve(reserve);
         self.measure.rise(since_last, &self.config);

@@ -179,11 +179,13 @@ impl Queue {
         self.uploads.at(slot).account.held
     }
 
-    /// Σ of what all uploads hold; the ledger keeps its own sum, and tests compare.
+    /// Σ of what all uploads hold; the ledger keeps its own sum, and compares at each sample of a debug build.
     pub(crate) fn held_in_all(&self) -> u64 {
         self.uploads.iter().map(|upload| upload.account.held).sum()
     }
 
+    /// Users, uploads and requests that are remembered.
+    #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
         self.uploads.len() + self.users.len() + self.requests.len()
     }

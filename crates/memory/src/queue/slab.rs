@@ -55,6 +55,7 @@ impl<T> Slab<T> {
         self.entries.iter().flatten()
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.holes.len()
     }

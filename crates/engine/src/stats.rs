@@ -1,0 +1,132 @@
+//! What has happened since the start, in numbers that only rise.
+//!
+//! The engine counts and knows nothing of metrics; whoever shows them asks here. Plain relaxed atomics: a number may be read a moment too
+//! early, and none is ever lost.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::PROTOCOL_PLAIN;
+use crate::error::Error;
+
+/// What is counted for each protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Uploads that were made.
+    Created,
+    /// Uploads that became files.
+    Completed,
+    /// Uploads that failed for good.
+    Failed,
+    /// Uploads that their clients ended.
+    Cancelled,
+    /// Uploads that nobody went on with.
+    Expired,
+    /// Requests with bytes that ended well.
+    RequestDone,
+    /// … that were wrong.
+    RequestRefused,
+    /// … whose client went away.
+    RequestCut,
+    /// … whose client stopped sending.
+    RequestStalled,
+    /// … that gave way to a newer one.
+    RequestTakenOver,
+    /// … that the server failed.
+    RequestFailed,
+    /// Bytes that arrived.
+    Bytes,
+}
+
+/// What is counted once for the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    /// Pieces that were discarded because their checksum was another.
+    ChecksumMismatches,
+    /// Files that were joined from parts.
+    Joins,
+    /// Files whose time was over.
+    FilesExpired,
+    /// Bytes of files that were read for downloads.
+    DownloadBytes,
+    /// Downloads that ended before their last byte.
+    DownloadsCut,
+    /// Uploads that could not even wait for memory.
+    RefusedFull,
+    /// Uploads that came while the server was closing.
+    RefusedClosing,
+    /// How often a request waited for memory.
+    Waits,
+    /// For how long in all, in microseconds.
+    WaitedMicros,
+}
+
+const COUNTED: usize = Counted::Bytes as usize + 1;
+const TOTALS: usize = Total::WaitedMicros as usize + 1;
+
+/// Numbers since the start.
+#[derive(Debug, Default)]
+pub struct Stats {
+    tus: [AtomicU64; COUNTED],
+    plain: [AtomicU64; COUNTED],
+    totals: [AtomicU64; TOTALS],
+}
+
+impl Stats {
+    fn of(&self, protocol: &str) -> &[AtomicU64; COUNTED] {
+        if protocol == PROTOCOL_PLAIN {
+            &self.plain
+        } else {
+            &self.tus
+        }
+    }
+
+    pub(crate) fn count(&self, protocol: &str, what: Counted, by: u64) {
+        self.of(protocol)[what as usize].fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add(&self, what: Total, by: u64) {
+        self.totals[what as usize].fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn waited(&self, time: Duration) {
+        self.add(Total::Waits, 1);
+        self.add(
+            Total::WaitedMicros,
+            u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
+        );
+    }
+
+    /// How a request that brought bytes has ended.
+    pub(crate) fn request<T>(&self, protocol: &str, result: &Result<T, Error>) {
+        let end = match result {
+            Ok(_) => Counted::RequestDone,
+            Err(Error::ClientGone) => Counted::RequestCut,
+            Err(Error::Stalled { .. }) => Counted::RequestStalled,
+            Err(Error::Superseded) => Counted::RequestTakenOver,
+            Err(Error::Storage(_) | Error::Catalog(_) | Error::Internal(_)) => {
+                Counted::RequestFailed
+            }
+            Err(_) => Counted::RequestRefused,
+        };
+        self.count(protocol, end, 1);
+        match result {
+            Err(Error::ChecksumMismatch { .. }) => self.add(Total::ChecksumMismatches, 1),
+            Err(Error::QueueFull { .. }) => self.add(Total::RefusedFull, 1),
+            Err(Error::Closing) => self.add(Total::RefusedClosing, 1),
+            _ => {}
+        }
+    }
+
+    /// A number of one protocol, by its name.
+    #[must_use]
+    pub fn counted(&self, protocol: &str, what: Counted) -> u64 {
+        self.of(protocol)[what as usize].load(Ordering::Relaxed)
+    }
+
+    /// A number of the server.
+    #[must_use]
+    pub fn total(&self, what: Total) -> u64 {
+        self.totals[what as usize].load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,153 @@
+//! `GET /metrics`: what is counted elsewhere, brought into the table when somebody asks.
+//!
+//! Gauges are read from the ledger, the disk and the catalog at that moment; the engine counts by itself and knows nothing of metrics.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use ddx_engine::{Counted, PROTOCOL_PLAIN, PROTOCOL_TUS, Total};
+use ddx_memory::Band;
+use http::header;
+
+use super::system::{disk, fresh};
+use crate::app::App;
+use crate::metrics::{MEDIA_TYPE, Metric};
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    tell_memory(&app);
+    tell_uploads(&app);
+    tell_server(&app);
+    if let Ok(disk) = disk(&app).await {
+        let set = |metric, bytes: u64| app.metrics().set(metric, &[], bytes as f64);
+        set(Metric::DiskTotal, disk.total_bytes);
+        set(Metric::DiskFree, disk.free_bytes);
+        set(Metric::DiskFloor, disk.floor_bytes);
+        set(Metric::DiskReserved, disk.reserved_bytes);
+    }
+    if let Ok(totals) = app.engine().totals().await {
+        let set = |metric, value: u64| app.metrics().set(metric, &[], value as f64);
+        set(Metric::Files, totals.files);
+        set(Metric::FileBytes, totals.bytes);
+        set(Metric::UploadsUnfinished, totals.unfinished);
+    }
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], app.metrics().encode()).into_response()
+}
+
+fn tell_memory(app: &App) {
+    let ledger = fresh(app);
+    let set = |metric, value: f64| app.metrics().set(metric, &[], value);
+    for (row, bytes) in &ledger.rows {
+        app.metrics()
+            .set(Metric::MemoryRow, &[row.name()], *bytes as f64);
+    }
+    for (metric, bytes) in [
+        (Metric::MemoryTotal, ledger.total_bytes),
+        (Metric::MemoryAvailable, ledger.available_bytes),
+        (Metric::MemoryUsed, ledger.used_bytes),
+        (Metric::MemoryReserve, ledger.reserve_bytes),
+        (Metric::MemoryCeiling, ledger.ceiling_bytes),
+        (Metric::MemoryLeased, ledger.leased_bytes),
+        (Metric::MemoryFreeToLease, ledger.free_to_lease_bytes),
+        (Metric::MemoryShare, ledger.share_bytes),
+        (Metric::MemoryOvercommitted, ledger.overcommitted_bytes),
+        (Metric::QueueWaiting, ledger.waiting),
+        (Metric::QueueWaitingBytes, ledger.waiting_bytes),
+        (Metric::QueueDrain, ledger.drain_bytes_per_second),
+        (Metric::UploadSlots, ledger.slots_available),
+        (Metric::UploadsActive, ledger.active_uploads),
+    ] {
+        set(metric, bytes as f64);
+    }
+    set(Metric::MemoryDrift, ledger.drift_bytes as f64);
+    let band = match ledger.band {
+        Band::Normal => 0.0,
+        Band::Constrained => 1.0,
+        Band::Critical => 2.0,
+    };
+    set(Metric::MemoryBand, band);
+    set(Metric::MemoryRung, f64::from(ledger.rung as u8));
+    set(
+        Metric::MemoryStalled,
+        f64::from(u8::from(ledger.stall.stalled)),
+    );
+    set(Metric::MemorySampleAge, ledger.age_ms as f64 / 1000.0);
+}
+
+fn tell_uploads(app: &App) {
+    let stats = app.engine().stats();
+    let raise = |metric, labels: &[&'static str], to| app.metrics().raise(metric, labels, to);
+    for protocol in [PROTOCOL_TUS, PROTOCOL_PLAIN] {
+        let counted = |what| stats.counted(protocol, what);
+        raise(
+            Metric::UploadsCreated,
+            &[protocol],
+            counted(Counted::Created),
+        );
+        raise(Metric::UploadBytes, &[protocol], counted(Counted::Bytes));
+        for (outcome, what) in [
+            ("complete", Counted::Completed),
+            ("failed", Counted::Failed),
+            ("cancelled", Counted::Cancelled),
+            ("expired", Counted::Expired),
+        ] {
+            raise(Metric::UploadsEnded, &[protocol, outcome], counted(what));
+        }
+        for (outcome, what) in [
+            ("done", Counted::RequestDone),
+            ("refused", Counted::RequestRefused),
+            ("cut", Counted::RequestCut),
+            ("stalled", Counted::RequestStalled),
+            ("taken_over", Counted::RequestTakenOver),
+            ("failed", Counted::RequestFailed),
+        ] {
+            raise(Metric::UploadRequests, &[protocol, outcome], counted(what));
+        }
+    }
+    for (metric, what) in [
+        (Metric::ChecksumMismatches, Total::ChecksumMismatches),
+        (Metric::Joins, Total::Joins),
+        (Metric::DownloadBytes, Total::DownloadBytes),
+        (Metric::DownloadsCut, Total::DownloadsCut),
+        (Metric::QueueWaits, Total::Waits),
+        (Metric::QueueWaited, Total::WaitedMicros),
+    ] {
+        raise(metric, &[], stats.total(what));
+    }
+    raise(Metric::HandOvers, &[], app.engine().hand_overs());
+    raise(
+        Metric::QueueRefused,
+        &["full"],
+        stats.total(Total::RefusedFull),
+    );
+    raise(
+        Metric::QueueRefused,
+        &["closing"],
+        stats.total(Total::RefusedClosing),
+    );
+    let expired = |protocol| stats.counted(protocol, Counted::Expired);
+    raise(
+        Metric::Expired,
+        &["upload"],
+        expired(PROTOCOL_TUS) + expired(PROTOCOL_PLAIN),
+    );
+    raise(Metric::Expired, &["file"], stats.total(Total::FilesExpired));
+}
+
+fn tell_server(app: &App) {
+    let work = app.engine().catalog_work();
+    app.metrics()
+        .raise(Metric::CatalogCommits, &[], work.commits);
+    app.metrics()
+        .raise(Metric::CatalogOperations, &[], work.operations);
+    let connections = app.connections();
+    app.metrics()
+        .set(Metric::Connections, &[], connections.open() as f64);
+    app.metrics()
+        .raise(Metric::ConnectionsAccepted, &[], connections.accepted());
+    let streams = app.config().sse_clients_max - app.sse_places().available_permits();
+    app.metrics().set(Metric::EventStreams, &[], streams as f64);
+    app.metrics()
+        .set(Metric::BuildInfo, &[app.config().version], 1.0);
+    app.metrics()
+        .set(Metric::StartTime, &[], app.started_at_seconds());
+}
