@@ -205,10 +205,6 @@ impl Inner {
         self.clock.now()
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// Runs `f` on the books, then serves those who wait, then does outside the lock what must be done there.
     fn change<R>(&self, f: impl FnOnce(&mut Books, Duration, &mut Deferred) -> R) -> R {
         let now = self.clock.now();
