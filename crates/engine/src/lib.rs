@@ -20,6 +20,7 @@ mod receive;
 mod sessions;
 mod source;
 mod stats;
+mod work;
 
 pub use append::{Append, Expected, Put};
 pub use config::Config;

@@ -1,0 +1,432 @@
+//! One request's work on one upload: from an open writer to the record that speaks of its bytes.
+//!
+//! A small file that comes at once takes the short way into the catalog; everything else is written, made durable, recorded, and rolled back
+//! where its digest is wrong. The states of a life are `life`'s; this is what is done in them.
+
+use std::time::Duration;
+
+use ddx_catalog::{Checkpoint, Completion, FileRecord, Kind, Segment};
+use ddx_digest::{Algorithm, Checksum};
+use ddx_storage::SegmentId;
+
+use crate::append::{Append, Expected};
+use crate::engine::{Parts, after, in_catalog, now, on_disk};
+use crate::error::Error;
+use crate::id::Id;
+use crate::lane::{Digests, Lane, Mark};
+use crate::life::Life;
+use crate::receive::{BLOCK_BYTES, Context, Fill, Filled};
+use crate::source::Source;
+use crate::stats::Counted;
+
+/// One request's work on one upload.
+pub(crate) struct Work<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) record: FileRecord,
+    pub(crate) life: Life,
+    pub(crate) append: Append,
+    pub(crate) keep: Option<Duration>,
+}
+
+pub(crate) enum Small {
+    Complete,
+    Cut(Filled, Error),
+    No(Option<Filled>),
+}
+
+impl Work<'_> {
+    /// A small file whose bytes all come at once goes into the catalog with its completion: one commit, no file.
+    pub(crate) async fn small<S: Source>(
+        &mut self,
+        context: &Context<'_>,
+        source: &mut S,
+        begun: Option<Filled>,
+    ) -> Result<Small, Error> {
+        let eligible = self.record.segments.is_empty()
+            && self.record.offset_bytes == 0
+            && self.record.kind == Kind::Whole
+            && self.append.expected.is_none()
+            && begun.is_none();
+        let Some(length) = self
+            .life
+            .length_bytes()
+            .filter(|length| eligible && *length <= self.parts.config.inline_max_bytes)
+        else {
+            return Ok(Small::No(begun));
+        };
+        match gather(context, source, length).await? {
+            Gathered::All(filled) => {
+                let bytes = filled.buffer[filled.range].to_vec();
+                context
+                    .stats
+                    .count(context.protocol, Counted::Bytes, length);
+                let mut digests = Digests::new(
+                    false,
+                    self.record.sha256.is_none() && self.parts.config.sha256_always,
+                );
+                digests.update(&bytes);
+                self.life.made_durable(length);
+                self.complete(&mut digests, Vec::new(), Some(bytes)).await?;
+                Ok(Small::Complete)
+            }
+            Gathered::Some(filled) => Ok(Small::No(Some(filled))),
+            Gathered::Cut(Some(filled), error) => Ok(Small::Cut(filled, error)),
+            Gathered::Cut(None, error) => Err(error),
+        }
+    }
+
+    /// The upload's lane, at its durable offset. Makes its segment if it has none.
+    pub(crate) async fn open(
+        &mut self,
+        live: &std::sync::Arc<crate::live::Live>,
+    ) -> Result<Lane, Error> {
+        let parts = self.parts;
+        if self.record.segments.is_empty() {
+            let segment = Segment {
+                segment_id: Id::random().0,
+                ..Segment::default()
+            };
+            parts
+                .make_segment(segment.segment_id, self.life.length_bytes())
+                .await?;
+            self.record.segments = vec![segment];
+            let mark = Mark {
+                offset: 0,
+                digest_state: self.record.digest_state.clone(),
+                crc64: self.record.crc64,
+            };
+            let checkpoint = Checkpoint {
+                segments: Some(self.record.segments.clone()),
+                ..self.checkpoint(mark)
+            };
+            parts
+                .catalog
+                .checkpoint(checkpoint)
+                .await
+                .map_err(in_catalog)?;
+        }
+        let at = self.life.durable_bytes();
+        let with_sha256 = at == 0 && self.append.with_sha256;
+        let mut digests = self.digests(at, with_sha256).await?;
+        if let Some(Expected::Known(algorithm, _)) = &self.append.expected {
+            digests.expect_body(*algorithm);
+        }
+        let id = self.segment_id();
+        let writer = parts
+            .blocking(move |store| store.open_writer(id, at).map_err(on_disk))
+            .await?;
+        Ok(Lane {
+            writer,
+            digests,
+            absorbed: at,
+            live: live.clone(),
+        })
+    }
+
+    async fn digests(&self, at: u64, with_sha256: bool) -> Result<Digests, Error> {
+        let is_part = self.record.kind == Kind::Partial;
+        if at == 0 {
+            return Ok(Digests::new(is_part, with_sha256));
+        }
+        let parts = self.parts;
+        let mut scratch = parts.scratch(parts.holder(&self.record)).await?;
+        let (id, state, crc64) = (
+            self.segment_id(),
+            self.record.digest_state.clone(),
+            self.record.crc64,
+        );
+        parts
+            .blocking(move |store| {
+                let reader = store.open_reader(id).map_err(on_disk)?;
+                Digests::resume(is_part, &state, crc64, at, reader.as_ref(), &mut scratch)
+            })
+            .await
+    }
+
+    fn segment_id(&self) -> SegmentId {
+        SegmentId(
+            self.record
+                .segments
+                .first()
+                .map(|segment| segment.segment_id)
+                .unwrap_or_default(),
+        )
+    }
+
+    pub(crate) fn checkpoint(&self, mark: Mark) -> Checkpoint {
+        let updated_at = now();
+        Checkpoint {
+            file_id: self.record.file_id,
+            offset_bytes: mark.offset,
+            digest_state: mark.digest_state,
+            crc64: mark.crc64,
+            length_bytes: self.life.length_bytes(),
+            segments: None,
+            updated_at,
+            expires_at: Some(after(updated_at, self.parts.config.upload_expires)),
+        }
+    }
+
+    /// After the last byte, or the cut: digests, durability, record. The error of a cut is given on once what arrived is safe.
+    pub(crate) async fn settle<S: Source>(
+        &mut self,
+        lane: Option<Lane>,
+        end: Result<(), Error>,
+        source: &mut S,
+    ) -> Result<(), Error> {
+        let lane =
+            lane.ok_or_else(|| Error::Internal("the upload's writer was lost".to_owned()))?;
+        let failed_write = matches!(end, Err(Error::Storage(_)));
+        let mut lane = if failed_write {
+            self.reopen(lane).await?
+        } else {
+            lane
+        };
+        if let Some(expected) = self.append.expected.take() {
+            let checked = match &end {
+                Ok(()) => self.check_body(&mut lane, expected, source).await,
+                Err(_) => Err(Error::ChecksumMissing),
+            };
+            if let Err(error) = checked {
+                drop(lane);
+                self.roll_back().await?;
+                return Err(end.err().unwrap_or(error));
+            }
+        }
+        let done = lane
+            .sync()
+            .await
+            .map_err(|error| Error::Internal(format!("a writer ended: {error}")))?;
+        let mark = done
+            .result
+            .map_err(on_disk)?
+            .ok_or_else(|| Error::Internal("a sync without a mark".to_owned()))?;
+        self.life.made_durable(mark.offset);
+        self.record.offset_bytes = mark.offset;
+        if end.is_ok() && self.append.is_last && self.life.length_bytes().is_none() {
+            self.life.declare(mark.offset)?;
+        }
+        let stands = matches!(
+            end,
+            Ok(())
+                | Err(Error::ClientGone
+                    | Error::Superseded
+                    | Error::Closing
+                    | Error::Stalled { .. })
+        );
+        if stands && self.life.is_whole() {
+            // Every byte is here: that the client did not stay for the answer takes nothing from it.
+            let mut digests = done.lane.digests;
+            drop(done.lane.writer);
+            let segments = vec![Segment {
+                segment_id: self.segment_id().0,
+                length_bytes: mark.offset,
+                crc64: mark.crc64,
+            }];
+            self.complete(&mut digests, segments, None).await?;
+        } else {
+            let checkpoint = self.checkpoint(mark);
+            self.record.updated_at = checkpoint.updated_at;
+            self.record.expires_at = checkpoint.expires_at;
+            self.parts
+                .catalog
+                .checkpoint(checkpoint)
+                .await
+                .map_err(in_catalog)?;
+        }
+        end.map_err(|error| match error {
+            Error::Storage(error) => on_disk(error),
+            other => other,
+        })
+    }
+
+    /// A writer whose last write failed may stand anywhere: back to where the digests are.
+    async fn reopen(&self, lane: Lane) -> Result<Lane, Error> {
+        let Lane {
+            digests,
+            absorbed,
+            live,
+            writer,
+        } = lane;
+        drop(writer);
+        let id = self.segment_id();
+        let writer = self
+            .parts
+            .blocking(move |store| store.open_writer(id, absorbed).map_err(on_disk))
+            .await?;
+        Ok(Lane {
+            writer,
+            digests,
+            absorbed,
+            live,
+        })
+    }
+
+    async fn check_body<S: Source>(
+        &self,
+        lane: &mut Lane,
+        expected: Expected,
+        source: &mut S,
+    ) -> Result<(), Error> {
+        let (algorithm, expected, actual) = match expected {
+            Expected::Known(algorithm, expected) => (
+                algorithm,
+                expected,
+                lane.digests.take_body().unwrap_or_default(),
+            ),
+            Expected::Trailing => {
+                let (algorithm, expected) =
+                    source.trailing_digest().ok_or(Error::ChecksumMissing)?;
+                let actual = self.read_back(algorithm, lane.absorbed).await?;
+                (algorithm, expected, actual)
+            }
+        };
+        if ddx_digest::verify_eq(&actual, &expected) {
+            Ok(())
+        } else {
+            Err(Error::ChecksumMismatch {
+                algorithm: algorithm.name(),
+            })
+        }
+    }
+
+    /// The digest of this body, from the disk.
+    async fn read_back(&self, algorithm: Algorithm, until: u64) -> Result<Vec<u8>, Error> {
+        let mut scratch = self.parts.scratch(self.parts.holder(&self.record)).await?;
+        let (id, mut at) = (self.segment_id(), self.life.durable_bytes());
+        self.parts
+            .blocking(move |store| {
+                let reader = store.open_reader(id).map_err(on_disk)?;
+                let mut checksum = Checksum::new(algorithm);
+                while at < until {
+                    let most = usize::try_from(until - at)
+                        .unwrap_or(usize::MAX)
+                        .min(scratch.len());
+                    let count = reader.read_at(at, &mut scratch[..most]).map_err(on_disk)?;
+                    if count == 0 {
+                        return Err(Error::Internal(
+                            "a body that was written can't be read back".to_owned(),
+                        ));
+                    }
+                    checksum.update(&scratch[..count]);
+                    at += count as u64;
+                }
+                Ok(checksum.finalize())
+            })
+            .await
+    }
+
+    /// Drops the bytes of this body.
+    async fn roll_back(&self) -> Result<(), Error> {
+        let (id, at) = (self.segment_id(), self.life.durable_bytes());
+        self.parts
+            .blocking(move |store| store.open_writer(id, at).map(drop).map_err(on_disk))
+            .await
+    }
+
+    /// Publishes the file.
+    async fn complete(
+        &mut self,
+        digests: &mut Digests,
+        segments: Vec<Segment>,
+        inline: Option<Vec<u8>>,
+    ) -> Result<(), Error> {
+        self.life.completed();
+        let completed_at = now();
+        let keep = self.keep.or(self.parts.config.file_expires);
+        let is_part = self.record.kind == Kind::Partial;
+        let lasts = if is_part {
+            Some(self.parts.config.upload_expires)
+        } else {
+            keep
+        };
+        let sha256 = digests.take_sha256();
+        // A SHA-256 that is wanted and could not be computed on the way (its state is not kept between requests) is computed in the
+        // background; a file without BLAKE3 is what that looks for.
+        let is_late = self.parts.config.sha256_always && sha256.is_none() && !is_part;
+        let completion = Completion {
+            file_id: self.record.file_id,
+            length_bytes: self.life.durable_bytes(),
+            blake3: digests.blake3().filter(|_| !is_late),
+            sha256,
+            crc64: digests.crc64(),
+            segments,
+            inline,
+            completed_at,
+            expires_at: lasts.map(|lasts| after(completed_at, lasts)),
+        };
+        let record = &mut self.record;
+        record.state = ddx_catalog::State::Complete;
+        record.length_bytes = Some(completion.length_bytes);
+        record.offset_bytes = completion.length_bytes;
+        record.blake3 = completion.blake3;
+        record.sha256 = completion.sha256;
+        record.crc64 = completion.crc64;
+        record.segments.clone_from(&completion.segments);
+        record.inline = completion.inline.is_some();
+        record.completed_at = Some(completed_at);
+        record.expires_at = completion.expires_at;
+        self.parts
+            .catalog
+            .complete(completion)
+            .await
+            .map_err(in_catalog)?;
+        self.parts
+            .stats
+            .count(&self.record.protocol, Counted::Completed, 1);
+        self.parts.tell(&self.record, false);
+        if is_late {
+            self.parts.chores.notify_one();
+        }
+        if is_part {
+            self.parts.join_waiting(self.record.file_id).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) enum Gathered {
+    All(Filled),
+    Some(Filled),
+    Cut(Option<Filled>, Error),
+}
+
+/// Fills one buffer with a small body, as long as its bytes keep coming.
+pub(crate) async fn gather<S: Source>(
+    context: &Context<'_>,
+    source: &mut S,
+    length_bytes: u64,
+) -> Result<Gathered, Error> {
+    context.ready(source).await?;
+    let mut buffer = context
+        .first_buffer(length_bytes.next_multiple_of(BLOCK_BYTES).max(BLOCK_BYTES))
+        .await?;
+    let whole = usize::try_from(length_bytes).unwrap_or(usize::MAX);
+    let most = whole.min(buffer.len());
+    let (at, fill) = context
+        .fill(source, &mut buffer, 0..most, context.config.linger)
+        .await;
+    let filled = Filled {
+        buffer,
+        range: 0..at,
+    };
+    Ok(match fill {
+        Fill::Full | Fill::Ended if at == whole => Gathered::All(filled),
+        Fill::Cut(error) if at == 0 => Gathered::Cut(None, error),
+        Fill::Cut(error) => Gathered::Cut(Some(filled), error),
+        Fill::Full | Fill::Ended | Fill::Dawdled => Gathered::Some(filled),
+    })
+}
+
+/// A body that is over.
+pub(crate) struct Nothing;
+
+impl Source for Nothing {
+    async fn ready(&mut self) -> Result<(), crate::source::Cut> {
+        Ok(())
+    }
+
+    fn take(&mut self, _: &mut [u8]) -> Result<crate::source::Taken, crate::source::Cut> {
+        Ok(crate::source::Taken::End)
+    }
+}
