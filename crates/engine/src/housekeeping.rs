@@ -88,7 +88,23 @@ impl Parts {
     async fn keep_house(self: &Arc<Self>) -> Result<(), Error> {
         self.expire().await?;
         self.delete_doomed().await?;
+        self.forget_empty_shares().await?;
         self.digest_pending().await
+    }
+
+    /// A share that was made and never filled goes as an unfinished upload would.
+    async fn forget_empty_shares(&self) -> Result<(), Error> {
+        let before =
+            now() - i64::try_from(self.config.upload_expires.as_millis()).unwrap_or(i64::MAX / 2);
+        let gone = self
+            .catalog
+            .forget_empty_shares(before, PAGE_ROWS)
+            .await
+            .map_err(in_catalog)?;
+        if gone > 0 {
+            tracing::info!(gone, "shares that nothing was sent into are gone");
+        }
+        Ok(())
     }
 
     async fn expire(&self) -> Result<(), Error> {
