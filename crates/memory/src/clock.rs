@@ -4,7 +4,7 @@
 //! would make the fairness and the hysteresis untestable, or their tests slow and unsure; so the ledger reads one
 //! clock that it was given.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the ledger reads the time.
@@ -13,6 +13,17 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Duration;
     /// Milliseconds since the Unix epoch, for people and logs only: no decision is taken on it.
     fn unix_at(&self) -> i64;
+}
+
+/// A clock that is shared with whoever moves it.
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> Duration {
+        (**self).now()
+    }
+
+    fn unix_at(&self) -> i64 {
+        (**self).unix_at()
+    }
 }
 
 /// The machine's monotonic clock.

@@ -33,6 +33,8 @@ mod reading;
 mod sampler;
 mod snapshot;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod trigger;
 
 pub use buffer::Buffer;

@@ -30,6 +30,14 @@ impl Deferred {
     }
 }
 
+/// Who is served now, with how much, and whether the floor is what covers it.
+struct Next {
+    number: u64,
+    slot: u32,
+    bytes: u64,
+    blesses: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Books {
     pub(crate) config: Config,
@@ -219,31 +227,62 @@ impl Books {
 
     /// Serves those who wait, in order, for as long as the next one's request is met.
     pub(crate) fn pump(&mut self, now: Duration, deferred: &mut Deferred) {
-        while self.queue.waiting() > 0 {
-            let Some(number) = self.queue.head(now) else {
-                break;
-            };
-            let Some(request) = self.queue.request(number) else {
-                break;
-            };
-            let slot = request.upload;
-            // Nobody waits for more than the largest piece, whatever he asked for: it would never come under pressure.
-            let bytes = request
-                .bytes
-                .min(whole_pages(self.measure.limits.granule_max));
-            let held = self.queue.held(slot);
-            if !self.fits(held, bytes) {
-                if !self.floor_covers(Some(slot), held, bytes) {
-                    break;
-                }
-                self.blessed = Some(slot);
+        while let Some(next) = self.next_to_serve(now) {
+            if next.blesses {
+                self.blessed = Some(next.slot);
             }
-            let waker = self.queue.grant(number, bytes, now);
-            self.leased += bytes;
+            let waker = self.queue.grant(next.number, next.bytes, now);
+            self.leased += next.bytes;
             self.version += 1;
             deferred.wakers.extend(waker);
         }
         self.make_room(deferred);
+    }
+
+    /// The request that is served now: the first in order, if it can be.
+    ///
+    /// If it can't, all behind it wait as well, unless what it waits for is what its own upload holds. That one would wait
+    /// for itself, and everybody with it, so the first that holds nothing goes before it; and where the number of uploads is
+    /// what is short, the first of those that are counted already.
+    fn next_to_serve(&mut self, now: Duration) -> Option<Next> {
+        if self.queue.waiting() == 0 {
+            return None;
+        }
+        let head = self.queue.head(now)?;
+        if let Some(next) = self.servable(head) {
+            return Some(next);
+        }
+        let request = self.queue.request(head)?;
+        let held = self.queue.held(request.upload);
+        let waits_for_memory_of_others = held < self.leased
+            && self.bytes_for(request.bytes) > self.free()
+            && self.pressure.rung() < Rung::BlessedOnly;
+        let instead = if self.is_full(held) {
+            self.queue.first_that_holds(true)
+        } else if held > 0 && !waits_for_memory_of_others {
+            self.queue.first_that_holds(false)
+        } else {
+            None
+        };
+        self.servable(instead?)
+    }
+
+    /// Nobody waits for more than the largest piece, whatever he asked for: it would never come under pressure.
+    fn bytes_for(&self, asked: u64) -> u64 {
+        asked.min(whole_pages(self.measure.limits.granule_max))
+    }
+
+    fn servable(&self, number: u64) -> Option<Next> {
+        let request = self.queue.request(number)?;
+        let (slot, bytes) = (request.upload, self.bytes_for(request.bytes));
+        let held = self.queue.held(slot);
+        let fits = self.fits(held, bytes);
+        (fits || self.floor_covers(Some(slot), held, bytes)).then_some(Next {
+            number,
+            slot,
+            bytes,
+            blesses: !fits,
+        })
     }
 
     /// What an upload is asked to give back. While others wait, uploads take turns by the piece: one that runs to its end
@@ -326,13 +365,14 @@ impl Books {
 
     /// Whether the machine should be read before so much is granted.
     pub(crate) fn wants_fresh(&self, bytes: u64, now: Duration) -> bool {
-        let age = now.saturating_sub(self.measure.taken);
-        let limit = if bytes > self.free() / 4 {
+        let age = now.saturating_sub(self.measure.tried);
+        // What could not be read last time is not tried anew for every grant.
+        let limit = if bytes > self.free() / 4 && self.measure.error.is_none() {
             self.config.fresh_after
         } else {
             self.config.sample_every * 3
         };
-        age > limit && !self.measure.blind
+        age > limit
     }
 
     /// The reserve now. After a minute without stall the default one takes no more than half of what there is (and

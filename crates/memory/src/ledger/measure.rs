@@ -23,6 +23,8 @@ use crate::{Config, Tightest};
 pub(crate) struct Measure {
     pub(crate) epoch: u64,
     pub(crate) taken: Duration,
+    /// When the machine was last read, or could not be.
+    pub(crate) tried: Duration,
     pub(crate) taken_at: i64,
     pub(crate) error: Option<Arc<str>>,
     pub(crate) reading: Reading,
@@ -76,6 +78,7 @@ impl Measure {
         let mut measure = Self {
             epoch: 0,
             taken: now,
+            tried: now,
             taken_at: at,
             error: None,
             baseline: reading.process.anon_bytes,
@@ -138,6 +141,7 @@ impl Measure {
         self.blind = false;
         self.epoch += 1;
         self.taken = now;
+        self.tried = now;
         self.taken_at = at;
     }
 
@@ -170,6 +174,7 @@ impl Measure {
     /// The machine could not be read: keeps the last figure for a while, then nothing may be promised.
     pub(crate) fn fail(&mut self, error: &str, config: &Config, now: Duration) {
         self.error = Some(error.into());
+        self.tried = now;
         if now.saturating_sub(self.taken) >= config.stale_after {
             self.blind = true;
             self.target = 0;

@@ -41,7 +41,7 @@ pub struct Ledger {
 pub(crate) struct Inner {
     config: Config,
     clock: Box<dyn Clock>,
-    books: Mutex<Books>,
+    pub(crate) books: Mutex<Books>,
     reader: Mutex<Reader>,
 }
 
@@ -52,7 +52,7 @@ struct Reader {
     measured: Vec<u64>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while the lock is held is a bug that the panic has told; the books are numbers and stay usable.
     mutex
         .lock()
@@ -126,7 +126,8 @@ impl Ledger {
     /// # Errors
     /// [`Refusal::NoMemory`] if it does not fit, [`Refusal::NotChargeable`] for rows that are computed.
     pub fn charge(&self, row: Row, bytes: u64) -> Result<Charge, Refusal> {
-        lock(&self.inner.books).charge(row, bytes)?;
+        // What is kept of freed buffers makes room for it at once.
+        self.inner.change(|books, _, _| books.charge(row, bytes))?;
         Ok(Charge {
             inner: self.inner.clone(),
             row,
@@ -391,7 +392,7 @@ impl Inner {
         let reader = &mut *reader;
         {
             let mut books = lock(&self.books);
-            let age = self.clock.now().saturating_sub(books.measure.taken);
+            let age = self.clock.now().saturating_sub(books.measure.tried);
             if age < young {
                 return;
             }
@@ -402,7 +403,7 @@ impl Inner {
         let reading = reader.source.read();
         let at = self.clock.unix_at();
         self.change(|books, now, deferred| {
-            let since_last = now.saturating_sub(books.measure.taken);
+            let since_last = now.saturating_sub(books.measure.tried);
             match reading {
                 Ok(reading) => {
                     let resident = books.pool.resident(&reader.census, &reader.measured);

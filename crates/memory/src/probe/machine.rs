@@ -28,7 +28,10 @@ struct Place {
     /// The text of `/proc/self/cgroup` that led here.
     membership: String,
     kind: Option<LevelKind>,
-    /// Our own directory and those above it up to the mount point, as seen in the mount table (without our root).
+    /// Our own directory, there or not; `None` where there are no control groups.
+    own: Option<PathBuf>,
+    /// Our own directory and those above it up to the mount point, as seen in the mount table (without our root), as far as
+    /// they are there.
     dirs: Vec<PathBuf>,
     /// Our directory in the unified hierarchy, for pressure, and those above it.
     unified_dirs: Vec<PathBuf>,
@@ -60,7 +63,10 @@ impl Machine {
             text_if_there(&self.at(Path::new("/proc/self/cgroup")))?.unwrap_or_default();
         let stays = self.place.as_ref().is_some_and(|place| {
             place.membership == membership
-                && place.dirs.first().is_none_or(|dir| self.at(dir).is_dir())
+                && place.own.as_ref().is_none_or(|own| {
+                    // One that was missing may come back, and binds us from then on.
+                    place.dirs.first() == Some(own) && self.at(own).is_dir()
+                })
         });
         let place = match self.place.take() {
             Some(place) if stays => place,
@@ -90,6 +96,7 @@ impl Machine {
         Ok(Place {
             membership,
             kind: kind.filter(|_| found.is_some()),
+            own: found.as_ref().map(|(dir, _)| dir.clone()),
             dirs: found.map_or_else(Vec::new, |(dir, top)| self.upwards(&dir, &top)),
             unified_dirs: unified.map_or_else(Vec::new, |(dir, top)| self.upwards(&dir, &top)),
         })

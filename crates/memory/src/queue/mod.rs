@@ -6,7 +6,8 @@
 //! and a large holding needs no rounds to be paid off. Equals are served in the order of their coming.
 //!
 //! There is no overtaking: when the next one's request does not fit, nobody behind is served in its stead, or a stream of small
-//! requests would starve a large one. `ahead` in a [`Place`] is the number of requests that would be served first if all
+//! requests would starve a large one. The one exception is a request that waits for what its own upload holds, which would wait
+//! for ever and all others with it: see `Books::next_to_serve`. `ahead` in a [`Place`] is the number of requests that would be served first if all
 //! hold equally long; it is exact when taken by [`Queue::rank_all`] and a bound when a request comes in.
 //!
 //! Nothing here locks, reads a clock or wakes anybody: the ledger does, under its one lock.
@@ -322,9 +323,12 @@ impl Queue {
         let mut front = self.order.first()?.2;
         for _ in 0..REFRESH_MAX {
             let user = self.users.at_mut(front);
-            let before = user.account.service;
             user.account.settle(&self.round, now, self.least);
-            if user.account.service == before {
+            // Held against the key, not against the sheet before: others settle the sheet as well.
+            if user
+                .key
+                .is_some_and(|(service, _)| service == user.account.service)
+            {
                 break;
             }
             self.place_user(front);
@@ -334,15 +338,27 @@ impl Queue {
         for _ in 0..REFRESH_MAX {
             let least = self.users.at(front).account.least_below;
             let entry = self.uploads.at_mut(upload);
-            let before = entry.account.service;
             entry.account.settle(&self.round, now, least);
-            if entry.account.service == before {
+            if entry
+                .key
+                .is_some_and(|(service, _)| service == entry.account.service)
+            {
                 break;
             }
             self.place_upload(upload);
             upload = self.users.at(front).order.first()?.2;
         }
         self.uploads.at(upload).requests.first().copied()
+    }
+
+    /// The first request in order whose upload holds something, or holds nothing.
+    pub(crate) fn first_that_holds(&self, something: bool) -> Option<u64> {
+        let users = self.order.iter().map(|(_, _, user)| self.users.at(*user));
+        users
+            .flat_map(|user| user.order.iter())
+            .map(|(_, _, upload)| self.uploads.at(*upload))
+            .find(|upload| (upload.account.held > 0) == something)
+            .and_then(|upload| upload.requests.first().copied())
     }
 
     /// Whether the next that waits has had less than this upload: its user less than this one's, or, of one user, itself.

@@ -1,0 +1,179 @@
+//! A machine that a test holds in its hand: what it has, what others take of it, whether it stalls, whether it can be read.
+//!
+//! Shared by several test binaries, none of which uses all of it.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ddx_memory::{
+    Admission, Config, Holder, Host, Lease, Ledger, ManualClock, ProbeError, Process, Reading,
+    Refusal, Row, Snapshot, Source, Stall,
+};
+
+pub const KIB: u64 = 1 << 10;
+pub const MIB: u64 = 1 << 20;
+pub const GIB: u64 = 1 << 30;
+
+/// What the next reading says.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub total_bytes: u64,
+    /// Taken by others, so that it is not available.
+    pub others_bytes: u64,
+    /// Our own anonymous memory.
+    pub anon_bytes: u64,
+    pub stall_us: u64,
+    pub fails: bool,
+}
+
+#[derive(Clone)]
+pub struct Script(Arc<Mutex<Facts>>);
+
+impl Script {
+    pub fn change(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.0.lock().unwrap());
+    }
+}
+
+impl Source for Script {
+    fn read(&mut self) -> Result<Reading, ProbeError> {
+        let facts = self.0.lock().unwrap().clone();
+        if facts.fails {
+            return Err(ProbeError::Malformed {
+                path: "/proc/meminfo".into(),
+                detail: "scripted".into(),
+            });
+        }
+        Ok(Reading {
+            host: Host {
+                total_bytes: facts.total_bytes,
+                available_bytes: facts
+                    .total_bytes
+                    .saturating_sub(facts.others_bytes)
+                    .saturating_sub(facts.anon_bytes),
+                ..Host::default()
+            },
+            levels: Vec::new(),
+            process: Process {
+                anon_bytes: facts.anon_bytes,
+                shmem_bytes: 0,
+            },
+            stall: Some(Stall {
+                some_us: facts.stall_us,
+                full_us: 0,
+            }),
+        })
+    }
+}
+
+/// A ledger on a scripted machine, and the two handles that move it.
+pub struct World {
+    pub ledger: Ledger,
+    pub script: Script,
+    pub clock: Arc<ManualClock>,
+}
+
+impl World {
+    pub fn new(total_bytes: u64) -> Self {
+        Self::with(total_bytes, Config::default())
+    }
+
+    pub fn with(total_bytes: u64, config: Config) -> Self {
+        let script = Script(Arc::new(Mutex::new(Facts {
+            total_bytes,
+            ..Facts::default()
+        })));
+        let clock = Arc::new(ManualClock::new());
+        let ledger =
+            Ledger::open_with_clock(config, Box::new(script.clone()), Box::new(clock.clone()))
+                .unwrap();
+        Self {
+            ledger,
+            script,
+            clock,
+        }
+    }
+
+    /// Time passes, then the machine is read.
+    pub fn sample_after(&self, pause: Duration) {
+        self.clock.advance(pause);
+        self.ledger.sample();
+    }
+
+    /// Tasks stall for most of the pause, then the machine is read.
+    pub fn stall_for(&self, pause: Duration) {
+        self.script
+            .change(|facts| facts.stall_us += u64::try_from(pause.as_micros()).unwrap());
+        self.sample_after(pause);
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.ledger.snapshot()
+    }
+
+    pub fn free(&self) -> u64 {
+        self.snapshot().free_to_lease_bytes
+    }
+
+    pub fn lease(&self, holder: Holder, bytes: u64) -> Lease {
+        self.ledger
+            .try_lease(holder, bytes)
+            .unwrap_or_else(|| panic!("{bytes} bytes are there: {:?}", self.snapshot()))
+    }
+
+    /// Leases all that there is to one upload, and to another the floor that one may always have: then nothing more is to be had.
+    pub fn fill(&self) -> Vec<Lease> {
+        let all = self.lease(holder(u64::MAX, 0), self.free());
+        let floor = self.lease(holder(u64::MAX, 1), self.snapshot().floor_bytes);
+        vec![all, floor]
+    }
+
+    /// Joins the queue; the request must not be met at once.
+    pub fn wait_for(&self, holder: Holder, bytes: u64) -> Admission {
+        let mut admission = self.ledger.admit(holder, bytes).unwrap();
+        assert!(answer(&mut admission).is_none(), "it need not wait");
+        admission
+    }
+}
+
+pub fn holder(user: u64, upload: u64) -> Holder {
+    Holder { user, upload }
+}
+
+pub const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// The answer, if it is there.
+pub fn answer(admission: &mut Admission) -> Option<Result<Lease, Refusal>> {
+    let mut context = Context::from_waker(Waker::noop());
+    match std::pin::Pin::new(admission).poll(&mut context) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
+}
+
+/// The lease, if it was granted.
+pub fn granted(admission: &mut Admission) -> Option<Lease> {
+    answer(admission).map(|answer| answer.unwrap())
+}
+
+/// The rows add up to the total and what is promised beyond it.
+pub fn assert_adds_up(snapshot: &Snapshot) {
+    let sum: u64 = snapshot.rows.iter().map(|(_, bytes)| bytes).sum();
+    assert_eq!(
+        sum,
+        snapshot.total_bytes + snapshot.overcommitted_bytes,
+        "the rows don't add up: {snapshot:?}"
+    );
+    assert_eq!(snapshot.row(Row::Buffers), snapshot.leased_bytes);
+}
+
