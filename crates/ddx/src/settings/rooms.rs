@@ -3,6 +3,10 @@
 
 use super::Settings;
 
+/// What a connection with a slow upload was measured to hold: hyper's two buffers of 8 KiB, its task with the request (12 KiB), the
+/// engine's task with the record (10 KiB), the digest's state, and the allocator's part. An idle one holds a third of it.
+const CONNECTION_BYTES: u64 = 44 << 10;
+
 impl Settings {
     /// The ledger's part.
     pub(crate) fn memory(&self) -> ddx_memory::Config {
@@ -17,6 +21,7 @@ impl Settings {
             },
             waiters_max: self.waiters_max,
             uploads_max: self.uploads_max,
+            connection_bytes: CONNECTION_BYTES,
             granule_bytes_min: ddx_engine::Config::default().granule_min_bytes,
             granule_bytes_max: self.granule_max_bytes,
             sample_every: self.memory_sample_every,

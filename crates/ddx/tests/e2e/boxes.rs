@@ -86,14 +86,14 @@ async fn at_rest(server: &mut Server, memory_box: &MemoryBox, idle_bytes: u64) -
         "resident memory falls back",
         Duration::from_secs(10),
         || {
-            resident = server.memory_bytes("RssAnon").unwrap_or(u64::MAX);
+            resident = server.memory_bytes("VmRSS").unwrap_or(u64::MAX);
             async move { Ok(resident <= idle_bytes + idle_bytes / 10) }
         },
     )
     .await;
-    let now = server.memory_bytes("RssAnon")?;
+    let now = server.memory_bytes("VmRSS")?;
     println!(
-        "anonymous memory: idle {} KiB, after the work {} KiB",
+        "resident memory: idle {} KiB, after the work {} KiB",
         idle_bytes / 1024,
         now / 1024
     );
@@ -106,7 +106,7 @@ async fn idle_bytes(server: &Server) -> Result<u64> {
     upload_all(&server.client(), Way::Tus, 20, 2 * MIB).await?;
     ledger_at_zero(&server.client()).await?;
     tokio::time::sleep(Duration::from_secs(2)).await; // the allocator gives back after a while; nothing tells when it is done
-    server.memory_bytes("RssAnon")
+    server.memory_bytes("VmRSS")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
