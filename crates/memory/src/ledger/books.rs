@@ -61,9 +61,12 @@ impl Books {
     pub(crate) fn new(config: Config, measure: Measure, now: Duration) -> Self {
         let mut queue = Queue::new(config.waiters_max);
         queue.set_ceiling(measure.limits.ceiling);
+        // The first reading is heard as well, or stall right after the start would have nothing to be compared with.
+        let mut pressure = Pressure::new(now);
+        pressure.hear(&measure.reading, &config, now);
         Self {
             config,
-            pressure: Pressure::new(now),
+            pressure,
             measure,
             queue,
             pool: Pool::default(),

@@ -14,27 +14,27 @@ use ddx_memory::{
     Refusal, Row, Snapshot, Source, Stall,
 };
 
-pub const KIB: u64 = 1 << 10;
-pub const MIB: u64 = 1 << 20;
-pub const GIB: u64 = 1 << 30;
+pub(crate) const KIB: u64 = 1 << 10;
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const GIB: u64 = 1 << 30;
 
 /// What the next reading says.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
-    pub total_bytes: u64,
+pub(crate) struct Facts {
+    pub(crate) total_bytes: u64,
     /// Taken by others, so that it is not available.
-    pub others_bytes: u64,
+    pub(crate) others_bytes: u64,
     /// Our own anonymous memory.
-    pub anon_bytes: u64,
-    pub stall_us: u64,
-    pub fails: bool,
+    pub(crate) anon_bytes: u64,
+    pub(crate) stall_us: u64,
+    pub(crate) fails: bool,
 }
 
 #[derive(Clone)]
-pub struct Script(Arc<Mutex<Facts>>);
+pub(crate) struct Script(Arc<Mutex<Facts>>);
 
 impl Script {
-    pub fn change(&self, change: impl FnOnce(&mut Facts)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.0.lock().unwrap());
     }
 }
@@ -71,18 +71,18 @@ impl Source for Script {
 }
 
 /// A ledger on a scripted machine, and the two handles that move it.
-pub struct World {
-    pub ledger: Ledger,
-    pub script: Script,
-    pub clock: Arc<ManualClock>,
+pub(crate) struct World {
+    pub(crate) ledger: Ledger,
+    pub(crate) script: Script,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl World {
-    pub fn new(total_bytes: u64) -> Self {
+    pub(crate) fn new(total_bytes: u64) -> Self {
         Self::with(total_bytes, Config::default())
     }
 
-    pub fn with(total_bytes: u64, config: Config) -> Self {
+    pub(crate) fn with(total_bytes: u64, config: Config) -> Self {
         let script = Script(Arc::new(Mutex::new(Facts {
             total_bytes,
             ..Facts::default()
@@ -99,61 +99,61 @@ impl World {
     }
 
     /// Time passes, then the machine is read.
-    pub fn sample_after(&self, pause: Duration) {
+    pub(crate) fn sample_after(&self, pause: Duration) {
         self.clock.advance(pause);
         self.ledger.sample();
     }
 
     /// Tasks stall for most of the pause, then the machine is read.
-    pub fn stall_for(&self, pause: Duration) {
+    pub(crate) fn stall_for(&self, pause: Duration) {
         self.script
             .change(|facts| facts.stall_us += u64::try_from(pause.as_micros()).unwrap());
         self.sample_after(pause);
     }
 
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.ledger.snapshot()
     }
 
-    pub fn free(&self) -> u64 {
+    pub(crate) fn free(&self) -> u64 {
         self.snapshot().free_to_lease_bytes
     }
 
-    pub fn lease(&self, holder: Holder, bytes: u64) -> Lease {
+    pub(crate) fn lease(&self, holder: Holder, bytes: u64) -> Lease {
         self.ledger
             .try_lease(holder, bytes)
             .unwrap_or_else(|| panic!("{bytes} bytes are there: {:?}", self.snapshot()))
     }
 
     /// Leases all that there is to one upload, and to another the floor that one may always have: then nothing more is to be had.
-    pub fn fill(&self) -> Vec<Lease> {
+    pub(crate) fn fill(&self) -> Vec<Lease> {
         let all = self.lease(holder(u64::MAX, 0), self.free());
         let floor = self.lease(holder(u64::MAX, 1), self.snapshot().floor_bytes);
         vec![all, floor]
     }
 
     /// Joins the queue; the request must not be met at once.
-    pub fn wait_for(&self, holder: Holder, bytes: u64) -> Admission {
+    pub(crate) fn wait_for(&self, holder: Holder, bytes: u64) -> Admission {
         let mut admission = self.ledger.admit(holder, bytes).unwrap();
         assert!(answer(&mut admission).is_none(), "it need not wait");
         admission
     }
 }
 
-pub fn holder(user: u64, upload: u64) -> Holder {
+pub(crate) fn holder(user: u64, upload: u64) -> Holder {
     Holder { user, upload }
 }
 
-pub const fn millis(millis: u64) -> Duration {
+pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub const fn secs(secs: u64) -> Duration {
+pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
 /// The answer, if it is there.
-pub fn answer(admission: &mut Admission) -> Option<Result<Lease, Refusal>> {
+pub(crate) fn answer(admission: &mut Admission) -> Option<Result<Lease, Refusal>> {
     let mut context = Context::from_waker(Waker::noop());
     match std::pin::Pin::new(admission).poll(&mut context) {
         Poll::Ready(answer) => Some(answer),
@@ -162,12 +162,12 @@ pub fn answer(admission: &mut Admission) -> Option<Result<Lease, Refusal>> {
 }
 
 /// The lease, if it was granted.
-pub fn granted(admission: &mut Admission) -> Option<Lease> {
+pub(crate) fn granted(admission: &mut Admission) -> Option<Lease> {
     answer(admission).map(|answer| answer.unwrap())
 }
 
 /// The rows add up to the total and what is promised beyond it.
-pub fn assert_adds_up(snapshot: &Snapshot) {
+pub(crate) fn assert_adds_up(snapshot: &Snapshot) {
     let sum: u64 = snapshot.rows.iter().map(|(_, bytes)| bytes).sum();
     assert_eq!(
         sum,
@@ -176,4 +176,3 @@ pub fn assert_adds_up(snapshot: &Snapshot) {
     );
     assert_eq!(snapshot.row(Row::Buffers), snapshot.leased_bytes);
 }
-

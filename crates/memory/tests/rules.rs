@@ -1,0 +1,277 @@
+//! Who gets what and who waits: one sentence each, on a machine and a clock that the test moves.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod support;
+
+use ddx_memory::{Config, Ledger, Refusal, Rung};
+use support::{GIB, KIB, MIB, World, answer, granted, holder, millis, secs};
+
+#[test]
+fn a_grant_beyond_what_is_free_waits_and_one_within_does_not() {
+    let world = World::new(GIB);
+    let free = world.free();
+    // Half of the limit, capped by the class.
+    assert_eq!(free, 432 * MIB);
+    let most = world.lease(holder(1, 1), free - MIB);
+    assert!(world.ledger.try_lease(holder(2, 1), 64 * MIB).is_none());
+    let rest = world.lease(holder(2, 1), MIB);
+    assert_eq!(world.free(), 0);
+    drop((most, rest));
+    assert_eq!(world.free(), free);
+}
+
+#[test]
+fn one_upload_may_hold_the_floor_at_any_pressure_and_no_second_one_may() {
+    let world = World::new(GIB);
+    world.script.change(|facts| facts.others_bytes = GIB);
+    world.sample_after(millis(200));
+    assert_eq!(world.free(), 0);
+    let floor = world.snapshot().floor_bytes;
+    let mut blessed = world.lease(holder(1, 1), floor / 2);
+    assert!(world.ledger.try_lease(holder(2, 1), 64 * KIB).is_none());
+    assert!(blessed.try_grow(floor / 2));
+    assert!(!blessed.try_grow(4 * KIB), "beyond the floor");
+    drop(blessed);
+    assert!(world.ledger.try_lease(holder(2, 1), 64 * KIB).is_some());
+}
+
+#[test]
+fn the_floor_goes_to_a_waiter_once_the_blessed_one_is_done() {
+    let world = World::new(GIB);
+    world.script.change(|facts| facts.others_bytes = GIB);
+    world.sample_after(millis(200));
+    let blessed = world.lease(holder(1, 1), MIB);
+    let mut waiting = world.wait_for(holder(2, 1), MIB);
+    drop(blessed);
+    assert_eq!(granted(&mut waiting).unwrap().bytes(), MIB);
+}
+
+#[test]
+fn a_lease_grows_shrinks_and_splits_and_the_books_follow() {
+    let world = World::new(GIB);
+    let leased = || world.snapshot().leased_bytes;
+    let mut lease = world.lease(holder(1, 1), 1);
+    assert_eq!((lease.bytes(), leased()), (4 * KIB, 4 * KIB));
+    assert!(lease.try_grow(4 * KIB + 1));
+    assert_eq!((lease.bytes(), leased()), (12 * KIB, 12 * KIB));
+    assert!(lease.split(12 * KIB).is_none(), "nothing would be left");
+    let part = lease.split(1).unwrap();
+    assert_eq!(
+        (part.bytes(), lease.bytes(), leased()),
+        (4 * KIB, 8 * KIB, 12 * KIB)
+    );
+    lease.shrink_to(0);
+    assert_eq!((lease.bytes(), leased()), (4 * KIB, 8 * KIB));
+    assert_eq!(
+        world.snapshot().active_uploads,
+        1,
+        "two leases of one upload"
+    );
+    drop(lease);
+    assert_eq!(leased(), 4 * KIB);
+    drop(part);
+    assert_eq!((leased(), world.snapshot().active_uploads), (0, 0));
+}
+
+#[test]
+fn who_comes_while_others_wait_does_not_overtake() {
+    let world = World::new(GIB);
+    let mut all = world.fill();
+    let mut waiting = world.wait_for(holder(1, 1), 4 * MIB);
+    let keep = all[0].bytes() - world.snapshot().floor_bytes - MIB;
+    all[0].shrink_to(keep);
+    assert!(
+        answer(&mut waiting).is_none(),
+        "a megabyte is not enough for it"
+    );
+    assert!(
+        world.ledger.try_lease(holder(2, 1), 64 * KIB).is_none(),
+        "it would fit, and overtake"
+    );
+    assert!(!all[0].try_grow(64 * KIB), "growth would overtake as well");
+    drop(all);
+    assert_eq!(granted(&mut waiting).unwrap().bytes(), 4 * MIB);
+}
+
+#[test]
+fn a_waiter_is_promised_no_more_than_the_largest_piece() {
+    let world = World::new(GIB);
+    let all = world.fill();
+    let mut waiting = world.wait_for(holder(1, 1), 64 * MIB);
+    drop(all);
+    assert_eq!(granted(&mut waiting).unwrap().bytes(), 4 * MIB);
+}
+
+#[test]
+fn a_waiter_that_goes_away_leaves_nothing_behind_before_or_after_its_grant() {
+    let world = World::new(GIB);
+    let all = world.fill();
+    let before = world.wait_for(holder(1, 1), MIB);
+    drop(before);
+    assert_eq!(world.snapshot().waiting, 0);
+    let after = world.wait_for(holder(2, 1), MIB);
+    drop(all);
+    assert_eq!(
+        world.snapshot().leased_bytes,
+        MIB,
+        "granted and not yet fetched"
+    );
+    drop(after);
+    assert_eq!(world.snapshot().leased_bytes, 0);
+}
+
+#[test]
+fn a_request_that_waits_for_its_own_holdings_holds_up_nobody_else() {
+    let world = World::new(GIB);
+    // Holds nearly all, and asks for more than the share of one: it waits for itself.
+    let mut lease = world.lease(holder(1, 1), world.free() - 8 * MIB);
+    world.sample_after(millis(200));
+    assert_eq!(world.snapshot().rung, Rung::OneGranule);
+    let mut own = world.wait_for(holder(1, 1), 4 * MIB);
+    let mut other = world.ledger.admit(holder(2, 1), MIB).unwrap();
+    let other = granted(&mut other).expect("there are eight megabytes");
+    assert!(answer(&mut own).is_none());
+    lease.shrink_to(MIB);
+    world.sample_after(millis(200));
+    assert!(granted(&mut own).is_some());
+    drop(other);
+}
+
+#[test]
+fn uploads_max_holds_and_an_upload_that_counts_already_is_not_held_up_by_it() {
+    let config = Config {
+        uploads_max: Some(2),
+        ..Config::default()
+    };
+    let world = World::with(GIB, config);
+    let first = world.lease(holder(1, 1), MIB);
+    let second = world.lease(holder(2, 1), MIB);
+    assert_eq!(world.snapshot().slots_available, 0);
+    let mut third = world.wait_for(holder(3, 1), MIB);
+    let mut more = world.ledger.admit(holder(1, 1), MIB).unwrap();
+    let more = granted(&mut more).expect("one of the two may go on");
+    drop((first, more));
+    assert!(granted(&mut third).is_some());
+    drop(second);
+}
+
+#[test]
+fn only_so_many_may_wait_and_the_refusal_says_when_to_come_back() {
+    let config = Config {
+        waiters_max: 2,
+        ..Config::default()
+    };
+    let world = World::with(GIB, config);
+    let all = world.fill();
+    let waiting = [1, 2].map(|user| world.wait_for(holder(user, 1), MIB));
+    let refusal = world.ledger.admit(holder(3, 1), MIB).unwrap_err();
+    let Refusal::TooManyWaiters {
+        waiting: count,
+        limit,
+        retry_after,
+    } = refusal
+    else {
+        panic!("{refusal}")
+    };
+    assert_eq!((count, limit), (2, 2));
+    assert!(
+        retry_after >= secs(1) && retry_after <= secs(150),
+        "{retry_after:?}"
+    );
+    drop(waiting);
+    drop(all);
+}
+
+#[test]
+fn closing_refuses_those_who_wait_and_lets_those_who_hold_go_on() {
+    let world = World::new(GIB);
+    let mut all = world.fill();
+    let mut waiting = world.wait_for(holder(1, 1), MIB);
+    world.ledger.close();
+    assert_eq!(answer(&mut waiting).unwrap().unwrap_err(), Refusal::Closing);
+    assert_eq!(
+        world.ledger.admit(holder(1, 1), MIB).unwrap_err(),
+        Refusal::Closing
+    );
+    all[0].shrink_to(MIB);
+    assert!(world.ledger.try_lease(holder(1, 1), MIB).is_none());
+    assert!(all[0].try_grow(MIB), "who holds may grow");
+    assert_eq!(world.snapshot().slots_available, 0);
+}
+
+#[test]
+fn a_place_tells_who_is_ahead_and_for_how_long() {
+    let world = World::new(GIB);
+    let all = world.fill();
+    let waiting: Vec<_> = (0..4)
+        .map(|user| world.wait_for(holder(user, 1), MIB))
+        .collect();
+    world.sample_after(millis(200));
+    let ahead: Vec<_> = waiting
+        .iter()
+        .map(|admission| admission.place().unwrap())
+        .map(|place| (place.ahead, place.bytes_ahead, place.waiting))
+        .collect();
+    assert_eq!(
+        ahead,
+        [(0, 0, 4), (1, MIB, 4), (2, 2 * MIB, 4), (3, 3 * MIB, 4)]
+    );
+    let estimates: Vec<_> = waiting
+        .iter()
+        .map(|admission| admission.place().unwrap().estimate)
+        .collect();
+    assert!(
+        estimates.is_sorted() && estimates[0] > millis(0),
+        "{estimates:?}"
+    );
+    drop(all);
+}
+
+#[test]
+fn who_holds_more_than_his_share_is_asked_for_it_only_while_others_wait() {
+    let world = World::new(GIB);
+    let mut all = world.fill();
+    assert_eq!(all[0].surplus_bytes(), 0);
+    let waiting = world.wait_for(holder(1, 1), MIB);
+    assert!(all[0].surplus_bytes() >= all[0].bytes() - world.ledger.share_bytes());
+    drop(waiting);
+    assert_eq!(all[0].surplus_bytes(), 0);
+    all.clear();
+}
+
+#[test]
+fn shares_and_granules_get_smaller_as_more_come_long_before_anybody_waits() {
+    let world = World::new(GIB);
+    let mut leases = Vec::new();
+    let mut before = (world.ledger.share_bytes(), world.ledger.granule_bytes());
+    assert_eq!(before, (16 * MIB, 4 * MIB));
+    for user in 0..500 {
+        leases.push(world.lease(holder(user, 1), 64 * KIB));
+        let now = (world.ledger.share_bytes(), world.ledger.granule_bytes());
+        assert!(now.0 <= before.0 && now.1 <= before.1);
+        assert!(now.1.is_power_of_two() && now.1 >= 64 * KIB);
+        before = now;
+    }
+    assert!(before.0 < MIB, "{before:?}");
+    assert_eq!(world.snapshot().waiting, 0);
+}
+
+#[test]
+fn a_thread_may_wait_and_be_woken_or_told_that_its_time_is_up() {
+    let ledger = Ledger::on_this_machine(Config {
+        ceiling_bytes: Some(2 * MIB),
+        ..Config::default()
+    })
+    .unwrap();
+    let all = ledger.try_lease(holder(1, 1), 2 * MIB).unwrap();
+    let floor = ledger
+        .try_lease(holder(1, 2), ledger.snapshot().floor_bytes)
+        .unwrap();
+    let timed_out = ledger.admit(holder(2, 1), MIB).unwrap().wait(millis(1));
+    assert_eq!(timed_out.unwrap_err(), Refusal::TimedOut);
+    let waiting = ledger.admit(holder(2, 1), MIB).unwrap();
+    let thread = std::thread::spawn(move || waiting.wait(secs(60)));
+    drop((all, floor));
+    assert_eq!(thread.join().unwrap().unwrap().bytes(), MIB);
+    assert_eq!(ledger.snapshot().leased_bytes, 0);
+}
