@@ -145,7 +145,7 @@ impl Life {
         let (_, _, admission) = &mut self.waiting[index];
         if let Some(answer) = answer(admission) {
             self.leases.extend(answer);
-            self.waiting.swap_remove(index);
+            drop(self.waiting.swap_remove(index));
         }
     }
 
