@@ -136,6 +136,52 @@ mod tests {
         eventfd(0, EventfdFlags::CLOEXEC).unwrap()
     }
 
+    /// Tells of each reading, and has a file for a trigger.
+    struct Told {
+        read: std::sync::mpsc::Sender<()>,
+        pressure: std::path::PathBuf,
+    }
+
+    impl crate::Source for Told {
+        fn read(&mut self) -> Result<crate::Reading, crate::ProbeError> {
+            let _ = self.read.send(());
+            let mut reading = crate::Reading::default();
+            reading.host.total_bytes = 1 << 30;
+            reading.host.available_bytes = 1 << 30;
+            Ok(reading)
+        }
+
+        fn pressure_file(&self) -> Option<std::path::PathBuf> {
+            Some(self.pressure.clone())
+        }
+    }
+
+    #[test]
+    fn a_running_sampler_arms_the_trigger_reads_again_and_again_and_ends_when_dropped() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (read, told) = std::sync::mpsc::channel();
+        let source = Told {
+            read,
+            pressure: file.path().to_owned(),
+        };
+        let config = crate::Config {
+            sample_every: Duration::from_millis(1),
+            idle_sample_every: Duration::from_millis(1),
+            ..crate::Config::default()
+        };
+        let ledger = Ledger::open(config, Box::new(source)).unwrap();
+        let sampler = ledger.try_spawn_sampler().unwrap();
+        for _ in 0..5 {
+            told.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        let order = std::fs::read(file.path()).unwrap();
+        assert_eq!(order, b"some 150000 2000000\0");
+        drop(sampler);
+        // Its thread held the last other handle of the source.
+        drop(ledger);
+        while told.recv().is_ok() {}
+    }
+
     #[test]
     fn an_exceptional_condition_is_stall() {
         // Urgent data of a socket is the one other thing that poll reports as PRI.
