@@ -90,6 +90,20 @@ fn many_uploads_of_one_user_get_as_much_as_one_busy_upload_of_another() {
 }
 
 #[test]
+fn what_comes_free_in_one_moment_is_shared_by_those_who_wait() {
+    let (world, mut held) = tight(0);
+    let mut waiting: Vec<_> = (0..20)
+        .map(|number| holder(1 + number / 10, number))
+        .map(|who| (who, world.wait_for(who, PIECE)))
+        .collect();
+    let keep = held[0].bytes() - 10 * PIECE;
+    held[0].shrink_to(keep);
+    let leases = served(&mut waiting);
+    let of_the_first = leases.iter().filter(|lease| lease.holder().user == 1);
+    assert_eq!((leases.len(), of_the_first.count()), (10, 5));
+}
+
+#[test]
 fn who_holds_ten_times_as_long_is_served_a_tenth_as_often() {
     let (world, held) = tight(1);
     let mut current = world.lease(holder(3, 0), PIECE);

@@ -94,6 +94,19 @@ fn who_comes_while_others_wait_does_not_overtake() {
 }
 
 #[test]
+fn the_floor_is_no_way_to_overtake_either() {
+    let world = World::new(GIB);
+    let first = world.lease(holder(1, 1), world.free() / 2);
+    let second = world.lease(holder(2, 1), world.free());
+    // It holds too much for the floor, and waits for what the first holds.
+    let mut waiting = world.wait_for(holder(2, 1), MIB);
+    assert!(world.ledger.try_lease(holder(3, 1), 64 * KIB).is_none());
+    drop(first);
+    assert!(granted(&mut waiting).is_some());
+    drop(second);
+}
+
+#[test]
 fn a_waiter_is_promised_no_more_than_the_largest_piece() {
     let world = World::new(GIB);
     let all = world.fill();
