@@ -1,0 +1,111 @@
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { span } from '../format';
+import { en } from './en';
+import { language, LANGUAGES, loadLanguage, rememberLanguage, t } from '.';
+
+describe('English', () => {
+  test('counts one and many', () => {
+    expect(en.files('1', true)).toBe('1 file');
+    expect(en.files('12', false)).toBe('12 files');
+    expect(en.failures.retry('37', false)).toBe('Retry 37 failed');
+    expect(en.failures.retry('1', true)).toBe('Retry 1 failed');
+    expect(en.send.skipped(1)).toContain('1 system file left');
+    expect(en.send.skipped(2)).toContain('2 system files left');
+    expect(en.send.kept(1)).toBe('Kept for 1 day');
+    expect(en.send.kept(7)).toBe('Kept for 7 days');
+    expect(en.unfinished.title('3', false, '62 %')).toBe('3 files unfinished, 62 % kept');
+    expect(en.unfinished.title('1', true, '62 %')).toBe('1 file unfinished, 62 % kept');
+  });
+
+  test.each([
+    [1, 'a moment'],
+    [20, 'about 20 s'],
+    [150, 'about 3 min'],
+    [3600, 'about 1 h'],
+    [5400, 'about 1 h 30 min'],
+    [40 * 3600, 'about 2 days'],
+  ])('%d seconds left', (seconds, text) => {
+    expect(en.span(span(seconds))).toBe(text);
+  });
+
+  test('the time left is never "0 s"', () => {
+    for (let seconds = 0; seconds < 100; seconds += 0.5) {
+      expect(en.span(span(seconds))).not.toMatch(/\b0 /);
+      expect(en.shortSpan(span(seconds))).not.toMatch(/\b0 /);
+    }
+  });
+
+  test('the title of the tab leaves the time out until there is one', () => {
+    expect(en.titleBusy(43, '2 min')).toBe('43 % · 2 min');
+    expect(en.titleBusy(43, null)).toBe('43 %');
+  });
+
+  test('who waits learns how many are ahead', () => {
+    expect(en.row.place(4, 'about 3 min')).toContain('4 ahead');
+    expect(en.row.place(0, 'a moment')).toMatch(/^Next/);
+  });
+
+  test('every failure has words of its own, and those with a limit name it', () => {
+    const codes = ['too-large', 'no-space', 'name-too-long', 'source-lost', 'gone', 'taken', 'differs', 'forbidden', 'server', 'refused'] as const;
+    const texts = codes.map((code) => en.failure(code, null));
+    expect(texts.every((text) => text.length > 10)).toBe(true);
+    expect(new Set(texts).size).toBe(codes.length);
+    expect(en.failure('too-large', '1 MB')).toContain('1 MB');
+    expect(en.failure('no-space', '2 MB')).toContain('2 MB');
+  });
+
+  test('no text is empty, and none has a space at its ends', () => {
+    const look = (value: unknown, path: string): void => {
+      if (typeof value === 'string') expect(value.trim() === value && value !== '', path).toBe(true);
+      else if (typeof value === 'object' && value !== null) for (const [key, inner] of Object.entries(value)) look(inner, `${path}.${key}`);
+    };
+    look(en, 'en');
+  });
+});
+
+describe('the choice of language', () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  function browser(languages: string[], stored: string | null | Error): Record<string, string> {
+    const kept: Record<string, string> = {};
+    vi.stubGlobal('navigator', { languages });
+    vi.stubGlobal('document', { documentElement: { lang: '' } });
+    vi.stubGlobal('localStorage', {
+      getItem: () => {
+        if (stored instanceof Error) throw stored;
+        return stored;
+      },
+      setItem: (key: string, value: string) => {
+        if (stored instanceof Error) throw stored;
+        kept[key] = value;
+      },
+    });
+    return kept;
+  }
+
+  test('a language that is not there falls back to English, and the document says so', async () => {
+    browser(['xx-YY'], null);
+    await loadLanguage();
+    expect(language()).toBe('en');
+    expect(t).toBe(en);
+    expect(document.documentElement.lang).toBe('en');
+  });
+
+  test('a blocked storage is no obstacle', async () => {
+    browser(['en-GB'], new Error('blocked'));
+    await loadLanguage();
+    expect(language()).toBe('en');
+    expect(() => rememberLanguage('en')).not.toThrow();
+  });
+
+  test('what was chosen is kept', () => {
+    const kept = browser(['en'], null);
+    rememberLanguage('en');
+    expect(Object.values(kept)).toEqual(['en']);
+  });
+
+  test('languages are listed by a name of their own', () => {
+    expect(LANGUAGES.map((one) => one.id)).toContain('en');
+    expect(new Set(LANGUAGES.map((one) => one.name)).size).toBe(LANGUAGES.length);
+  });
+});
