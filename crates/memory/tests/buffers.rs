@@ -3,7 +3,7 @@
 
 mod support;
 
-use ddx_memory::{Buffer, Config};
+use ddx_memory::{Buffer, Config, Rung};
 use support::{GIB, KIB, MIB, World, assert_adds_up, holder, millis, secs};
 
 #[test]
@@ -139,6 +139,32 @@ fn kept_buffers_make_room_for_leases_charges_and_waiters() {
         "none is kept while somebody waits"
     );
     drop(waiting);
+}
+
+#[test]
+fn none_is_kept_on_a_rung_of_pressure_or_while_somebody_waits_though_there_be_room() {
+    let world = World::new(GIB);
+    let buffer = Buffer::new(world.lease(holder(1, 1), MIB)).unwrap();
+    let most = world.lease(holder(2, 1), world.snapshot().ceiling_bytes / 100 * 82);
+    world.sample_after(millis(100));
+    assert_eq!(world.snapshot().rung, Rung::CacheBack);
+    drop(buffer);
+    assert_eq!(world.snapshot().pool_kept_bytes, 0, "on a rung");
+    drop(most);
+
+    let world = World::with(
+        GIB,
+        Config {
+            uploads_max: Some(1),
+            ..Config::default()
+        },
+    );
+    let buffer = Buffer::new(world.lease(holder(1, 1), MIB)).unwrap();
+    let rest = world.lease(holder(1, 1), MIB);
+    let waiting = world.wait_for(holder(2, 1), MIB);
+    drop(buffer);
+    assert_eq!(world.snapshot().pool_kept_bytes, 0, "while somebody waits");
+    drop((waiting, rest));
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod support;
 
 use std::collections::VecDeque;
 
-use ddx_memory::{Admission, Holder, Lease};
-use support::{GIB, KIB, MIB, World, granted, holder, millis};
+use ddx_memory::{Admission, Config, Holder, Lease};
+use support::{GIB, KIB, MIB, World, granted, holder, millis, secs};
 
 const PIECE: u64 = 64 * KIB;
 
@@ -128,6 +128,63 @@ fn who_holds_ten_times_as_long_is_served_a_tenth_as_often() {
     let ratio = f64::from(grants[2]) / f64::from(grants[1]);
     assert!((7.0..=11.0).contains(&ratio), "{grants:?}");
     drop(held);
+}
+
+#[test]
+fn who_leaves_and_comes_again_has_not_lost_his_debt() {
+    let (world, held) = tight(1);
+    let long = world.lease(holder(1, 0), PIECE);
+    let mut first = world.wait_for(holder(2, 0), PIECE);
+    let mut second = world.wait_for(holder(2, 1), PIECE);
+    world.clock.advance(secs(10));
+    drop(long);
+    let served = granted(&mut first).unwrap();
+    let mut back = world.wait_for(holder(1, 1), PIECE);
+    world.clock.advance(secs(1));
+    drop(served);
+    assert!(granted(&mut back).is_none(), "ten seconds against one");
+    let served = granted(&mut second).unwrap();
+    drop(served);
+    assert!(granted(&mut back).is_some());
+    drop(held);
+}
+
+#[test]
+fn a_debt_is_forgotten_beyond_half_a_minute_of_everything() {
+    let piece = 4 * MIB;
+    let config = Config {
+        ceiling_bytes: Some(2 * piece + 4 * KIB),
+        ..Config::default()
+    };
+    let world = World::with(GIB, config);
+    let long = world.lease(holder(1, 0), piece);
+    let rest = world.lease(holder(3, 0), piece);
+    // The floor is somebody's who stays.
+    let mut floor = world.lease(holder(4, 0), world.snapshot().floor_bytes);
+    floor.shrink_to(4 * KIB);
+    let mut waiting: Vec<_> = (0..2)
+        .map(|upload| (holder(2, upload), world.wait_for(holder(2, upload), piece)))
+        .collect();
+    // Half of everything for an hour while another waits, and only a minute of it is owed.
+    world.clock.advance(secs(3600));
+    drop(long);
+    let mut current = served(&mut waiting).remove(0);
+    let mut debtor = world.wait_for(holder(1, 1), piece);
+    for turns in 0..100 {
+        waiting.push((holder(2, 9), world.wait_for(holder(2, 9), piece)));
+        world.clock.advance(secs(1));
+        drop(current);
+        if granted(&mut debtor).is_some() {
+            assert!(
+                turns > 20,
+                "after {turns} turns it is as if he had had nothing"
+            );
+            drop((rest, floor));
+            return;
+        }
+        current = served(&mut waiting).remove(0);
+    }
+    panic!("the debtor starves");
 }
 
 #[test]

@@ -200,6 +200,9 @@ impl Life {
         let answered = self.waiting.iter().filter(|(_, _, it)| it.is_decided());
         let waiting = self.waiting.len() - answered.count();
         assert_eq!(snapshot.waiting, waiting as u64);
+        let undecided = self.waiting.iter().filter(|(_, _, it)| !it.is_decided());
+        let bytes_waited_for: u64 = undecided.map(|(_, bytes, _)| whole_pages(*bytes)).sum();
+        assert_eq!(snapshot.waiting_bytes, bytes_waited_for);
         assert!(snapshot.leased_bytes >= leased);
         if waiting == self.waiting.len() {
             assert_eq!(

@@ -36,6 +36,21 @@ fn one_upload_may_hold_the_floor_at_any_pressure_and_no_second_one_may() {
 }
 
 #[test]
+fn the_floor_is_free_for_another_once_there_was_plenty() {
+    let world = World::new(GIB);
+    let others = |bytes| world.script.change(|facts| facts.others_bytes = bytes);
+    others(GIB);
+    world.sample_after(millis(200));
+    let blessed = world.lease(holder(1, 1), MIB);
+    others(0);
+    world.sample_after(millis(10_000));
+    others(GIB);
+    world.sample_after(millis(200));
+    assert!(world.ledger.try_lease(holder(2, 1), 64 * KIB).is_some());
+    drop(blessed);
+}
+
+#[test]
 fn the_floor_goes_to_a_waiter_once_the_blessed_one_is_done() {
     let world = World::new(GIB);
     world.script.change(|facts| facts.others_bytes = GIB);
