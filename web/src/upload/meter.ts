@@ -16,9 +16,9 @@ export class Meter {
     if (bytes <= 0) return;
     this.#total += bytes;
     const last = this.#samples.at(-1);
-    // One sample per 200 ms is enough, and bounds the list at 40.
-    if (last && now - last.at < 200 && this.#samples.length > 1) last.total = this.#total;
-    else this.#samples.push({ at: now, total: this.#total });
+    // One sample per 200 ms is enough, and bounds the list at 40. A sample stands for its own instant and is not
+    // changed by what comes after it, or the speed would come out too low.
+    if (!last || now - last.at >= 200 || this.#samples.length === 1) this.#samples.push({ at: now, total: this.#total });
     while (this.#samples.length > 2 && now - this.#samples[1]!.at > WINDOW_MS) this.#samples.shift();
   }
 
