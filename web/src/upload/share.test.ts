@@ -1,0 +1,119 @@
+import { describe, expect, test } from 'vitest';
+import type { Given } from './intake';
+import { overall } from './ambient';
+import { Item, type Phase } from './item';
+import { Share } from './share';
+import type { Uploads } from './uploads';
+
+const share = (): Share => new Share(() => undefined, () => undefined);
+function given(path: string, size = 100): Given {
+  return { path, file: new File([new Uint8Array(size)], path.split('/').pop()!, { lastModified: 7 }) };
+}
+function set(item: Item, phase: Phase, confirmed = 0): void {
+  item.phase = phase;
+  item.confirmed = item.sent = confirmed;
+}
+
+describe('a share', () => {
+  test('gives every file a path of its own and notes it', () => {
+    const one = share();
+    const items = [...one.add([given('a.txt'), given('a.txt')]), ...one.add([given('d/a.txt'), given('a.txt')])];
+    expect(items.map((item) => item.path)).toEqual(['a.txt', 'a (2).txt', 'd/a.txt', 'a (3).txt']);
+    expect(one.manifest.map(([path]) => path)).toEqual(items.map((item) => item.path));
+    expect(one.manifest[0]).toEqual(['a.txt', 100, 7]);
+  });
+
+  test('frees the path of a file that is taken out', () => {
+    const one = share();
+    const [item] = one.add([given('a.txt')]) as [Item];
+    one.remove(item);
+    expect(one.manifest).toEqual([]);
+    expect(one.items).toEqual([]);
+    expect(one.add([given('a.txt')])[0]!.path).toBe('a.txt');
+  });
+
+  test('restored, takes back the files it knows, each once, and keeps its link', () => {
+    const one = Share.restored(
+      { shareId: 's', shareKey: 'k', link: 'http://x/d/s', createdAt: 5, manifest: [['a.txt', 100, 7]], roots: [] },
+      () => undefined,
+      () => undefined,
+    );
+    expect([one.id, one.key, one.link, one.createdAt]).toEqual(['s', 'k', 'http://x/d/s', 5]);
+    expect(one.readd([given('a.txt')])).toHaveLength(1);
+    expect(one.readd([given('a.txt')])).toHaveLength(0);
+    expect(one.manifest).toHaveLength(1);
+  });
+});
+
+describe('its sum', () => {
+  test('is weighted by bytes, not by files', () => {
+    const one = share();
+    const [large, small] = one.add([given('large', 900), given('small', 100)]) as [Item, Item];
+    set(small, 'done');
+    set(large, 'sending');
+    expect(one.totals).toMatchObject({ files: 2, done: 1, active: 1, bytes: 1000, shown: 100 });
+  });
+
+  test('does not count what was cancelled, nor the bytes of what failed', () => {
+    const one = share();
+    const [a, b, c] = one.add([given('a'), given('b'), given('c')]) as [Item, Item, Item];
+    set(a, 'cancelled', 50);
+    set(b, 'failed', 50);
+    set(c, 'sending', 40);
+    expect(one.totals).toMatchObject({ files: 2, failed: 1, cancelled: 1, bytes: 100, shown: 40, safe: 40 });
+  });
+
+  test('of what is safe holds only what the server has confirmed', () => {
+    const one = share();
+    const [a] = one.add([given('a')]) as [Item];
+    set(a, 'sending', 30);
+    a.sent = 90;
+    expect(one.totals).toMatchObject({ safe: 30, shown: 90 });
+  });
+
+  test('holds the files of an earlier visit', () => {
+    const one = share();
+    one.kept = { files: 3, bytes: 300 };
+    const [a] = one.add([given('a')]) as [Item];
+    set(a, 'sending');
+    expect(one.totals).toMatchObject({ files: 4, done: 3, bytes: 400, shown: 300 });
+  });
+
+  test.each<[Phase[], string]>([
+    [['sending', 'done', 'failed', 'paused'], 'sending'],
+    [['queued'], 'sending'],
+    [['paused', 'done', 'failed'], 'paused'],
+    [['failed', 'done'], 'failed'],
+    [['done', 'done'], 'done'],
+    [['cancelled'], 'empty'],
+    [[], 'empty'],
+  ])('of %j has the state %s', (phases, state) => {
+    const one = share();
+    one.id = 's';
+    one.add(phases.map((_, n) => given(`f${n}`))).forEach((item, n) => set(item, phases[n]!));
+    expect(one.totals.state).toBe(state);
+  });
+
+  test('says that the link is being made as long as there is none', () => {
+    const one = share();
+    one.add([given('a')]);
+    expect(one.totals.state).toBe('preparing');
+  });
+
+  test('is kept until something changes', () => {
+    const one = share();
+    const [a] = one.add([given('a')]) as [Item];
+    expect(one.totals.shown).toBe(0);
+    set(a, 'done');
+    expect(one.totals.shown).toBe(0);
+    one.stale();
+    expect(one.totals.shown).toBe(100);
+  });
+});
+
+test('all shares of the page are one figure', () => {
+  const [one, two] = [share(), share()];
+  set(one.add([given('a', 300)])[0]!, 'done');
+  set(two.add([given('b', 100)])[0]!, 'sending', 60);
+  expect(overall({ shares: [one, two] } as unknown as Uploads)).toMatchObject({ files: 2, active: 1, bytes: 400, shown: 360, percent: 90 });
+});
