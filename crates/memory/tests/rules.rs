@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use ddx_memory::{Config, Ledger, Refusal, Rung};
 use support::{GIB, KIB, MIB, World, answer, granted, holder, millis, secs};
 
@@ -302,4 +304,32 @@ fn a_thread_may_wait_and_be_woken_or_told_that_its_time_is_up() {
     drop((all, floor));
     assert_eq!(thread.join().unwrap().unwrap().bytes(), MIB);
     assert_eq!(ledger.snapshot().leased_bytes, 0);
+}
+
+#[test]
+fn many_small_grants_are_not_given_on_an_old_figure() {
+    let world = World::new(128 * MIB);
+    world.sample_after(millis(200));
+    // Somebody else takes half of the machine, and nobody has looked since.
+    world.script.change(|facts| facts.others_bytes = 64 * MIB);
+    let mut held = Vec::new();
+    let mut uploads = 0;
+    // Fast uploads: each piece comes a moment after the one before, so that the periodic reading is far away.
+    while let Some(lease) = world
+        .ledger
+        .try_lease(holder(uploads % 20, uploads), 64 * KIB)
+    {
+        world.script.change(|facts| facts.anon_bytes += 64 * KIB);
+        held.push(lease);
+        uploads += 1;
+        world.clock.advance(Duration::from_micros(200));
+        assert!(uploads < 10_000, "grants without end");
+    }
+    let leased = world.snapshot().leased_bytes;
+    // 64 MiB are left, of which 32 are the reserve; the floor is what one may have besides.
+    assert!(
+        leased <= 32 * MIB + world.snapshot().floor_bytes,
+        "{} MiB were leased",
+        leased / MIB
+    );
 }

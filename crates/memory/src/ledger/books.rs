@@ -54,6 +54,9 @@ pub(crate) struct Books {
     /// Σ of bytes ever given back, and what of it the last sample had seen.
     returned: u64,
     returned_seen: u64,
+    /// What was leased, and what free, at the last sample.
+    leased_seen: u64,
+    free_seen: u64,
     pub(crate) drain_per_second: u64,
 }
 
@@ -77,6 +80,8 @@ impl Books {
             version: 0,
             returned: 0,
             returned_seen: 0,
+            leased_seen: 0,
+            free_seen: 0,
             drain_per_second: 0,
         }
     }
@@ -366,11 +371,15 @@ impl Books {
 
     // ---- samples ----
 
-    /// Whether the machine should be read before so much is granted.
+    /// Whether the machine should be read before so much is granted: when this grant, or all since the last reading together, take more
+    /// than a quarter of what was free then. Many small grants are as good as a large one, and a neighbour may have
+    /// come in between.
     pub(crate) fn wants_fresh(&self, bytes: u64, now: Duration) -> bool {
         let age = now.saturating_sub(self.measure.tried);
+        let grown = (self.leased + bytes).saturating_sub(self.leased_seen);
+        let is_much = bytes > self.free() / 4 || grown > self.free_seen / 4;
         // What could not be read last time is not tried anew for every grant.
-        let limit = if bytes > self.free() / 4 && self.measure.error.is_none() {
+        let limit = if is_much && self.measure.error.is_none() {
             self.config.fresh_after
         } else {
             self.config.sample_every * 3
@@ -419,6 +428,8 @@ impl Books {
         self.queue.rank_all();
         self.version += 1;
         self.pump(now, deferred);
+        self.leased_seen = self.leased;
+        self.free_seen = self.free();
     }
 
     fn judge(&mut self, now: Duration) {
