@@ -350,7 +350,7 @@ impl Reading {
                 .await
                 .map_err(refused)?,
         };
-        let mut buffer = buffer_of(lease)?;
+        let mut buffer = buffer_of(lease.for_download())?;
         let most = most.min(buffer.len());
         parts
             .blocking(move |_| {

@@ -21,6 +21,7 @@ pub struct Lease {
     slot: u32,
     holder: Holder,
     bytes: u64,
+    is_download: bool,
 }
 
 impl Lease {
@@ -30,6 +31,7 @@ impl Lease {
             slot,
             holder,
             bytes,
+            is_download: false,
         }
     }
 
@@ -47,11 +49,23 @@ impl Lease {
         self.holder
     }
 
+    /// Shows it under [`crate::Row::Downloads`] and not under [`crate::Row::Buffers`]. It is admitted, counted and given back as any other.
+    pub fn for_download(mut self) -> Self {
+        if !self.is_download {
+            self.is_download = true;
+            self.inner.book_download(self.bytes);
+        }
+        self
+    }
+
     /// Takes `by` bytes more (rounded up to pages) without waiting; `false` if they can't be had now.
     #[must_use = "the lease is as it was if this is false"]
     pub fn try_grow(&mut self, by: u64) -> bool {
         let granted = self.inner.grow(self.slot, by);
         self.bytes += granted.unwrap_or(0);
+        if self.is_download {
+            self.inner.book_download(granted.unwrap_or(0));
+        }
         granted.is_some()
     }
 
@@ -59,6 +73,9 @@ impl Lease {
     pub fn shrink_to(&mut self, bytes: u64) {
         let keep = crate::ledger::whole_pages(bytes);
         if keep < self.bytes {
+            if self.is_download {
+                self.inner.unbook_download(self.bytes - keep);
+            }
             self.inner.give_back(self.slot, self.bytes - keep, false);
             self.bytes = keep;
         }
@@ -77,6 +94,7 @@ impl Lease {
             slot: self.slot,
             holder: self.holder,
             bytes: part,
+            is_download: self.is_download,
         })
     }
 
@@ -98,6 +116,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if self.is_download {
+            // First, so that downloads never hold more than all leases together.
+            self.inner.unbook_download(self.bytes);
+        }
         self.inner.give_back(self.slot, self.bytes, true);
     }
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use ddx_memory::{Config, Ledger, Refusal, Rung};
+use ddx_memory::{Config, Ledger, Refusal, Row, Rung};
 use support::{GIB, KIB, MIB, World, answer, granted, holder, millis, secs};
 
 #[test]
@@ -332,4 +332,26 @@ fn many_small_grants_are_not_given_on_an_old_figure() {
         "{} MiB were leased",
         leased / MIB
     );
+}
+
+#[test]
+fn what_a_download_holds_has_a_row_of_its_own() {
+    let world = World::new(GIB);
+    let rows = || {
+        let snapshot = world.snapshot();
+        (snapshot.row(Row::Buffers), snapshot.row(Row::Downloads))
+    };
+    let upload = world.lease(holder(1, 1), MIB);
+    let mut download = world.lease(holder(2, 1), MIB).for_download();
+    assert_eq!(rows(), (MIB, MIB));
+    assert!(download.try_grow(MIB));
+    let part = download.split(64 * KIB).unwrap();
+    assert_eq!(rows(), (MIB, 2 * MIB));
+    download.shrink_to(64 * KIB);
+    assert_eq!(rows(), (MIB, 128 * KIB));
+    assert_eq!(world.snapshot().leased_bytes, MIB + 128 * KIB);
+    drop((download, part));
+    assert_eq!(rows(), (MIB, 0));
+    drop(upload);
+    assert_eq!(rows(), (0, 0));
 }

@@ -46,6 +46,8 @@ pub(crate) struct Books {
     pub(crate) queue: Queue,
     pub(crate) pool: Pool,
     pub(crate) leased: u64,
+    /// Of it, what downloads hold: a row of its own.
+    pub(crate) leased_to_downloads: u64,
     charges: [u64; Row::CHARGEABLE.len()],
     /// The one upload that may go on at any pressure, while it holds anything.
     pub(crate) blessed: Option<u32>,
@@ -74,6 +76,7 @@ impl Books {
             queue,
             pool: Pool::default(),
             leased: 0,
+            leased_to_downloads: 0,
             charges: [0; Row::CHARGEABLE.len()],
             blessed: None,
             closing: false,

@@ -240,6 +240,14 @@ impl Inner {
         self.change(|books, now, _| books.queue.hold(slot, 0, now, true));
     }
 
+    pub(crate) fn book_download(&self, bytes: u64) {
+        lock(&self.books).leased_to_downloads += bytes;
+    }
+
+    pub(crate) fn unbook_download(&self, bytes: u64) {
+        lock(&self.books).leased_to_downloads -= bytes;
+    }
+
     pub(crate) fn surplus(&self, slot: u32) -> u64 {
         lock(&self.books).surplus(slot, self.clock.now())
     }

@@ -104,18 +104,17 @@ impl Books {
         let reserve = left.min(measure.reserve);
         let withheld = (measure.target - measure.budget).min(left - reserve);
         let rows = Row::ALL.map(|row| match row {
-            Row::Buffers => self.leased,
+            Row::Buffers => self.leased - self.leased_to_downloads,
+            Row::Downloads => self.charge_of(row) + self.leased_to_downloads,
             Row::Baseline => baseline,
             Row::Drift => drifted + unsettled,
             Row::Others => others,
             Row::Reserve => reserve,
             Row::Withheld => withheld,
             Row::Free => left - reserve - withheld,
-            Row::Connections
-            | Row::SocketMemory
-            | Row::DirtyWindows
-            | Row::Waiters
-            | Row::Downloads => self.charge_of(row),
+            Row::Connections | Row::SocketMemory | Row::DirtyWindows | Row::Waiters => {
+                self.charge_of(row)
+            }
         });
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         Parts {
