@@ -213,7 +213,7 @@ def lint_steps() -> list:
 
 
 def test_steps() -> list:
-    env = {"DDX_BIN": DDX_BIN, "DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python"}
+    env = {"DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python"}
     unit, e2e = REPORTS / "vitest.json", REPORTS / "playwright.json"
     return [
         Step("the gate's own arithmetic", [sys.executable, "-m", "unittest"], cwd=ROOT / "scripts", read=counts.unittest),
@@ -246,7 +246,7 @@ def test_steps() -> list:
             "pages: in a browser",
             ["npx", "--no-install", "playwright", "test", "--reporter=list,json"],
             cwd=WEB,
-            env={**env, "PLAYWRIGHT_JSON_OUTPUT_NAME": e2e, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"},
+            env={"DDX_BIN": DDX_BIN, "PLAYWRIGHT_JSON_OUTPUT_NAME": e2e, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"},
             needs=(PAGES, BUILD),
             read=counts.playwright,
             report=e2e,
