@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
-# Builds everything and starts the server here; its memory plan and its address are printed first.
+# Builds everything and starts the server here; it prints what memory it found and its address. `ddx plan` tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/build.sh
-ddx="${CARGO_TARGET_DIR:-target}/release/ddx"
-"$ddx" plan || true # it prints why; the server's own start then says the same and ends
-exec "$ddx" serve "$@"
+exec "${CARGO_TARGET_DIR:-target}/release/ddx" serve "$@"

@@ -199,7 +199,7 @@ settings! {
         /// How log lines look: `human` or `json`.
         "log_format" => log_format: Format = "human";
         /// What is logged: a level, or levels by target, as `info,ddx_engine=debug`.
-        "log" => log: LogFilter = "info";
+        "log" => log: LogFilter = "info,rusqlite_migration=warn";
     }
 }
 
