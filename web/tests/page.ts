@@ -10,14 +10,14 @@ interface Fixtures {
 
 export const test = base.extend<Fixtures>({
   flags: [[], { option: true }],
-  server: async ({ flags, page }, use) => {
+  server: async ({ flags, context }, use) => {
     const server = await Server.start(...flags);
     const broken: string[] = [];
-    // A page that breaks its own policy, or throws, has failed whatever else it shows.
-    page.on('console', (message) => {
-      if (message.type() === 'error' && /Content Security Policy|Trusted/.test(message.text())) broken.push(message.text());
+    // A page that breaks its own policy, or throws, has failed whatever else it shows: this one and every other of its tabs.
+    context.on('console', (message) => {
+      if (/Content Security Policy|TrustedScript|Trusted Type/i.test(message.text())) broken.push(message.text());
     });
-    page.on('pageerror', (error) => broken.push(error.message));
+    context.on('weberror', (error) => broken.push(error.error().message));
     await use(server);
     await server.remove();
     expect(broken).toEqual([]);
@@ -31,13 +31,32 @@ export async function give(page: Page, files: string | string[]): Promise<void> 
   await page.getByLabel('Files to send').first().setInputFiles(files);
 }
 
-/** Drops files or folders from outside, as a desktop does. */
-export async function drop(page: Page, paths: string[]): Promise<void> {
+interface Dragged {
+  items: { mimeType: string; data: string }[];
+  files: string[];
+  dragOperationsMask: number;
+}
+
+/** A drag from outside, as a desktop does it: it comes over the page, moves, and is let go or leaves it. */
+export async function drag(page: Page, what: Partial<Dragged>) {
   const session = await page.context().newCDPSession(page);
-  const data = { items: [], files: paths, dragOperationsMask: 1 };
-  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
-    await session.send('Input.dispatchDragEvent', { type, x: 400, y: 300, data });
-  }
+  const data: Dragged = { items: [], files: [], dragOperationsMask: 1, ...what };
+  const at = async (type: 'dragEnter' | 'dragOver' | 'drop', x: number, y: number): Promise<void> => {
+    await session.send('Input.dispatchDragEvent', { type, x, y, data });
+    // What the page makes of it is drawn by then.
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => resolve(null))));
+  };
+  await at('dragEnter', 150, 300);
+  await at('dragOver', 150, 300);
+  return {
+    over: (x: number, y: number) => at('dragOver', x, y),
+    drop: (x: number, y: number) => at('drop', x, y),
+  };
+}
+
+/** Drops files or folders. */
+export async function drop(page: Page, paths: string[]): Promise<void> {
+  await (await drag(page, { files: paths })).drop(150, 300);
 }
 
 export function row(page: Page, path: string): Locator {
@@ -59,4 +78,24 @@ export async function link(page: Page): Promise<string> {
 export async function figure(page: Page): Promise<number> {
   const text = await page.getByTestId('figure').first().textContent();
   return Number((text ?? '').replace(/[^0-9]/g, ''));
+}
+
+/** Everything that the page's one polite region says from now on. */
+export async function listen(page: Page): Promise<() => Promise<string[]>> {
+  const heard = await page.evaluateHandle(() => {
+    const said: string[] = [];
+    const region = document.querySelector('[data-testid=announcer]');
+    if (region) new MutationObserver(() => said.push((region.textContent ?? '').trim())).observe(region, { childList: true, characterData: true, subtree: true });
+    return said;
+  });
+  return () => heard.jsonValue();
+}
+
+/** Where each PATCH began, and how many there were. */
+export function patches(page: Page): number[] {
+  const offsets: number[] = [];
+  page.on('request', (request) => {
+    if (request.method() === 'PATCH') offsets.push(Number(request.headers()['upload-offset']));
+  });
+  return offsets;
 }

@@ -62,14 +62,16 @@ test('addresses of files keep their folders and encode the rest', () => {
 describe('calls', () => {
   let server: Server;
   let seen: { method: string | undefined; url: string | undefined; accept: string | undefined }[];
+  let answering: ((url: string) => string) | null;
   let answer: { status: number; headers?: Record<string, string>; body?: string } | 'cut';
 
   beforeEach(async () => {
     seen = [];
+    answering = null;
     server = createServer((request, response) => {
       seen.push({ method: request.method, url: request.url, accept: request.headers.accept });
       if (answer === 'cut') return void request.socket.destroy();
-      response.writeHead(answer.status, answer.headers).end(answer.body);
+      response.writeHead(answer.status, answer.headers).end(answering ? answering(request.url ?? '') : answer.body);
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -87,6 +89,19 @@ describe('calls', () => {
     answer = { status: 200, headers: { 'content-type': 'application/json' }, body: '{"share_id":"s","files":[]}' };
     expect(await api.share('s')).toEqual({ share_id: 's', files: [] });
     expect(seen).toEqual([{ method: 'GET', url: '/api/v1/shares/s', accept: 'application/json' }]);
+  });
+
+  test('a share of more files than one answer holds is read to its end', async () => {
+    const page = (names: string[], next: string | null): string =>
+      JSON.stringify({ share_id: 's', files: names.map((path) => ({ path })), next });
+    const pages: Record<string, string> = {
+      '/api/v1/shares/s': page(['a', 'b'], 'b'),
+      '/api/v1/shares/s?after=b': page(['c d', 'd/e&f'], 'd/e&f'),
+      '/api/v1/shares/s?after=d%2Fe%26f': page(['g'], null),
+    };
+    answering = (url) => pages[url] ?? '';
+    answer = { status: 200, headers: { 'content-type': 'application/json' } };
+    expect((await api.share('s')).files.map((file) => file.path)).toEqual(['a', 'b', 'c d', 'd/e&f', 'g']);
   });
 
   test('a share is made by POST', async () => {

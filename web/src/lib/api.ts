@@ -39,6 +39,8 @@ export interface ServerShare {
   link: string;
   created_at: number;
   files: ServerFile[];
+  /** A share of more files than one answer holds goes on after this path. */
+  next?: string | null;
 }
 
 export interface NewShare {
@@ -147,7 +149,17 @@ async function call<T>(method: string, path: string, timeoutMs = 15_000): Promis
 export const api = {
   limits: () => call<Limits>('GET', '/api/v1/limits'),
   createShare: () => call<NewShare>('POST', '/api/v1/shares'),
-  share: (id: string) => call<ServerShare>('GET', `/api/v1/shares/${id}`),
+  /** The share with all its files, however many answers that takes. */
+  async share(id: string): Promise<ServerShare> {
+    const share = await call<ServerShare>('GET', `/api/v1/shares/${id}`);
+    let next = share.next;
+    while (next) {
+      const more = await call<ServerShare>('GET', `/api/v1/shares/${id}?after=${encodeURIComponent(next)}`);
+      share.files.push(...more.files);
+      next = more.next === next ? null : more.next;
+    }
+    return share;
+  },
   /** True if the server answers and takes requests. Any answer but a gateway's own error counts. */
   async ready(): Promise<boolean> {
     try {

@@ -34,6 +34,11 @@ export type Verdict =
   | { then: 'stop' }
   | { then: 'fail'; failure: Failure };
 
+/** Trying again changes nothing: the file would have to be another. */
+export function isFinal(failure: Failure | null): boolean {
+  return failure?.code === 'too-large' || failure?.code === 'name-too-long';
+}
+
 const AGAIN_MAX = 8;
 const RESTART_MAX = 3;
 const HOLD_DEFAULT_MS = 5_000;

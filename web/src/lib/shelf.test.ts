@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+import type { ServerFile } from './api';
+import { Shelf } from './shelf';
+
+const file = (file_id: string, received_bytes = 0): ServerFile => ({ file_id, received_bytes }) as ServerFile;
+
+test('files keep their places while they grow, and go when they are gone', () => {
+  const shelf = new Shelf();
+  for (const one of [file('a'), file('b'), file('c'), file('b', 7)]) shelf.put(one);
+  expect(shelf.files.map((one) => [one.key, one.received_bytes])).toEqual([['a', 0], ['b', 7], ['c', 0]]);
+  shelf.gone('a');
+  expect(shelf.files.map((one) => one.key)).toEqual(['b', 'c']);
+});
+
+test('what has arrived does not become less', () => {
+  const shelf = new Shelf();
+  for (const one of [file('a', 500), file('a', 0), file('a', 300)]) shelf.put(one);
+  expect(shelf.files[0]!.received_bytes).toBe(500);
+});
+
+test('a flood of events is drawn once, not once for each', () => {
+  const shelf = new Shelf();
+  let drawn = 0;
+  shelf.pulse.listen(() => drawn++);
+  shelf.pulse.flush();
+  for (let n = 0; n < 5_000; n++) shelf.put(file(`f${n}`));
+  expect(drawn).toBeLessThan(20);
+  expect(shelf.files).toHaveLength(5_000);
+});

@@ -1,0 +1,132 @@
+// What the rest of the browser sees of an upload: the tab, the warning before leaving, the screen reader, the drag.
+import { drag, expect, figure, give, link, listen, phase, test } from './page';
+import { bytesOf, fileIn, Road } from './server';
+
+const BYTES = 16 << 20;
+
+test('the tab tells how far it is, and a leave is warned of while bytes are unsent, not after', async ({ page, server }) => {
+  const road = await Road.to(server, 4 << 20);
+  await page.goto(road.url);
+  await page.getByText('Drop files here.').click();
+  await give(page, await fileIn(server.folder, 'tab.bin', bytesOf(1, BYTES)));
+  await expect(page).toHaveTitle(/^\d+ % · .+ – DirectDriveX$/);
+  const asked = page.waitForEvent('dialog');
+  const closing = page.close({ runBeforeUnload: true });
+  const dialog = await asked;
+  expect(dialog.type()).toBe('beforeunload');
+  await dialog.dismiss();
+  await closing;
+  await phase(page, 'tab.bin', 'done');
+  await expect(page).toHaveTitle('DirectDriveX');
+  const gone = page.waitForEvent('close');
+  await page.close({ runBeforeUnload: true });
+  await gone;
+  road.remove();
+});
+
+test('a screen reader hears start, quarters and end, each once', async ({ page, server }) => {
+  const road = await Road.to(server, 4 << 20);
+  await page.goto(road.url);
+  const heard = await listen(page);
+  await give(page, await fileIn(server.folder, 'said.bin', bytesOf(1, BYTES)));
+  await phase(page, 'said.bin', 'done');
+  await expect.poll(async () => (await heard()).at(-1)).toBe('Upload finished: 1 file.');
+  expect(await heard()).toEqual([
+    'Upload of 1 file started. The link is ready to copy.',
+    '25 percent sent',
+    '50 percent sent',
+    '75 percent sent',
+    'Upload finished: 1 file.',
+  ]);
+  road.remove();
+});
+
+test('an outage is told as a calm state, with what is safe and when it is tried again', async ({ page, server }) => {
+  const road = await Road.to(server, 4 << 20);
+  await page.goto(road.url);
+  const heard = await listen(page);
+  await give(page, await fileIn(server.folder, 'calm.bin', bytesOf(1, BYTES)));
+  await expect.poll(() => figure(page)).toBeGreaterThan(20);
+  const before = await figure(page);
+  await server.kill();
+  await expect(page.getByTestId('outage')).toContainText('Waiting for the server');
+  await expect(page.getByTestId('outage')).toContainText(/[1-9]\d*(\.\d+)?.MB safe ·\s+(next try in [1-9]\d* s|trying now)/);
+  await expect(page.getByTestId('failures')).toHaveCount(0);
+  expect(await figure(page), 'the figure does not go back').toBeGreaterThanOrEqual(before);
+  await server.run();
+  await page.getByTestId('outage').getByRole('button', { name: 'Try now' }).click({ timeout: 5_000 }).catch(() => undefined);
+  await phase(page, 'calm.bin', 'done');
+  const said = await heard();
+  expect(said.indexOf('The server is back. Going on.')).toBeGreaterThan(said.indexOf('The server can’t be reached. Waiting.'));
+  road.remove();
+});
+
+test('moving inside the app stops nothing', async ({ page, server }) => {
+  const road = await Road.to(server, 4 << 20);
+  await page.goto(road.url);
+  await give(page, await fileIn(server.folder, 'moves.bin', bytesOf(1, BYTES)));
+  await expect.poll(() => figure(page)).toBeGreaterThan(5);
+  await page.getByRole('link', { name: 'Open', exact: true }).click();
+  await expect(page).toHaveURL(/\/d\/[a-z2-7]{26}$/);
+  await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'receiving');
+  await page.getByRole('link', { name: /^\d+ %/ }).click();
+  await expect(page.getByTestId('sheet')).toBeVisible();
+  await page.goBack();
+  await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'complete', { timeout: 30_000 });
+  road.remove();
+});
+
+test('the whole window takes files, and nothing else', async ({ page, server }) => {
+  await page.goto(server.url);
+  const overlay = page.getByTestId('overlay');
+  const text = await drag(page, { items: [{ mimeType: 'text/plain', data: 'words' }] });
+  await expect(overlay).toHaveCount(0);
+  await text.drop(400, 300);
+  await expect(overlay).toHaveCount(0);
+  await expect(page.getByTestId('sheet')).toHaveCount(0);
+  const files = await drag(page, { files: [await fileIn(server.folder, 'a.txt', Buffer.from('a'))] });
+  await expect(overlay).toContainText('Drop for a new link');
+  await files.over(-20, 300);
+  await expect(overlay).toHaveCount(0);
+});
+
+test('what is dropped on the half for it is added to the link that is there', async ({ page, server }) => {
+  await page.goto(server.url);
+  await give(page, await fileIn(server.folder, 'first.txt', Buffer.from('1')));
+  const address = await link(page);
+  await phase(page, 'first.txt', 'done');
+  const added = await drag(page, { files: [await fileIn(server.folder, 'second.txt', Buffer.from('22'))] });
+  await expect(page.getByTestId('overlay')).toContainText('Add to the link below');
+  await added.over(1000, 300);
+  await added.drop(1000, 300);
+  await phase(page, 'second.txt', 'done');
+  await expect(page.getByTestId('sheet')).toHaveCount(1);
+  expect(await (await fetch(`${address}/second.txt`)).text()).toBe('22');
+  const other = await drag(page, { files: [await fileIn(server.folder, 'third.txt', Buffer.from('333'))] });
+  await other.over(200, 300);
+  await other.drop(200, 300);
+  await expect(page.getByTestId('sheet')).toHaveCount(2);
+  await expect.poll(() => link(page)).not.toBe(address);
+  expect(await (await fetch(`${await link(page)}/third.txt`)).text()).toBe('333');
+});
+
+test('controls stand still while figures change', async ({ page, server }) => {
+  const road = await Road.to(server, 4 << 20);
+  await page.goto(road.url);
+  await give(page, [await fileIn(server.folder, 'still.bin', bytesOf(1, BYTES)), await fileIn(server.folder, 'small.txt', Buffer.from('s'))]);
+  await phase(page, 'still.bin', 'sending');
+  const places = async (): Promise<(number | undefined)[]> => {
+    const copy = await page.getByRole('button', { name: 'Copy link' }).boundingBox();
+    const cancel = await page.getByRole('button', { name: /^(Cancel|Delete) still\.bin/ }).boundingBox();
+    const pause = await page.getByRole('button', { name: 'Pause all', exact: true }).boundingBox();
+    return [copy?.x, copy?.width, cancel?.x, cancel?.y, pause?.x];
+  };
+  await link(page);
+  const first = await places();
+  expect(first.every((one) => typeof one === 'number')).toBe(true);
+  for (const mark of [10, 40, 70]) {
+    await expect.poll(() => figure(page)).toBeGreaterThan(mark);
+    expect(await places()).toEqual(first);
+  }
+  road.remove();
+});
