@@ -26,6 +26,12 @@ async fn slow_heads_slow_bodies_and_silence_are_ended_by_their_limits() -> Resul
     kept.round(&Request::new("GET", "/healthz"), &[])
         .await?
         .expect(200)?;
+    // After a body whose end only the parser sees, a connection has its limits as before.
+    let mut chunked = client.connect().await?.patience(Duration::from_secs(15));
+    chunked
+        .send(b"PUT /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        .await?;
+    chunked.response("PUT").await?.expect(201)?;
     let tus = Tus::new(&client);
     let data = Data::new(1, MIB);
     let upload = tus.create(Some(data.len()), "slow.bin").await?;
@@ -35,11 +41,12 @@ async fn slow_heads_slow_bodies_and_silence_are_ended_by_their_limits() -> Resul
         .await?;
     half_body.send_data(&data, 0..300_000, None).await?;
 
-    let (a, b, c, d) = tokio::join!(
+    let (a, b, c, d, e) = tokio::join!(
         silent.await_close(),
         half_head.await_close(),
         kept.await_close(),
-        half_body.await_close()
+        half_body.await_close(),
+        chunked.await_close()
     );
     println!(
         "closed: silent after {a:?}, half a head after {b:?}, idle after {c:?}, half a body after {d:?}"
@@ -49,6 +56,7 @@ async fn slow_heads_slow_bodies_and_silence_are_ended_by_their_limits() -> Resul
         ("half a head", b),
         ("idle", c),
         ("half a body", d),
+        ("idle after chunks", e),
     ] {
         let after = after.with_context(|| what.to_owned())?;
         ensure!(after < Duration::from_secs(8), "{what}: {after:?}");

@@ -210,7 +210,6 @@ impl Wire {
         match &state.gate {
             _ if state.in_flight => None,
             Gate::Head(scan) if scan.has_begun() => Some(state.since + patience.head),
-            Gate::Open => None,
             _ => Some(state.since + patience.idle),
         }
     }
