@@ -106,6 +106,7 @@ impl Settings {
         ddx_http::server::Limits {
             header_timeout: self.header_timeout,
             idle_timeout: self.idle_timeout,
+            write_timeout: self.write_timeout,
             header_bytes_max: usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX),
             headers_max: self.headers_max,
             connections_max: usize::try_from(connections)

@@ -167,6 +167,8 @@ settings! {
         "idle_timeout" => idle_timeout: Span = "75s" in "1s".."1h";
         /// A body that sends nothing for this long has ended; what it sent is kept.
         "body_idle_timeout" => body_idle_timeout: Span = "60s" in "1s".."1h";
+        /// A client that takes nothing of an answer for this long is given up; it continues with a range.
+        "write_timeout" => write_timeout: Span = "60s" in "1s".."1h";
         /// The largest head of a request. Each connection that uploads slowly holds twice of it.
         "header_bytes_max" => header_bytes_max: Size = "8KiB" in "8KiB".."1MiB";
         /// How many fields a head may have.

@@ -132,6 +132,25 @@ async fn a_download_that_stalls_holds_nothing_for_long_and_can_be_continued() ->
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_takes_nothing_is_given_up() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().option("--write-timeout", "1s").start()?;
+    let client = server.client();
+    let link = client
+        .put_for_link("stall.bin", &Data::new(1, 32 * MIB))
+        .await?;
+    let mut stalled = client.connect().await?;
+    stalled
+        .send_head(&ddx_testkit::Request::new("GET", Client::path_of(&link)))
+        .await?;
+    ensure!(stalled.head().await?.status == 200);
+    // Its connection stays open on its side, and still nothing is held for it.
+    ledger_at_zero(&client).await?;
+    drop(stalled);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_upload_that_breaks_off_leaves_nothing_behind() -> Result<()> {
     let _turn = Turn::shared()?;
     let server = setup().option("--upload-expires", "2s").start()?;
