@@ -265,8 +265,10 @@ impl Parts {
                 Err(error) => break in_catalog(error),
             }
         };
-        // Nothing refers to the segment, so nothing but us will delete it before the next start.
-        if let Some(segment) = record.segments.first().copied() {
+        // Nothing refers to the segment, so nothing but us will delete it before the next start. The segments of a joined file are its parts'.
+        if record.kind != Kind::Final
+            && let Some(segment) = record.segments.first().copied()
+        {
             self.blocking(move |store| {
                 store
                     .delete(ddx_storage::SegmentId(segment.segment_id))

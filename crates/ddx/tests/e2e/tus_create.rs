@@ -443,3 +443,42 @@ async fn all_requests_may_share_one_connection() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_joining_that_is_refused_leaves_the_parts_whole() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let share = client
+        .send(&Request::new("POST", "/api/v1/shares"), &[])
+        .await?
+        .expect(201)?
+        .json()?;
+    let key = share["share_key"].as_str().context("no share_key")?;
+    let names = metadata(&[("filename", "same.bin"), ("share", key)]);
+    // A name can be numbered so often and no more.
+    for _ in 0..100 {
+        tus.create_with(Some(0), &[("Upload-Metadata", &names)])
+            .await?;
+    }
+    let data = Data::new(12, 2 * MIB);
+    let part = tus.create_part(Part::Partial, data.len(), "part").await?;
+    tus.finish_from(&part.path, &data, 0).await?;
+    let concat = format!("final;{}", part.path);
+    client
+        .send(
+            &Request::new("POST", "/files")
+                .header("Tus-Resumable", "1.0.0")
+                .header("Upload-Concat", &concat)
+                .header("Upload-Metadata", &names),
+            &[],
+        )
+        .await?
+        .expect_problem(409)?;
+    let whole = tus
+        .create_part(Part::Final(&[part]), 0, "whole.bin")
+        .await?;
+    client.fetch(whole.link()?, &data).await?;
+    Ok(())
+}
