@@ -161,7 +161,7 @@ impl Parts {
             if length == 0 && expected.is_none() {
                 return self.register(draft.completed_inline(Vec::new())).await;
             }
-            let guard = self.live.begin(Id(draft.record.file_id), 0);
+            let guard = self.live.begin(Id(draft.record.file_id), 0, true);
             let nobody = tokio_util::sync::CancellationToken::new();
             let context = self.context(&draft.record, guard.live(), &nobody);
             match gather(&context, &mut source, length).await? {
@@ -262,7 +262,10 @@ impl Parts {
             return Ok(record);
         }
         record.length_bytes = life.length_bytes();
-        let guard = self.live.begin(Id(record.file_id), life.durable_bytes());
+        let is_unchecked = append.expected.is_some();
+        let guard = self
+            .live
+            .begin(Id(record.file_id), life.durable_bytes(), is_unchecked);
         let context = self.context(&record, guard.live(), session.stop());
         let mut work = Work {
             parts: self,
@@ -293,10 +296,9 @@ impl Parts {
         let room = life.room_bytes().or(self
             .config
             .file_max_bytes
-            .map(|limit| limit - life.durable_bytes()));
-        let unchecked = work.append.expected.is_some();
+            .map(|limit| limit.saturating_sub(life.durable_bytes())));
         let marked = |mark: Mark| {
-            let checkpoint = (!unchecked).then(|| work.checkpoint(mark));
+            let checkpoint = (!is_unchecked).then(|| work.checkpoint(mark));
             async move {
                 match checkpoint {
                     Some(checkpoint) => self

@@ -248,9 +248,9 @@ impl Reading {
         if let Some(watching) = &mut self.watching {
             let at = self.at;
             let written = watching
-                .wait_for(|progress| progress.ended || progress.written_bytes > at)
+                .wait_for(|progress| progress.ended || progress.readable_bytes > at)
                 .await
-                .map_or(0, |progress| progress.written_bytes);
+                .map_or(0, |progress| progress.readable_bytes);
             if written > at {
                 return Ok(Some(written));
             }

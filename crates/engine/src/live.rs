@@ -20,6 +20,8 @@ const RATE_WINDOW: Duration = Duration::from_secs(2);
 pub struct Progress {
     /// Bytes written from the file's start; some of them may not be durable yet.
     pub written_bytes: u64,
+    /// Of these, what no checksum can take back any more: downloads of a file that still arrives read so far.
+    pub readable_bytes: u64,
     /// Bytes a second, smoothed.
     pub rate_bytes_per_second: u64,
     /// Its place in the queue, while it waits for memory.
@@ -33,6 +35,8 @@ pub struct Progress {
 pub(crate) struct Live {
     sender: watch::Sender<Progress>,
     pace: Mutex<Pace>,
+    /// What arrives counts only once its digest was checked.
+    is_unchecked: bool,
 }
 
 #[derive(Debug)]
@@ -43,10 +47,11 @@ struct Pace {
 }
 
 impl Live {
-    fn new(written_bytes: u64) -> Self {
+    fn new(written_bytes: u64, is_unchecked: bool) -> Self {
         Self {
             sender: watch::Sender::new(Progress {
                 written_bytes,
+                readable_bytes: written_bytes,
                 ..Progress::default()
             }),
             pace: Mutex::new(Pace {
@@ -54,6 +59,7 @@ impl Live {
                 since_bytes: written_bytes,
                 rate: 0.0,
             }),
+            is_unchecked,
         }
     }
 
@@ -78,6 +84,9 @@ impl Live {
         };
         self.sender.send_modify(|progress| {
             progress.written_bytes = written_bytes;
+            if !self.is_unchecked {
+                progress.readable_bytes = written_bytes;
+            }
             progress.rate_bytes_per_second = rate;
         });
     }
@@ -113,8 +122,13 @@ impl LiveUploads {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn begin(self: &Arc<Self>, file_id: Id, written_bytes: u64) -> LiveGuard {
-        let live = Arc::new(Live::new(written_bytes));
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        file_id: Id,
+        written_bytes: u64,
+        is_unchecked: bool,
+    ) -> LiveGuard {
+        let live = Arc::new(Live::new(written_bytes, is_unchecked));
         self.map().insert(file_id, Arc::downgrade(&live));
         LiveGuard {
             uploads: self.clone(),

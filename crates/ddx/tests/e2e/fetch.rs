@@ -309,3 +309,37 @@ async fn downloads_can_be_limited_in_number() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_follows_an_upload_never_sees_what_a_checksum_takes_back() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let data = Data::new(53, 2 * MIB);
+    let upload = tus.create(Some(data.len()), "checked.bin").await?;
+    tus.patch(&upload.path, &data, 0..MIB).await?.expect(204)?;
+    let following = tokio::spawn({
+        let (client, link) = (client.clone(), upload.link()?.to_owned());
+        async move { client.fetch(&link, &data).await }
+    });
+    // Other bytes, which its checksum is not of, arrive slowly enough to be read, and are then taken back.
+    let wrong = Data::new(54, data.len());
+    let pace = Pace {
+        step_bytes: 64 * 1024,
+        pause: Duration::from_millis(30),
+    };
+    tus.patch_with(
+        &upload.path,
+        &wrong,
+        MIB..data.len(),
+        &[("Upload-Checksum", "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=")],
+        Some(pace),
+    )
+    .await?
+    .expect(460)?;
+    ensure!(!following.is_finished(), "it has to wait for the rest");
+    tus.finish_from(&upload.path, &data, MIB).await?;
+    following.await?.context("the reader that followed")?;
+    ledger_at_zero(&client).await
+}
