@@ -306,3 +306,31 @@ fn all_of_ten_thousand_that_wait_are_served_and_places_are_honest() {
     assert_eq!(world.snapshot().row(ddx_memory::Row::Waiters), 0);
     assert!(world.free() >= 400 * MIB);
 }
+
+#[test]
+fn nobody_stands_behind_more_than_wait() {
+    let world = World::with(
+        GIB,
+        Config {
+            ceiling_bytes: Some(MIB),
+            ..Config::default()
+        },
+    );
+    let mut held = Vec::new();
+    while let Some(lease) = world
+        .ledger
+        .try_lease(holder(0, held.len() as u64), 64 * KIB)
+    {
+        held.push(lease);
+        assert!(held.len() < 1000, "the ceiling does not hold");
+    }
+    let mut waiting: Vec<_> = (1..20)
+        .map(|user| world.wait_for(holder(user, 1), 64 * KIB))
+        .collect();
+    world.sample_after(millis(200));
+    let last = waiting.pop().unwrap();
+    // Many go away before the ranking is made anew.
+    waiting.truncate(2);
+    let place = last.place().unwrap();
+    assert!(place.ahead < place.waiting, "{place:?}");
+}

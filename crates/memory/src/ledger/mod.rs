@@ -326,6 +326,9 @@ impl Inner {
     pub(crate) fn place(&self, number: u64) -> Option<Place> {
         let books = lock(&self.books);
         let (ahead, bytes_ahead, own) = books.queue.standing(number)?;
+        // The ranking is from the last sample; who has been served since is not ahead any more.
+        let ahead = ahead.min(books.queue.waiting().saturating_sub(1));
+        let bytes_ahead = bytes_ahead.min(books.queue.waiting_bytes().saturating_sub(own));
         let estimate = books.drain_time(bytes_ahead.saturating_add(own));
         Some(Place {
             ahead,
