@@ -157,6 +157,17 @@ impl SocketBody {
     }
 }
 
+/// Moves the beginning of a frame out of it; how many bytes that were.
+pub(crate) fn take_from(frame: &mut Bytes, into: &mut [u8]) -> usize {
+    let count = frame.len().min(into.len());
+    frame.copy_to_slice(&mut into[..count]);
+    if frame.is_empty() {
+        // An empty slice would still keep its whole buffer alive.
+        *frame = Bytes::new();
+    }
+    count
+}
+
 /// A body that comes in frames.
 pub(crate) struct FrameBody {
     body: Option<Body>,
@@ -215,13 +226,7 @@ impl FrameBody {
                 Taken::Nothing
             });
         }
-        let count = self.frame.len().min(into.len());
-        self.frame.copy_to_slice(&mut into[..count]);
-        if self.frame.is_empty() {
-            // An empty slice would still keep its whole buffer alive.
-            self.frame = Bytes::new();
-        }
-        Ok(Taken::Bytes(count))
+        Ok(Taken::Bytes(take_from(&mut self.frame, into)))
     }
 
     fn trailing_digest(&mut self) -> Option<(Algorithm, Vec<u8>)> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use ddx_engine::{Created, Cut, Expected, Id, NewUpload, PROTOCOL_PLAIN, Put, Source, Taken};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::multipart::{self, Form, Part};
 use super::wire::{self, Options};
 use crate::app::App;
-use crate::body::Intake;
+use crate::body::{Intake, take_from};
 use crate::digests;
 use crate::fields;
 use crate::links::Links;
@@ -312,13 +312,7 @@ impl Source for PartBody {
                 Taken::Nothing
             });
         }
-        let count = self.frame.len().min(into.len());
-        self.frame.copy_to_slice(&mut into[..count]);
-        if self.frame.is_empty() {
-            // An empty slice would keep its whole frame alive.
-            self.frame = Bytes::new();
-        }
-        Ok(Taken::Bytes(count))
+        Ok(Taken::Bytes(take_from(&mut self.frame, into)))
     }
 }
 
