@@ -130,3 +130,29 @@ test('controls stand still while figures change', async ({ page, server }) => {
   }
   road.remove();
 });
+
+test('the screen stays awake while bytes move, and no longer', async ({ page, server }) => {
+  const road = await Road.to(server, 4 << 20);
+  // A browser without a screen gives no lock; this one counts who asks.
+  await page.addInitScript(() => {
+    const held = new Set<object>();
+    Object.defineProperty(navigator, 'wakeLock', {
+      value: {
+        request: async () => {
+          const lock = { released: false, release: async () => void held.delete(lock) };
+          held.add(lock);
+          return lock;
+        },
+      },
+    });
+    Reflect.set(window, 'locks', () => held.size);
+  });
+  const locks = (): Promise<number> => page.evaluate(() => (Reflect.get(window, 'locks') as () => number)());
+  await page.goto(road.url);
+  expect(await locks()).toBe(0);
+  await give(page, await fileIn(server.folder, 'awake.bin', bytesOf(1, BYTES)));
+  await expect.poll(locks).toBe(1);
+  await phase(page, 'awake.bin', 'done');
+  await expect.poll(locks).toBe(0);
+  road.remove();
+});

@@ -73,6 +73,27 @@ test('a server that is killed and started again is continued', async ({ page, se
   road.remove();
 });
 
+test('a server that comes back with nothing is sent everything again, under a new link', async ({ page, server }) => {
+  const road = await Road.to(server, RATE);
+  const bytes = bytesOf(11, BYTES);
+  await page.goto(road.url);
+  await give(page, [await fileIn(server.folder, 'first.txt', Buffer.from('first')), await fileIn(server.folder, 'second.bin', bytes)]);
+  await phase(page, 'first.txt', 'done');
+  const before = await link(page);
+  await expect.poll(() => figure(page)).toBeGreaterThan(20);
+  await server.kill();
+  await server.empty();
+  await server.run();
+  await phase(page, 'second.bin', 'done');
+  expect(await link(page)).not.toBe(before);
+  expect(await digestAt(`${await link(page)}/second.bin`)).toBe(sha256(bytes));
+  await phase(page, 'first.txt', 'failed');
+  await page.getByRole('button', { name: 'Retry 1 failed' }).click();
+  await phase(page, 'first.txt', 'done');
+  expect(await digestAt(`${await link(page)}/first.txt`)).toBe(sha256(Buffer.from('first')));
+  road.remove();
+});
+
 test('after a closed page the same file, given again, continues', async ({ page, server, context }) => {
   const road = await Road.to(server, RATE);
   const bytes = bytesOf(5, BYTES);

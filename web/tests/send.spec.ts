@@ -38,6 +38,11 @@ test('dropped files and folders become one link with all of them', async ({ page
   const { files } = await shareOf(server, address);
   expect(files.map((file) => file.path).sort()).toEqual(['note.txt', 'trip/day 1/été.txt', 'trip/map.png'].sort());
   expect(files.every((file) => file.state === 'complete')).toBe(true);
+  // A folder is one row with its count, and opens.
+  await expect(page.getByTestId('group')).toContainText('2 files · Verified');
+  await expect(page.getByTestId('file')).toHaveCount(1);
+  await page.getByRole('button', { name: 'trip, 2 files' }).click();
+  await expect(page.getByTestId('file')).toHaveCount(3);
   await expect(page.getByTestId('note')).toContainText('1 system file left out');
 });
 
@@ -84,6 +89,11 @@ test('two hundred small files are one link', async ({ page, server }) => {
   await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done', { timeout: 45_000 });
   const share = await shareOf(server, address);
   expect(share.files.filter((file) => file.state === 'complete')).toHaveLength(200);
+  // What is done folds into one row, which opens.
+  await expect(page.getByTestId('group')).toContainText('200 files done');
+  await expect(page.getByTestId('file')).toHaveCount(0);
+  await page.getByTestId('group').getByRole('button').first().click();
+  await expect(row(page, 'small-0.txt')).toContainText('Verified');
 });
 
 test.describe('on a server with a limit', () => {

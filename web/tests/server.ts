@@ -58,6 +58,11 @@ export class Server {
     await gone;
   }
 
+  /** Loses all data, as a disk that was changed does. Only while it does not run. */
+  async empty(): Promise<void> {
+    await rm(path.join(this.folder, 'data'), { recursive: true, force: true });
+  }
+
   async remove(): Promise<void> {
     await this.kill();
     await rm(this.folder, { recursive: true, force: true });

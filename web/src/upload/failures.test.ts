@@ -29,6 +29,11 @@ describe('what may pass by itself is not a failure', () => {
     expect(judge(refused(status), 8, 0)).toMatchObject({ then: 'fail', failure: { code: 'server' } });
   });
 
+  test('a share that is gone is made anew; any other 404 is a refusal', () => {
+    expect(judge(refused(404, { type: '/errors/share-not-found' }), 0, 0)).toEqual({ then: 'again' });
+    expect(judge(refused(404, { type: '/errors/something-else' }), 0, 0)).toMatchObject({ failure: { code: 'refused' } });
+  });
+
   test('an upload that the server lost is started anew, three times', () => {
     for (const restarts of [0, 1, 2]) expect(judge(new UploadGone(), 0, restarts)).toEqual({ then: 'restart' });
     expect(judge(new UploadGone(), 0, 3)).toEqual({ then: 'fail', failure: { code: 'gone' } });

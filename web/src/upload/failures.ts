@@ -39,6 +39,9 @@ export function isFinal(failure: Failure | null): boolean {
   return failure?.code === 'too-large' || failure?.code === 'name-too-long';
 }
 
+/** Name of the problem that answers an upload into a share that is not there. */
+export const SHARE_GONE = 'share-not-found';
+
 const AGAIN_MAX = 8;
 const RESTART_MAX = 3;
 const HOLD_DEFAULT_MS = 5_000;
@@ -73,6 +76,10 @@ function judgeStatus(error: Refused, tries: number): Verdict {
     }
     case 507:
       return fail('no-space', said);
+    case 404:
+      // The share went with its last file, or with the server's data. Another one has been asked for.
+      if (error.slug === SHARE_GONE) break;
+      return fail('refused', said);
     case 409:
       if (error.slug.includes('taken')) return fail('taken', said);
       break;

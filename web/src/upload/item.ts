@@ -90,6 +90,8 @@ export class Item {
   restart(): void {
     this.uploadUrl = this.deleteUrl = this.fileId = null;
     this.sent = this.confirmed = this.#shown = 0;
+    this.check = 'none';
+    this.localCrc = this.serverCrc = this.blake3 = null;
     this.restarts++;
   }
 

@@ -107,6 +107,14 @@ export class Share {
     await this.#making;
   }
 
+  /** The server no longer knows it: the next `ready` makes another one, with a link of its own. */
+  renew(): void {
+    this.unfollow();
+    this.id = this.key = this.link = null;
+    this.#making = null;
+    this.changed();
+  }
+
   /** Follows the server's events while something is under way, and stops when nothing is. */
   follow(): void {
     const wanted =

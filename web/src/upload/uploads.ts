@@ -3,7 +3,7 @@ import { api, Refused, type Limits } from '../lib/api';
 import { at } from '../lib/base';
 import { Pulse } from '../lib/pulse';
 import { Checker } from './checker';
-import { measure } from './failures';
+import { measure, SHARE_GONE } from './failures';
 import { Gate } from './gate';
 import type { Given, Intake } from './intake';
 import type { Item } from './item';
@@ -235,6 +235,29 @@ export class Uploads {
     const share = this.#owners.get(item)!;
     await share.ready();
     this.#shareReady(share);
+    const shareId = share.id;
+    try {
+      await this.#send(item, share, signal);
+    } catch (error) {
+      if (error instanceof Refused && error.slug === SHARE_GONE && share.id === shareId) this.#lost(share);
+      throw error;
+    }
+    item.confirmed = item.sent = item.size;
+  }
+
+  /** The share is not there any more, nor is anything in it: what was done is told, what is not done goes on in a new one. */
+  #lost(share: Share): void {
+    if (share.id) void this.#store.forgetShare(share.id);
+    for (const item of share.items) {
+      if (item.phase !== 'done') continue;
+      item.phase = 'failed';
+      item.failure = { code: 'gone' };
+      item.restart();
+    }
+    share.renew();
+  }
+
+  async #send(item: Item, share: Share, signal: AbortSignal): Promise<void> {
     if (item.size > 0) this.#checker.read(item);
     let last = item.confirmed;
     const moved = (offset: number): void => {
@@ -276,7 +299,6 @@ export class Uploads {
         this.touch();
       },
     });
-    item.confirmed = item.sent = item.size;
   }
 
   #shareReady(share: Share): void {
@@ -327,8 +349,6 @@ export class Uploads {
       item.before = 'done';
       if (item.uploadUrl) void this.#deleteOnServer(item).catch(() => {});
       item.restart();
-      item.check = 'none';
-      item.localCrc = item.serverCrc = item.blake3 = null;
     }
     this.touch();
   }
