@@ -111,7 +111,7 @@ test('what is dropped on the half for it is added to the link that is there', as
 });
 
 test('controls stand still while figures change', async ({ page, server }) => {
-  const road = await Road.to(server, 4 << 20);
+  const road = await Road.to(server, 2 << 20);
   await page.goto(road.url);
   await give(page, [await fileIn(server.folder, 'still.bin', bytesOf(1, BYTES)), await fileIn(server.folder, 'small.txt', Buffer.from('s'))]);
   await phase(page, 'still.bin', 'sending');

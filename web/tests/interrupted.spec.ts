@@ -170,7 +170,7 @@ test('a cancelled file can be had back, as if nothing had happened', async ({ pa
 });
 
 test('all are paused by one button, and go on by one', async ({ page, server }) => {
-  const road = await Road.to(server, RATE);
+  const road = await Road.to(server, 1 << 20);
   await page.goto(road.url);
   const files: string[] = [];
   for (let n = 0; n < 5; n++) files.push(await fileIn(server.folder, `all-${n}.bin`, bytesOf(n, 4 << 20)));
