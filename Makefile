@@ -1,7 +1,7 @@
 # Every chore has one name here; the work itself is in scripts/ (so that CI and hands run the same thing) and xtask/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build pages test lint fmt docs clean
+.PHONY: help run build pages test bench fuzz soak lint fmt docs clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -17,6 +17,15 @@ pages: ## Build only the pages, into web/dist.
 
 test: ## Install what tests need, build all, run all tests of all languages; ends with totals.
 	@python3 scripts/gate.py test
+
+bench: ## Our server, the floor and the peers in turn, in the same boxes. QUICK=1 takes five minutes; ARGS="--only one,small" chooses.
+	@QUICK="$(QUICK)" scripts/bench.sh $(ARGS)
+
+fuzz: ## Fuzz every reader of foreign bytes for FUZZ_SECONDS each (30). NAMES="tus head" takes only these.
+	@python3 scripts/fuzz.py $(NAMES)
+
+soak: ## The long forms of the tests with faults: 100,000 simulated lives, 200 kills and more. ONLY="kill network" chooses.
+	@ONLY="$(ONLY)" scripts/soak.sh
 
 lint: ## Formatting, clippy, rustdoc, licences, unused dependencies, spelling, the rules of the house.
 	@python3 scripts/gate.py lint

@@ -235,6 +235,13 @@ def test_steps() -> list:
             may_be_empty=True,
         ),
         Step(
+            "fuzzing, guided by coverage",
+            [sys.executable, ROOT / "scripts" / "fuzz.py"],
+            env={"FUZZ_SECONDS": 2},
+            needs=(BUILD,),
+            read=counts.fuzz,
+        ),
+        Step(
             "pages: unit tests",
             ["npx", "--no-install", "vitest", "run", "--reporter=default", "--reporter=json", f"--outputFile.json={unit}"],
             cwd=WEB,

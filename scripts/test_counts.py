@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from counts import Counts, cargo_test, nextest, playwright, unittest as unittest_counts, vitest
+from counts import Counts, cargo_test, fuzz, nextest, playwright, unittest as unittest_counts, vitest
 
 
 class Readers(unittest.TestCase):
@@ -30,6 +30,10 @@ class Readers(unittest.TestCase):
         self.assertEqual(
             unittest_counts("Ran 7 tests in 0.01s\n\nFAILED (failures=1, errors=2, skipped=1)\n"), Counts(3, 3, 1)
         )
+
+    def test_fuzz(self):
+        self.assertEqual(fuzz("   ok  tus   1,000 inputs\n18 held, 1 broke a promise, 65 s in all\n"), Counts(18, 1, 0))
+        self.assertEqual(fuzz("built in 4 s; 19 targets, 2 s each\n"), Counts())
 
     def test_vitest_counts_a_file_that_does_not_load(self):
         report = {

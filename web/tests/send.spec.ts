@@ -96,6 +96,22 @@ test('two hundred small files are one link', async ({ page, server }) => {
   await expect(row(page, 'small-0.txt')).toContainText('Verified');
 });
 
+test.describe('below a prefix', () => {
+  test.use({ flags: ['--path-prefix', '/box/up'] });
+  test('the page sends, and its link shows the file', async ({ page, server }) => {
+    const bytes = bytesOf(15, 300_000);
+    const file = await fileIn(server.folder, 'boxed.bin', bytes);
+    await page.goto(`${server.url}/box/up/`);
+    await give(page, file);
+    const address = await link(page);
+    expect(address).toContain(`${server.url}/box/up/d/`);
+    await phase(page, 'boxed.bin', 'done');
+    expect(await digestAt(address)).toBe(sha256(bytes));
+    await page.goto(address);
+    await expect(page.getByText('boxed.bin')).toBeVisible();
+  });
+});
+
 test.describe('on a server with a limit', () => {
   test.use({ flags: ['--max-file-size', '1MiB'] });
   test('a file that is too large says so, and the others go on', async ({ page, server }) => {

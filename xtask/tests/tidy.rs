@@ -28,11 +28,14 @@ impl House {
             &fs::read_to_string(real.join("Cargo.toml")).unwrap(),
         );
         let mut crates = vec!["xtask".to_owned()];
-        for entry in fs::read_dir(real.join("crates")).unwrap() {
-            crates.push(format!(
-                "crates/{}",
-                entry.unwrap().file_name().to_string_lossy()
-            ));
+        for rooms in ["bench", "crates"] {
+            for entry in fs::read_dir(real.join(rooms)).unwrap() {
+                let entry = entry.unwrap();
+                if entry.path().join("Cargo.toml").is_file() {
+                    let name = entry.file_name();
+                    crates.push(format!("{rooms}/{}", name.to_string_lossy()));
+                }
+            }
         }
         for name in crates {
             let manifest = fs::read_to_string(real.join(&name).join("Cargo.toml")).unwrap();
@@ -207,9 +210,21 @@ fn one_protocol_must_not_name_another() {
 fn a_crate_without_a_room_is_refused() {
     let manifest = "[package]\nname = \"ddx-extra\"\nversion.workspace = true\nedition.workspace = true\n\
         rust-version.workspace = true\nlicense.workspace = true\n[lints]\nworkspace = true\n";
+    for rooms in ["bench", "crates"] {
+        House::new()
+            .write(&format!("{rooms}/extra/Cargo.toml"), manifest)
+            .refuses("`ddx-extra` is in no room");
+    }
+}
+
+#[test]
+fn what_measures_knows_nothing_of_what_is_measured() {
     House::new()
-        .write("crates/extra/Cargo.toml", manifest)
-        .refuses("`ddx-extra` is in no room");
+        .depend("bench/load/Cargo.toml", "ddx-digest.workspace = true")
+        .refuses("`ddx-load` must not know `ddx-digest`");
+    House::new()
+        .append("bench/floor/src/lib.rs", "use tokio::net::TcpStream;\n")
+        .refuses("`ddx-floor` must not know `tokio`");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Corrupt,
     /// The database was written by a newer version of this program.
     Newer,
+    /// The database is older than what its folder had last: a copy, or one without its log.
+    Older,
     /// The catalog is closed.
     Closed,
     /// Anything else: a mistake in this crate.
@@ -42,6 +44,7 @@ impl ErrorKind {
             | Self::Invalid
             | Self::Corrupt
             | Self::Newer
+            | Self::Older
             | Self::Other => false,
         }
     }
@@ -58,6 +61,7 @@ impl ErrorKind {
             Self::Io => "io",
             Self::Corrupt => "corrupt",
             Self::Newer => "newer",
+            Self::Older => "older",
             Self::Closed => "closed",
             Self::Other => "other",
         }

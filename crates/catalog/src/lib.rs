@@ -18,6 +18,8 @@
 pub mod conformance;
 mod error;
 mod record;
+#[cfg(feature = "testing")]
+pub mod reference;
 mod rules;
 pub mod sqlite;
 

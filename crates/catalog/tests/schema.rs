@@ -267,8 +267,210 @@ async fn a_damaged_or_foreign_file_is_refused_with_its_remedy() {
     );
     drop(catalog);
 
+    // The sound copy is older than the damaged catalog, which was opened since.
     fs::write(&path, &sound).unwrap();
-    open(folder.path()).unwrap().check().await.unwrap();
+    assert_eq!(open(folder.path()).unwrap_err().kind(), ErrorKind::Older);
+    accepting(folder.path()).unwrap().check().await.unwrap();
+}
+
+fn accepting(folder: &Path) -> Result<SqliteCatalog, Error> {
+    let config = Config {
+        accept_older: true,
+        ..Config::default()
+    };
+    SqliteCatalog::open(folder, config)
+}
+
+#[test]
+fn an_older_copy_is_refused_and_left_alone_until_it_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    drop(open(folder.path()).unwrap());
+    let old = fs::read(&path).unwrap();
+    drop(open(folder.path()).unwrap());
+    let newer = fs::read(&path).unwrap();
+    let refused = |what: &str| {
+        let error = open(folder.path()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retryable()),
+            (ErrorKind::Older, false),
+            "{what}: {error}"
+        );
+        assert!(
+            error.detail().contains("--accept-older-catalog"),
+            "{what}: {error}"
+        );
+        assert!(error.detail().contains(FILE_NAME), "{what}: {error}");
+    };
+    for (what, bytes) in [("older", &old), ("emptied", &Vec::new())] {
+        fs::write(&path, bytes).unwrap();
+        refused(what);
+        assert_eq!(&fs::read(&path).unwrap(), bytes, "{what}");
+    }
+    fs::remove_file(&path).unwrap();
+    refused("deleted");
+    fs::write(&path, &newer).unwrap();
+    drop(open(folder.path()).expect("the newest copy is taken"));
+    fs::write(&path, &old).unwrap();
+    drop(accepting(folder.path()).unwrap());
+    drop(open(folder.path()).expect("what was accepted is the newest from then on"));
+}
+
+/// A catalog as a crash leaves it, with nearly all of it in the log.
+struct Crashed {
+    folder: tempfile::TempDir,
+    files: Vec<(&'static str, Vec<u8>)>,
+}
+
+const LOG: &str = "catalog.sqlite3-wal";
+/// Too few for the log to begin anew meanwhile.
+const RECORDS: u8 = 60;
+
+impl Crashed {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = open(folder.path()).unwrap();
+        for number in 1..=RECORDS {
+            let new = NewFile {
+                record: FileRecord {
+                    file_id: [number; 16],
+                    share_id: [number; 16],
+                    ..FileRecord::default()
+                },
+                ..NewFile::default()
+            };
+            catalog.create(new).await.unwrap();
+        }
+        let files = [FILE_NAME, LOG, "catalog.generation"]
+            .map(|name| (name, fs::read(folder.path().join(name)).unwrap()));
+        drop(catalog);
+        Self {
+            folder,
+            files: files.into(),
+        }
+    }
+
+    fn log(&self) -> Vec<u8> {
+        self.files[1].1.clone()
+    }
+
+    /// As it was left, but for its log.
+    fn with_log(&self, log: &[u8]) -> &Path {
+        let folder = self.folder.path();
+        let _ = fs::remove_file(folder.join("catalog.sqlite3-shm"));
+        for (name, bytes) in &self.files {
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+        fs::write(folder.join(LOG), log).unwrap();
+        folder
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_that_lost_its_log_is_refused() {
+    let crashed = Crashed::new().await;
+    let whole = crashed.log();
+    assert!(whole.len() > 100_000, "{}", whole.len());
+    for lost in [Vec::new(), vec![0xff; whole.len()], whole[..4_096].to_vec()] {
+        let folder = crashed.with_log(&lost);
+        let refused = open(folder).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Older, "{} bytes", lost.len());
+        let left = fs::read(folder.join(LOG)).unwrap_or_default();
+        assert!(left == lost, "a refused start changed the log");
+    }
+    let catalog = open(crashed.with_log(&whole)).expect("with its log it is the newest");
+    assert!(catalog.file([RECORDS; 16]).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn damage_in_the_midst_of_a_log_is_told_from_an_unfinished_write() {
+    const FRAME: usize = 24 + 4_096;
+    let crashed = Crashed::new().await;
+    let whole = crashed.log();
+    let frames = (whole.len() - 32) / FRAME;
+    let frame_at = |number: usize| 32 + number * FRAME;
+    for number in [frames / 3, frames / 2, frames * 3 / 4] {
+        for (from, bytes) in [(0, 1), (12, 1), (18, 1), (24, 1), (2_000, 1), (100, 8_192)] {
+            let mut damaged = whole.clone();
+            let at = frame_at(number) + from;
+            damaged[at..at + bytes]
+                .iter_mut()
+                .for_each(|byte| *byte ^= 0x10);
+            let folder = crashed.with_log(&damaged);
+            let refused = open(folder).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Older, "frame {number} + {from}");
+            assert!(refused.detail().contains(LOG), "{refused}");
+            assert!(
+                refused.detail().contains("--accept-older-catalog"),
+                "{refused}"
+            );
+            assert!(fs::read(folder.join(LOG)).unwrap() == damaged);
+            let accepted = accepting(folder).unwrap();
+            assert!(accepted.file([1; 16]).await.unwrap().is_some());
+            assert!(accepted.file([RECORDS; 16]).await.unwrap().is_none());
+        }
+    }
+    // What a crash in the last commit leaves: a part of it, or all of it with a block that never came to the disk.
+    let last = frame_at(frames - 1);
+    for end in [last, last + 1, last + 24, whole.len() - 1] {
+        drop(open(crashed.with_log(&whole[..end])).expect("an unfinished write"));
+    }
+    let mut torn = whole.clone();
+    torn[last + 24..].fill(0);
+    drop(open(crashed.with_log(&torn)).expect("a torn write"));
+}
+
+#[tokio::test]
+async fn a_backup_is_known_as_older_than_what_it_was_taken_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = open(folder.path()).unwrap();
+    let to = folder.path().join("copy.sqlite3");
+    catalog.backup(to.clone()).await.unwrap();
+    drop(catalog);
+    fs::copy(&to, folder.path().join(FILE_NAME)).unwrap();
+    assert_eq!(open(folder.path()).unwrap_err().kind(), ErrorKind::Older);
+    accepting(folder.path()).unwrap().check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schema_that_does_not_fit_its_version_is_told_as_damage_with_its_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    drop(open(folder.path()).unwrap());
+    let sound = fs::read(&path).unwrap();
+    let told = |error: Error| {
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.detail().contains("newest good copy"), "{error}");
+        assert!(error.detail().len() < 1_000, "{error}");
+    };
+    // What stands in the folder's place is as old as the folder: this is about damage.
+    let put_back = || {
+        fs::write(&path, &sound).unwrap();
+        fs::remove_file(folder.path().join("catalog.generation")).ok();
+    };
+    for damage in [
+        "PRAGMA user_version = 0",
+        "PRAGMA user_version = -7",
+        "DROP TRIGGER files_insert_totals; PRAGMA user_version = 1",
+    ] {
+        put_back();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(damage)
+            .unwrap();
+        told(open(folder.path()).unwrap_err());
+    }
+    for damage in ["DELETE FROM totals", "DROP TABLE totals"] {
+        put_back();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(damage)
+            .unwrap();
+        let catalog = open(folder.path()).unwrap();
+        told(catalog.totals().await.unwrap_err());
+        told(catalog.check().await.unwrap_err());
+        drop(catalog);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use ddx_engine::Engine;
 use ddx_http::server::{Server, acceptor};
 use ddx_memory::{Ledger, Plan, Size};
 use ddx_storage::{LocalDisk, Store};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +31,17 @@ const STACK_BYTES: usize = 1 << 20;
 /// A writer's thread that has nothing to do gives its stack back after this.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
 
+/// Threads beside the writers for what takes a moment: a file to be made or opened, a piece of a download. An upload that begins would wait behind
+/// the megabytes of all others otherwise.
+const SHORT_THREADS: usize = 8;
+
 /// After a stop, for what is left once uploads stand: connections, and the catalog's last commit.
 const LAST_ACTS: Duration = Duration::from_secs(2);
+
+/// Connections that the kernel holds until they are accepted: more than any system lets wait, so its own limit (`net.core.somaxconn`) counts. Where memory
+/// for another connection is short this is the queue, and one that overflows is none: clients believe that they are connected, send, and are
+/// reset, or try again after 1, 3, 7, 15 and 31 s. The libraries ask for 128.
+const BACKLOG: u32 = 65_535;
 
 /// Runs the server until it is told to stop.
 ///
@@ -40,10 +50,9 @@ const LAST_ACTS: Duration = Duration::from_secs(2);
 pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
     allocator::tune();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let writers = settings.writer_threads.unwrap_or((4 * cores).clamp(8, 64));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers.unwrap_or(cores))
-        .max_blocking_threads(writers)
+        .max_blocking_threads(settings.writers() + SHORT_THREADS)
         .thread_stack_size(STACK_BYTES)
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
@@ -53,6 +62,17 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
     // A disk that hangs must not keep the process.
     runtime.shutdown_timeout(LAST_ACTS);
     result
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A server that is started again must not wait for its old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 struct Parts {
@@ -68,9 +88,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
         _ => None,
     };
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("can't listen on {}", settings.listen))?;
+    let listener =
+        listen(settings.listen).with_context(|| format!("can't listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
     let parts = open(&settings).await?;
     let recovered = parts.engine.recover().await.context("recovery failed")?;
@@ -116,6 +135,9 @@ async fn open(settings: &Settings) -> anyhow::Result<Parts> {
     let (disk, catalog) = tokio::task::spawn_blocking(move || {
         let disk = LocalDisk::open(&folder, storage, books)
             .with_context(|| format!("the data folder {} can't be used", folder.display()))?;
+        if !catalog.accept_older && !SqliteCatalog::is_in(&folder) {
+            refuse_files_without_records(&folder, &disk)?;
+        }
         let catalog = SqliteCatalog::open(&folder, catalog)
             .with_context(|| format!("the catalog in {} can't be opened", folder.display()))?;
         anyhow::Ok((disk, catalog))
@@ -130,6 +152,25 @@ async fn open(settings: &Settings) -> anyhow::Result<Parts> {
         catalog,
         engine,
     })
+}
+
+/// Files without a catalog are no new folder: someone lost the catalog, and recovery would take their bytes for leftovers.
+fn refuse_files_without_records(folder: &Path, disk: &LocalDisk) -> anyhow::Result<()> {
+    let (mut segments, mut bytes) = (0_u64, 0_u64);
+    disk.list(&mut |_, length_bytes| {
+        segments += u64::from(length_bytes > 0);
+        bytes += length_bytes;
+    })?;
+    anyhow::ensure!(
+        segments == 0,
+        "{} is missing or empty, and {} holds {segments} files with {} that only it can name. Put the catalog back, or its newest copy \
+         (of `ddx backup`, or of the folder `backups`); to begin anew, take another data folder, or start once with \
+         `--accept-older-catalog`, which deletes these files",
+        folder.join(ddx_catalog::sqlite::FILE_NAME).display(),
+        folder.join("segments").display(),
+        Size(bytes),
+    );
+    Ok(())
 }
 
 /// What was found and what follows, in a few lines; the address last, since scripts wait for it.

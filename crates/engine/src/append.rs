@@ -20,7 +20,7 @@ use crate::receive::{Context, End, Filled, buffer_of, receive};
 use crate::sessions::Session;
 use crate::source::Source;
 use crate::stats::Counted;
-use crate::work::{Gathered, Nothing, Small, Work, gather};
+use crate::work::{Gathered, Small, Work, gather};
 
 /// A digest of a request's body, to be checked before any of the body counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Engine {
         &self,
         upload_key: Id,
         append: Append,
-        source: S,
+        mut source: S,
     ) -> impl Future<Output = Result<FileRecord, Error>> + Send + use<S> {
         let engine = self.clone();
         self.run(async move {
@@ -76,7 +76,7 @@ impl Engine {
             // Read again: the one before us has moved it on.
             let record = parts.by_upload_key(upload_key).await?;
             parts
-                .transfer(&session, record, append, source, None, None)
+                .transfer(&session, Box::new(record), append, &mut source)
                 .await
         })
     }
@@ -89,21 +89,19 @@ impl Engine {
         &self,
         new: NewUpload,
         append: Append,
-        source: S,
+        mut source: S,
     ) -> Result<(Created, Result<FileRecord, Error>), Error> {
-        let created = self.create(new).await?;
+        let created = Box::pin(self.create(new)).await?;
         if created.record.state == ddx_catalog::State::Complete {
             let record = created.record.clone();
             return Ok((created, Ok(record)));
         }
-        let (engine, record) = (self.clone(), created.record.clone());
+        let (engine, record) = (self.clone(), Box::new(created.record.clone()));
         let outcome = self
             .run(async move {
                 let session = engine.0.sessions.take_over(Id(record.file_id)).await?;
-                engine
-                    .0
-                    .transfer(&session, record, append, source, None, None)
-                    .await
+                let work = engine.0.transfer(&session, record, append, &mut source);
+                work.await
             })
             .await;
         Ok((created, outcome))
@@ -116,10 +114,10 @@ impl Engine {
     pub fn put<S: Source>(
         &self,
         put: Put,
-        source: S,
+        mut source: S,
     ) -> impl Future<Output = Result<Created, Error>> + Send + use<S> {
-        let engine = self.clone();
-        self.run(async move { engine.0.put(put, source).await })
+        let (engine, put) = (self.clone(), Box::new(put));
+        self.run(async move { engine.0.put(put, &mut source).await })
     }
 
     /// A task of its own: it brings what arrived to a checkpoint even when its request is gone. Spawned at once and not when it is first polled,
@@ -142,41 +140,71 @@ impl Engine {
 }
 
 impl Parts {
-    async fn put<S: Source>(&self, put: Put, source: S) -> Result<Created, Error> {
+    async fn put<S: Source>(&self, put: Box<Put>, source: &mut S) -> Result<Created, Error> {
         let protocol = put.new.protocol;
         let result = self.put_whole(put, source).await;
         self.stats.request(protocol, &result);
         result
     }
 
-    async fn put_whole<S: Source>(&self, put: Put, mut source: S) -> Result<Created, Error> {
-        let Put { new, expected } = put;
-        let (keep, announced_bytes) = (new.keep, new.length_bytes);
+    async fn put_whole<S: Source>(&self, put: Box<Put>, source: &mut S) -> Result<Created, Error> {
+        let keep = put.new.keep;
+        // Boxed, as is all that only takes a moment: what waits for a slow client should be small.
+        let (mut created, append, begun) = match Box::pin(self.begin_put(put, source)).await? {
+            BegunPut::Whole(created) => return Ok(*created),
+            BegunPut::Receiving {
+                created,
+                append,
+                begun,
+            } => (created, append, begun),
+        };
+        let session = self.sessions.take_over(Id(created.record.file_id)).await?;
+        let record = Box::new(created.record.clone());
+        match self
+            .receive_into(&session, record, append, source, begun, keep)
+            .await
+        {
+            Ok(record) => {
+                created.record = record;
+                Ok(*created)
+            }
+            Err(error) => {
+                Box::pin(self.remove_seated(&created.record)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The beginning of a plain upload, which is all of it where it is small and comes at once.
+    async fn begin_put<S: Source>(&self, put: Box<Put>, source: &mut S) -> Result<BegunPut, Error> {
+        let Put { new, expected } = *put;
+        let announced_bytes = new.length_bytes;
         let draft = self.draft(new).await?;
+        self.has_room_for_small(&draft).await?;
         let with_sha256 = draft.with_sha256;
         let mut begun = None;
         if let Some(length) =
             announced_bytes.filter(|length| *length <= self.config.inline_max_bytes)
         {
             if length == 0 && expected.is_none() {
-                return self.register(draft.completed_inline(Vec::new())).await;
+                let created = self.register(draft.completed_inline(Vec::new())).await?;
+                return Ok(BegunPut::Whole(Box::new(created)));
             }
             let guard = self.live.begin(Id(draft.record.file_id), 0, true);
             let nobody = tokio_util::sync::CancellationToken::new();
             let context = self.context(&draft.record, guard.live(), &nobody);
-            match gather(&context, &mut source, length).await? {
+            match gather(&context, source, length).await? {
                 Gathered::All(filled) if expected.is_none() => {
                     self.stats.count(context.protocol, Counted::Bytes, length);
-                    return self
-                        .register(draft.completed_inline(filled.buffer[filled.range].to_vec()))
-                        .await;
+                    let bytes = filled.buffer[filled.range].to_vec();
+                    let created = self.register(draft.completed_inline(bytes)).await?;
+                    return Ok(BegunPut::Whole(Box::new(created)));
                 }
                 Gathered::All(filled) | Gathered::Some(filled) => begun = Some(filled),
                 Gathered::Cut(_, error) => return Err(error),
             }
         }
-        let created = self.register(self.reserve(draft).await?).await?;
-        let session = self.sessions.take_over(Id(created.record.file_id)).await?;
+        let created = Box::new(self.register(self.reserve(draft).await?).await?);
         let append = Append {
             expected,
             announced_bytes,
@@ -184,23 +212,11 @@ impl Parts {
             with_sha256,
             ..Append::default()
         };
-        match self
-            .receive_into(
-                &session,
-                created.record.clone(),
-                append,
-                source,
-                begun,
-                keep,
-            )
-            .await
-        {
-            Ok(record) => Ok(Created { record, ..created }),
-            Err(error) => {
-                self.remove_seated(&created.record).await?;
-                Err(error)
-            }
-        }
+        Ok(BegunPut::Receiving {
+            created,
+            append,
+            begun,
+        })
     }
 
     fn context<'a>(
@@ -212,6 +228,7 @@ impl Parts {
         Context {
             config: &self.config,
             ledger: &self.ledger,
+            surroundings: &*self.surroundings,
             stats: &self.stats,
             protocol: protocol_of(record),
             holder: self.holder(record),
@@ -225,15 +242,13 @@ impl Parts {
     async fn transfer<S: Source>(
         &self,
         session: &Session,
-        record: FileRecord,
+        record: Box<FileRecord>,
         append: Append,
-        source: S,
-        begun: Option<Filled>,
-        keep: Option<Duration>,
+        source: &mut S,
     ) -> Result<FileRecord, Error> {
         let protocol = protocol_of(&record);
         let result = self
-            .receive_into(session, record, append, source, begun, keep)
+            .receive_into(session, record, append, source, None, None)
             .await;
         self.stats.request(protocol, &result);
         result
@@ -242,9 +257,9 @@ impl Parts {
     async fn receive_into<S: Source>(
         &self,
         session: &Session,
-        mut record: FileRecord,
+        mut record: Box<FileRecord>,
         append: Append,
-        mut source: S,
+        source: &mut S,
         begun: Option<Filled>,
         keep: Option<Duration>,
     ) -> Result<FileRecord, Error> {
@@ -259,7 +274,7 @@ impl Parts {
             self.check_size(life.durable_bytes().saturating_add(bytes))?;
         }
         if life.is_complete() {
-            return Ok(record);
+            return Ok(*record);
         }
         record.length_bytes = life.length_bytes();
         let is_unchecked = append.expected.is_some();
@@ -274,25 +289,15 @@ impl Parts {
             append,
             keep,
         };
-        let begun = match work.small(&context, &mut source, begun).await? {
-            Small::Complete => return Ok(work.record),
+        let begun = match Box::pin(work.small(&context, source, begun)).await? {
+            Small::Complete => return Ok(*work.record),
             Small::Cut(filled, error) => {
-                let lane = work.open(guard.live()).await?;
-                let (lane, _) = receive(
-                    &context,
-                    &mut Nothing,
-                    lane,
-                    Some(filled),
-                    Some(0),
-                    |_| async { Ok(()) },
-                )
-                .await;
-                work.settle(lane, Err(error), &mut source).await?;
-                return Ok(work.record);
+                Box::pin(work.keep_cut(&context, guard.live(), filled, error)).await?;
+                return Ok(*work.record);
             }
             Small::No(begun) => begun,
         };
-        let lane = work.open(guard.live()).await?;
+        let lane = Box::pin(work.open(guard.live())).await?;
         let room = life.room_bytes().or(self
             .config
             .file_max_bytes
@@ -310,13 +315,13 @@ impl Parts {
                 }
             }
         };
-        let (lane, end) = receive(&context, &mut source, lane, begun, room, marked).await;
+        let (lane, end) = receive(&context, source, lane, begun, room, marked).await;
         let end = match end {
             End::Whole => Ok(()),
             End::Cut(error) => Err(error),
         };
-        work.settle(lane, end, &mut source).await?;
-        Ok(work.record)
+        Box::pin(work.settle(lane, end, source)).await?;
+        Ok(*work.record)
     }
 
     fn check_size(&self, length: u64) -> Result<(), Error> {
@@ -325,6 +330,18 @@ impl Parts {
             _ => Ok(()),
         }
     }
+}
+
+/// How far a plain upload has come before its body is waited for.
+enum BegunPut {
+    /// It is there.
+    Whole(Box<Created>),
+    /// It has its record and its space.
+    Receiving {
+        created: Box<Created>,
+        append: Append,
+        begun: Option<Filled>,
+    },
 }
 
 /// A record's protocol as a name that outlives it.

@@ -33,6 +33,8 @@ pub struct Config {
     pub housekeeping_every: Duration,
     /// Buffer of a download, and of reading back.
     pub download_bytes: u64,
+    /// Threads that hash and write at once.
+    pub writer_threads: usize,
 }
 
 impl Default for Config {
@@ -52,6 +54,7 @@ impl Default for Config {
             sha256_always: false,
             housekeeping_every: Duration::from_secs(10),
             download_bytes: 256 << 10,
+            writer_threads: 8,
         }
     }
 }

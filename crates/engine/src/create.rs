@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ddx_catalog::{FileRecord, Kind, NewFile, Segment, ShareRecord, State};
 
-use crate::engine::{Engine, Parts, after, in_catalog, now, on_disk};
+use crate::engine::{Engine, Parts, after, in_catalog, on_disk};
 use crate::error::Error;
 use crate::id::Id;
 use crate::stats::Counted;
@@ -71,9 +71,9 @@ impl Engine {
     /// If the catalog fails.
     pub async fn create_share(&self) -> Result<CreatedShare, Error> {
         let created = CreatedShare {
-            share_id: Id::random(),
-            share_key: Id::random(),
-            created_at: now(),
+            share_id: self.0.surroundings.id(),
+            share_key: self.0.surroundings.id(),
+            created_at: self.0.now(),
         };
         let record = ShareRecord {
             share_id: created.share_id.0,
@@ -94,6 +94,7 @@ impl Engine {
     /// [`Error::TooLarge`], [`Error::NoSpace`], [`Error::NotFound`] for an unknown share, [`Error::Closing`].
     pub async fn create(&self, new: NewUpload) -> Result<Created, Error> {
         let draft = self.0.draft(new).await?;
+        self.0.has_room_for_small(&draft).await?;
         let created = if draft.record.length_bytes == Some(0) {
             self.0.register(draft.completed_inline(Vec::new())).await?
         } else {
@@ -151,7 +152,7 @@ impl Parts {
             return Err(Error::TooLarge { limit_bytes });
         }
         let share_id = match new.share_key {
-            None => Id::random().0,
+            None => self.surroundings.id().0,
             Some(key) => {
                 let share = self
                     .catalog
@@ -161,9 +162,10 @@ impl Parts {
                 share.ok_or(Error::NotFound)?.share_id
             }
         };
-        let (upload_key, delete_key, at) = (Id::random(), Id::random(), now());
+        let surroundings = &self.surroundings;
+        let (upload_key, delete_key, at) = (surroundings.id(), surroundings.id(), self.now());
         let record = FileRecord {
-            file_id: Id::random().0,
+            file_id: surroundings.id().0,
             share_id,
             upload_key_hash: upload_key.secret_hash(),
             delete_key_hash: delete_key.secret_hash(),
@@ -201,7 +203,7 @@ impl Parts {
         if let Some(length) = draft.record.length_bytes
             && length > self.config.inline_max_bytes
         {
-            let segment_id = Id::random().0;
+            let segment_id = self.surroundings.id().0;
             self.make_segment(segment_id, Some(length)).await?;
             draft.record.segments = vec![Segment {
                 segment_id,

@@ -12,15 +12,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use ddx_catalog::{FileRecord, Kind, State};
 use ddx_memory::{Buffer, Holder};
-use ddx_storage::{Reader, SegmentId};
+use ddx_storage::{ErrorKind, Reader, SegmentId};
 use futures_util::Stream;
 use tokio::sync::watch;
 
-use crate::engine::{Engine, Parts, in_catalog, now, on_disk};
+use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
 use crate::id::Id;
 use crate::live::Progress;
 use crate::receive::{buffer_of, refused};
+use crate::span::{Span, Stretch};
 use crate::stats::Total;
 
 /// How long a download waits for an interrupted upload to be resumed, between looks at its record.
@@ -78,17 +79,24 @@ impl Engine {
         if record.state != State::Complete {
             return Ok(());
         }
-        if self
+        let counted = self
             .0
             .catalog
-            .count_download(record.file_id, now())
+            .count_download(record.file_id, self.0.now())
             .await
-            .map_err(in_catalog)?
-        {
-            return Ok(());
+            .map_err(in_catalog);
+        match counted {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // Where no count decides, a disk that can't be written to keeps nobody from reading.
+            Err(Error::Catalog(error)) if record.max_downloads.is_none() => {
+                tracing::warn!(file = ?Id(record.file_id), error = &error as &dyn std::error::Error, "a download was not counted");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         }
         match record.max_downloads {
-            Some(limit) if record.expires_at.is_none_or(|at| at > now()) => {
+            Some(limit) if record.expires_at.is_none_or(|at| at > self.0.now()) => {
                 Err(Error::DownloadsUsedUp { limit })
             }
             _ => Err(Error::Expired),
@@ -103,7 +111,7 @@ impl Engine {
         if record.state == State::Failed {
             return Err(Error::NotFound);
         }
-        if record.expires_at.is_some_and(|at| at <= now()) {
+        if record.expires_at.is_some_and(|at| at <= self.0.now()) {
             return Err(Error::Expired);
         }
         let layout = self.0.layout(&record).await?;
@@ -126,20 +134,29 @@ impl Parts {
                 .await
                 .map_err(in_catalog)?
                 .ok_or(Error::NotFound)?;
-            return Ok(Layout::Inline(Bytes::from(bytes)));
+            return inline(record, bytes);
         }
         if record.state == State::Joining {
             return Ok(Layout::Pieces(VecDeque::new()));
         }
         let is_complete = record.state == State::Complete;
+        let segments_bytes: u64 = record.segments.iter().map(|it| it.length_bytes).sum();
+        if is_complete && segments_bytes != record.offset_bytes {
+            return Err(damaged(record, "its segments are not as long as it"));
+        }
+        let has_bytes = is_complete || record.offset_bytes > 0;
         let segments = record.segments.clone();
         self.blocking(move |store| {
             let mut begins_at = 0;
             let mut pieces = VecDeque::with_capacity(segments.len());
             for segment in segments {
-                let reader = store
-                    .open_reader(SegmentId(segment.segment_id))
-                    .map_err(on_disk)?;
+                let reader = match store.open_reader(SegmentId(segment.segment_id)) {
+                    // Not durable before its first bytes are: it is made anew with them.
+                    Err(error) if !has_bytes && error.kind() == ErrorKind::NotFound => {
+                        return Ok(Layout::Pieces(VecDeque::new()));
+                    }
+                    opened => opened.map_err(on_disk)?,
+                };
                 // The one segment of a file that still arrives is as long as it will become.
                 let length_bytes = if is_complete {
                     segment.length_bytes
@@ -159,11 +176,49 @@ impl Parts {
     }
 }
 
+/// Bytes that lie in the catalog, whose pages have no checksum: one that was damaged is refused, not delivered.
+fn inline(record: &FileRecord, bytes: Vec<u8>) -> Result<Layout, Error> {
+    let mut crc64 = ddx_digest::Crc64::new();
+    crc64.update(&bytes);
+    if bytes.len() as u64 != record.offset_bytes || crc64.value() != record.crc64 {
+        return Err(damaged(record, "its bytes are not those that arrived"));
+    }
+    Ok(Layout::Inline(Bytes::from(bytes)))
+}
+
+fn damaged(record: &FileRecord, what: &str) -> Error {
+    Error::Catalog(ddx_catalog::Error::new(
+        ddx_catalog::ErrorKind::Corrupt,
+        format!("file {:?}: {what}", Id(record.file_id)),
+    ))
+}
+
 impl Download {
     /// The file's record, as it was when it was opened.
     #[must_use]
     pub fn record(&self) -> &FileRecord {
         &self.record
+    }
+
+    /// The bytes from `start` to before `end`, for whoever can let the kernel send them. None where the file still arrives, or has no file behind it.
+    #[must_use]
+    pub fn span(&self, start: u64, end: u64) -> Option<Span> {
+        let Layout::Pieces(pieces) = &self.layout else {
+            return None;
+        };
+        let can = self.record.state == State::Complete
+            && pieces.iter().all(|piece| piece.reader.file().is_some());
+        let stretches = pieces.iter().filter_map(|piece| {
+            let ends_at = piece.begins_at + piece.length_bytes;
+            let (from, until) = (start.max(piece.begins_at), end.min(ends_at));
+            (from < until).then(|| Stretch {
+                reader: piece.reader.clone(),
+                offset: from - piece.begins_at,
+                bytes: until - from,
+                ahead_bytes: 0,
+            })
+        });
+        can.then(|| Span::new(self.parts.clone(), stretches.collect()))
     }
 
     /// The bytes of a range, in chunks. For a file that still arrives the stream waits at its end for more, and ends with an error if the upload is given up.
@@ -174,6 +229,7 @@ impl Download {
         end: Option<u64>,
     ) -> impl Stream<Item = Result<Bytes, Error>> + Send {
         let arriving = self.record.state != State::Complete;
+        let end = end.or((!arriving).then_some(self.record.offset_bytes));
         let watching = arriving
             .then(|| self.parts.live.watch(Id(self.record.file_id)))
             .flatten();
@@ -237,10 +293,25 @@ impl Reading {
             let until = self.end.map_or(until, |end| end.min(until));
             if self.at < until {
                 let bytes = self.read(until).await?;
+                if bytes.is_empty() && self.arriving {
+                    // What was written could not be recorded and was cut off again: it comes once more.
+                    self.watching = None;
+                    continue;
+                }
+                if bytes.is_empty() {
+                    return Err(Error::Internal(
+                        "the segment is shorter than its record".to_owned(),
+                    ));
+                }
                 self.at += bytes.len() as u64;
                 return Ok(Some(bytes));
             }
         }
+    }
+
+    /// Whether it is known where the bytes are.
+    fn is_laid_out(&self) -> bool {
+        !matches!(&self.download.layout, Layout::Pieces(pieces) if pieces.is_empty())
     }
 
     /// Up to where a file that still arrives can be read, once that lies past what was read; None after waiting, to look again.
@@ -251,7 +322,7 @@ impl Reading {
                 .wait_for(|progress| progress.ended || progress.readable_bytes > at)
                 .await
                 .map_or(0, |progress| progress.readable_bytes);
-            if written > at {
+            if written > at && self.is_laid_out() {
                 return Ok(Some(written));
             }
             self.watching = None;
@@ -276,9 +347,8 @@ impl Reading {
             State::Failed => Err(Error::NotFound),
             State::Receiving | State::Joining => {
                 self.watching = parts.live.watch(Id(file_id));
-                if matches!(&self.download.layout, Layout::Pieces(pieces) if pieces.is_empty())
-                    && record.kind != Kind::Final
-                    && !record.segments.is_empty()
+                // An upload of unknown length gets its segment with its first bytes.
+                if !self.is_laid_out() && record.kind != Kind::Final && !record.segments.is_empty()
                 {
                     self.download.layout = parts.layout(&record).await?;
                 }
@@ -287,6 +357,7 @@ impl Reading {
                         return Ok(Some(record.offset_bytes));
                     }
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep(LOOK_EVERY) => {}
                         () = parts.closing.cancelled() => return Err(Error::Closing),
                     }
@@ -341,16 +412,16 @@ impl Reading {
             .download_bytes
             .min(parts.ledger.share_bytes() / 2)
             .max(parts.config.granule_min_bytes);
-        let lease = match parts.ledger.try_lease(holder, wanted) {
+        let lease = match parts.ledger.try_lease_for_download(holder, wanted) {
             Some(lease) => lease,
             None => parts
                 .ledger
-                .admit(holder, parts.config.granule_min_bytes)
+                .admit_for_download(holder, parts.config.granule_min_bytes)
                 .map_err(refused)?
                 .await
                 .map_err(refused)?,
         };
-        let mut buffer = buffer_of(lease.for_download())?;
+        let mut buffer = buffer_of(lease)?;
         let most = most.min(buffer.len());
         parts
             .blocking(move |_| {
@@ -358,11 +429,6 @@ impl Reading {
                     .reader
                     .read_at(offset, &mut buffer[..most])
                     .map_err(on_disk)?;
-                if count == 0 {
-                    return Err(Error::Internal(
-                        "the segment is shorter than its record".to_owned(),
-                    ));
-                }
                 Ok(Bytes::from_owner(Chunk {
                     buffer,
                     range: 0..count,

@@ -4,9 +4,9 @@
 //! ordered: bytes first, then the record that speaks of them. What concerns one stage of a life stands in a module of its own: `create`, `append`, `join`,
 //! `download`, `housekeeping`.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ddx_catalog::{Catalog, FileRecord, Kind, ShareRecord, State};
 use ddx_memory::{Holder, Ledger};
@@ -19,8 +19,10 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::id::Id;
 use crate::live::{LiveUploads, Progress};
+use crate::room::LastLook;
 use crate::sessions::Sessions;
 use crate::stats::{Counted, Stats};
+use crate::surroundings::{Machine, Surroundings};
 
 /// Changes that a slow listener may fall behind before it has to look at everything anew.
 const CHANGES_KEPT: usize = 1024;
@@ -49,7 +51,12 @@ pub(crate) struct Parts {
     pub(crate) tasks: TaskTracker,
     /// Wakes housekeeping: segments wait to be deleted, or a digest to be computed.
     pub(crate) chores: Notify,
-    user_hasher: RandomState,
+    /// Parts that are complete or gone, while the files that waited for them could not be told so.
+    pub(crate) unjoined: Mutex<Vec<[u8; 16]>>,
+    pub(crate) last_look: LastLook,
+    pub(crate) surroundings: Arc<dyn Surroundings>,
+    /// Goes before every user's name, so that nobody can choose a name that meets another's.
+    user_salt: Id,
 }
 
 /// The life of uploads and shares. Clones share one engine.
@@ -62,14 +69,6 @@ impl std::fmt::Debug for Engine {
             .field("uploads", &self.0.live.count())
             .finish_non_exhaustive()
     }
-}
-
-/// Milliseconds since the Unix epoch.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn after(now: i64, time: Duration) -> i64 {
@@ -109,6 +108,19 @@ impl Engine {
         store: Arc<dyn Store>,
         ledger: Ledger,
     ) -> Self {
+        let machine = Arc::new(Machine::new(config.writer_threads));
+        Self::living_in(machine, config, catalog, store, ledger)
+    }
+
+    /// The same in other surroundings than this machine: see [`Surroundings`].
+    #[must_use]
+    pub fn living_in(
+        surroundings: Arc<dyn Surroundings>,
+        config: Config,
+        catalog: Arc<dyn Catalog>,
+        store: Arc<dyn Store>,
+        ledger: Ledger,
+    ) -> Self {
         Self(Arc::new(Parts {
             config,
             catalog,
@@ -121,7 +133,10 @@ impl Engine {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             chores: Notify::new(),
-            user_hasher: RandomState::new(),
+            unjoined: Mutex::default(),
+            last_look: LastLook::default(),
+            user_salt: surroundings.id(),
+            surroundings,
         }))
     }
 
@@ -211,7 +226,10 @@ impl Engine {
         }
         record.max_downloads = max_downloads.or(record.max_downloads);
         if let Some(keep) = keep {
-            record.expires_at = Some(after(record.completed_at.unwrap_or_else(now), keep));
+            record.expires_at = Some(after(
+                record.completed_at.unwrap_or_else(|| self.0.now()),
+                keep,
+            ));
         }
         self.0
             .catalog
@@ -352,11 +370,23 @@ impl Parts {
             .ok_or(Error::NotFound)
     }
 
+    /// Milliseconds since the Unix epoch.
+    pub(crate) fn now(&self) -> i64 {
+        self.surroundings.unix_at()
+    }
+
+    fn user(&self, name: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.user_salt.hash(&mut hasher);
+        name.hash(&mut hasher);
+        hasher.finish()
+    }
+
     pub(crate) fn holder(&self, record: &FileRecord) -> Holder {
         let mut upload = [0; 8];
         upload.copy_from_slice(&record.file_id[..8]);
         Holder {
-            user: self.user_hasher.hash_one(&record.owner),
+            user: self.user(&record.owner),
             upload: u64::from_le_bytes(upload),
         }
     }
@@ -364,9 +394,9 @@ impl Parts {
     /// Who reads: each download is a holder of its own.
     pub(crate) fn reader(&self, reader: &str) -> Holder {
         let mut download = [0; 8];
-        download.copy_from_slice(&Id::random().0[..8]);
+        download.copy_from_slice(&self.surroundings.id().0[..8]);
         Holder {
-            user: self.user_hasher.hash_one(reader),
+            user: self.user(reader),
             upload: u64::from_le_bytes(download),
         }
     }
@@ -398,7 +428,7 @@ impl Parts {
             self.tell(record, true);
             if record.kind == Kind::Partial {
                 // A file that waits for this part waits in vain, and is told so.
-                self.join_waiting(record.file_id).await?;
+                self.join_waiting_or_later(record.file_id).await;
             }
             self.delete_doomed().await?;
         }
@@ -411,8 +441,9 @@ impl Parts {
         work: impl FnOnce(&dyn Store) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let store = self.store.clone();
-        tokio::task::spawn_blocking(move || work(store.as_ref()))
-            .await
-            .map_err(|error| Error::Internal(format!("a blocking task ended: {error}")))?
+        self.surroundings
+            .begin(move || work(store.as_ref()))
+            .done()
+            .await?
     }
 }

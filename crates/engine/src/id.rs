@@ -35,6 +35,11 @@ pub struct Id(pub [u8; 16]);
 #[error("not an id: 26 characters of a-z and 2-7 are expected")]
 pub struct NotAnId;
 
+/// Random bytes from the operating system.
+pub(crate) fn fill(into: &mut [u8]) {
+    getrandom::fill(into).expect("the operating system gives random bytes");
+}
+
 impl Id {
     /// A new id from the operating system's random source.
     ///
@@ -43,7 +48,7 @@ impl Id {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        fill(&mut bytes);
         Self(bytes)
     }
 

@@ -3,11 +3,13 @@
 //! A part does not know its place, so it has no BLAKE3 that could be joined; its CRC can. The file's BLAKE3 follows in the background and is
 //! "pending" until then. The parts keep their own records until they expire: a segment goes when the last record that lists it goes.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use ddx_catalog::{Completion, FileRecord, Kind, Segment, State};
 use ddx_digest::Crc64;
 
 use crate::create::{Created, NewUpload};
-use crate::engine::{Engine, Parts, after, in_catalog, now};
+use crate::engine::{Engine, Parts, after, in_catalog};
 use crate::error::Error;
 use crate::id::Id;
 use crate::stats::{Counted, Total};
@@ -102,7 +104,34 @@ impl Parts {
         Ok(())
     }
 
-    async fn try_join(&self, waiting: FileRecord) -> Result<(), Error> {
+    /// As [`Parts::join_waiting`]; what fails now is done by housekeeping. The part itself stands or is gone, whatever becomes of the rest.
+    pub(crate) async fn join_waiting_or_later(&self, part_file_id: [u8; 16]) {
+        if let Err(error) = self.join_waiting(part_file_id).await {
+            tracing::error!(
+                part = ?Id(part_file_id),
+                error = &error as &dyn std::error::Error,
+                "a file can't be joined from its parts now; it is tried again"
+            );
+            self.unjoined().push(part_file_id);
+        }
+    }
+
+    /// Joins what could not be joined when its part was complete.
+    pub(crate) async fn join_late(&self) -> Result<(), Error> {
+        loop {
+            let Some(part) = self.unjoined().last().copied() else {
+                return Ok(());
+            };
+            self.join_waiting(part).await?;
+            self.unjoined().retain(|other| *other != part);
+        }
+    }
+
+    fn unjoined(&self) -> MutexGuard<'_, Vec<[u8; 16]>> {
+        self.unjoined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn try_join(&self, waiting: FileRecord) -> Result<(), Error> {
         let mut parts = Vec::with_capacity(waiting.parts.len());
         for part_id in &waiting.parts {
             match self.catalog.file(*part_id).await.map_err(in_catalog)? {
@@ -111,7 +140,7 @@ impl Parts {
                 None => {
                     let reason = "one of its parts was deleted".to_owned();
                     self.catalog
-                        .fail(waiting.file_id, reason, now())
+                        .fail(waiting.file_id, reason, self.now())
                         .await
                         .map_err(in_catalog)?;
                     self.stats.count(&waiting.protocol, Counted::Failed, 1);
@@ -121,7 +150,7 @@ impl Parts {
             }
         }
         let joined = joined(&parts);
-        let completed_at = now();
+        let completed_at = self.now();
         let completion = Completion {
             file_id: waiting.file_id,
             length_bytes: joined.length_bytes,

@@ -10,10 +10,13 @@ use std::sync::Arc;
 use ddx_digest::{Algorithm, Checksum, Crc64, FileHasher};
 use ddx_memory::Buffer;
 use ddx_storage::{Reader, Writer};
-use tokio::task::JoinHandle;
 
 use crate::error::Error;
 use crate::live::Live;
+use crate::surroundings::{Begun, Surroundings};
+
+/// From this length on a piece takes long. What a slow client sends is shorter, and is written in a moment.
+const BULK_BYTES: usize = 256 << 10;
 
 /// Digests of an upload, in the order of its bytes. Boxed: they are some KiB together, and every future that they pass through would be as large.
 #[derive(Debug, Clone)]
@@ -169,11 +172,13 @@ impl Lane {
     /// Writes `range` of the buffer; with `sync`, makes everything so far durable and says how far that is.
     pub(crate) fn write(
         mut self,
+        surroundings: &dyn Surroundings,
         buffer: Buffer,
         range: Range<usize>,
         sync: bool,
-    ) -> JoinHandle<Done> {
-        tokio::task::spawn_blocking(move || {
+    ) -> Begun<Done> {
+        let takes_long = range.len() >= BULK_BYTES;
+        let work = move || {
             let mut result = self.absorb(&buffer[range]).map(|()| None);
             if sync && result.is_ok() {
                 result = self.settle().map(Some);
@@ -183,12 +188,17 @@ impl Lane {
                 buffer: Some(buffer),
                 result,
             }
-        })
+        };
+        if takes_long {
+            surroundings.begin_bulk(work)
+        } else {
+            surroundings.begin(work)
+        }
     }
 
     /// Makes everything so far durable.
-    pub(crate) fn sync(mut self) -> JoinHandle<Done> {
-        tokio::task::spawn_blocking(move || {
+    pub(crate) fn sync(mut self, surroundings: &dyn Surroundings) -> Begun<Done> {
+        surroundings.begin(move || {
             let result = self.settle().map(Some);
             Done {
                 lane: self,

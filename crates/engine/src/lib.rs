@@ -17,9 +17,12 @@ mod lane;
 mod life;
 mod live;
 mod receive;
+mod room;
 mod sessions;
 mod source;
+mod span;
 mod stats;
+mod surroundings;
 mod work;
 
 pub use append::{Append, Expected, Put};
@@ -34,7 +37,9 @@ pub use housekeeping::Recovered;
 pub use id::{Id, NotAnId, TEXT_CHARS};
 pub use live::Progress;
 pub use source::{Cut, Source, Taken};
+pub use span::{Span, Stretch};
 pub use stats::{Counted, Stats, Total};
+pub use surroundings::{Machine, Surroundings};
 
 /// The protocol of uploads that can be resumed.
 pub const PROTOCOL_TUS: &str = "tus";

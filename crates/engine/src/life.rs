@@ -235,6 +235,47 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever a record says, each step is allowed exactly where the rules say so, and nothing ever goes back.
+        #[test]
+        fn every_step_is_allowed_where_the_rules_say_and_nowhere_else(
+            kind in prop::sample::select(vec![Kind::Whole, Kind::Partial, Kind::Final]),
+            state in prop::sample::select(vec![State::Receiving, State::Joining, State::Complete, State::Failed]),
+            room in prop::option::of(0u64..20),
+            durable_bytes in 0u64..20,
+            steps in prop::collection::vec((0u8..4, 0u64..40), 0..30),
+        ) {
+            prop_assume!(state != State::Joining || kind == Kind::Final);
+            let room = if state == State::Complete { Some(0) } else { room };
+            let mut life = Life { kind, state, length_bytes: room.map(|room| durable_bytes + room), durable_bytes };
+            life.check();
+            for (step, figure) in steps {
+                let before = life;
+                match step {
+                    0 => {
+                        let fits = before.length_bytes.map_or(figure >= before.durable_bytes, |known| known == figure);
+                        prop_assert_eq!(life.declare(figure).is_ok(), fits);
+                        prop_assert!(fits || life == before, "a refusal changes nothing");
+                    }
+                    1 => {
+                        let fits = life.may_hold(figure).is_ok();
+                        prop_assert_eq!(fits, life.room_bytes().is_none_or(|room| figure <= room));
+                        if fits && life.state == State::Receiving {
+                            life.made_durable(before.durable_bytes + figure);
+                        }
+                    }
+                    2 => {
+                        let grows = kind != Kind::Final && matches!(life.state, State::Receiving | State::Complete);
+                        prop_assert_eq!(life.may_append(figure).is_ok(), grows && figure == life.durable_bytes);
+                    }
+                    _ if life.is_whole() && life.state != State::Failed => life.completed(),
+                    _ => {}
+                }
+                prop_assert!(life.durable_bytes >= before.durable_bytes);
+                prop_assert!(before.length_bytes.is_none() || life.length_bytes == before.length_bytes);
+                prop_assert!(life.state == before.state || life.state == State::Complete);
+            }
+        }
+
         #[test]
         fn no_order_of_steps_breaks_a_rule(steps in prop::collection::vec((0u8..4, 0u64..40), 0..40)) {
             let mut life = receiving(None);

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ddx_memory::Place;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::id::Id;
 

@@ -9,11 +9,10 @@
 //! no hold-and-wait, so no deadlock.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ddx_memory::{Buffer, Holder, Ledger};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -22,6 +21,7 @@ use crate::lane::{Done, Lane, Mark};
 use crate::live::Live;
 use crate::source::{Source, Taken};
 use crate::stats::{Counted, Stats};
+use crate::surroundings::{Begun, Surroundings};
 
 /// Blocks of the disk's direct path; a buffer's fill starts where the file's offset stands within a block.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
@@ -42,6 +42,7 @@ pub(crate) enum End {
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a Config,
     pub(crate) ledger: &'a Ledger,
+    pub(crate) surroundings: &'a dyn Surroundings,
     pub(crate) stats: &'a Stats,
     pub(crate) protocol: &'a str,
     pub(crate) holder: Holder,
@@ -166,7 +167,7 @@ pub(crate) fn buffer_of(lease: ddx_memory::Lease) -> Result<Buffer, Error> {
 /// The disk's side of one upload: its lane, at work or at rest, and the buffer that came back last.
 struct Disk {
     resting: Option<Lane>,
-    working: Option<JoinHandle<Done>>,
+    working: Option<Begun<Done>>,
     spare: Option<Buffer>,
 }
 
@@ -176,9 +177,7 @@ impl Disk {
         let Some(working) = self.working.take() else {
             return Ok(None);
         };
-        let done = working
-            .await
-            .map_err(|error| Error::Internal(format!("a writer ended: {error}")))?;
+        let done = working.done().await?;
         self.resting = Some(done.lane);
         if done.buffer.is_some() {
             self.spare = done.buffer;
@@ -259,7 +258,7 @@ impl Pump<'_> {
         F: Future<Output = Result<(), Error>>,
     {
         if self.room == Some(0) {
-            return self.expect_end(source).await.map(Some);
+            return Box::pin(self.expect_end(source)).await.map(Some);
         }
         if self.context.superseded.is_cancelled() {
             return Err(Error::Superseded);
@@ -332,12 +331,12 @@ impl Pump<'_> {
     async fn buffer(&mut self) -> Result<Buffer, Error> {
         let wanted = self
             .granule
-            .min(self.context.ledger.share_bytes() / 2)
+            .min(self.context.ledger.granule_bytes())
             .max(self.context.config.granule_min_bytes);
         if let Some(spare) = self.disk.spare.take() {
             let asked_back = spare.lease().surplus_bytes() > 0;
             let fits =
-                spare.len() as u64 >= wanted && (spare.len() as u64) < wanted.saturating_mul(4);
+                spare.len() as u64 >= wanted && (spare.len() as u64) < wanted.saturating_mul(2);
             if fits && !asked_back {
                 return Ok(spare);
             }
@@ -351,7 +350,7 @@ impl Pump<'_> {
                 return Ok(spare);
             }
         }
-        self.context.first_buffer(wanted).await
+        Box::pin(self.context.first_buffer(wanted)).await
     }
 
     /// Hands a filled buffer to the disk, which must be done with the one before.
@@ -372,7 +371,8 @@ impl Pump<'_> {
         let (stats, protocol) = (self.context.stats, self.context.protocol);
         stats.count(protocol, Counted::Bytes, count);
         let lane = self.disk.lane()?;
-        self.disk.working = Some(lane.write(filled.buffer, filled.range, due));
+        self.disk.working =
+            Some(lane.write(self.context.surroundings, filled.buffer, filled.range, due));
         self.offset += count;
         if let Some(room) = &mut self.room {
             *room -= count;
@@ -386,7 +386,7 @@ impl Pump<'_> {
         F: Future<Output = Result<(), Error>>,
     {
         match self.disk.rest().await? {
-            Some(mark) => keep(mark).await,
+            Some(mark) => Box::pin(keep(mark)).await,
             None => Ok(()),
         }
     }

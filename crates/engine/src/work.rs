@@ -7,22 +7,21 @@ use std::time::Duration;
 
 use ddx_catalog::{Checkpoint, Completion, FileRecord, Kind, Segment};
 use ddx_digest::{Algorithm, Checksum};
-use ddx_storage::SegmentId;
+use ddx_storage::{ErrorKind, SegmentId};
 
 use crate::append::{Append, Expected};
-use crate::engine::{Parts, after, in_catalog, now, on_disk};
+use crate::engine::{Parts, after, in_catalog, on_disk};
 use crate::error::Error;
-use crate::id::Id;
 use crate::lane::{Digests, Lane, Mark};
 use crate::life::Life;
-use crate::receive::{BLOCK_BYTES, Context, Fill, Filled};
+use crate::receive::{BLOCK_BYTES, Context, Fill, Filled, receive};
 use crate::source::Source;
 use crate::stats::Counted;
 
 /// One request's work on one upload.
 pub(crate) struct Work<'a> {
     pub(crate) parts: &'a Parts,
-    pub(crate) record: FileRecord,
+    pub(crate) record: Box<FileRecord>,
     pub(crate) life: Life,
     pub(crate) append: Append,
     pub(crate) keep: Option<Duration>,
@@ -75,6 +74,21 @@ impl Work<'_> {
         }
     }
 
+    /// Keeps what came of a small file that was cut.
+    pub(crate) async fn keep_cut(
+        &mut self,
+        context: &Context<'_>,
+        live: &std::sync::Arc<crate::live::Live>,
+        filled: Filled,
+        cut: Error,
+    ) -> Result<(), Error> {
+        let lane = self.open(live).await?;
+        let room = Some(filled.range.len() as u64);
+        let unmarked = |_| async { Ok(()) };
+        let (lane, _) = receive(context, &mut Nothing, lane, Some(filled), room, unmarked).await;
+        self.settle(lane, Err(cut), &mut Nothing).await
+    }
+
     /// The upload's lane, at its durable offset. Makes its segment if it has none.
     pub(crate) async fn open(
         &mut self,
@@ -83,7 +97,7 @@ impl Work<'_> {
         let parts = self.parts;
         if self.record.segments.is_empty() {
             let segment = Segment {
-                segment_id: Id::random().0,
+                segment_id: parts.surroundings.id().0,
                 ..Segment::default()
             };
             parts
@@ -111,9 +125,19 @@ impl Work<'_> {
         if let Some(Expected::Known(algorithm, _)) = &self.append.expected {
             digests.expect_body(*algorithm);
         }
-        let id = self.segment_id();
+        let (id, length_bytes) = (self.segment_id(), self.life.length_bytes());
         let writer = parts
-            .blocking(move |store| store.open_writer(id, at).map_err(on_disk))
+            .blocking(move |store| {
+                match store.open_writer(id, at) {
+                    // Not durable before its first bytes are: a loss of power may have taken it.
+                    Err(error) if at == 0 && error.kind() == ErrorKind::NotFound => {
+                        store.create(id, length_bytes).map_err(on_disk)?;
+                        store.open_writer(id, at)
+                    }
+                    opened => opened,
+                }
+                .map_err(on_disk)
+            })
             .await?;
         Ok(Lane {
             writer,
@@ -154,7 +178,7 @@ impl Work<'_> {
     }
 
     pub(crate) fn checkpoint(&self, mark: Mark) -> Checkpoint {
-        let updated_at = now();
+        let updated_at = self.parts.now();
         Checkpoint {
             file_id: self.record.file_id,
             offset_bytes: mark.offset,
@@ -177,6 +201,10 @@ impl Work<'_> {
         let lane =
             lane.ok_or_else(|| Error::Internal("the upload's writer was lost".to_owned()))?;
         let failed_write = matches!(end, Err(Error::Storage(_)));
+        let end = end.map_err(|error| match error {
+            Error::Storage(error) => on_disk(error),
+            other => other,
+        });
         let mut lane = if failed_write {
             self.reopen(lane).await?
         } else {
@@ -193,10 +221,7 @@ impl Work<'_> {
                 return Err(end.err().unwrap_or(error));
             }
         }
-        let done = lane
-            .sync()
-            .await
-            .map_err(|error| Error::Internal(format!("a writer ended: {error}")))?;
+        let done = lane.sync(&*self.parts.surroundings).done().await?;
         let mark = done
             .result
             .map_err(on_disk)?
@@ -234,10 +259,7 @@ impl Work<'_> {
                 .await
                 .map_err(in_catalog)?;
         }
-        end.map_err(|error| match error {
-            Error::Storage(error) => on_disk(error),
-            other => other,
-        })
+        end
     }
 
     /// A writer whose last write failed may stand anywhere: back to where the digests are.
@@ -332,7 +354,7 @@ impl Work<'_> {
         inline: Option<Vec<u8>>,
     ) -> Result<(), Error> {
         self.life.completed();
-        let completed_at = now();
+        let completed_at = self.parts.now();
         let keep = self.keep.or(self.parts.config.file_expires);
         let is_part = self.record.kind == Kind::Partial;
         let lasts = if is_part {
@@ -379,7 +401,7 @@ impl Work<'_> {
             self.parts.chores.notify_one();
         }
         if is_part {
-            self.parts.join_waiting(self.record.file_id).await?;
+            self.parts.join_waiting_or_later(self.record.file_id).await;
         }
         Ok(())
     }
@@ -419,7 +441,7 @@ pub(crate) async fn gather<S: Source>(
 }
 
 /// A body that is over.
-pub(crate) struct Nothing;
+struct Nothing;
 
 impl Source for Nothing {
     async fn ready(&mut self) -> Result<(), crate::source::Cut> {

@@ -1,4 +1,4 @@
-//! A request's body as the engine takes it: from the socket (the tap), or from hyper's frames; and the answer's body on its way out.
+//! A request's body as the engine takes it: from the socket (the tap), or in frames; and the answer's body on its way out.
 
 use std::io;
 use std::pin::Pin;
@@ -10,52 +10,39 @@ use bytes::{Buf, Bytes};
 use ddx_engine::{Algorithm, Cut, Source, Taken};
 use http::{HeaderMap, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use crate::server::{BodyWay, Wire};
+use crate::server::Wire;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A long body that may be read past hyper; in the extensions of its request.
+/// Bytes of a frame, where somebody wants a body that goes past hyper in frames.
+const FRAME_BYTES: usize = 8 * 1024;
+
+/// A long body that is read past hyper; in the extensions of its request, and its body for whoever wants frames.
 #[derive(Debug, Clone)]
 pub(crate) struct Tap {
-    pub(crate) wire: Arc<Wire>,
-    pub(crate) length_bytes: u64,
-    pub(crate) expects_continue: bool,
+    wire: Arc<Wire>,
+    expects_continue: bool,
 }
 
-/// hyper's body, which tells the connection to let it have its bytes once somebody asks for them.
-pub(crate) struct LazyBody {
-    incoming: Incoming,
-    tap: Option<Tap>,
-}
-
-impl LazyBody {
-    pub(crate) fn new(incoming: Incoming, tap: Option<Tap>) -> Self {
-        Self { incoming, tap }
-    }
-}
-
-impl HttpBody for LazyBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some(tap) = self.tap.take() {
-            tap.wire.decide(BodyWay::Known(tap.length_bytes));
+impl Tap {
+    pub(crate) fn new(wire: Arc<Wire>, expects_continue: bool) -> Self {
+        Self {
+            wire,
+            expects_continue,
         }
-        Pin::new(&mut self.incoming).poll_frame(cx)
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+    fn socket(&self) -> SocketBody {
+        SocketBody {
+            greeting: if self.expects_continue { CONTINUE } else { &[] },
+            wire: self.wire.clone(),
+        }
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+    /// The body in frames.
+    pub(crate) fn frames(&self) -> SocketFrames {
+        SocketFrames(self.socket())
     }
 }
 
@@ -68,14 +55,9 @@ pub(crate) enum Intake {
 impl Intake {
     /// The shortest way that this request's body can take.
     pub(crate) fn of(request: Request<Body>) -> Self {
-        let tap = request.extensions().get::<Tap>().cloned();
-        match tap {
-            Some(tap) if tap.wire.tap(tap.length_bytes) => Self::Socket(SocketBody {
-                left: tap.length_bytes,
-                greeting: if tap.expects_continue { CONTINUE } else { &[] },
-                wire: tap.wire,
-            }),
-            _ => Self::Frames(FrameBody::new(request.into_body())),
+        match request.extensions().get::<Tap>() {
+            Some(tap) => Self::Socket(tap.socket()),
+            None => Self::Frames(FrameBody::new(request.into_body())),
         }
     }
 
@@ -114,46 +96,78 @@ impl Source for Intake {
 /// A body that is read from the socket.
 pub(crate) struct SocketBody {
     wire: Arc<Wire>,
-    left: u64,
+    /// What of `100 Continue` is still to be sent.
     greeting: &'static [u8],
 }
 
 impl SocketBody {
     async fn ready(&mut self) -> Result<(), Cut> {
+        std::future::poll_fn(|cx| self.poll_ready(cx))
+            .await
+            .map_err(|_| Cut)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = self.wire.stream();
         while !self.greeting.is_empty() {
-            self.wire.stream().writable().await.map_err(|_| Cut)?;
-            match self.wire.stream().try_write(self.greeting) {
+            std::task::ready!(stream.poll_write_ready(cx))?;
+            match stream.try_write(self.greeting) {
                 Ok(count) => self.greeting = &self.greeting[count..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Err(Cut),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        if self.left == 0 || self.wire.has_early() {
-            return Ok(());
+        if self.wire.body_left() == 0 || self.wire.has_early() {
+            return Poll::Ready(Ok(()));
         }
-        self.wire.stream().readable().await.map_err(|_| Cut)
+        stream.poll_read_ready(cx)
     }
 
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {
-        if self.left == 0 {
-            return Ok(Taken::End);
+        match self.wire.read_body(into) {
+            Ok(0) if self.wire.body_left() == 0 => Ok(Taken::End),
+            Ok(count) => Ok(Taken::Bytes(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Taken::Nothing),
+            Err(_) => Err(Cut),
         }
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(into.len());
-        let count = match self.wire.take_early(&mut into[..most]) {
-            0 => match self.wire.stream().try_read(&mut into[..most]) {
-                Ok(0) => return Err(Cut),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Taken::Nothing);
+    }
+}
+
+/// The same for whoever takes bodies in frames.
+pub(crate) struct SocketFrames(SocketBody);
+
+impl HttpBody for SocketFrames {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        loop {
+            std::task::ready!(self.0.poll_ready(cx))?;
+            let most = self.0.wire.body_left().min(FRAME_BYTES as u64) as usize;
+            if most == 0 {
+                return Poll::Ready(None);
+            }
+            let mut frame = vec![0; most];
+            match self.0.wire.read_body(&mut frame) {
+                Ok(count) => {
+                    frame.truncate(count);
+                    return Poll::Ready(Some(Ok(Frame::data(frame.into()))));
                 }
-                Err(_) => return Err(Cut),
-            },
-            count => count,
-        };
-        self.left -= count as u64;
-        Ok(Taken::Bytes(count))
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.wire.body_left() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.wire.body_left())
     }
 }
 

@@ -3,48 +3,61 @@
 //! No cookie decides anything here, keys in the request do, and no browser adds those by itself. So the default is every origin, and
 //! a list of origins narrows it. One place decides for all addresses, whatever a protocol's own answer says.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::app::{App, CrossOrigin};
 use crate::tus::wire;
 
-/// Adds the fields of CORS, and answers preflights of addresses that have none of their own.
-pub(crate) async fn answer(State(app): State<App>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let asks = request.method() == Method::OPTIONS
-        && request
-            .headers()
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = match asks {
-        true => (StatusCode::NO_CONTENT, wire::preflight(true)).into_response(),
-        false => next.run(request).await,
-    };
-    let Some(origin) = origin else {
-        return response;
-    };
-    let headers = response.headers_mut();
-    match &app.config().cross_origin {
-        CrossOrigin::Any => {
-            for (name, value) in &wire::preflight(false) {
-                headers.entry(name).or_insert_with(|| value.clone());
-            }
+/// What a request says of the page that it comes from.
+pub(crate) struct Asked {
+    origin: Option<HeaderValue>,
+    is_preflight: bool,
+}
+
+impl Asked {
+    pub(crate) fn of(request: &Request) -> Self {
+        Self {
+            origin: request.headers().get(header::ORIGIN).cloned(),
+            is_preflight: request.method() == Method::OPTIONS
+                && request
+                    .headers()
+                    .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD),
         }
-        CrossOrigin::Listed(origins) => {
-            headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
-            headers.append(header::VARY, HeaderValue::from_static("Origin"));
-            if origins
-                .iter()
-                .any(|listed| listed.as_bytes() == origin.as_bytes())
-            {
-                for (name, value) in &wire::preflight(false) {
-                    headers.entry(name).or_insert_with(|| value.clone());
+    }
+
+    /// The answer where only permission is asked for, at whatever address.
+    pub(crate) fn preflight(&self) -> Option<Response> {
+        self.is_preflight
+            .then(|| (StatusCode::NO_CONTENT, wire::preflight(true)).into_response())
+    }
+
+    /// Adds the fields of CORS.
+    pub(crate) fn permit(self, app: &App, response: &mut Response) {
+        let Some(origin) = self.origin else {
+            return;
+        };
+        let headers = response.headers_mut();
+        match &app.config().cross_origin {
+            CrossOrigin::Any => add_fields(headers),
+            CrossOrigin::Listed(origins) => {
+                headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+                headers.append(header::VARY, HeaderValue::from_static("Origin"));
+                if origins
+                    .iter()
+                    .any(|listed| listed.as_bytes() == origin.as_bytes())
+                {
+                    add_fields(headers);
+                    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
                 }
-                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             }
         }
     }
-    response
+}
+
+fn add_fields(headers: &mut HeaderMap) {
+    for (name, value) in &wire::preflight(false) {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
 }

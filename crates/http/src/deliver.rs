@@ -2,10 +2,12 @@
 //!
 //! What a stranger sent is never run in the site's origin: its type is checked and its document fenced (`download/disposition.rs`).
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use ddx_engine::{Download, FileRecord, Id, State};
+use ddx_engine::{Download, FileRecord, Id, Span, State};
 use futures_util::{Stream, StreamExt, stream};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -23,6 +25,25 @@ use crate::refusal::problem;
 /// BLAKE3 of the file in hex. RFC 9530 has no name for it in `Repr-Digest`.
 const X_BLAKE3: HeaderName = HeaderName::from_static("x-blake3");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+
+/// In the extensions of a request: its connection can let the kernel send files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SendsFiles;
+
+/// In the extensions of an answer to such a request: the body, in place of the one that is there.
+#[derive(Debug, Clone)]
+pub(crate) struct FileBody(Arc<Mutex<Option<Span>>>);
+
+impl FileBody {
+    fn new(span: Span) -> Self {
+        Self(Arc::new(Mutex::new(Some(span))))
+    }
+
+    /// Takes it out.
+    pub(crate) fn take(&self) -> Option<Span> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 impl App {
     /// Answers a GET or HEAD for this file's bytes. `reader` is who asks, for fairness.
@@ -73,6 +94,22 @@ impl App {
                 .count_download(&record)
                 .await
                 .map_err(problem)?;
+        }
+        let sends_files =
+            *method == Method::GET && request.extensions.get::<SendsFiles>().is_some();
+        let span = sends_files.then(|| span(&answer, &download, length));
+        if let Some(span) = span.flatten() {
+            let status = match answer {
+                Answer::Part(part) => {
+                    fields.insert(header::CONTENT_RANGE, wire::content_range(part, length));
+                    StatusCode::PARTIAL_CONTENT
+                }
+                _ => StatusCode::OK,
+            };
+            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(span.left_bytes()));
+            let mut response = (status, fields).into_response();
+            response.extensions_mut().insert(FileBody::new(span));
+            return Ok(response);
         }
         let (status, length, body) =
             self.select(answer, download, length, &content_type, &mut fields);
@@ -147,6 +184,15 @@ impl App {
             body(download.stream(0, length))
         };
         Ok((StatusCode::OK, fields, body).into_response())
+    }
+}
+
+/// One stretch of the file, as the kernel can send it.
+fn span(answer: &Answer, download: &Download, length: u64) -> Option<Span> {
+    match answer {
+        Answer::Whole => download.span(0, length),
+        Answer::Part(span) => download.span(span.first, span.last + 1),
+        Answer::Parts(_) | Answer::NotModified => None,
     }
 }
 

@@ -4,41 +4,62 @@
 
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 use http::Method;
 
 use crate::app::App;
-use crate::metrics::Metric;
+use crate::metrics::{Held, Metric};
 use crate::problem::RefusedAs;
 
-/// Measures one request.
-pub(crate) async fn request(State(app): State<App>, request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let matched = matched.as_ref().map_or("", |path| path.as_str());
-    let method = request.method().clone();
-    let route = route(&method, matched);
-    let _in_flight = app.metrics().hold(Metric::HttpInFlight, &[route]);
-    let began = Instant::now();
-    let response = next.run(request).await;
-    let elapsed = began.elapsed();
-    let status = response.status();
-    let class = match status.as_u16() / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
-    };
-    app.metrics()
-        .observe(Metric::HttpRequest, &[route, class], elapsed.as_secs_f64());
-    let refused = response.extensions().get::<RefusedAs>().copied();
-    if let Some(RefusedAs(slug)) = refused {
-        app.metrics().add(Metric::HttpRefusals, &[slug], 1);
+/// A request that is being measured.
+pub(crate) struct Seen {
+    matched: Option<MatchedPath>,
+    method: Method,
+    route: &'static str,
+    began: Instant,
+    _in_flight: Held,
+}
+
+impl Seen {
+    /// From now on.
+    pub(crate) fn of(app: &App, request: &Request) -> Self {
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let method = request.method().clone();
+        let route = route(&method, matched.as_ref().map_or("", MatchedPath::as_str));
+        Self {
+            _in_flight: app.metrics().hold(Metric::HttpInFlight, &[route]),
+            matched,
+            method,
+            route,
+            began: Instant::now(),
+        }
     }
-    tracing::debug!(%method, route = matched, status = status.as_u16(), refused = refused.map(|RefusedAs(slug)| slug), ?elapsed, "answered");
-    response
+
+    /// It was answered.
+    pub(crate) fn answered(self, app: &App, response: &Response) {
+        let elapsed = self.began.elapsed();
+        let status = response.status();
+        let class = match status.as_u16() / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        let metrics = app.metrics();
+        metrics.observe(
+            Metric::HttpRequest,
+            &[self.route, class],
+            elapsed.as_secs_f64(),
+        );
+        let refused = response.extensions().get::<RefusedAs>().copied();
+        if let Some(RefusedAs(slug)) = refused {
+            metrics.add(Metric::HttpRefusals, &[slug], 1);
+        }
+        let route = self.matched.as_ref().map_or("", MatchedPath::as_str);
+        tracing::debug!(method = %self.method, route, status = status.as_u16(), refused = refused.map(|RefusedAs(slug)| slug), ?elapsed, "answered");
+    }
 }
 
 /// The label of a route. A prefix stands before it where one is configured.

@@ -1,14 +1,17 @@
 //! All addresses of the server, and what every answer has in common.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::Router;
-use axum::extract::{Path, State};
-use axum::middleware;
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
+use crate::links::Links;
 use crate::problem::{self, Kind, Problem};
 use crate::{api, cross_origin, download, observe, pages, plain, tus};
 
@@ -26,34 +29,41 @@ pub fn router(app: App) -> Router {
     let routes = if prefix.is_empty() {
         routes
     } else {
-        // A proxy may pass the prefix on or strip it; both arrive.
-        Router::new().nest(&prefix, routes.clone()).merge(routes)
+        // A proxy may pass the prefix on or strip it; both arrive. A nest's own `/` is its prefix without the slash.
+        Router::new()
+            .route(&format!("{prefix}/"), plain::front())
+            .nest(&prefix, routes.clone())
+            .merge(routes)
     };
     routes
-        .layer(middleware::from_fn(common_fields))
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            cross_origin::answer,
-        ))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            observe::request,
-        ))
+        .layer(middleware::from_fn_with_state(app.clone(), around))
         .with_state(app)
 }
 
+/// What every request passes, in one layer: each of its own would be one more future that a slow upload holds to its end.
+async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+    let seen = observe::Seen::of(&app, &request);
+    let asked = cross_origin::Asked::of(&request);
+    let mut response = match asked.preflight() {
+        Some(answer) => answer,
+        None => AssertUnwindSafe(next.run(request))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(panicked),
+    };
+    asked.permit(&app, &mut response);
+    add_common_fields(&mut response);
+    seen.answered(&app, &response);
+    response
+}
+
 /// `GET /` and every other address that nothing else has: the pages and their files.
-pub(crate) async fn page(
-    State(_): State<App>,
-    path: Option<Path<String>>,
-    headers: HeaderMap,
-) -> Response {
-    let path = path.map_or_else(String::new, |Path(path)| path);
-    if path.is_empty() {
-        return pages::index(&headers);
+pub(crate) async fn page(links: Links, path: Option<Path<String>>, headers: HeaderMap) -> Response {
+    match path {
+        Some(Path(path)) => pages::serve(&path, &headers)
+            .unwrap_or_else(|| Problem::new(Kind::NotFound).into_response()),
+        None => pages::index(&links.path(""), &headers),
     }
-    pages::serve(&path, &headers).unwrap_or_else(|| Problem::new(Kind::NotFound).into_response())
 }
 
 /// `/errors/{slug}`: what a problem document's `type` leads to.
@@ -69,7 +79,7 @@ async fn error_page(Path(slug): Path<String>) -> Response {
 }
 
 /// No answer is ever taken for another type than it says, or tells other sites where its reader came from: links are secrets.
-async fn common_fields(request: axum::extract::Request, next: middleware::Next) -> Response {
+fn add_common_fields(response: &mut Response) {
     const FIELDS: [(HeaderName, HeaderValue); 2] = [
         (
             header::X_CONTENT_TYPE_OPTIONS,
@@ -80,11 +90,9 @@ async fn common_fields(request: axum::extract::Request, next: middleware::Next) 
             HeaderValue::from_static("no-referrer"),
         ),
     ];
-    let mut response = next.run(request).await;
     for (name, value) in FIELDS {
         response.headers_mut().entry(name).or_insert(value);
     }
-    response
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {

@@ -13,6 +13,14 @@ pub struct Holder {
     pub upload: u64,
 }
 
+/// What a lease is for. An upload gives its memory back when the disk has written it; a download only when its client has taken
+/// it, which may be never. So downloads together hold no more than half, and none is the one that may go on at any pressure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Upload,
+    Download,
+}
+
 /// The right to hold some bytes. Whole pages of 4096 bytes; dropping it gives them back.
 #[derive(Debug)]
 #[must_use = "dropping a lease gives its bytes back"]
@@ -21,17 +29,23 @@ pub struct Lease {
     slot: u32,
     holder: Holder,
     bytes: u64,
-    is_download: bool,
+    purpose: Purpose,
 }
 
 impl Lease {
-    pub(crate) fn new(inner: Arc<Inner>, slot: u32, holder: Holder, bytes: u64) -> Self {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        slot: u32,
+        holder: Holder,
+        bytes: u64,
+        purpose: Purpose,
+    ) -> Self {
         Self {
             inner,
             slot,
             holder,
             bytes,
-            is_download: false,
+            purpose,
         }
     }
 
@@ -49,23 +63,11 @@ impl Lease {
         self.holder
     }
 
-    /// Shows it under [`crate::Row::Downloads`] and not under [`crate::Row::Buffers`]. It is admitted, counted and given back as any other.
-    pub fn for_download(mut self) -> Self {
-        if !self.is_download {
-            self.is_download = true;
-            self.inner.book_download(self.bytes);
-        }
-        self
-    }
-
     /// Takes `by` bytes more (rounded up to pages) without waiting; `false` if they can't be had now.
     #[must_use = "the lease is as it was if this is false"]
     pub fn try_grow(&mut self, by: u64) -> bool {
-        let granted = self.inner.grow(self.slot, by);
+        let granted = self.inner.grow(self.slot, by, self.purpose);
         self.bytes += granted.unwrap_or(0);
-        if self.is_download {
-            self.inner.book_download(granted.unwrap_or(0));
-        }
         granted.is_some()
     }
 
@@ -73,10 +75,8 @@ impl Lease {
     pub fn shrink_to(&mut self, bytes: u64) {
         let keep = crate::ledger::whole_pages(bytes);
         if keep < self.bytes {
-            if self.is_download {
-                self.inner.unbook_download(self.bytes - keep);
-            }
-            self.inner.give_back(self.slot, self.bytes - keep, false);
+            self.inner
+                .give_back(self.slot, self.bytes - keep, false, self.purpose);
             self.bytes = keep;
         }
     }
@@ -94,7 +94,7 @@ impl Lease {
             slot: self.slot,
             holder: self.holder,
             bytes: part,
-            is_download: self.is_download,
+            purpose: self.purpose,
         })
     }
 
@@ -116,10 +116,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.is_download {
-            // First, so that downloads never hold more than all leases together.
-            self.inner.unbook_download(self.bytes);
-        }
-        self.inner.give_back(self.slot, self.bytes, true);
+        self.inner
+            .give_back(self.slot, self.bytes, true, self.purpose);
     }
 }

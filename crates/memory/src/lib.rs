@@ -27,7 +27,10 @@
 //! - **Leases add up.** The sum of all [`Lease`]s is `leased_bytes` at every moment; when all are dropped, every row of ours
 //!   is zero and nobody is remembered.
 //! - **Nothing beyond what there is.** A grant fits into `available + pool_resident − reserve − leased − charged` and under the
-//!   ceiling. The one exception is the floor: a single upload may always hold two granules, so that there is always progress.
+//!   ceiling. The one exception is the floor: a single upload may always hold two granules, and all others may share one more, so that
+//!   there is always progress, and one that stands still does not stop the rest.
+//! - **Downloads leave uploads their half.** A download keeps its memory until its client takes it. All together hold no more than half, none
+//!   may go on at any pressure, and one that waits holds up no upload.
 //! - **Our own work does not move the figure.** Touching a leased page raises `pool_resident` and lowers `available` alike.
 //! - **Falls at once, rises slowly, fails closed.** A machine that can't be read keeps its figure for two seconds and then
 //!   grants the floor only.

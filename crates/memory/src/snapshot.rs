@@ -164,7 +164,7 @@ pub struct Snapshot {
     pub reserve_bytes: u64,
     /// What all leases together may reach.
     pub ceiling_bytes: u64,
-    /// What one upload may hold at any pressure.
+    /// What one upload may hold at any pressure; half as much all others may share.
     pub floor_bytes: u64,
     /// Σ of all leases.
     pub leased_bytes: u64,

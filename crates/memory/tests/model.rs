@@ -270,6 +270,48 @@ fn shrinking_growing_charging_and_sampling_wake_waiters_as_well() {
 }
 
 #[test]
+fn a_lease_that_is_split_and_given_back_in_pieces_wakes_who_waits_for_all_of_it() {
+    shuttle::check_random(
+        || {
+            let (ledger, blessed) = ledger(132 * KIB);
+            let mut first = ledger.try_lease(holder(8, 0), 128 * KIB).unwrap();
+            let part = first.split(64 * KIB).unwrap();
+            assert_eq!(first.bytes() + part.bytes(), 128 * KIB);
+            let waiter = {
+                let ledger = ledger.clone();
+                thread::spawn(move || {
+                    // Neither piece alone is enough.
+                    let admission = ledger.admit(holder(1, 0), 120 * KIB).unwrap();
+                    let lease = block_on(admission).unwrap();
+                    assert!(ledger.snapshot().leased_bytes <= 132 * KIB);
+                    drop(lease);
+                })
+            };
+            let giver = thread::spawn(move || {
+                assert!(part.surplus_bytes() <= part.bytes());
+                drop(part);
+            });
+            let shrinker = thread::spawn(move || {
+                let asked_back = first.surplus_bytes();
+                assert!(asked_back <= first.bytes());
+                first.shrink_to(4 * KIB);
+                first
+            });
+            waiter.join().unwrap();
+            giver.join().unwrap();
+            let first = shrinker.join().unwrap();
+            assert_eq!(
+                ledger.snapshot().leased_bytes,
+                first.bytes() + blessed.bytes()
+            );
+            drop((first, blessed));
+            assert_empty(&ledger);
+        },
+        SCHEDULES,
+    );
+}
+
+#[test]
 fn buffers_that_come_and_go_beside_a_census_are_counted_once() {
     shuttle::check_random(
         || {

@@ -57,10 +57,58 @@ fn the_floor_goes_to_a_waiter_once_the_blessed_one_is_done() {
     let world = World::new(GIB);
     world.script.change(|facts| facts.others_bytes = GIB);
     world.sample_after(millis(200));
-    let blessed = world.lease(holder(1, 1), MIB);
+    let blessed = world.lease(holder(1, 1), world.snapshot().floor_bytes);
     let mut waiting = world.wait_for(holder(2, 1), MIB);
     drop(blessed);
     assert_eq!(granted(&mut waiting).unwrap().bytes(), MIB);
+}
+
+#[test]
+fn beside_the_blessed_one_all_others_share_a_granule() {
+    let world = World::new(GIB);
+    world.script.change(|facts| facts.others_bytes = GIB);
+    world.sample_after(millis(200));
+    let snapshot = world.snapshot();
+    let shared = snapshot.floor_bytes / 2;
+    assert_eq!((snapshot.free_to_lease_bytes, shared), (0, 4 * MIB));
+    // One that does not move keeps the floor, and nobody else from moving.
+    let stuck = world.lease(holder(1, 1), 64 * KIB);
+    let mut others = Vec::new();
+    while let Some(lease) = world
+        .ledger
+        .try_lease(holder(2, others.len() as u64), 64 * KIB)
+    {
+        others.push(lease);
+        assert!(world.snapshot().leased_bytes <= shared);
+    }
+    assert_eq!(others.len(), 63);
+    assert_eq!(world.snapshot().slots_available, 0);
+    // Each has his part of it, and no more while others are there.
+    others.truncate(3);
+    assert!(!others[0].try_grow(shared / 4));
+    assert!(others[0].try_grow(64 * KIB));
+    let mut waiting = world.wait_for(holder(3, 1), shared);
+    drop(stuck);
+    // It fits nowhere beside them, and is the next to be blessed.
+    assert_eq!(granted(&mut waiting).unwrap().bytes(), shared);
+    drop(others);
+}
+
+#[test]
+fn what_is_shared_at_any_pressure_stays_below_a_ceiling_that_was_set() {
+    let world = World::with(
+        GIB,
+        Config {
+            ceiling_bytes: Some(128 * KIB),
+            ..Config::default()
+        },
+    );
+    let first = world.lease(holder(1, 1), 64 * KIB);
+    let second = world.lease(holder(2, 1), 64 * KIB);
+    // The floor is for one, and is his whatever the ceiling.
+    let blessed = world.lease(holder(3, 1), 64 * KIB);
+    assert!(world.ledger.try_lease(holder(4, 1), 64 * KIB).is_none());
+    drop((first, second, blessed));
 }
 
 #[test]
@@ -342,7 +390,10 @@ fn what_a_download_holds_has_a_row_of_its_own() {
         (snapshot.row(Row::Buffers), snapshot.row(Row::Downloads))
     };
     let upload = world.lease(holder(1, 1), MIB);
-    let mut download = world.lease(holder(2, 1), MIB).for_download();
+    let mut download = world
+        .ledger
+        .try_lease_for_download(holder(2, 1), MIB)
+        .unwrap();
     assert_eq!(rows(), (MIB, MIB));
     assert!(download.try_grow(MIB));
     let part = download.split(64 * KIB).unwrap();
@@ -354,4 +405,55 @@ fn what_a_download_holds_has_a_row_of_its_own() {
     assert_eq!(rows(), (MIB, 0));
     drop(upload);
     assert_eq!(rows(), (0, 0));
+}
+
+#[test]
+fn downloads_that_stand_still_leave_uploads_their_half() {
+    let world = World::new(GIB);
+    let all = world.free();
+    let mut downloads = Vec::new();
+    while let Some(lease) = world
+        .ledger
+        .try_lease_for_download(holder(1, downloads.len() as u64), 16 * MIB)
+    {
+        downloads.push(lease);
+    }
+    let snapshot = world.snapshot();
+    assert!(snapshot.row(Row::Downloads) <= all / 2);
+    assert!(snapshot.row(Row::Downloads) + 16 * MIB > all / 2);
+    // One more waits, and holds up no upload: neither one that finds memory, nor one that has to wait.
+    let one_more = world.ledger.admit_for_download(holder(2, 1), MIB);
+    let mut one_more = one_more.unwrap();
+    downloads.pop();
+    assert!(granted(&mut one_more).is_some_and(|lease| lease.bytes() == MIB));
+    let next = world.ledger.admit_for_download(holder(2, 2), 16 * MIB);
+    let next = next.unwrap();
+    let mut upload = world.ledger.admit(holder(3, 1), MIB).unwrap();
+    assert_eq!(granted(&mut upload).unwrap().bytes(), MIB);
+    drop((downloads, next, one_more));
+    assert_eq!(world.snapshot().row(Row::Downloads), 0);
+}
+
+#[test]
+fn no_download_is_the_one_that_may_go_on_at_any_pressure() {
+    let world = World::new(GIB);
+    world.script.change(|facts| facts.others_bytes = GIB);
+    world.sample_after(millis(200));
+    let floor = world.snapshot().floor_bytes;
+    let mut downloads = Vec::new();
+    while let Some(lease) = world
+        .ledger
+        .try_lease_for_download(holder(1, downloads.len() as u64), 64 * KIB)
+    {
+        downloads.push(lease);
+    }
+    assert_eq!(world.snapshot().leased_bytes, floor / 4);
+    let waiting: Vec<_> = (0..10)
+        .map(|number| world.ledger.admit_for_download(holder(2, number), 64 * KIB))
+        .collect();
+    let mut upload = world.ledger.admit(holder(3, 1), floor / 2).unwrap();
+    let mut upload = granted(&mut upload).unwrap();
+    assert!(upload.try_grow(floor - upload.bytes()));
+    drop((waiting, downloads, upload));
+    assert_eq!(world.snapshot().leased_bytes, 0);
 }

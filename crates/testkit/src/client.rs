@@ -1,5 +1,6 @@
 //! Whole exchanges: upload by PUT, fetch and compare, ask the API. Each on a connection of its own unless said otherwise.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -103,6 +104,20 @@ impl Client {
         Ok(Status::new(
             self.json("/api/v1/system/upload-status").await?,
         ))
+    }
+
+    /// Every series of `/metrics`, by its name with its labels as they stand there.
+    pub async fn metrics(&self) -> Result<BTreeMap<String, f64>> {
+        let text = self.get("/metrics").await?.expect(200)?.text();
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        series
+            .map(|line| {
+                let (name, value) = line
+                    .rsplit_once(' ')
+                    .with_context(|| format!("no value in {line:?}"))?;
+                Ok((name.to_owned(), value.parse()?))
+            })
+            .collect()
     }
 
     /// PUT of `data` as `/{name}`; the whole answer, whatever its status.

@@ -116,6 +116,11 @@ impl Data {
     }
 }
 
+/// The BLAKE3 digest of these bytes in hexadecimal, as the API shows it.
+pub fn blake3_hex(bytes: &[u8]) -> String {
+    to_hex(blake3::hash(bytes).as_bytes())
+}
+
 /// Bytes in lower-case hexadecimal.
 pub fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,27 +27,46 @@ pub enum Cut {
     HalfOpen,
 }
 
-/// What the network does to bytes on their way from the client.
+/// What the network does to bytes on one of their two ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing: all pass.
     None,
     /// New connections are closed at once.
     Refuse,
-    /// After this many bytes from the client the connection ends.
+    /// After this many bytes the connection ends.
     CutAfter(u64, Cut),
-    /// After this many bytes from the client no more pass, and nobody is told.
+    /// After this many bytes no more pass, and nobody is told.
     StallAfter(u64),
     /// At most this many bytes per second pass.
     Trickle(u64),
 }
 
+/// A way of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From the client to the server.
+    Requests,
+    /// From the server to the client.
+    Answers,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Order {
-    fault: Fault,
+    requests: Fault,
+    answers: Fault,
     /// Raised to end all connections that are open.
     generation: u64,
     cut: Cut,
+}
+
+impl Order {
+    fn fault(&self, way: Way) -> Fault {
+        match way {
+            Way::Requests => self.requests,
+            Way::Answers => self.answers,
+        }
+    }
 }
 
 /// A proxy with faults; gone when dropped, with its connections.
@@ -65,7 +85,8 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (order, orders) = watch::channel(Order {
-            fault,
+            requests: fault,
+            answers: Fault::None,
             generation: 0,
             cut: Cut::Close,
         });
@@ -92,9 +113,20 @@ impl FaultProxy {
         self.address
     }
 
-    /// Changes the fault for connections opened from now on. A trickle changes its rate for open ones, too.
+    /// Changes the fault of requests for connections opened from now on, and answers pass as they are. A trickle changes its rate for
+    /// open ones, too.
     pub fn set(&self, fault: Fault) {
-        self.order.send_modify(|order| order.fault = fault);
+        self.set_on(Way::Requests, fault);
+    }
+
+    /// The same for one of the two ways; the other has no fault.
+    pub fn set_on(&self, way: Way, fault: Fault) {
+        self.order.send_modify(|order| {
+            (order.requests, order.answers) = match way {
+                Way::Requests => (fault, Fault::None),
+                Way::Answers => (Fault::None, fault),
+            };
+        });
     }
 
     /// Ends all connections that are open now.
@@ -132,7 +164,7 @@ async fn accept(
 ) {
     while let Ok((client, _)) = listener.accept().await {
         opened.fetch_add(1, Ordering::Relaxed);
-        if orders.borrow().fault == Fault::Refuse {
+        if orders.borrow().requests == Fault::Refuse {
             continue;
         }
         tokio::spawn(carry(client, upstream, orders.clone(), Arc::clone(&passed)));
@@ -149,50 +181,29 @@ async fn carry(
         return;
     };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let (start, fault) = {
+    let (start, faults) = {
         let order = orders.borrow_and_update();
-        (order.generation, order.fault)
+        (order.generation, (order.requests, order.answers))
     };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let mut rates = orders.clone();
+    let rates = (orders.clone(), orders.clone());
+    let unseen = AtomicU64::new(0);
     let up = async {
-        let mut carried = 0;
-        let mut bytes = vec![0_u8; 64 * 1024];
-        loop {
-            let (most, pause) = step(fault, &mut rates, carried, bytes.len());
-            if most == 0 {
-                return match fault {
-                    Fault::CutAfter(_, cut) => cut,
-                    _ => std::future::pending().await,
-                };
+        let way = (Way::Requests, faults.0, rates.0, passed.as_ref());
+        match pass(&mut from_client, &mut to_server, way).await {
+            Some(cut) => cut,
+            None => {
+                let _ = to_server.shutdown().await;
+                std::future::pending().await // the answer may still come
             }
-            match from_client.read(&mut bytes[..most]).await {
-                Ok(0) => {
-                    let _ = to_server.shutdown().await;
-                    return std::future::pending().await; // the answer may still come
-                }
-                Ok(read) => {
-                    if to_server.write_all(&bytes[..read]).await.is_err() {
-                        return Cut::Close;
-                    }
-                    carried += read as u64;
-                    passed.fetch_add(read as u64, Ordering::Relaxed);
-                }
-                Err(_) => return Cut::Reset,
-            }
-            tokio::time::sleep(pause).await;
         }
     };
     let down = async {
-        if tokio::io::copy(&mut from_server, &mut to_client)
+        let way = (Way::Answers, faults.1, rates.1, &unseen);
+        pass(&mut from_server, &mut to_client, way)
             .await
-            .is_err()
-        {
-            Cut::Reset
-        } else {
-            Cut::Close
-        }
+            .unwrap_or(Cut::Close)
     };
     let told = async {
         loop {
@@ -222,9 +233,40 @@ async fn carry(
     }
 }
 
+/// Carries bytes one way until that ends: `None` where whoever sent them says that it was all.
+async fn pass(
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    (way, fault, mut rates, passed): (Way, Fault, watch::Receiver<Order>, &AtomicU64),
+) -> Option<Cut> {
+    let mut carried = 0;
+    let mut bytes = vec![0_u8; 64 * 1024];
+    loop {
+        let (most, pause) = step((way, fault), &mut rates, carried, bytes.len());
+        if most == 0 {
+            return match fault {
+                Fault::CutAfter(_, cut) => Some(cut),
+                _ => std::future::pending().await,
+            };
+        }
+        match from.read(&mut bytes[..most]).await {
+            Ok(0) => return None,
+            Ok(read) => {
+                if to.write_all(&bytes[..read]).await.is_err() {
+                    return Some(Cut::Close);
+                }
+                carried += read as u64;
+                passed.fetch_add(read as u64, Ordering::Relaxed);
+            }
+            Err(_) => return Some(Cut::Reset),
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
 /// How many bytes may be read next, and the pause after them.
 fn step(
-    fault: Fault,
+    (way, fault): (Way, Fault),
     orders: &mut watch::Receiver<Order>,
     carried: u64,
     most: usize,
@@ -238,7 +280,7 @@ fn step(
         Fault::None | Fault::Refuse => (most, Duration::ZERO),
         Fault::CutAfter(limit, _) | Fault::StallAfter(limit) => (left(limit), Duration::ZERO),
         Fault::Trickle(first) => {
-            let per_second = match orders.borrow().fault {
+            let per_second = match orders.borrow().fault(way) {
                 Fault::Trickle(rate) => rate,
                 Fault::None => return (most, Duration::ZERO),
                 _ => first,

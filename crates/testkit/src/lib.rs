@@ -1,4 +1,5 @@
-//! A server in a test: the real binary, memory boxes, mounted images, a fault proxy, real clients.
+//! A server in a test: the real binary, memory boxes, mounted images, a disk whose power can be cut, a fault
+//! proxy, real clients.
 //!
 //! End-to-end tests prove promises about a *process*: that it survives `kill -9`, that the kernel never kills it
 //! for memory, that a cut connection costs nothing. None of that can be shown with a router called in the test's
@@ -11,12 +12,16 @@
 #![warn(missing_docs)]
 
 mod client;
+mod clock;
 mod command;
 mod data;
+mod disk;
 mod fault;
 mod http;
 mod image;
 mod memory_box;
+mod neighbour;
+mod power;
 mod server;
 mod status;
 mod stream;
@@ -24,17 +29,21 @@ mod turn;
 mod tus;
 
 pub use client::{Client, Fetched};
+pub use clock::FakeClock;
 pub use command::{Finished, Run, clients_folder, node, python};
-pub use data::{Data, from_hex, to_hex};
-pub use fault::{Cut, Fault, FaultProxy};
+pub use data::{Data, blake3_hex, from_hex, to_hex};
+pub use disk::{Call, DiskFaults, Rule, Trouble};
+pub use fault::{Cut, Fault, FaultProxy, Way};
 pub use http::{Body, Conn, Head, Pace, Request, Response, Sent};
 pub use image::Image;
 pub use memory_box::{MemoryBox, Usage};
+pub use neighbour::{Neighbour, Thrashed};
+pub use power::{PowerCut, PowerDisk};
 pub use server::{Exit, Server, Setup};
 pub use status::Status;
 pub use stream::{Event, Events};
 pub use turn::Turn;
-pub use tus::{Part, Tus, Upload, metadata};
+pub use tus::{Part, Tus, Upload, crc32_checksum, metadata};
 
 /// One mebibyte, in bytes.
 pub const MIB: u64 = 1024 * 1024;

@@ -89,6 +89,30 @@ impl MemoryBox {
         )
     }
 
+    /// The limit now, as the kernel rounded it.
+    pub fn limit(&self) -> Result<u64> {
+        number(&self.folder, limit_file(self.version))
+    }
+
+    /// Memory of the box that can't be had back at once: all but the clean page cache, by the kernel's counters.
+    pub fn hard_bytes(&self) -> Result<u64> {
+        let stat = self.stat()?;
+        let get = |name: &str| stat.get(name).copied().unwrap_or(0);
+        match self.version {
+            Version::One => {
+                let usage = number(&self.folder, "memory.usage_in_bytes")?;
+                let kept = get("total_shmem") + get("total_dirty") + get("total_writeback");
+                Ok((usage + kept).saturating_sub(get("total_cache")))
+            }
+            Version::Two => {
+                let kernel = get("kernel").saturating_sub(get("slab_reclaimable"));
+                let file = get("shmem") + get("file_dirty") + get("file_writeback");
+                let hard = get("anon") + kernel + get("sock") + file;
+                Ok(hard.min(number(&self.folder, "memory.current")?))
+            }
+        }
+    }
+
     /// What the kernel counts now.
     pub fn usage(&self) -> Result<Usage> {
         let stat = self.stat()?;

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Client, MemoryBox};
+use crate::disk::Watch;
+use crate::{Client, DiskFaults, FakeClock, MemoryBox};
 
 const LOG_SHOWN_BYTES: u64 = 16 * 1024;
 
@@ -28,6 +29,7 @@ pub struct Setup {
     env: Vec<(String, String)>,
     memory_box: Option<Arc<MemoryBox>>,
     data_dir: Option<PathBuf>,
+    disk: Option<DiskFaults>,
     ready_within: Duration,
 }
 
@@ -42,6 +44,7 @@ impl Setup {
             env: Vec::new(),
             memory_box: None,
             data_dir: None,
+            disk: None,
             ready_within: Duration::from_secs(20),
         }
     }
@@ -66,6 +69,18 @@ impl Setup {
     /// Starts it in a memory box.
     pub fn in_box(mut self, memory_box: &Arc<MemoryBox>) -> Self {
         self.memory_box = Some(Arc::clone(memory_box));
+        self
+    }
+
+    /// Puts the faults of a disk under it.
+    pub fn disk(mut self, faults: &DiskFaults) -> Self {
+        self.disk = Some(faults.clone());
+        self
+    }
+
+    /// Lets it live by this clock.
+    pub fn clock(mut self, clock: &FakeClock) -> Self {
+        self.env.extend(clock.environment());
         self
     }
 
@@ -139,6 +154,11 @@ impl Setup {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr);
+        let watch = self
+            .disk
+            .as_ref()
+            .map(|faults| Watch::over(&mut command, faults))
+            .transpose()?;
         let started = Instant::now();
         let mut child = command
             .spawn()
@@ -150,11 +170,11 @@ impl Setup {
             .context("the child has no standard output")?;
         let mut running = Running {
             child,
-            lines,
             address: listen,
             ready_after: Duration::ZERO,
+            _watch: watch,
         };
-        running.address = match running.await_listening(started, self.ready_within) {
+        running.address = match running.await_listening(&lines, started, self.ready_within) {
             Ok(address) => address,
             Err(error) => {
                 let _ = running.child.kill();
@@ -170,16 +190,22 @@ impl Setup {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    lines: Receiver<String>,
     address: SocketAddr,
     ready_after: Duration,
+    /// Dropped after the child was killed.
+    _watch: Option<Watch>,
 }
 
 impl Running {
-    fn await_listening(&mut self, started: Instant, within: Duration) -> Result<SocketAddr> {
+    fn await_listening(
+        &mut self,
+        lines: &Receiver<String>,
+        started: Instant,
+        within: Duration,
+    ) -> Result<SocketAddr> {
         loop {
             let left = within.saturating_sub(started.elapsed());
-            match self.lines.recv_timeout(left) {
+            match lines.recv_timeout(left) {
                 Ok(line) => {
                     if let Some((_, rest)) = line.split_once("listening on ") {
                         let host = rest
@@ -297,6 +323,14 @@ impl Server {
             .context("the server is not running")?
             .child
             .id())
+    }
+
+    /// Has the kernel kill it before all others when memory has run out, however small it is.
+    pub fn be_killed_first(&self) -> Result<()> {
+        Ok(std::fs::write(
+            format!("/proc/{}/oom_score_adj", self.pid()?),
+            "1000",
+        )?)
     }
 
     /// Whether its process still runs.

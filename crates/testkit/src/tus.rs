@@ -18,6 +18,18 @@ pub fn metadata(pairs: &[(&str, &str)]) -> String {
         .join(",")
 }
 
+/// The value of `Upload-Checksum` for these bytes by CRC-32 (ISO-HDLC), computed bit by bit.
+pub fn crc32_checksum(bytes: &[u8]) -> String {
+    let mut crc = !0_u32;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    format!("crc32 {}", BASE64.encode((!crc).to_be_bytes()))
+}
+
 /// Speaks tus with the server at `/files`.
 #[derive(Debug, Clone)]
 pub struct Tus {
@@ -256,5 +268,14 @@ impl Tus {
             tokio::time::sleep(Duration::from_millis(50)).await; // a client's own retry delay
         }
         bail!("not done within {within:?} after {resumed} resumptions: {last:#}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_checksum_is_that_of_the_standard() {
+        // The check value of CRC-32/ISO-HDLC: 0xcbf43926 of "123456789".
+        assert_eq!(super::crc32_checksum(b"123456789"), "crc32 y/Q5Jg==");
     }
 }

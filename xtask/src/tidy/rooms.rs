@@ -126,6 +126,30 @@ const ROOMS: &[Room] = &[
         because: "tests meet the server from outside, as its users do",
     },
     Room {
+        package: "ddx-sim",
+        knows: &[
+            "ddx-catalog",
+            "ddx-digest",
+            "ddx-engine",
+            "ddx-memory",
+            "ddx-storage",
+        ],
+        never: &["axum", "rusqlite", "std::net"],
+        because: "a simulated life meets neither a network nor a real disk",
+    },
+    Room {
+        package: "ddx-load",
+        knows: &[],
+        never: &["hyper", "hyper-util", "http", "axum"],
+        because: "it measures any server, by its protocol only, and what it costs itself is taken from what is measured",
+    },
+    Room {
+        package: "ddx-floor",
+        knows: &[],
+        never: &["tokio", "hyper", "http", "axum", "rusqlite"],
+        because: "it is what the machine allows to whoever has no framework, ledger or catalog",
+    },
+    Room {
         package: "xtask",
         knows: &[],
         never: &[],
@@ -154,7 +178,10 @@ pub(crate) fn check(files: &[SourceFile], members: &[Member], findings: &mut Vec
             continue;
         };
         let Some(room) = ROOMS.iter().find(|room| room.package == member.name) else {
-            if member.folder.starts_with("crates") {
+            if ["bench", "crates"]
+                .iter()
+                .any(|rooms| member.folder.starts_with(rooms))
+            {
                 let advice =
                     "add it to the table in xtask/src/tidy/rooms.rs: which rooms may it know?";
                 findings.push(Finding::error(

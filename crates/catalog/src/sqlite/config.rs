@@ -39,6 +39,8 @@ pub struct Config {
     pub list_max: usize,
     /// Backups taken before migrations that are kept. Default 3.
     pub backups_kept: usize,
+    /// Whether a catalog that is older than what its folder had last is opened all the same. Default no.
+    pub accept_older: bool,
 }
 
 impl Default for Config {
@@ -58,6 +60,7 @@ impl Default for Config {
             record_bytes_max: 64 << 10,
             list_max: 16_384,
             backups_kept: 3,
+            accept_older: false,
         }
     }
 }

@@ -11,24 +11,33 @@ pub(super) const REMEDY: &str = "stop the server, keep the damaged catalog.sqlit
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let kind = kind_of(&error);
+        let said = match &error {
+            // Without the statement's text, which may be that of the whole schema.
+            rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+            other => other.to_string(),
+        };
         let detail = match kind {
-            ErrorKind::Corrupt => format!("{error}; {REMEDY}"),
-            _ => error.to_string(),
+            ErrorKind::Corrupt => format!("{said}; {REMEDY}"),
+            ErrorKind::Busy => format!(
+                "{said}; another program holds the lock of catalog.sqlite3 (an open shell, a copy that runs): end it"
+            ),
+            _ => said,
         };
         Error::new(kind, detail).caused_by(error)
     }
 }
 
 fn kind_of(error: &rusqlite::Error) -> ErrorKind {
-    let Some(failure) = error.sqlite_error() else {
-        return match error {
-            // A value that does not read back as what was written.
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::Utf8Error(..) => ErrorKind::Corrupt,
-            _ => ErrorKind::Other,
-        };
+    let failure = match error {
+        rusqlite::Error::SqliteFailure(failure, _)
+        | rusqlite::Error::SqlInputError { error: failure, .. } => failure,
+        // A value that does not read back as what was written, or a row that must be there and is not.
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::QueryReturnedNoRows
+        | rusqlite::Error::Utf8Error(..) => return ErrorKind::Corrupt,
+        _ => return ErrorKind::Other,
     };
     match failure.code {
         ErrorCode::ConstraintViolation => match failure.extended_code {
@@ -47,6 +56,8 @@ fn kind_of(error: &rusqlite::Error) -> ErrorKind {
         | ErrorCode::FileLockingProtocolFailed
         | ErrorCode::NoLargeFileSupport => ErrorKind::Io,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => ErrorKind::Corrupt,
+        // Our statements never change, so one that does not fit means that tables or columns are gone from the schema.
+        ErrorCode::Unknown if failure.extended_code == ffi::SQLITE_ERROR => ErrorKind::Corrupt,
         _ => ErrorKind::Other,
     }
 }

@@ -9,6 +9,10 @@ mod changes;
 mod check;
 mod config;
 mod fault;
+#[cfg(feature = "testing")]
+pub mod foreign;
+mod generation;
+mod log_check;
 mod log_copy;
 mod queries;
 mod readers;
@@ -82,11 +86,11 @@ pub struct Stats {
 
 impl SqliteCatalog {
     /// Opens the catalog in a folder, which is made if it is absent, as is the catalog; an older one is copied and then
-    /// migrated. Blocks on the disk. [`ErrorKind::Newer`] if a newer program wrote it, [`ErrorKind::Corrupt`] if it is
-    /// damaged or something else.
+    /// migrated. Blocks on the disk. [`ErrorKind::Newer`] if a newer program wrote it, [`ErrorKind::Older`] if it is not the
+    /// one that the folder had last, [`ErrorKind::Corrupt`] if it is damaged or something else.
     pub fn open(folder: impl AsRef<Path>, config: Config) -> Result<Self, Error> {
         let folder = folder.as_ref().to_owned();
-        let connection = schema::open_writer(&folder, &config)?;
+        let (connection, generation) = schema::open_writer(&folder, &config)?;
         let (changes, change_queue) = mpsc::channel(config.write_queue_ops_max.max(1));
         let (queries, query_queue) = mpsc::channel(config.read_queue_ops_max.max(1));
         let query_queue: SharedQueue = Arc::new(Mutex::new(query_queue));
@@ -105,7 +109,12 @@ impl SqliteCatalog {
         )?;
         let (counted, batch_ops_max) = (counters.clone(), config.batch_ops_max);
         threads.push(spawn("catalog-write", move || {
-            writer::run(connection, change_queue, &counted, log, batch_ops_max)
+            let own = writer::Own {
+                connection,
+                log,
+                generation,
+            };
+            writer::run(own, change_queue, &counted, batch_ops_max)
         })?);
         let units =
             (config.write_queue_bytes_max / ROOM_UNIT_BYTES).clamp(1, u64::from(u32::MAX >> 4));
@@ -120,6 +129,11 @@ impl SqliteCatalog {
             threads: Mutex::new(threads),
             config,
         })
+    }
+
+    /// Whether `folder` has a catalog already, as far as can be told without opening it.
+    pub fn is_in(folder: impl AsRef<Path>) -> bool {
+        schema::is_in(folder.as_ref())
     }
 
     /// Gives the page caches back to the allocator, for whoever wants memory more than speed: they fill again with use. Readers share

@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn no_read_scans_a_table_or_sorts() {
         let folder = tempfile::tempdir().unwrap();
-        let connection = schema::open_writer(folder.path(), &Config::default()).unwrap();
+        let (connection, _) = schema::open_writer(folder.path(), &Config::default()).unwrap();
         for sql in READS {
             let mut statement = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))

@@ -94,7 +94,7 @@ const FILE: &str = "SELECT f.file_id, s.share_id, f.upload_key_hash, f.delete_ke
     iif(f.state = 2, f.expires_at, u.expires_at), f.max_downloads, f.downloads, f.inline, f.failure \
     FROM files f JOIN shares s USING (share_no) LEFT JOIN uploads u USING (file_no) WHERE f.file_no = ?1";
 
-fn file_from(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
+pub(super) fn file_from(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
     Ok(FileRecord {
         file_id: row.get(0)?,
         share_id: row.get(1)?,

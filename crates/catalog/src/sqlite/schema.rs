@@ -11,7 +11,10 @@
 
 use super::Config;
 use super::fault::REMEDY;
+use super::generation::{self, Generation};
+use super::log_check;
 use crate::{Error, ErrorKind};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use std::fs;
@@ -33,25 +36,40 @@ const NO_MUTEX: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
 const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0001_records.sql")),
     M::up(include_str!("../../migrations/0002_totals.sql")),
+    M::up(include_str!("../../migrations/0003_generation.sql")),
 ];
 
 /// The schema version that this program writes.
 pub const VERSION: i32 = STEPS.len() as i32;
 
 /// Opens the catalog in `folder` for writing: makes it if it is absent, migrates it if it is older.
-pub(super) fn open_writer(folder: &Path, config: &Config) -> Result<Connection, Error> {
+pub(super) fn open_writer(
+    folder: &Path,
+    config: &Config,
+) -> Result<(Connection, Generation), Error> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
         .map_err(|error| Error::of_file(&format!("can't make {}", folder.display()), error))?;
     let path = folder.join(FILE_NAME);
+    if !config.accept_older {
+        log_check::check(&path)?;
+    }
     make_private(&path)?;
     let mut connection =
         Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | NO_MUTEX)?;
     connection.busy_timeout(config.busy_timeout)?;
+    // What is refused stays as it is: closing would copy the log into the database, and delete it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let found = version_of(&connection).map_err(|error| named(&path, error))?;
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    let mut generation = Generation::check(&connection, &path, found, config.accept_older)
+        .map_err(|error| named(&path, error))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    if found == 0 {
+        // Only before the first table: later it would be a write for nothing, which a full disk refuses, and with it the start.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
         .map_err(|error| named(&path, error.into()))?;
@@ -77,8 +95,14 @@ pub(super) fn open_writer(folder: &Path, config: &Config) -> Result<Connection, 
         migrate(&mut connection).map_err(|error| named(&path, error))?;
         tracing::info!(from = found, to = VERSION, path = %path.display(), "catalog schema brought up to date");
     }
+    generation.raise(&connection);
     sync_folder(folder)?;
-    Ok(connection)
+    Ok((connection, generation))
+}
+
+/// Whether `folder` has a catalog, as far as can be told without opening it: an empty file is none.
+pub(super) fn is_in(folder: &Path) -> bool {
+    fs::metadata(folder.join(FILE_NAME)).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 /// Copies the log into the database as far as that needs no waiting.
@@ -132,6 +156,14 @@ fn version_of(connection: &Connection) -> Result<i32, Error> {
         return Err(Error::new(
             ErrorKind::Corrupt,
             format!("a database of another program; {REMEDY}"),
+        ));
+    }
+    if version < 0 || (version == 0 && tables > 0) {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "schema version {version} with {tables} tables, which no program writes; {REMEDY}"
+            ),
         ));
     }
     if version > VERSION {
@@ -253,6 +285,7 @@ fn copy_through(connection: &Connection, unfinished: &Path, to: &Path) -> Result
         .to_str()
         .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("{} is not UTF-8", to.display())))?;
     connection.execute("VACUUM INTO ?1", [name])?;
+    generation::mark_copy(unfinished)?;
     fs::File::open(unfinished)
         .and_then(|file| file.sync_all())
         .map_err(failed)?;

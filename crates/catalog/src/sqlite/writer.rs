@@ -13,6 +13,7 @@
 //!
 //! How the log is copied into the database: see [`super::log_copy`].
 
+use super::generation::Generation;
 use super::log_copy::LogCopy;
 use super::space;
 use crate::{Error, ErrorKind};
@@ -84,14 +85,25 @@ where
 
 pub(super) type BoxedJob = Box<dyn Job>;
 
+/// What belongs to the writer alone.
+pub(super) struct Own {
+    pub(super) connection: Connection,
+    pub(super) log: LogCopy,
+    pub(super) generation: Generation,
+}
+
 /// The writer's loop; ends when all senders are gone and the queue is empty.
 pub(super) fn run(
-    connection: Connection,
+    own: Own,
     mut queue: mpsc::Receiver<BoxedJob>,
     counters: &Counters,
-    mut log: LogCopy,
     batch_ops_max: usize,
 ) {
+    let Own {
+        connection,
+        mut log,
+        mut generation,
+    } = own;
     log.watch(&connection);
     let writer = Writer {
         connection,
@@ -107,6 +119,7 @@ pub(super) fn run(
         loop {
             if log.committed(&writer.connection) {
                 counters.log_copies.fetch_add(1, Ordering::Relaxed);
+                generation.raise(&writer.connection); // the first in the log that begins now
             }
             let idle = queue.is_empty() && queue.sender_strong_count() > 0;
             if !idle || !space::give_back(&writer.connection) {

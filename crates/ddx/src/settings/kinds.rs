@@ -161,11 +161,16 @@ impl Reader for Url {
 /// A path below which everything is served.
 pub(crate) struct Prefix;
 
+/// What the server's own paths begin with. A prefix that begins so could not be told from them where a proxy strips it.
+const OWN_PATHS: [&str; 9] = [
+    "api", "assets", "d", "delete", "errors", "files", "healthz", "metrics", "readyz",
+];
+
 impl Reader for Prefix {
     type Value = String;
     const KIND: Kind = kind(
         "PATH",
-        "a path that begins with a slash, as /files, or nothing",
+        "a path that begins with a slash, as /share, or nothing",
     );
 
     /// Gives the path without a slash at its end; the root becomes empty.
@@ -178,6 +183,12 @@ impl Reader for Prefix {
         }
         if !text.chars().all(plain) || text.contains("//") || climbs {
             return Err("has parts that can't stand in a path prefix".to_owned());
+        }
+        let first = text.split('/').nth(1).unwrap_or_default();
+        if OWN_PATHS.contains(&first) {
+            return Err(format!(
+                "begins with /{first}, which is one of the server's own paths; take another name, as /share{text}"
+            ));
         }
         Ok(text.to_owned())
     }
@@ -378,12 +389,20 @@ mod tests {
 
     #[test]
     fn prefixes_and_urls_lose_their_last_slash() {
-        assert_eq!(Prefix::read("/files/"), Ok("/files".to_owned()));
+        assert_eq!(Prefix::read("/share/"), Ok("/share".to_owned()));
         assert_eq!(Prefix::read("/"), Ok(String::new()));
         assert!(
-            ["files", "/a/../b", "/a//b", "/a b", "/a?b"]
-                .iter()
-                .all(|text| Prefix::read(text).is_err())
+            [
+                "share",
+                "/d",
+                "/files/up",
+                "/a/../b",
+                "/a//b",
+                "/a b",
+                "/a?b"
+            ]
+            .iter()
+            .all(|text| Prefix::read(text).is_err())
         );
         assert_eq!(
             Url::read("https://x.org/up/"),

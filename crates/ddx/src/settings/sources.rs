@@ -24,6 +24,7 @@ const NOT_SETTINGS: &[&str] = &[
     "DDX_DEV_SERVER",
     "DDX_FULL",
     "DDX_KILL_ROUNDS",
+    "DDX_POWER_ROUNDS",
     "DDX_SEED",
 ];
 const NOT_SETTINGS_PREFIXES: &[&str] = &["DDX_TEST_", "DDX_BENCH_"];

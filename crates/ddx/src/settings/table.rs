@@ -115,6 +115,9 @@ settings! {
         "file_expires" => file_expires: Span = none in "1s".."36500d";
         /// How often expired files and freed space are seen to.
         "housekeeping_every" => housekeeping_every: Span = "10s" in "100ms".."1h";
+        /// Whether to start with a catalog that is older than the files beside it, or with none where there are files: what
+        /// no record in it names is deleted. For one start, after the newest copy was put in place.
+        "accept_older_catalog" => accept_older_catalog: Switch = "false";
     }
     group "Memory" {
         /// The memory to work with, where it is less than the machine or its control group has.

@@ -183,28 +183,6 @@ async fn exclusive_a_neighbour_that_eats_memory_fails_no_upload() -> Result<()> 
     ledger_at_zero(&server.client()).await
 }
 
-/// Memory of the box that can't be had back at once, by the kernel's counters (version 1 and 2).
-fn hard_bytes(memory_box: &MemoryBox) -> Result<u64> {
-    let stat = memory_box.stat()?;
-    let usage = memory_box.usage()?.usage_bytes;
-    let get = |name: &str| stat.get(name).copied().unwrap_or(0);
-    if stat.contains_key("total_cache") {
-        return Ok(
-            (usage + get("total_shmem") + get("total_dirty") + get("total_writeback"))
-                .saturating_sub(get("total_cache")),
-        );
-    }
-    let kernel = get("kernel").saturating_sub(get("slab_reclaimable"));
-    Ok(usage.min(
-        get("anon")
-            + kernel
-            + get("shmem")
-            + get("sock")
-            + get("file_dirty")
-            + get("file_writeback"),
-    ))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_the_status_of_4_gib_agrees_with_the_kernel() -> Result<()> {
     let _turn = Turn::alone()?;
@@ -214,9 +192,9 @@ async fn exclusive_the_status_of_4_gib_agrees_with_the_kernel() -> Result<()> {
         // Both move while we look: the median of several looks is compared.
         let mut differences = Vec::new();
         for _ in 0..9 {
-            let before = hard_bytes(&memory_box)?;
+            let before = memory_box.hard_bytes()?;
             let status = client.status().await?;
-            let after = hard_bytes(&memory_box)?;
+            let after = memory_box.hard_bytes()?;
             ensure!(
                 (status.memory("total_gb")? - 4.0).abs() < 0.005,
                 "{status:?}"

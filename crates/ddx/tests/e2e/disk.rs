@@ -134,3 +134,95 @@ async fn a_refused_body_is_answered_before_it_is_sent() -> Result<()> {
     answer.expect_problem(507)?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_others_filled_up_is_no_reason_not_to_start_nor_to_read() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let (image, mut server) = on_image(64 * MIB)?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let data = Data::new(1, 6 * MIB);
+    let kept = client.put_for_link("kept.bin", &data).await?;
+    let doomed = client.put("doomed.bin", &data).await?.expect(201)?;
+    let upload = tus.create(Some(data.len()), "half.bin").await?;
+    tus.patch(&upload.path, &data, 0..MIB).await?.expect(204)?;
+
+    // Somebody else takes the last byte, and the floor with it.
+    let rest = image.path().join("rest");
+    fill(&rest)?;
+    ensure!(
+        image.free_bytes()? < 4096,
+        "{} bytes are free",
+        image.free_bytes()?
+    );
+    server.kill_9()?;
+    server.start_again().context("on a full disk")?;
+    let opened = server
+        .log()
+        .lines()
+        .rfind(|line| line.contains("store opened"))
+        .map(str::to_owned);
+    ensure!(
+        opened
+            .as_deref()
+            .is_some_and(|line| line.contains("lane=direct")),
+        "{opened:?}"
+    );
+    client.fetch(&kept, &data).await?;
+    ensure!(tus.offset(&upload.path).await? == MIB);
+    for length in [100, MIB] {
+        let answer = client.put("new.bin", &Data::new(2, length)).await?;
+        answer.expect_problem(507)?;
+    }
+    // Not even a record can be written now; that is told, and no byte is lost by it.
+    tus.patch(&upload.path, &data, MIB..data.len())
+        .await?
+        .expect_problem(503)?;
+
+    // Below the floor, but not at the end: what was reserved can be finished, and space can be made. All without a restart.
+    std::fs::File::options()
+        .write(true)
+        .open(&rest)?
+        .set_len(std::fs::metadata(&rest)?.len() - 2 * MIB)?;
+    client
+        .put("small.bin", &Data::new(2, 100))
+        .await?
+        .expect_problem(507)?;
+    tus.post(&[("Upload-Length", "100")], &[])
+        .await?
+        .expect_problem(507)?;
+    let at = tus.offset(&upload.path).await?;
+    if at < data.len() {
+        tus.finish_from(&upload.path, &data, at).await?;
+    }
+    client.fetch(upload.link()?, &data).await?;
+    let delete = Request::new("DELETE", Client::path_of(doomed.field("x-url-delete")?));
+    client.send(&delete, &[]).await?.expect(204)?;
+    until(
+        "deleting gives space back",
+        Duration::from_secs(10),
+        || async { Ok(image.free_bytes()? > 7 * MIB) },
+    )
+    .await?;
+    client
+        .put("small.bin", &Data::new(2, 100))
+        .await?
+        .expect(201)?;
+    std::fs::remove_file(&rest)?;
+    let link = client.put_for_link("again.bin", &data).await?;
+    client.fetch(&link, &data).await?;
+    ledger_at_zero(&client).await
+}
+
+/// Writes into a file until the disk is full.
+fn fill(path: &std::path::Path) -> Result<()> {
+    let mut file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(path)?;
+    for bytes in [1 << 20, 1 << 16, 1 << 12] {
+        while std::io::Write::write_all(&mut file, &vec![7; bytes]).is_ok() {}
+        let _ = file.sync_all(); // may say that the disk is full
+    }
+    Ok(())
+}

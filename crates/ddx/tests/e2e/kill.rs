@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Data, MIB, Pace, Part, Turn, Tus, Upload, from_env};
+use ddx_testkit::{Client, Data, MIB, Pace, Part, Request, Response, Turn, Tus, Upload, from_env};
 
+use crate::totals::Totals;
 use crate::{ledger_at_zero, setup};
 
 const UPLOADS: u64 = 20;
+/// Files of earlier rounds that are kept and looked at again after each start: a long run must fit the disk.
+const KEPT: usize = 40;
 
 /// A small generator of the test's own choices (xorshift64*).
 pub(crate) struct Chance(u64);
@@ -29,17 +32,26 @@ impl Chance {
     }
 }
 
-struct One {
-    data: Data,
-    upload: Upload,
+/// The seed of a run: another one each time, or that of `DDX_SEED`.
+pub(crate) fn seed() -> Result<u64> {
+    let clock = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_nanos() as u64;
+    Ok(from_env("DDX_SEED", clock % 1_000_000_007))
+}
+
+/// An upload that one client sends.
+pub(crate) struct One {
+    pub(crate) data: Data,
+    pub(crate) upload: Upload,
     /// The highest offset that the server has answered with.
-    answered: AtomicU64,
+    pub(crate) answered: AtomicU64,
     /// How far the client has sent at most.
-    sent: AtomicU64,
+    pub(crate) sent: AtomicU64,
 }
 
 /// Sends pieces of random sizes at random paces until the end, or until the server is gone.
-async fn send(client: Client, one: Arc<One>, seed: u64) -> Result<()> {
+pub(crate) async fn send(client: Client, one: Arc<One>, seed: u64) -> Result<()> {
     let mut chance = Chance::new(seed);
     let tus = Tus::new(&client.patience(Duration::from_secs(10)));
     let mut at = one.answered.load(Ordering::SeqCst);
@@ -74,27 +86,66 @@ async fn send(client: Client, one: Arc<One>, seed: u64) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_kill_9_takes_nothing_back() -> Result<()> {
     let _turn = Turn::alone()?;
-    let clock = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)?
-        .as_nanos() as u64;
-    let seed = from_env("DDX_SEED", clock % 1_000_000_007);
+    let seed = seed()?;
     let mut chance = Chance::new(seed);
+    let totals = Totals::default();
     let mut server = setup().start()?;
-    let mut finished: Vec<(String, Data)> = Vec::new();
+    let mut finished = Vec::new();
     for round in 0..from_env("DDX_KILL_ROUNDS", 3) {
         let told = format!("DDX_SEED={seed}, round {round}");
         println!("{told}");
-        round_of(&mut server, &mut chance, &mut finished)
+        totals.round();
+        round_of(&mut server, &mut chance, &mut finished, &totals)
             .await
             .context(told)?;
     }
-    ledger_at_zero(&server.client()).await
+    ledger_at_zero(&server.client()).await?;
+    totals.tell("R1 kill -9 under load", seed)
+}
+
+/// A file that was acknowledged.
+struct Finished {
+    link: String,
+    delete: String,
+    data: Data,
+}
+
+impl Finished {
+    fn new(answer: &Response, link: &str, data: Data) -> Result<Self> {
+        Ok(Self {
+            link: link.to_owned(),
+            delete: Client::path_of(answer.field("x-url-delete")?).to_owned(),
+            data,
+        })
+    }
+}
+
+/// All that was acknowledged is whole; then some of what is too much goes, and is gone.
+async fn look_at(client: &Client, finished: &mut Vec<Finished>, chance: &mut Chance) -> Result<()> {
+    for file in finished.iter() {
+        client.fetch(&file.link, &file.data).await?;
+    }
+    while finished.len() > KEPT {
+        let at = usize::try_from(chance.below(finished.len() as u64))?;
+        let file = finished.swap_remove(at);
+        let answer = client
+            .send(&Request::new("DELETE", &file.delete), &[])
+            .await?;
+        ensure!(answer.status < 300, "{answer:?}");
+        let status = client.get(&file.link).await?.status;
+        ensure!(
+            matches!(status, 404 | 410),
+            "deleted and still there: {status}"
+        );
+    }
+    Ok(())
 }
 
 async fn round_of(
     server: &mut ddx_testkit::Server,
     chance: &mut Chance,
-    finished: &mut Vec<(String, Data)>,
+    finished: &mut Vec<Finished>,
+    totals: &Totals,
 ) -> Result<()> {
     let client = server.client();
     let tus = Tus::new(&client);
@@ -133,15 +184,16 @@ async fn round_of(
     let plain = Data::new(chance.below(u64::MAX), 1 + chance.below(4 * MIB));
     let putting = tokio::spawn({
         let client = client.clone();
-        async move { client.put_for_link("plain.bin", &plain).await }
+        async move { client.put("plain.bin", &plain).await?.expect(201) }
     });
     tokio::time::sleep(Duration::from_millis(chance.below(1500))).await; // the random moment itself
     server.kill_9()?;
+    totals.faults(1);
     for task in sending {
         let _ = task.await?; // most end with an error: the server is gone
     }
-    if let Ok(link) = putting.await? {
-        finished.push((link, plain));
+    if let Ok(answer) = putting.await? {
+        finished.push(Finished::new(&answer, answer.text().trim(), plain)?);
     }
     server.start_again()?;
 
@@ -154,13 +206,11 @@ async fn round_of(
             one.answered.load(Ordering::SeqCst),
             one.sent.load(Ordering::SeqCst),
         );
-        ensure!(
-            offset >= answered,
-            "offset {offset} after {answered} was answered"
-        );
+        totals.compare(answered, offset)?;
         ensure!(offset <= sent, "offset {offset}, but only {sent} were sent");
         if offset < one.data.len() {
             tus.finish_from(&one.upload.path, &one.data, offset).await?;
+            totals.resumed();
         }
         let link = one.upload.link()?.to_owned();
         let file = client
@@ -173,7 +223,7 @@ async fn round_of(
             file["blake3"] == one.data.blake3_hex(),
             "the digest after a resumption: {file}"
         );
-        finished.push((link, one.data));
+        finished.push(Finished::new(&one.upload.created, &link, one.data)?);
     }
     for (part, start) in parts.iter().zip([0, MIB]) {
         let mut conn = client.connect().await?;
@@ -181,9 +231,6 @@ async fn round_of(
         conn.send_data(&joined, start..start + MIB, None).await?;
         conn.response("PATCH").await?.expect(204)?;
     }
-    finished.push((whole.link()?.to_owned(), joined));
-    for (link, data) in finished.iter() {
-        client.fetch(link, data).await?;
-    }
-    Ok(())
+    finished.push(Finished::new(&whole.created, whole.link()?, joined)?);
+    look_at(&client, finished, chance).await
 }

@@ -8,18 +8,29 @@
     reason = "a test may end by a panic, and tells the figures that it saw"
 )]
 
+mod attack;
+mod bad_catalog;
+mod bad_disk;
+mod bad_start;
 mod boxes;
 mod clients;
+mod clock;
 mod disk;
 mod fetch;
 mod kill;
+mod load;
+mod matrix;
 mod network;
+mod power;
 mod queue;
 mod restart;
+mod storm;
 mod strain;
+mod totals;
 mod transport;
 mod tus;
 mod tus_create;
+mod two_requests;
 mod walk;
 
 use std::time::{Duration, Instant};

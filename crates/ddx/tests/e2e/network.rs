@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Cut, Data, Fault, FaultProxy, MIB, Pace, Turn, Tus};
+use ddx_testkit::{Client, Cut, Data, Fault, FaultProxy, MIB, Pace, Request, Turn, Tus};
 
 use crate::kill::Chance;
+use crate::totals::Totals;
 use crate::{ledger_at_zero, setup};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -13,7 +14,7 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
     let _turn = Turn::shared()?;
     let server = setup().start()?;
     let direct = Tus::new(&server.client());
-    let mut chance = Chance::new(7);
+    let (mut chance, totals) = (Chance::new(7), Totals::default());
     for cut in [Cut::Close, Cut::Reset, Cut::HalfOpen] {
         for _ in 0..6 {
             let data = Data::new(chance.below(1000), 4 * MIB + chance.below(MIB));
@@ -46,15 +47,21 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
                 started.elapsed()
             );
             server.client().fetch(upload.link()?, &data).await?;
+            totals.round();
+            totals.faults(1);
+            totals.resumed();
+            totals.compare(offset, data.len())?;
         }
     }
-    ledger_at_zero(&server.client()).await
+    ledger_at_zero(&server.client()).await?;
+    totals.tell("R4 every kind of cut", 7)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_end_whole_though_the_network_breaks_again_and_again() -> Result<()> {
     let _turn = Turn::shared()?;
     let server = setup().start()?;
+    let totals = Totals::default();
     let proxy = FaultProxy::start(server.address(), Fault::None).await?;
     let through = Tus::new(&Client::new(proxy.address()).patience(Duration::from_secs(3)));
     let mut all = Vec::new();
@@ -62,6 +69,7 @@ async fn uploads_end_whole_though_the_network_breaks_again_and_again() -> Result
         let data = Data::new(seed, 12 * MIB);
         let upload = through.create(Some(data.len()), "again.bin").await?;
         let (through, path) = (through.clone(), upload.path.clone());
+        totals.round();
         all.push((
             data,
             upload,
@@ -80,17 +88,22 @@ async fn uploads_end_whole_though_the_network_breaks_again_and_again() -> Result
     ];
     for fault in faults {
         proxy.set(fault);
+        totals.faults(2);
         proxy.end_all([Cut::Close, Cut::Reset, Cut::HalfOpen][chance.below(3) as usize]);
         tokio::time::sleep(Duration::from_millis(400)).await; // each weather lasts a while
     }
     proxy.set(Fault::None);
     proxy.end_all(Cut::HalfOpen);
     for (data, upload, task) in all {
-        task.await??;
-        server.client().fetch(upload.link()?, &data).await?;
+        for _ in 0..task.await?? {
+            totals.resumed();
+        }
+        let got = server.client().fetch(upload.link()?, &data).await?;
+        totals.compare(data.len(), got.bytes)?;
     }
     drop(proxy);
-    ledger_at_zero(&server.client()).await
+    ledger_at_zero(&server.client()).await?;
+    totals.tell("R4 a network that breaks again and again", 3)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,4 +211,37 @@ fn segment_count(data_dir: &std::path::Path) -> usize {
     folders
         .flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten())
         .count()
+}
+
+/// A server that has no time, as one that is stopped for a moment, finds all who came meanwhile waiting, and not turned away by the kernel.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_connections_waits_for_a_server_that_is_busy() -> Result<()> {
+    const CLIENTS: usize = 1000;
+    let _turn = Turn::shared()?;
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn")?;
+    ensure!(
+        allowed.trim().parse::<usize>()? > CLIENTS,
+        "net.core.somaxconn is {}, which is what this is about: set it to 4096",
+        allowed.trim()
+    );
+    let server = setup().start()?;
+    let client = server.client();
+    let pid = i32::try_from(server.pid()?)?;
+    let pid = rustix::process::Pid::from_raw(pid).context("a process has an id above 0")?;
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP)?;
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let client = client.clone();
+        waiting.spawn(async move { client.connect().await });
+    }
+    let connected = tokio::time::timeout(Duration::from_secs(20), waiting.join_all()).await;
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT)?;
+    let connected =
+        connected.context("the kernel holds back who came while the server was busy")?;
+    for conn in connected {
+        let mut conn = conn?;
+        let answer = conn.round(&Request::new("GET", "/healthz"), b"").await?;
+        answer.expect(200)?;
+    }
+    ledger_at_zero(&client).await
 }

@@ -212,6 +212,6 @@ async fn exclusive_a_thousand_slow_clients_are_served() -> Result<()> {
         "{clients} slow clients: {:?}, {each} bytes of anonymous memory each, {cpu:.2} s CPU by the middle",
         started.elapsed()
     );
-    ensure!(each < 52 * 1024, "a slow client costs {each} bytes");
+    ensure!(each < 24 * 1024, "a slow client costs {each} bytes");
     ledger_at_zero(&client).await
 }

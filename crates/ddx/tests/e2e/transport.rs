@@ -223,7 +223,10 @@ async fn requests_that_come_in_one_piece_are_answered_one_by_one() -> Result<()>
     let client = server.client();
     let mut conn = client.connect().await?;
     let mut bytes = Vec::new();
-    let files: Vec<Data> = (0..5).map(|seed| Data::new(seed, 2000 + seed)).collect();
+    // Short and long ones in turn: long bodies go past hyper, and a new hyper finds the next head where the body ended.
+    let files: Vec<Data> = (0..8)
+        .map(|seed| Data::new(seed, if seed % 3 == 1 { 150_000 } else { 2000 } + seed))
+        .collect();
     for data in &files {
         bytes.extend_from_slice(
             &Request::new("PUT", "/p.bin")
@@ -238,4 +241,43 @@ async fn requests_that_come_in_one_piece_are_answered_one_by_one() -> Result<()>
         client.fetch(answer.text().trim(), data).await?;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_goes_on_after_long_bodies_and_ends_after_one_that_was_not_read() -> Result<()>
+{
+    let _turn = Turn::shared()?;
+    let server = setup().option("--max-file-size", "4MiB").start()?;
+    let client = server.client();
+    let mut conn = client.connect().await?;
+    for seed in 0..6 {
+        let data = Data::new(seed, 65_536 + seed * 300_000);
+        let put = Request::new("PUT", "/long.bin")
+            .header("Expect", "100-continue")
+            .header("Content-Length", data.len());
+        conn.send_head(&put).await?;
+        ensure!(conn.next_interim().await?.status == 100);
+        conn.send_data(&data, 0..data.len(), None).await?;
+        let answer = conn.response("PUT").await?.expect(201)?;
+        ensure!(!answer.closes(), "{answer:?}");
+        client.fetch(answer.text().trim(), &data).await?;
+        conn.round(&Request::new("GET", "/healthz"), &[])
+            .await?
+            .expect(200)?;
+    }
+    let form = Request::new("POST", "/")
+        .header("Content-Type", "multipart/form-data; boundary=b")
+        .header("Content-Length", 200_000);
+    conn.send_head(&form).await?;
+    let mut body = b"--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n".to_vec();
+    body.resize(200_000 - 7, b'x');
+    body.extend_from_slice(b"\r\n--b--");
+    conn.send(&body).await?;
+    let answer = conn.response("POST").await?.expect(201)?;
+    ensure!(!answer.closes(), "{answer:?}");
+    let refused = Request::new("PUT", "/too-long.bin").header("Content-Length", 5 * MIB);
+    conn.send_head(&refused).await?;
+    let answer = conn.response("PUT").await?.expect(413)?;
+    ensure!(answer.closes(), "{answer:?}");
+    ledger_at_zero(&client).await
 }

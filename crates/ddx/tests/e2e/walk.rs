@@ -59,6 +59,57 @@ async fn a_file_goes_in_by_put_and_comes_out_the_same() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_also_stands_below_a_prefix() -> Result<()> {
+    let _turn = Turn::shared()?;
+    for prefix in ["/box/up", "/box/d", "/D"] {
+        let server = setup().option("--path-prefix", prefix).start()?;
+        let client = server.client();
+        let below = |path: &str| format!("{prefix}{path}");
+        let data = Data::new(9, 70_000);
+        let link = client
+            .put_for_link(below("/a%20b.bin").trim_start_matches('/'), &data)
+            .await?;
+        ensure!(link.starts_with(&server.url(&below("/d/"))), "{link}");
+        client.fetch(&link, &data).await?;
+
+        let created = client
+            .send(
+                &Tus::request("POST", &below("/files"))
+                    .header("Upload-Length", data.len())
+                    .header("Upload-Metadata", metadata(&[("relativePath", "d/d/x y")])),
+                &[],
+            )
+            .await?
+            .expect(201)?;
+        let upload = Client::path_of(created.field("location")?);
+        ensure!(upload.starts_with(&below("/files/")), "{upload}");
+        Tus::new(&client).finish_from(upload, &data, 0).await?;
+        let share = below(&format!("/d/{}", created.field("x-share-id")?));
+        client.fetch(&format!("{share}/d/d/x%20y"), &data).await?;
+
+        for front in [below(""), below("/")] {
+            let page = client.get(&front).await?.expect(200)?.text();
+            let mut assets = page.split("=\"/").skip(1).peekable();
+            ensure!(assets.peek().is_some(), "no pages in this binary: {page}");
+            for rest in assets {
+                let (path, _) = rest.split_once('"').context("an open quote")?;
+                client.get(&format!("/{path}")).await?.expect(200)?;
+            }
+        }
+        client.get(&below("/healthz")).await?.expect(200)?;
+    }
+    for own in ["/d", "/files/up", "/api"] {
+        let refused = setup().run_to_end(&["serve", "--path-prefix", own])?;
+        let said = String::from_utf8_lossy(&refused.stderr);
+        ensure!(
+            !refused.status.success() && said.contains("one of the server's own paths"),
+            "{own}: {said}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_length_that_is_not_known_needs_no_telling() -> Result<()> {
     let _turn = Turn::shared()?;
     let server = setup().start()?;

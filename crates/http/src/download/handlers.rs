@@ -26,7 +26,7 @@ pub(super) async fn share(
     request: Request<Body>,
 ) -> Response {
     if wants_page(request.headers()) && pages::are_built() {
-        return pages::index(request.headers());
+        return pages::index(&links.path(""), request.headers());
     }
     answer(bytes_or_list(&app, &links, &share_id, &request.into_parts().0).await)
 }
@@ -100,11 +100,11 @@ async fn file_bytes(
     let missing = || Problem::new(Kind::NotFound);
     let share_id: Id = share_id.parse().map_err(|_| missing())?;
     // The path as it came: what the router has decoded can't tell an encoded slash from a plain one.
+    // The prefix before all of the server's paths is off already; a folder may be named `d` as well.
     let encoded = request
         .uri
         .path()
-        .split("/d/")
-        .nth(1)
+        .strip_prefix("/d/")
         .and_then(|rest| rest.split_once('/'))
         .map_or("", |(_, path)| path);
     let path = names::from_url_path(encoded, &app.config().names).map_err(|_| missing())?;

@@ -3,5 +3,5 @@
 pub mod registry;
 pub mod table;
 
-pub use registry::{MEDIA_TYPE, Metrics};
+pub use registry::{Held, MEDIA_TYPE, Metrics};
 pub use table::Metric;

@@ -3,6 +3,8 @@
 //! The build writes each file three times: as it is, and compressed with Brotli and gzip. What has a digest in its name never changes and is kept by browsers
 //! for a year; `index.html` is asked for anew each time. Without the pages the server is whole, and says at `/` how they are built.
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -20,20 +22,56 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const NOT_BUILT: &str = "This server runs without its pages.\n\
     Build them with `make build` (Node 20 or later), or send files without them:\n\n    curl -T FILE http://HOST/\n";
 
+const INDEX: &str = "index.html";
+
 /// Whether the pages are inside this binary.
 pub(crate) fn are_built() -> bool {
-    Pages::get("index.html").is_some()
+    Pages::get(INDEX).is_some()
 }
 
-/// The application's page, whatever address it shows.
-pub(crate) fn index(headers: &HeaderMap) -> Response {
-    match serve("index.html", headers) {
-        Some(response) => response,
-        None => (
+/// The application's page, whatever address it shows. Its files are named below `prefix`, the path before all of the server's
+/// (checked when it was read: nothing in it needs escaping); its script learns the prefix from its own address.
+pub(crate) fn index(prefix: &str, headers: &HeaderMap) -> Response {
+    let page = if prefix.is_empty() {
+        serve(INDEX, headers)
+    } else {
+        Pages::get(INDEX).map(|file| respond(INDEX, below(prefix, &file), None, headers))
+    };
+    page.unwrap_or_else(|| {
+        (
             [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
             NOT_BUILT,
         )
-            .into_response(),
+            .into_response()
+    })
+}
+
+/// A file's bytes, and the ETag that stands for exactly these.
+struct Content {
+    data: Cow<'static, [u8]>,
+    etag: String,
+}
+
+impl From<EmbeddedFile> for Content {
+    fn from(file: EmbeddedFile) -> Self {
+        Self {
+            etag: format!("\"{}\"", digest(&file)),
+            data: file.data,
+        }
+    }
+}
+
+fn digest(file: &EmbeddedFile) -> String {
+    data_encoding::HEXLOWER.encode(&file.metadata.sha256_hash()[..16])
+}
+
+/// The page as a server below `prefix` shows it: other bytes, so another ETag.
+fn below(prefix: &str, file: &EmbeddedFile) -> Content {
+    let page =
+        String::from_utf8_lossy(&file.data).replace("=\"/assets/", &format!("=\"{prefix}/assets/"));
+    Content {
+        data: page.into_bytes().into(),
+        etag: format!("\"{}{}\"", digest(file), prefix.replace('/', "+")),
     }
 }
 
@@ -46,7 +84,7 @@ pub(crate) fn serve(path: &str, headers: &HeaderMap) -> Option<Response> {
             Some((Pages::get(&format!("{path}{ending}"))?, Some(encoding)))
         })
         .or_else(|| Some((Pages::get(path)?, None)))?;
-    Some(respond(path, file, encoding, headers))
+    Some(respond(path, file.into(), encoding, headers))
 }
 
 fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
@@ -70,21 +108,18 @@ fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
 
 fn respond(
     path: &str,
-    file: EmbeddedFile,
+    content: Content,
     encoding: Option<&'static str>,
     request: &HeaderMap,
 ) -> Response {
-    let etag = format!(
-        "\"{}\"",
-        data_encoding::HEXLOWER.encode(&file.metadata.sha256_hash()[..16])
-    );
+    let Content { data, etag } = content;
     let is_known = request
         .get(header::IF_NONE_MATCH)
         .is_some_and(|given| given.as_bytes() == etag.as_bytes());
     let mut response = if is_known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        axum::body::Body::from(file.data).into_response()
+        axum::body::Body::from(data).into_response()
     };
     let headers = response.headers_mut();
     let media_type = mime_guess::from_path(path).first_or_octet_stream();

@@ -5,15 +5,20 @@ pub mod multipart;
 pub mod wire;
 
 use axum::Router;
-use axum::routing::{any, get};
+use axum::routing::{MethodRouter, any, get};
 
 use crate::app::App;
 use crate::routes::page;
 
+/// The front door, wherever it stands.
+pub(crate) fn front() -> MethodRouter<App> {
+    get(page).put(handlers::put).post(handlers::form)
+}
+
 /// Its routes. Reading at the same addresses gives the pages.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/", get(page).put(handlers::put).post(handlers::form))
+        .route("/", front())
         .route("/{*path}", get(page).put(handlers::put))
         .route("/delete/{key}", any(handlers::delete))
 }

@@ -38,6 +38,7 @@ impl HeadScan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn end(bytes: &[u8]) -> Option<usize> {
         HeadScan::default().end_in(bytes)
@@ -50,6 +51,37 @@ mod tests {
         assert_eq!(end(b"GET / HTTP/1.1\n\nbody"), Some(16));
         assert_eq!(end(b"GET / HTTP/1.1\r\nHost: a\r\n"), None);
         assert_eq!(end(b"\r\n\r\n\r\n"), None);
+    }
+
+    /// The rule in one sentence: without its CRs, a head ends with the first empty line after a line that is not empty.
+    fn model(bytes: &[u8]) -> Option<usize> {
+        let (mut began, mut empty) = (false, true);
+        for (at, byte) in bytes.iter().enumerate().filter(|(_, byte)| **byte != b'\r') {
+            if *byte != b'\n' {
+                (began, empty) = (true, false);
+            } else if began && empty {
+                return Some(at + 1);
+            } else {
+                empty = true;
+            }
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_end_where_the_rule_says(
+            bytes in prop::collection::vec(prop::sample::select(&b"\r\n\r\n\n :aG\0\xff"[..]), 0..60),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let mut scan = HeadScan::default();
+            let found = cuts.windows(2).find_map(|cut| scan.end_in(&bytes[cut[0]..cut[1]]).map(|end| cut[0] + end));
+            prop_assert_eq!(found, model(&bytes));
+            prop_assert_eq!(scan.has_begun(), bytes[..found.unwrap_or(bytes.len())].iter().any(|byte| !b"\r\n".contains(byte)));
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
 
 mod head;
+mod http1;
+mod late;
 mod linger;
 mod tls;
 mod wire;
@@ -17,10 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use ddx_memory::{Charge, Ledger, Row};
-use http::{HeaderValue, Request, Response, Version, header};
-use http_body::Body as _;
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -28,13 +28,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
-pub(crate) use self::wire::{BodyWay, Wire};
+pub(crate) use self::wire::Wire;
+use http1::answer;
 pub use tls::{TlsError, acceptor};
-use wire::{Patience, Transport};
-
-use crate::body::{AnswerBody, LazyBody, Tap};
+use wire::Transport;
 
 /// Limits of connections. Each is a setting of the server.
 #[derive(Debug, Clone)]
@@ -219,7 +217,8 @@ impl Shared {
             return;
         }
         match &self.tls {
-            Some(tls) => self.encrypted(tls, stream, peer).await,
+            // Boxed, so that a plain connection is not as large as an encrypted one.
+            Some(tls) => Box::pin(self.encrypted(tls, stream, peer)).await,
             None => self.plain(stream, peer).await,
         }
     }
@@ -240,69 +239,14 @@ impl Shared {
         match http2 {
             Ok(Ok(false)) => self.http1(wire, peer).await,
             Ok(Ok(true)) => {
-                self.http2(
-                    Transport(wire),
-                    Connection {
-                        peer,
-                        is_tls: false,
-                    },
-                )
-                .await
+                let from = Connection {
+                    peer,
+                    is_tls: false,
+                };
+                Box::pin(self.http2(Transport(wire), from)).await;
             }
             Ok(Err(_)) | Err(_) => {}
         }
-    }
-
-    async fn http1(&self, wire: Arc<Wire>, peer: SocketAddr) {
-        let service = service_fn(|request: Request<Incoming>| {
-            let response = self.answer(
-                request,
-                Connection {
-                    peer,
-                    is_tls: false,
-                },
-                Some(wire.clone()),
-            );
-            async { Ok::<_, Infallible>(response.await) }
-        });
-        let mut connection = pin!(
-            hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(None)
-                .half_close(false)
-                .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
-                .max_headers(self.limits.headers_max)
-                .serve_connection(Transport(wire.clone()), service)
-        );
-        let patience = Patience {
-            head: self.limits.header_timeout,
-            idle: self.limits.idle_timeout,
-            write: self.limits.write_timeout,
-        };
-        let look_every = self.limits.header_timeout.min(self.limits.write_timeout) / 4;
-        let mut is_closing = false;
-        loop {
-            let now = tokio::time::Instant::now();
-            let look_at = wire
-                .deadline(&patience)
-                .map_or(now + look_every, tokio::time::Instant::from_std);
-            if look_at <= now {
-                return;
-            }
-            tokio::select! {
-                _ = connection.as_mut() => break,
-                () = self.closing.cancelled(), if !is_closing => {
-                    is_closing = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                () = tokio::time::sleep_until(look_at.min(now + look_every)) => {}
-            }
-        }
-        let limits = linger::Linger {
-            time: self.limits.linger,
-            bytes_max: self.limits.linger_bytes_max,
-        };
-        linger::close(wire.stream(), wire.has_unread(), limits).await;
     }
 
     async fn http2<T>(&self, io: T, from: Connection)
@@ -315,13 +259,7 @@ impl Shared {
             return;
         };
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(
-                self.app.clone(),
-                request,
-                from,
-                None,
-                self.limits.tap_min_bytes,
-            );
+            let response = answer(self.app.clone(), request, from, None);
             async { Ok::<_, Infallible>(response.await) }
         });
         let mut connection = pin!(
@@ -360,7 +298,7 @@ impl Shared {
             return self.http2(TokioIo::new(stream), from).await;
         }
         let service = service_fn(|request: Request<Incoming>| {
-            let response = self.answer(request, from, None);
+            let response = answer(self.app.clone(), request, from, None);
             async { Ok::<_, Infallible>(response.await) }
         });
         let mut connection = pin!(
@@ -378,78 +316,5 @@ impl Shared {
             () = self.closing.cancelled() => connection.as_mut().graceful_shutdown(),
         }
         let _ = connection.await;
-    }
-
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-        from: Connection,
-        wire: Option<Arc<Wire>>,
-    ) -> impl Future<Output = Response<AnswerBody>> + use<> {
-        answer(
-            self.app.clone(),
-            request,
-            from,
-            wire,
-            self.limits.tap_min_bytes,
-        )
-    }
-}
-
-/// One request, whichever protocol carries it.
-fn answer(
-    app: Router,
-    request: Request<Incoming>,
-    from: Connection,
-    wire: Option<Arc<Wire>>,
-    tap_min_bytes: u64,
-) -> impl Future<Output = Response<AnswerBody>> {
-    let way = body_way(request.body());
-    let is_late = request.version() == Version::HTTP_11
-        && matches!(way, BodyWay::Known(length) if length >= tap_min_bytes);
-    let tap = match (&wire, way) {
-        (Some(wire), BodyWay::Known(length_bytes)) if is_late => {
-            let expects_continue = request
-                .headers()
-                .get(header::EXPECT)
-                .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-            Some(Tap {
-                wire: wire.clone(),
-                length_bytes,
-                expects_continue,
-            })
-        }
-        (Some(wire), way) => {
-            wire.decide(way);
-            None
-        }
-        (None, _) => None,
-    };
-    let mut request = request.map(|incoming| Body::new(LazyBody::new(incoming, tap.clone())));
-    request.extensions_mut().insert(from);
-    if let Some(tap) = tap {
-        request.extensions_mut().insert(tap);
-    }
-    async move {
-        let mut response = match app.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
-        if wire.as_ref().is_some_and(|wire| wire.is_tapped()) {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response.map(|body| AnswerBody::new(body, wire))
-    }
-}
-
-fn body_way(body: &Incoming) -> BodyWay {
-    if body.is_end_stream() {
-        return BodyWay::None;
-    }
-    match body.size_hint().exact() {
-        Some(length) => BodyWay::Known(length),
-        None => BodyWay::Unknown,
     }
 }

@@ -1,13 +1,12 @@
 //! One plain connection, shared between hyper and whoever reads a long body: the tap.
 //!
-//! hyper copies each body byte through its own read buffer and hands it on in frames. For an upload that is one copy too many and a
-//! buffer per connection that grows to hundreds of KiB. So hyper gets the head, and a long body of known length goes straight from the socket
-//! into the buffer that was leased for it. What makes this exact is a gate: the transport gives hyper the bytes of the head and
-//! not one more, and holds the rest until the request's handler has said which way the body goes. hyper therefore never holds a body byte that
-//! the tap would miss, however head and body were split across packets.
+//! hyper copies each body byte through its own read buffer and hands it on in frames. For an upload that is one copy too many, and two buffers of 8 KiB
+//! that a slow upload holds to its end. So hyper gets the head, and then goes: a long body of known length is read straight from the socket
+//! into the buffer that was leased for it, and its answer is written past hyper too (`late`). What makes this exact is a gate: the transport gives hyper the bytes of the head and
+//! not one more, and holds the rest until the request has been looked at. hyper therefore never holds a body byte that
+//! the tap would miss, however head and body were split across packets, and can be taken away and begun anew between any two requests.
 //!
-//! hyper does not learn that a tapped body was read, so such an answer carries `Connection: close`; for bodies of megabytes that costs
-//! nothing. Chunked bodies, short ones, HTTP/2 and TLS go through hyper.
+//! Chunked bodies, short ones, HTTP/2 and TLS go through hyper.
 
 use std::io;
 use std::pin::Pin;
@@ -37,8 +36,8 @@ enum Gate {
     Body { left: u64 },
     /// Everything: HTTP/2, chunked bodies.
     Open,
-    /// Nothing ever again: the body is read past hyper.
-    Tapped,
+    /// Nothing: so much of a body is still to be read past hyper.
+    Past { left: u64 },
 }
 
 #[derive(Debug)]
@@ -49,6 +48,8 @@ struct State {
     /// hyper, waiting for the gate.
     reader: Option<Waker>,
     in_flight: bool,
+    /// hyper has written all that it had to write since the last head.
+    is_flushed: bool,
     since: Instant,
     write_blocked_since: Option<Instant>,
 }
@@ -91,6 +92,7 @@ impl Wire {
                 early: Vec::new(),
                 reader: None,
                 in_flight: false,
+                is_flushed: false,
                 since: Instant::now(),
                 write_blocked_since: None,
             }),
@@ -131,11 +133,11 @@ impl Wire {
         }
     }
 
-    /// Called once for each request, as soon as hyper has parsed its head.
+    /// Called once for each request that stays with hyper, as soon as hyper has parsed its head.
     pub(crate) fn decide(&self, way: BodyWay) {
         let mut state = self.state();
         state.in_flight = true;
-        if matches!(state.gate, Gate::Open | Gate::Tapped) {
+        if matches!(state.gate, Gate::Open) {
             return;
         }
         state.gate = match way {
@@ -148,25 +150,94 @@ impl Wire {
         }
     }
 
-    /// Takes a body of this length for the tap. False where it can't be: then `decide` says how it goes.
-    ///
-    /// Pipelined requests are left to hyper (their next head is here already), as is a connection whose last answer still waits to be written,
-    /// since `100 Continue` must not overtake it.
-    pub(crate) fn tap(&self, length_bytes: u64) -> bool {
-        let mut state = self.state();
-        let can = matches!(state.gate, Gate::Held)
-            && state.write_blocked_since.is_none()
-            && (state.early.len() as u64) < length_bytes;
-        if can {
-            state.gate = Gate::Tapped;
-            state.in_flight = true;
-        }
-        can
+    /// Whether hyper can be taken away from a request whose head it has just parsed: it holds nothing that the client has not been sent.
+    pub(super) fn is_free_of_hyper(&self) -> bool {
+        let state = self.state();
+        state.is_flushed && matches!(state.gate, Gate::Held)
     }
 
-    /// Whether a body went past hyper, after which the connection can carry no further request.
-    pub(crate) fn is_tapped(&self) -> bool {
-        matches!(self.state().gate, Gate::Tapped)
+    /// Since when nothing is asked, nothing is to be answered, and hyper holds nothing that it was given.
+    pub(super) fn rests_since(&self) -> Option<Instant> {
+        let state = self.state();
+        let is_between = matches!(&state.gate, Gate::Head(scan) if !scan.has_begun());
+        (is_between && state.is_flushed && !state.in_flight && state.early.is_empty())
+            .then_some(state.since)
+    }
+
+    /// Returns once the next request's first bytes are there, or the end of the connection.
+    pub(super) async fn begins(&self) -> io::Result<()> {
+        if self.has_early() {
+            return Ok(());
+        }
+        self.stream.readable().await
+    }
+
+    /// From now on the body, of this length, is read past hyper.
+    pub(super) fn go_past(&self, length_bytes: u64) {
+        let mut state = self.state();
+        state.gate = Gate::Past { left: length_bytes };
+        state.in_flight = true;
+        state.reader = None;
+    }
+
+    /// Whether bodies of requests that hyper has begun to take can go past it: not after one whose end only hyper knew.
+    pub(super) fn can_go_past(&self) -> bool {
+        matches!(self.state().gate, Gate::Held)
+    }
+
+    /// After an answer that was written past hyper: whether the next request may begin. It may not where some of the body is still under way.
+    pub(super) fn begin_anew(&self) -> bool {
+        let mut state = self.state();
+        state.in_flight = false;
+        state.since = Instant::now();
+        let is_over = matches!(state.gate, Gate::Past { left: 0 });
+        if is_over {
+            state.gate = Gate::Head(HeadScan::default());
+        }
+        is_over
+    }
+
+    /// How much of a body that goes past hyper has not been read yet.
+    pub(crate) fn body_left(&self) -> u64 {
+        match self.state().gate {
+            Gate::Past { left } => left,
+            _ => 0,
+        }
+    }
+
+    /// Whether some of it is here, read together with the head.
+    pub(crate) fn has_early(&self) -> bool {
+        !self.state().early.is_empty()
+    }
+
+    /// The next bytes of a body that goes past hyper. `WouldBlock` where none are here, `UnexpectedEof` where none will come.
+    pub(crate) fn read_body(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        let Gate::Past { left } = state.gate else {
+            return Ok(0);
+        };
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = if state.early.is_empty() {
+            match self.stream.try_read(&mut into[..most])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => count,
+            }
+        } else {
+            let count = state.early.len().min(most);
+            into[..count].copy_from_slice(&state.early[..count]);
+            state.early.drain(..count);
+            if state.early.is_empty() {
+                state.early = Vec::new();
+            }
+            count
+        };
+        state.gate = Gate::Past {
+            left: left - count as u64,
+        };
+        Ok(count)
     }
 
     /// The answer's last byte has been handed to hyper.
@@ -183,22 +254,6 @@ impl Wire {
             Gate::Head(scan) => scan.has_begun() || !state.early.is_empty(),
             _ => true,
         }
-    }
-
-    /// Moves bytes that came with the head into a tapped body's buffer.
-    pub(crate) fn take_early(&self, into: &mut [u8]) -> usize {
-        let mut state = self.state();
-        let count = state.early.len().min(into.len());
-        into[..count].copy_from_slice(&state.early[..count]);
-        state.early.drain(..count);
-        if state.early.is_empty() {
-            state.early = Vec::new();
-        }
-        count
-    }
-
-    pub(crate) fn has_early(&self) -> bool {
-        !self.state().early.is_empty()
     }
 
     /// When the connection has used up its patience, as things stand now; None while a handler works and the client reads.
@@ -219,7 +274,7 @@ impl State {
     /// How much hyper may be given now; None where the gate is shut.
     fn allowance(&self) -> Option<usize> {
         match self.gate {
-            Gate::Held | Gate::Tapped => None,
+            Gate::Held | Gate::Past { .. } => None,
             Gate::Body { left } => Some(usize::try_from(left).unwrap_or(usize::MAX)),
             Gate::Head(_) | Gate::Open => Some(usize::MAX),
         }
@@ -237,6 +292,7 @@ impl State {
                 match end {
                     Some(end) => {
                         self.gate = Gate::Held;
+                        self.is_flushed = false;
                         end
                     }
                     None => bytes.len(),
@@ -250,7 +306,7 @@ impl State {
                 bytes.len()
             }
             Gate::Open => bytes.len(),
-            Gate::Held | Gate::Tapped => unreachable!("a shut gate has no allowance"),
+            Gate::Held | Gate::Past { .. } => unreachable!("a shut gate has no allowance"),
         }
     }
 }
@@ -359,7 +415,9 @@ impl Write for Transport {
         true
     }
 
+    /// hyper comes here once its own buffer is empty.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.state().is_flushed = true;
         Poll::Ready(Ok(()))
     }
 

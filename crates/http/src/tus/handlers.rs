@@ -31,7 +31,7 @@ pub(super) async fn collection(
 ) -> Response {
     let answer = match check(&request) {
         Ok(Method::OPTIONS) => return options(&app, &request),
-        Ok(Method::POST) => create(&app, &links, request).await,
+        Ok(Method::POST) => Box::pin(create(&app, &links, request)).await,
         Ok(_) => Err(Problem::new(Kind::MethodRefused)),
         Err(problem) => Err(problem),
     };
@@ -53,10 +53,11 @@ pub(super) async fn upload(
         return finish(Err(Problem::new(Kind::UploadNotFound)));
     };
     let answer = match method {
-        Ok(Method::HEAD) => head(&app, key).await,
-        Ok(Method::PATCH) => patch(&app, key, request).await,
-        Ok(Method::DELETE) => terminate(&app, key).await,
-        Ok(Method::GET) => bytes(&app, &links, key, request).await,
+        // Boxed, so that each holds what it needs and not what the largest does: a slow PATCH waits here.
+        Ok(Method::HEAD) => Box::pin(head(&app, key)).await,
+        Ok(Method::PATCH) => Box::pin(patch(&app, key, request)).await,
+        Ok(Method::DELETE) => Box::pin(terminate(&app, key)).await,
+        Ok(Method::GET) => Box::pin(bytes(&app, &links, key, request)).await,
         Ok(_) => Err(Problem::new(Kind::MethodRefused)),
         Err(problem) => Err(problem),
     };
@@ -139,11 +140,13 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
     if let Some(Concat::Final(keys)) = &creation.concat {
         let keys: Result<Vec<Id>, _> = keys.iter().map(|key| key.parse()).collect();
         let keys = keys.map_err(|_| Problem::new(Kind::ConcatPart))?;
-        let created = app.engine().join(new, &keys).await.map_err(share_missing)?;
+        let joined = Box::pin(app.engine().join(new, &keys)).await;
+        let created = joined.map_err(share_missing)?;
         return Ok(created_answer(links, &created, None));
     }
     if !creation.has_chunk {
-        let created = app.engine().create(new).await.map_err(share_missing)?;
+        let created = Box::pin(app.engine().create(new)).await;
+        let created = created.map_err(share_missing)?;
         return Ok(created_answer(links, &created, None));
     }
     let append = Append {

@@ -10,6 +10,7 @@ use super::measure::{Charged, Measure};
 use super::whole_pages;
 use crate::buffer::{Mapping, Pool};
 use crate::classes::{PIECE_BYTES, previous_power_of_two};
+use crate::lease::Purpose;
 use crate::pressure::{Fill, Pressure};
 use crate::queue::Queue;
 use crate::{Config, Holder, Refusal, Row, Rung};
@@ -36,6 +37,7 @@ struct Next {
     slot: u32,
     bytes: u64,
     blesses: bool,
+    purpose: Purpose,
 }
 
 #[derive(Debug)]
@@ -137,7 +139,7 @@ impl Books {
     /// given anything back.
     pub(crate) fn share(&self) -> u64 {
         let uploads = (self.queue.active() + self.queue.waiting()).max(1);
-        let even = self.leasable() / 8 * 7 / uploads;
+        let even = self.leasable().max(self.shared_floor()) / 8 * 7 / uploads;
         let even = even.clamp(self.config.granule_bytes_min, self.config.upload_bytes_max);
         even / PIECE_BYTES * PIECE_BYTES
     }
@@ -161,6 +163,29 @@ impl Books {
         held == 0 || rung < Rung::OneGranule || held + bytes <= self.share()
     }
 
+    /// The part of the floor that need not be one upload's: a granule of the two, and no more than the ceiling lets all have.
+    pub(crate) fn shared_floor(&self) -> u64 {
+        (self.measure.limits.floor / 2).min(self.measure.limits.ceiling)
+    }
+
+    /// Whether it fits into what all may share of the floor, each his part. Where others took the memory the blessed upload alone
+    /// would go on, and all would take turns by the smallest piece, one at a time: that is a stop for everybody. Shared, the
+    /// same memory keeps them all moving.
+    fn shared_floor_covers(&self, held: u64, bytes: u64) -> bool {
+        self.leased + bytes <= self.shared_floor()
+            && !self.is_full(held)
+            && (held == 0 || held + bytes <= self.share())
+    }
+
+    /// Whether it leaves uploads their half. A download keeps its memory until its client takes it, so that a handful of clients that take nothing
+    /// would hold all there is for as long as they are borne with.
+    fn leaves_room_for_uploads(&self, bytes: u64, purpose: Purpose) -> bool {
+        let half = self.leasable().max(self.shared_floor()) / 2;
+        purpose == Purpose::Upload
+            || self.leased_to_downloads == 0
+            || self.leased_to_downloads + bytes <= half
+    }
+
     fn is_full(&self, held: u64) -> bool {
         held == 0
             && self
@@ -176,44 +201,60 @@ impl Books {
     }
 
     /// Takes bytes for an upload that does not wait; the slot it is booked under.
-    pub(crate) fn take(&mut self, holder: Holder, bytes: u64, now: Duration) -> Option<u32> {
+    pub(crate) fn take(
+        &mut self,
+        holder: Holder,
+        bytes: u64,
+        now: Duration,
+        purpose: Purpose,
+    ) -> Option<u32> {
         let slot = self.queue.find(holder);
         if self.closing && slot.is_none() {
             return None;
         }
-        let blesses = self.decide(slot, bytes)?;
+        let blesses = self.decide(slot, bytes, purpose)?;
         let slot = self.queue.slot(holder);
-        self.book(slot, bytes, now, blesses, true);
+        self.book(slot, bytes, blesses, purpose);
+        self.queue.hold(slot, bytes, now, true);
         Some(slot)
     }
 
     /// The same for a lease that there is already.
-    pub(crate) fn grow(&mut self, slot: u32, by: u64, now: Duration) -> bool {
-        let Some(blesses) = self.decide(Some(slot), by) else {
+    pub(crate) fn grow(&mut self, slot: u32, by: u64, now: Duration, purpose: Purpose) -> bool {
+        let Some(blesses) = self.decide(Some(slot), by, purpose) else {
             return false;
         };
-        self.book(slot, by, now, blesses, false);
+        self.book(slot, by, blesses, purpose);
+        self.queue.hold(slot, by, now, false);
         true
     }
 
     /// `Some(true)` if the floor is what covers it.
-    fn decide(&self, slot: Option<u32>, bytes: u64) -> Option<bool> {
+    fn decide(&self, slot: Option<u32>, bytes: u64, purpose: Purpose) -> Option<bool> {
         let held = slot.map_or(0, |slot| self.queue.held(slot));
+        if !self.leaves_room_for_uploads(bytes, purpose) {
+            return None;
+        }
         let nobody_waits = self.queue.waiting() == 0;
         if nobody_waits && self.fits(held, bytes) {
             return Some(false);
         }
         // Who waits comes first, unless this upload is the blessed one already.
         let may = nobody_waits || (slot.is_some() && self.blessed == slot);
-        (may && self.floor_covers(slot, held, bytes)).then_some(true)
+        if may && purpose == Purpose::Upload && self.floor_covers(slot, held, bytes) {
+            return Some(true);
+        }
+        (nobody_waits && self.shared_floor_covers(held, bytes)).then_some(false)
     }
 
-    fn book(&mut self, slot: u32, bytes: u64, now: Duration, blesses: bool, new_lease: bool) {
+    fn book(&mut self, slot: u32, bytes: u64, blesses: bool, purpose: Purpose) {
         if blesses {
             self.blessed = Some(slot);
         }
-        self.queue.hold(slot, bytes, now, new_lease);
         self.leased += bytes;
+        if purpose == Purpose::Download {
+            self.leased_to_downloads += bytes;
+        }
         self.version += 1;
     }
 
@@ -225,9 +266,19 @@ impl Books {
         }
     }
 
-    pub(crate) fn give_back(&mut self, slot: u32, bytes: u64, now: Duration, lease_ends: bool) {
+    pub(crate) fn give_back(
+        &mut self,
+        slot: u32,
+        bytes: u64,
+        now: Duration,
+        lease_ends: bool,
+        purpose: Purpose,
+    ) {
         debug_assert!(self.leased >= bytes, "more is given back than is leased");
         self.leased -= bytes;
+        if purpose == Purpose::Download {
+            self.leased_to_downloads -= bytes;
+        }
         self.returned += bytes;
         self.version += 1;
         if self.blessed == Some(slot) && self.queue.held(slot) == bytes {
@@ -239,12 +290,8 @@ impl Books {
     /// Serves those who wait, in order, for as long as the next one's request is met.
     pub(crate) fn pump(&mut self, now: Duration, deferred: &mut Deferred) {
         while let Some(next) = self.next_to_serve(now) {
-            if next.blesses {
-                self.blessed = Some(next.slot);
-            }
+            self.book(next.slot, next.bytes, next.blesses, next.purpose);
             let waker = self.queue.grant(next.number, next.bytes, now);
-            self.leased += next.bytes;
-            self.version += 1;
             deferred.wakers.extend(waker);
         }
         self.make_room(deferred);
@@ -254,7 +301,8 @@ impl Books {
     ///
     /// If it can't, all behind it wait as well, unless what it waits for is what its own upload holds. That one would wait
     /// for itself, and everybody with it, so the first that holds nothing goes before it; and where the number of uploads is
-    /// what is short, the first of those that are counted already.
+    /// what is short, the first of those that are counted already. And where a download waits, for its half or for the floor that is not for it, the
+    /// first upload goes before it.
     fn next_to_serve(&mut self, now: Duration) -> Option<Next> {
         if self.queue.waiting() == 0 {
             return None;
@@ -263,7 +311,14 @@ impl Books {
         if let Some(next) = self.servable(head) {
             return Some(next);
         }
-        let request = self.queue.request(head)?;
+        let mut request = self.queue.request(head)?;
+        if request.purpose == Purpose::Download {
+            let first = self.queue.first_upload()?;
+            if let Some(next) = self.servable(first) {
+                return Some(next);
+            }
+            request = self.queue.request(first)?;
+        }
         let held = self.queue.held(request.upload);
         let waits_for_memory_of_others = held < self.leased
             && self.bytes_for(request.bytes) > self.free()
@@ -288,11 +343,16 @@ impl Books {
         let (slot, bytes) = (request.upload, self.bytes_for(request.bytes));
         let held = self.queue.held(slot);
         let fits = self.fits(held, bytes);
-        (fits || self.floor_covers(Some(slot), held, bytes)).then_some(Next {
+        let purpose = request.purpose;
+        let blesses =
+            !fits && purpose == Purpose::Upload && self.floor_covers(Some(slot), held, bytes);
+        let covered = fits || blesses || self.shared_floor_covers(held, bytes);
+        (covered && self.leaves_room_for_uploads(bytes, purpose)).then_some(Next {
             number,
             slot,
             bytes,
-            blesses: !fits,
+            blesses,
+            purpose,
         })
     }
 

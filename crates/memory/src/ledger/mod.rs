@@ -16,6 +16,7 @@ use measure::Measure;
 
 use crate::buffer::pool::{Census, Token};
 use crate::buffer::{Mapping, PAGE_BYTES};
+use crate::lease::Purpose;
 use crate::queue::State;
 use crate::reading::Source;
 use crate::sync::{Arc, Mutex, MutexGuard};
@@ -146,9 +147,19 @@ impl Ledger {
     /// Leases `bytes` (rounded up to pages of 4096) without waiting; `None` if they can't be had now, or if somebody waits
     /// who would be overtaken.
     pub fn try_lease(&self, holder: Holder, bytes: u64) -> Option<Lease> {
+        self.lease_now(holder, bytes, Purpose::Upload)
+    }
+
+    /// The same for a download: it stands under [`Row::Downloads`], and downloads together get no more than half of what may be leased, since
+    /// their clients may be in no hurry to take it.
+    pub fn try_lease_for_download(&self, holder: Holder, bytes: u64) -> Option<Lease> {
+        self.lease_now(holder, bytes, Purpose::Download)
+    }
+
+    fn lease_now(&self, holder: Holder, bytes: u64, purpose: Purpose) -> Option<Lease> {
         let bytes = whole_pages(bytes);
-        let slot = self.inner.take(holder, bytes)?;
-        Some(Lease::new(self.inner.clone(), slot, holder, bytes))
+        let slot = self.inner.take(holder, bytes, purpose)?;
+        Some(Lease::new(self.inner.clone(), slot, holder, bytes, purpose))
     }
 
     /// Leases `bytes` (rounded up to pages), now or when their turn comes. To be asked for one granule at a time, by an upload that
@@ -160,12 +171,27 @@ impl Ledger {
     /// # Errors
     /// [`Refusal::Closing`], or [`Refusal::TooManyWaiters`] beyond `Config::waiters_max`.
     pub fn admit(&self, holder: Holder, bytes: u64) -> Result<Admission, Refusal> {
-        let bytes = whole_pages(bytes);
-        if let Some(slot) = self.inner.take(holder, bytes) {
-            let lease = Lease::new(self.inner.clone(), slot, holder, bytes);
+        self.lease_or_wait(holder, bytes, Purpose::Upload)
+    }
+
+    /// The same for a download, see [`Ledger::try_lease_for_download`]. One that waits for its half holds up no upload.
+    ///
+    /// # Errors
+    /// As [`Ledger::admit`].
+    pub fn admit_for_download(&self, holder: Holder, bytes: u64) -> Result<Admission, Refusal> {
+        self.lease_or_wait(holder, bytes, Purpose::Download)
+    }
+
+    fn lease_or_wait(
+        &self,
+        holder: Holder,
+        bytes: u64,
+        purpose: Purpose,
+    ) -> Result<Admission, Refusal> {
+        if let Some(lease) = self.lease_now(holder, bytes, purpose) {
             return Ok(Admission::ready(self.inner.clone(), lease));
         }
-        let number = self.inner.enqueue(holder, bytes)?;
+        let number = self.inner.enqueue(holder, whole_pages(bytes), purpose)?;
         Ok(Admission::queued(self.inner.clone(), number))
     }
 
@@ -220,39 +246,31 @@ impl Inner {
         result
     }
 
-    fn take(&self, holder: Holder, bytes: u64) -> Option<u32> {
+    fn take(&self, holder: Holder, bytes: u64, purpose: Purpose) -> Option<u32> {
         self.refresh_for(bytes);
-        self.change(|books, now, _| books.take(holder, bytes, now))
+        self.change(|books, now, _| books.take(holder, bytes, now, purpose))
     }
 
-    pub(crate) fn grow(&self, slot: u32, by: u64) -> Option<u64> {
+    pub(crate) fn grow(&self, slot: u32, by: u64, purpose: Purpose) -> Option<u64> {
         let by = whole_pages(by);
         self.refresh_for(by);
-        self.change(|books, now, _| books.grow(slot, by, now))
+        self.change(|books, now, _| books.grow(slot, by, now, purpose))
             .then_some(by)
     }
 
-    pub(crate) fn give_back(&self, slot: u32, bytes: u64, lease_ends: bool) {
-        self.change(|books, now, _| books.give_back(slot, bytes, now, lease_ends));
+    pub(crate) fn give_back(&self, slot: u32, bytes: u64, lease_ends: bool, purpose: Purpose) {
+        self.change(|books, now, _| books.give_back(slot, bytes, now, lease_ends, purpose));
     }
 
     pub(crate) fn split(&self, slot: u32) {
         self.change(|books, now, _| books.queue.hold(slot, 0, now, true));
     }
 
-    pub(crate) fn book_download(&self, bytes: u64) {
-        lock(&self.books).leased_to_downloads += bytes;
-    }
-
-    pub(crate) fn unbook_download(&self, bytes: u64) {
-        lock(&self.books).leased_to_downloads -= bytes;
-    }
-
     pub(crate) fn surplus(&self, slot: u32) -> u64 {
         lock(&self.books).surplus(slot, self.clock.now())
     }
 
-    fn enqueue(&self, holder: Holder, bytes: u64) -> Result<u64, Refusal> {
+    fn enqueue(&self, holder: Holder, bytes: u64, purpose: Purpose) -> Result<u64, Refusal> {
         self.change(|books, now, _| {
             if books.closing {
                 return Err(Refusal::Closing);
@@ -267,7 +285,7 @@ impl Inner {
             }
             let slot = books.queue.slot(holder);
             books.version += 1;
-            Ok(books.queue.enqueue(slot, bytes, now))
+            Ok(books.queue.enqueue(slot, bytes, now, purpose))
         })
     }
 
@@ -303,6 +321,7 @@ impl Inner {
                 request.upload,
                 request.holder,
                 bytes,
+                request.purpose,
             )),
             State::Refused(why) => Err(why),
             State::Waiting => return None,
@@ -313,9 +332,10 @@ impl Inner {
     pub(crate) fn abandon(&self, number: u64) {
         let request = self.change(|books, now, _| {
             let request = books.queue.finish(number);
-            if let Some(State::Granted(bytes)) = request.as_ref().map(|request| &request.state) {
-                let slot = request.as_ref().map_or(0, |request| request.upload);
-                books.give_back(slot, *bytes, now, true);
+            if let Some(request) = &request
+                && let State::Granted(bytes) = request.state
+            {
+                books.give_back(request.upload, bytes, now, true, request.purpose);
             }
             books.version += 1;
             request

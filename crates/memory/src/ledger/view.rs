@@ -74,7 +74,10 @@ impl Books {
             return 0;
         }
         let each = self.config.granule_bytes_min + self.config.connection_bytes;
-        let by_memory = self.free() / each;
+        let by_memory = self
+            .free()
+            .max(self.shared_floor().saturating_sub(self.leased))
+            / each;
         let by_floor = u64::from(self.blessed.is_none() && self.queue.waiting() == 0);
         let most = self
             .config

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 pub use admission::{Admission, Place};
 
+use crate::lease::Purpose;
 use crate::{Holder, Refusal};
 use account::{Account, Round};
 use slab::Slab;
@@ -71,6 +72,7 @@ pub(crate) struct Request {
     pub(crate) upload: u32,
     pub(crate) holder: Holder,
     pub(crate) bytes: u64,
+    pub(crate) purpose: Purpose,
     pub(crate) state: State,
     pub(crate) waker: Option<Waker>,
     ahead: u64,
@@ -231,7 +233,13 @@ impl Queue {
     }
 
     /// A request joins the queue.
-    pub(crate) fn enqueue(&mut self, slot: u32, bytes: u64, now: Duration) -> u64 {
+    pub(crate) fn enqueue(
+        &mut self,
+        slot: u32,
+        bytes: u64,
+        now: Duration,
+        purpose: Purpose,
+    ) -> u64 {
         if self.waiting == 0 {
             self.begin_round(now);
         }
@@ -262,6 +270,7 @@ impl Queue {
                 upload: slot,
                 holder: upload.holder,
                 bytes,
+                purpose,
                 state: State::Waiting,
                 waker: None,
                 ahead,
@@ -359,6 +368,18 @@ impl Queue {
             .map(|(_, _, upload)| self.uploads.at(*upload))
             .find(|upload| (upload.account.held > 0) == something)
             .and_then(|upload| upload.requests.first().copied())
+    }
+
+    /// The first upload's request in order. As long as the downloads before it.
+    pub(crate) fn first_upload(&self) -> Option<u64> {
+        let users = self.order.iter().map(|(_, _, user)| self.users.at(*user));
+        users
+            .flat_map(|user| user.order.iter())
+            .filter_map(|(_, _, upload)| self.uploads.at(*upload).requests.first().copied())
+            .find(|number| {
+                self.request(*number)
+                    .is_some_and(|request| request.purpose == Purpose::Upload)
+            })
     }
 
     /// Whether the next that waits has had less than this upload: its user less than this one's, or, of one user, itself.

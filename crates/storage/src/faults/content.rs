@@ -4,6 +4,9 @@ use crate::conformance::Random;
 
 const BLOCK: usize = 4096;
 
+/// What a disk writes whole, if it writes it at all.
+const SECTOR: usize = 512;
+
 /// A file between two syncs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
@@ -48,16 +51,44 @@ impl Content {
             let mut at = self.unchanged;
             while at < left {
                 let end = (at - at % BLOCK + BLOCK).min(left);
-                match random.below(3) {
-                    0 => self.bytes[at..end].fill(0),
-                    1 => self.bytes[at..end].fill(0xdb),
-                    _ => {}
-                }
+                self.lose_block(at..end, random);
                 at = end;
             }
         }
         self.synced.clone_from(&self.bytes);
         self.unchanged = self.bytes.len();
+    }
+
+    /// Below this all is on the disk.
+    pub(super) fn safe_until(&self) -> u64 {
+        self.unchanged as u64
+    }
+
+    /// One block that was not synced: it arrived, or not, or a part of it did; what is there instead is what was there before, nothing, or
+    /// what somebody else had there.
+    fn lose_block(&mut self, block: std::ops::Range<usize>, random: &mut Random) {
+        let lost = match random.below(4) {
+            0 => return,
+            1 => block,
+            kept => {
+                let sectors = block.len().div_ceil(SECTOR) as u64;
+                let torn = (block.start + SECTOR * random.below(sectors) as usize).min(block.end);
+                if kept == 2 {
+                    torn..block.end
+                } else {
+                    block.start..torn
+                }
+            }
+        };
+        match random.below(3) {
+            0 => self.bytes[lost].fill(0),
+            1 => self.bytes[lost].fill(0xdb),
+            _ => {
+                for at in lost {
+                    self.bytes[at] = self.synced.get(at).copied().unwrap_or(0);
+                }
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub struct SimulatedDisk(Arc<Mutex<Disk>>);
 struct Disk {
     total_bytes: u64,
     floor_bytes: u64,
+    others_bytes: u64,
     /// Handles of an earlier life are dead.
     life: u64,
     segments: BTreeMap<SegmentId, Segment>,
@@ -32,6 +33,8 @@ struct Segment {
     is_entered: bool,
     reserved_bytes: u64,
     has_writer: bool,
+    /// The disk failed to keep what came after this, and the process knows it.
+    safe_until: Option<u64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -46,6 +49,7 @@ impl SimulatedDisk {
         Self(Arc::new(Mutex::new(Disk {
             total_bytes,
             floor_bytes,
+            others_bytes: 0,
             life: 0,
             segments,
             deleted,
@@ -62,13 +66,35 @@ impl SimulatedDisk {
         }
     }
 
+    /// The disk fails to keep what was not synced of this segment: what the kernel then takes for clean is not written by a later sync, and a
+    /// writer may be opened before it only.
+    pub fn fail(&self, id: SegmentId) {
+        if let Some(segment) = lock(&self.0).segments.get_mut(&id) {
+            let safe = lock(&segment.content).safe_until();
+            let before = segment.safe_until.unwrap_or(safe);
+            segment.safe_until = Some(safe.min(before));
+        }
+    }
+
+    /// Others put this many bytes on the disk, in place of those that they had there before.
+    pub fn taken_by_others(&self, bytes: u64) {
+        lock(&self.0).others_bytes = bytes;
+    }
+
+    /// How full it is, whether a process runs or not.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        lock(&self.0).space()
+    }
+
     /// The process ends between two instructions. What it wrote is in the kernel's hands.
     pub fn kill(&self) {
         let mut disk = lock(&self.0);
         disk.life += 1;
-        disk.segments
-            .values_mut()
-            .for_each(|segment| segment.has_writer = false);
+        disk.segments.values_mut().for_each(|segment| {
+            segment.has_writer = false;
+            segment.safe_until = None;
+        });
     }
 
     /// The power goes: bytes that were not synced, entries that were not, and deletions may be undone, each by chance.
@@ -97,7 +123,7 @@ impl Disk {
                 .reserved_bytes
                 .max(lock(&segment.content).bytes.len() as u64)
         };
-        let used: u64 = self.segments.values().map(taken).sum();
+        let used = self.others_bytes + self.segments.values().map(taken).sum::<u64>();
         Space {
             total_bytes: self.total_bytes,
             free_bytes: self.total_bytes.saturating_sub(used),
@@ -164,6 +190,7 @@ impl Store for Handle {
             is_entered: false,
             reserved_bytes: 0,
             has_writer: false,
+            safe_until: None,
         };
         disk.segments.insert(id, segment);
         disk.reserve(id, length_bytes.unwrap_or(0))
@@ -178,6 +205,14 @@ impl Store for Handle {
         let segment = disk.segment(id)?;
         if segment.has_writer {
             return Err(Error::writer_open(id));
+        }
+        if let Some(safe) = segment.safe_until.filter(|safe| at > *safe) {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "the disk failed to keep bytes of segment {id} after {safe}; {at} was asked for"
+                ),
+            ));
         }
         let mut content = lock(&segment.content);
         let length = content.bytes.len();
@@ -278,6 +313,7 @@ impl Writer for SimulatedWriter {
             .filter(|segment| self.is_mine(segment))
         {
             segment.is_entered = true;
+            segment.safe_until = None;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::{Error, Lane};
 /// Beside the shards: no shard has a name of this length.
 const NAME: &str = "probe";
 const TMPFS_MAGIC: u64 = 0x0102_1994;
+const ZFS_MAGIC: u64 = 0x2fc1_2fc1;
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 /// Enough that a file system can't have had it lying around.
 const RESERVED_BYTES: u64 = 1 << 20;
@@ -59,16 +60,26 @@ pub(super) fn probe(folder: &OwnedFd, direct: DirectIo) -> Result<Findings, Erro
     })
 }
 
-fn lives_in_memory(folder: &OwnedFd) -> bool {
+/// The file system's magic number.
+fn kind_of(file: impl AsFd) -> u64 {
     // The field's type differs between targets; the magic numbers are 32 bits on all.
-    let kind = rustix::fs::fstatfs(folder).map_or(0, |found| found.f_type as u64 & 0xffff_ffff);
+    rustix::fs::fstatfs(file).map_or(0, |found| found.f_type as u64 & 0xffff_ffff)
+}
+
+fn lives_in_memory(folder: &OwnedFd) -> bool {
+    let kind = kind_of(folder);
     kind == TMPFS_MAGIC || kind == RAMFS_MAGIC
 }
 
-/// Success alone is no proof: ZFS says yes and takes nothing.
+/// Success alone is no proof: ZFS says yes and takes nothing. Nor is failure for want of space: a server that is started on a full disk
+/// must not give up what was reserved before.
 fn keeps_reservations(file: impl AsFd) -> bool {
-    rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVED_BYTES).is_ok()
-        && rustix::fs::fstat(&file).is_ok_and(|stat| allocated_bytes(&stat) >= RESERVED_BYTES)
+    match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVED_BYTES) {
+        Ok(()) => {
+            rustix::fs::fstat(&file).is_ok_and(|stat| allocated_bytes(&stat) >= RESERVED_BYTES)
+        }
+        Err(error) => crate::error::is_full(&error.into()) && kind_of(&file) != ZFS_MAGIC,
+    }
 }
 
 /// What a file takes on the disk, in bytes. The unit of `st_blocks` is 512 bytes on Linux, whatever the file system.
@@ -91,8 +102,11 @@ fn write_and_read_direct(folder: &OwnedFd, path: &str) -> Result<(), String> {
         *byte = (index * 31) as u8;
     }
     // Not at the beginning: an offset of one block is what must work.
-    let written = rustix::io::pwrite(&file, &block.0, BLOCK_BYTES)
-        .map_err(|e| format!("a direct write was refused ({e})"))?;
+    let written = match rustix::io::pwrite(&file, &block.0, BLOCK_BYTES) {
+        // It would have been done: a disk that is full at the start must not be a slow one until the next.
+        Err(error) if crate::error::is_full(&error.into()) => return Ok(()),
+        written => written.map_err(|e| format!("a direct write was refused ({e})"))?,
+    };
     let expected = block.0;
     block.0.fill(0);
     let read = rustix::io::pread(&file, &mut block.0, BLOCK_BYTES)

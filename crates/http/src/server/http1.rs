@@ -1,0 +1,245 @@
+//! HTTP/1.1 on a plain connection: by hyper between requests and for short ones, past it for a long body.
+//!
+//! hyper holds two buffers of 8 KiB for as long as it lives. A slow upload needs neither, so a request with a long body takes the connection away
+//! from hyper as soon as its head is parsed: hyper and its buffers go, the body is read from the socket, the answer is written by
+//! [`super::late`], and a new hyper takes the next request once its first bytes are there. A connection that has been idle for a moment rests
+//! without hyper, too. Ten thousand slow uploads hold 160 MB less that way, and none has to give up its connection for it.
+//!
+//! Downloads go past hyper as well: their files are sent by the kernel, without a buffer of ours ([`super::late`]).
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use super::wire::{BodyWay, Patience, Transport, Wire};
+use super::{Connection, Shared, late, linger};
+use crate::body::{AnswerBody, Tap};
+use crate::deliver::SendsFiles;
+use crate::download;
+
+/// A request that was taken from hyper, with the length of its body.
+struct Late {
+    request: Request<Incoming>,
+    length_bytes: u64,
+}
+
+/// Why hyper's turn ended.
+enum Turn {
+    /// The connection is over.
+    Over,
+    /// Nothing is asked, and nothing has been for a while.
+    Rest,
+    /// A request came that is better taken past hyper.
+    Late(Box<Late>),
+}
+
+/// A connection that was idle for so long is not likely to be asked something in the next moment.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
+impl Shared {
+    pub(super) async fn http1(&self, wire: Arc<Wire>, peer: SocketAddr) {
+        let from = Connection {
+            peer,
+            is_tls: false,
+        };
+        while self.has_next(&wire).await {
+            // Boxed, each: of the two only one is alive at a time, and hyper's part is by far the larger one.
+            let turn = Box::pin(self.by_hyper(&wire, from)).await;
+            match turn {
+                Turn::Over => break,
+                Turn::Rest => {}
+                Turn::Late(late) => {
+                    wire.go_past(late.length_bytes);
+                    if !Box::pin(self.past_hyper(&wire, late, from)).await {
+                        break;
+                    }
+                }
+            }
+        }
+        let limits = linger::Linger {
+            time: self.limits.linger,
+            bytes_max: self.limits.linger_bytes_max,
+        };
+        linger::close(wire.stream(), wire.has_unread(), limits).await;
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            head: self.limits.header_timeout,
+            idle: self.limits.idle_timeout,
+            write: self.limits.write_timeout,
+        }
+    }
+
+    /// Waits, with nothing but the socket, until the next request begins or the client closes.
+    async fn has_next(&self, wire: &Wire) -> bool {
+        let until = wire
+            .deadline(&self.patience())
+            .map_or_else(Instant::now, Instant::from_std);
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => false,
+            ready = wire.begins() => ready.is_ok(),
+            () = tokio::time::sleep_until(until) => false,
+        }
+    }
+
+    /// Requests by hyper, until one comes that is better taken past it, or none does.
+    async fn by_hyper(&self, wire: &Arc<Wire>, from: Connection) -> Turn {
+        let taken: Mutex<Option<Box<Late>>> = Mutex::new(None);
+        let taken = || taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let service = service_fn(|request: Request<Incoming>| {
+            let late = self.late_bytes(wire, &request);
+            let response = match late {
+                Some(length_bytes) => {
+                    *taken() = Some(Box::new(Late {
+                        request,
+                        length_bytes,
+                    }));
+                    None
+                }
+                None => Some(answer(self.app.clone(), request, from, Some(wire.clone()))),
+            };
+            async {
+                match response {
+                    Some(response) => Ok::<_, Infallible>(response.await),
+                    // hyper is dropped before it could ask again.
+                    None => std::future::pending().await,
+                }
+            }
+        });
+        let mut connection = std::pin::pin!(
+            hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(None)
+                .half_close(false)
+                .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
+                .max_headers(self.limits.headers_max)
+                .serve_connection(Transport(wire.clone()), service)
+        );
+        let patience = self.patience();
+        let look_every = patience.head.min(patience.write) / 4;
+        let mut is_closing = false;
+        loop {
+            let now = Instant::now();
+            let look_at = wire
+                .deadline(&patience)
+                .map_or(now + look_every, Instant::from_std);
+            if look_at <= now {
+                return Turn::Over;
+            }
+            if wire
+                .rests_since()
+                .is_some_and(|since| since.elapsed() >= REST_AFTER)
+            {
+                return Turn::Rest;
+            }
+            let turn = std::future::poll_fn(|cx| match connection.as_mut().poll(cx) {
+                Poll::Ready(_) => Poll::Ready(Turn::Over),
+                // What hyper still has to send of the answer before goes out first.
+                Poll::Pending if wire.is_free_of_hyper() => match taken().take() {
+                    Some(late) => Poll::Ready(Turn::Late(late)),
+                    None => Poll::Pending,
+                },
+                Poll::Pending => Poll::Pending,
+            });
+            tokio::select! {
+                turn = turn => return turn,
+                () = self.closing.cancelled(), if !is_closing => {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = tokio::time::sleep_until(look_at.min(now + look_every)) => {}
+            }
+        }
+    }
+
+    /// The length of the body of a request that goes past hyper; None where it stays.
+    fn late_bytes(&self, wire: &Wire, request: &Request<Incoming>) -> Option<u64> {
+        if request.version() != Version::HTTP_11 || !wire.can_go_past() {
+            return None;
+        }
+        match body_way(request.body()) {
+            BodyWay::Known(length) => (length >= self.limits.tap_min_bytes).then_some(length),
+            BodyWay::None => (request.method() == Method::GET
+                && download::may_be_file(request.uri().path()))
+            .then_some(0),
+            BodyWay::Unknown => None,
+        }
+    }
+
+    /// One request without hyper. Whether the connection can carry another one.
+    async fn past_hyper(&self, wire: &Arc<Wire>, late: Box<Late>, from: Connection) -> bool {
+        let (head, incoming) = late.request.into_parts();
+        drop(incoming);
+        let wants_close = has_token(&head.headers, &header::CONNECTION, "close");
+        let tap = Tap::new(
+            wire.clone(),
+            has_token(&head.headers, &header::EXPECT, "100-continue"),
+        );
+        let mut request = Request::from_parts(head, Body::new(tap.frames()));
+        request.extensions_mut().insert(from);
+        request.extensions_mut().insert(tap);
+        request.extensions_mut().insert(SendsFiles);
+        let Ok(mut response) = self.app.clone().oneshot(request).await;
+        let may_go_on = wire.body_left() == 0 && !wants_close && !self.closing.is_cancelled();
+        if !may_go_on {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let written = late::write(wire, response, self.limits.write_timeout);
+        let written = Box::pin(written).await;
+        written.is_ok() && may_go_on && wire.begin_anew()
+    }
+}
+
+/// Whether a field that is a list of words has this one.
+fn has_token(headers: &HeaderMap, name: &header::HeaderName, word: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|token| token.trim().eq_ignore_ascii_case(word))
+}
+
+/// One request by hyper, whichever protocol carries it.
+pub(super) fn answer(
+    app: Router,
+    request: Request<Incoming>,
+    from: Connection,
+    wire: Option<Arc<Wire>>,
+) -> impl Future<Output = Response<AnswerBody>> {
+    if let Some(wire) = &wire {
+        wire.decide(body_way(request.body()));
+    }
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(from);
+    async move {
+        let Ok(response) = app.oneshot(request).await;
+        response.map(|body| AnswerBody::new(body, wire))
+    }
+}
+
+fn body_way(body: &Incoming) -> BodyWay {
+    if body.is_end_stream() {
+        return BodyWay::None;
+    }
+    match body.size_hint().exact() {
+        Some(length) => BodyWay::Known(length),
+        None => BodyWay::Unknown,
+    }
+}

@@ -1,0 +1,293 @@
+//! An answer written without hyper, to a request that went past it.
+//!
+//! A status line, the fields, and a body: a file that the kernel sends from its cache, or frames with a known length or in chunks
+//! (RFC 9112, section 7.1). No upgrades and no trailers; nothing that goes this way has them.
+
+use std::fmt::Write as _;
+use std::io;
+use std::num::NonZeroU64;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use ddx_engine::{Span, Stretch};
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body as _;
+use rustix::fs::Advice;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::wire::Wire;
+use crate::deliver::FileBody;
+
+/// Frames shorter than this are gathered before they are written.
+const WRITE_BYTES: usize = 16 * 1024;
+
+/// One call of `sendfile`.
+const SEND_BYTES: usize = 1 << 20;
+
+/// What one turn on a blocking thread sends at most: a fast reader must not keep the thread from the others.
+const TURN_BYTES: u64 = 8 << 20;
+
+/// How the client knows where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// There is none.
+    Bare,
+    Length(u64),
+    Chunks,
+}
+
+/// Writes the answer.
+///
+/// # Errors
+/// The client is gone, took nothing for `patience`, or the body failed or is not as long as it was told; the connection can't go on then.
+pub(super) async fn write(
+    wire: &Arc<Wire>,
+    response: Response<Body>,
+    patience: Duration,
+) -> io::Result<()> {
+    let (mut head, body) = response.into_parts();
+    let file = head.extensions.get::<FileBody>().and_then(FileBody::take);
+    let framing = match &file {
+        Some(span) => Framing::Length(span.left_bytes()),
+        None => framing_of(&head, &body),
+    };
+    match framing {
+        Framing::Bare => drop(head.headers.remove(header::CONTENT_LENGTH)),
+        Framing::Length(length) => {
+            let length = HeaderValue::from(length);
+            head.headers.insert(header::CONTENT_LENGTH, length);
+        }
+        Framing::Chunks => {
+            let chunked = HeaderValue::from_static("chunked");
+            head.headers.insert(header::TRANSFER_ENCODING, chunked);
+        }
+    }
+    let head = head_bytes(&head);
+    if let Some(span) = file {
+        write_all(wire.stream(), &head, patience).await?;
+        return send_file(wire, span, patience).await;
+    }
+    write_frames(wire.stream(), head, body, framing, patience).await
+}
+
+fn framing_of(head: &http::response::Parts, body: &Body) -> Framing {
+    if matches!(
+        head.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    ) {
+        return Framing::Bare;
+    }
+    let told = head.headers.get(header::CONTENT_LENGTH);
+    let told = told.and_then(|value| value.to_str().ok()?.parse().ok());
+    match body.size_hint().exact().or(told) {
+        Some(length) => Framing::Length(length),
+        None => Framing::Chunks,
+    }
+}
+
+async fn write_frames(
+    stream: &TcpStream,
+    mut bytes: Vec<u8>,
+    body: Body,
+    framing: Framing,
+    patience: Duration,
+) -> io::Result<()> {
+    let mut body = pin!(body);
+    let mut sent = 0;
+    while framing != Framing::Bare
+        && let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await
+    {
+        let Ok(data) = frame.map_err(io::Error::other)?.into_data() else {
+            continue;
+        };
+        if data.is_empty() {
+            continue; // as a chunk it would be the end
+        }
+        sent += data.len() as u64;
+        if framing == Framing::Chunks {
+            bytes.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+        }
+        if data.len() < WRITE_BYTES {
+            bytes.extend_from_slice(&data);
+        } else {
+            write_all(stream, &bytes, patience).await?;
+            bytes.clear();
+            write_all(stream, &data, patience).await?;
+        }
+        if framing == Framing::Chunks {
+            bytes.extend_from_slice(b"\r\n");
+        }
+        if bytes.len() >= WRITE_BYTES || framing == Framing::Chunks {
+            write_all(stream, &bytes, patience).await?;
+            bytes.clear();
+        }
+    }
+    if framing == Framing::Chunks {
+        bytes.extend_from_slice(b"0\r\n\r\n");
+    }
+    write_all(stream, &bytes, patience).await?;
+    match framing {
+        Framing::Length(length) if length != sent => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the kernel send the file. On a thread that may block, since what is not in its cache comes from the disk.
+async fn send_file(wire: &Arc<Wire>, mut span: Span, patience: Duration) -> io::Result<()> {
+    while let Some(stretch) = span.next() {
+        timeout(patience, wire.stream().writable()).await??;
+        let wire = wire.clone();
+        let turn = tokio::task::spawn_blocking(move || send_some(wire.stream(), &stretch)).await;
+        let sent = turn.map_err(io::Error::other)?.inspect_err(|error| {
+            tracing::warn!(%error, "a download was broken off");
+        })?;
+        span.sent(sent);
+    }
+    Ok(())
+}
+
+/// Sends until the connection takes no more, or the turn is over; how much that was.
+fn send_some(stream: &TcpStream, stretch: &Stretch) -> io::Result<u64> {
+    let file = stretch.reader.file().ok_or(io::ErrorKind::Unsupported)?;
+    let most = stretch.bytes.min(TURN_BYTES);
+    // What was uploaded past the page cache is not in it, and the kernel's own reading ahead is too short to keep a disk busy. Only advice: it may fail.
+    let ahead = NonZeroU64::new(stretch.bytes.min(stretch.ahead_bytes));
+    let _ = rustix::fs::fadvise(file, stretch.offset, ahead, Advice::WillNeed);
+    let mut sent = 0;
+    while sent < most {
+        let mut offset = stretch.offset + sent;
+        let count = usize::try_from(most - sent).unwrap_or(SEND_BYTES);
+        let moved = stream.try_io(Interest::WRITABLE, || {
+            let moved =
+                rustix::fs::sendfile(stream, file, Some(&mut offset), count.min(SEND_BYTES));
+            Ok(moved?)
+        });
+        match moved {
+            // The segment is shorter than its record.
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(moved) => sent += moved as u64,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}
+
+fn head_bytes(head: &http::response::Parts) -> Vec<u8> {
+    let mut line = String::with_capacity(512);
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    // Writing to a String cannot fail.
+    let _ = write!(line, "HTTP/1.1 {} {reason}\r\n", head.status.as_str());
+    let mut bytes = line.into_bytes();
+    let mut field = |name: &str, value: &[u8]| {
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(b"\r\n");
+    };
+    for (name, value) in &head.headers {
+        field(name.as_str(), value.as_bytes());
+    }
+    if !head.headers.contains_key(header::DATE) {
+        field(
+            "date",
+            httpdate::fmt_http_date(SystemTime::now()).as_bytes(),
+        );
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
+
+async fn write_all(stream: &TcpStream, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
+    while !bytes.is_empty() {
+        timeout(patience, stream.writable()).await??;
+        match stream.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    async fn written(response: Response<Body>) -> (String, bool) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut client, (server, _)) = (client.expect("connects"), server.expect("accepts"));
+        let wire = Wire::new(server);
+        let is_whole = write(&wire, response, Duration::from_secs(5)).await.is_ok();
+        drop(wire);
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.expect("it is text");
+        (text, is_whole)
+    }
+
+    fn response(status: u16, body: Body) -> Response<Body> {
+        Response::builder()
+            .status(status)
+            .header("x-one", "1")
+            .header("date", "Thu, 01 Jan 1970 00:00:00 GMT")
+            .body(body)
+            .expect("a response")
+    }
+
+    #[tokio::test]
+    async fn an_answer_with_a_length_has_an_end() {
+        let told = written(response(201, Body::from("link\n"))).await;
+        let want = "HTTP/1.1 201 Created\r\nx-one: 1\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-length: 5\r\n\r\nlink\n";
+        assert_eq!(told, (want.to_owned(), true));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_content_tells_no_length() {
+        let told = written(response(204, Body::empty())).await;
+        let want =
+            "HTTP/1.1 204 No Content\r\nx-one: 1\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+        assert_eq!(told, (want.to_owned(), true));
+    }
+
+    fn pieces(pieces: &'static [&'static str]) -> Body {
+        let pieces = pieces.iter().map(|piece| match *piece {
+            "" => Err(io::Error::other("the disk")),
+            piece => Ok(bytes::Bytes::from(piece)),
+        });
+        Body::from_stream(futures_util::stream::iter(pieces))
+    }
+
+    #[tokio::test]
+    async fn an_answer_whose_length_nobody_knows_goes_in_chunks() {
+        let (text, is_whole) = written(response(200, pieces(&["a", "bc"]))).await;
+        assert!(text.contains("transfer-encoding: chunked\r\n"), "{text}");
+        assert!(
+            text.ends_with("\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"),
+            "{text}"
+        );
+        assert!(is_whole);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_fails_is_never_taken_for_whole() {
+        let (text, is_whole) = written(response(200, pieces(&["a", ""]))).await;
+        assert!(text.ends_with("1\r\na\r\n") && !is_whole, "{text}");
+        let mut short = response(200, pieces(&["a"]));
+        short
+            .headers_mut()
+            .insert("content-length", HeaderValue::from(2));
+        let (text, is_whole) = written(short).await;
+        assert!(
+            text.ends_with("content-length: 2\r\n\r\na") && !is_whole,
+            "{text}"
+        );
+    }
+}

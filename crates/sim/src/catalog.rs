@@ -1,0 +1,399 @@
+//! A catalog whose commits take simulated time and are lost when the process ends before them.
+//!
+//! As the real one it writes in one place: changes that come while a transaction commits wait and go into the next together. The process
+//! may end before a commit (nothing of it is kept), or after it and before its answers (all of it is kept, and nobody was told). What was
+//! answered is there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ddx_catalog::reference::{Reference, Verdict};
+use ddx_catalog::{
+    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, KeyHash, Kind,
+    NewFile, PAGE_ROWS_MAX, SegmentId, ShareId, ShareRecord, State, Totals, Work,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::plan::{CatalogFault, Fault, Plan};
+use crate::world::World;
+
+/// The records, which outlive every process.
+#[derive(Debug, Clone, Default)]
+pub struct Records(Arc<Mutex<Reference>>);
+
+impl Records {
+    /// What is durable.
+    pub fn lock(&self) -> MutexGuard<'_, Reference> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A change that waits for its commit: done with the records, or told that the commit failed.
+type Change = Box<dyn FnOnce(Result<&mut Reference, ErrorKind>) -> Box<dyn FnOnce() + Send> + Send>;
+
+/// A catalog of one process.
+pub struct SimulatedCatalog {
+    world: World,
+    records: Records,
+    queue: mpsc::UnboundedSender<Change>,
+    is_closed: AtomicBool,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    commits: AtomicU64,
+    operations: AtomicU64,
+}
+
+fn error(kind: ErrorKind) -> Error {
+    Error::new(kind, "in the simulation")
+}
+
+impl SimulatedCatalog {
+    /// Opens it, in the runtime of its process.
+    #[must_use]
+    pub fn open(world: &World, plan: &Plan, records: &Records) -> Self {
+        let faults = plan.faults.iter().filter_map(|fault| match fault {
+            Fault::Catalog { commit, how } => Some((*commit, *how)),
+            _ => None,
+        });
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let counters = Arc::<Counters>::default();
+        let writer = Writer {
+            world: world.clone(),
+            records: records.clone(),
+            faults: faults.collect(),
+            counters: counters.clone(),
+        };
+        tokio::spawn(writer.run(waiting));
+        Self {
+            world: world.clone(),
+            records: records.clone(),
+            queue,
+            is_closed: AtomicBool::new(false),
+            counters,
+        }
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(error(ErrorKind::Closed));
+        }
+        Ok(())
+    }
+
+    fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Reference) -> Verdict<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(async move {
+            self.check_open()?;
+            let (answer, answered) = oneshot::channel();
+            let change: Change = Box::new(move |records| {
+                let verdict = records.and_then(change);
+                Box::new(move || drop(answer.send(verdict)))
+            });
+            self.queue
+                .send(change)
+                .map_err(|_| error(ErrorKind::Closed))?;
+            answered
+                .await
+                .map_err(|_| error(ErrorKind::Closed))?
+                .map_err(error)
+        })
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reference) -> T + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(async move {
+            self.check_open()?;
+            tokio::task::yield_now().await;
+            self.world.event("look", 0, 0);
+            if self.world.is_down() {
+                // Nobody is told anything any more.
+                std::future::pending::<()>().await;
+            }
+            Ok(read(&self.records.lock()))
+        })
+    }
+
+    fn find(
+        &self,
+        is_it: impl Fn(&FileRecord) -> bool + Send + 'static,
+    ) -> Answer<'_, Option<FileRecord>> {
+        self.read(move |records| records.files.iter().find(|file| is_it(file)).cloned())
+    }
+}
+
+struct Writer {
+    world: World,
+    records: Records,
+    faults: BTreeMap<u64, CatalogFault>,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    async fn run(self, mut waiting: mpsc::UnboundedReceiver<Change>) {
+        let mut batch = Vec::new();
+        while waiting.recv_many(&mut batch, 64).await > 0 {
+            let (number, pause) = self.world.next_commit();
+            self.world
+                .event("commit begins", number, batch.len() as u64);
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            self.world.event("commit", number, 0);
+            if self.world.is_down() {
+                return;
+            }
+            let answers = self.commit(number, &mut batch);
+            self.world.event("committed", number, 0);
+            if self.world.is_down() {
+                return;
+            }
+            answers.into_iter().for_each(|answer| answer());
+        }
+    }
+
+    fn commit(&self, number: u64, batch: &mut Vec<Change>) -> Vec<Box<dyn FnOnce() + Send>> {
+        self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        self.counters
+            .operations
+            .fetch_add(batch.len() as u64, Ordering::Relaxed);
+        let fault = self.faults.get(&number).map(|fault| match fault {
+            CatalogFault::Full => ErrorKind::Full,
+            CatalogFault::Busy => ErrorKind::Busy,
+            CatalogFault::Io => ErrorKind::Io,
+        });
+        if let Some(kind) = fault {
+            self.world.failed(false);
+            self.world.count(|tally| tally.catalog_errors += 1);
+            return batch.drain(..).map(|change| change(Err(kind))).collect();
+        }
+        let mut records = self.records.lock();
+        batch
+            .drain(..)
+            .map(|change| change(Ok(&mut records)))
+            .collect()
+    }
+}
+
+fn page<T>(rows: impl Iterator<Item = T>, limit: u32) -> Vec<T> {
+    rows.take(limit.min(PAGE_ROWS_MAX) as usize).collect()
+}
+
+impl Catalog for SimulatedCatalog {
+    fn create_share(&self, share: ShareRecord) -> Answer<'_, ()> {
+        self.change(move |records| records.create_share(share))
+    }
+
+    fn share(&self, share_id: ShareId) -> Answer<'_, Option<ShareRecord>> {
+        self.read(move |records| {
+            let mut shares = records.shares.iter();
+            shares.find(|share| share.share_id == share_id).copied()
+        })
+    }
+
+    fn share_by_key(&self, share_key_hash: KeyHash) -> Answer<'_, Option<ShareRecord>> {
+        self.read(move |records| {
+            let mut shares = records.shares.iter();
+            shares
+                .find(|share| share.share_key_hash == share_key_hash && share_key_hash != [0; 32])
+                .copied()
+        })
+    }
+
+    fn share_files(
+        &self,
+        share_id: ShareId,
+        after: Option<String>,
+        limit: u32,
+    ) -> Answer<'_, Vec<FileRecord>> {
+        self.read(move |records| {
+            let files = records.share_files(share_id).into_iter();
+            page(
+                files.filter(|file| after.as_ref().is_none_or(|after| file.path > *after)),
+                limit,
+            )
+        })
+    }
+
+    fn forget_empty_shares(&self, created_before: i64, limit: u32) -> Answer<'_, u64> {
+        self.change(move |records| Ok(records.forget_empty_shares(created_before, limit)))
+    }
+
+    fn create(&self, new: NewFile) -> Answer<'_, ()> {
+        self.change(move |records| records.create(&new))
+    }
+
+    fn file(&self, file_id: FileId) -> Answer<'_, Option<FileRecord>> {
+        self.find(move |file| file.file_id == file_id)
+    }
+
+    fn file_by_upload_key(&self, hash: KeyHash) -> Answer<'_, Option<FileRecord>> {
+        self.find(move |file| file.upload_key_hash == hash && hash != [0; 32])
+    }
+
+    fn file_by_delete_key(&self, hash: KeyHash) -> Answer<'_, Option<FileRecord>> {
+        self.find(move |file| file.delete_key_hash == hash && hash != [0; 32])
+    }
+
+    fn file_by_path(&self, share_id: ShareId, path: String) -> Answer<'_, Option<FileRecord>> {
+        self.find(move |file| file.share_id == share_id && file.path == path)
+    }
+
+    fn inline(&self, file_id: FileId) -> Answer<'_, Option<Vec<u8>>> {
+        self.read(move |records| {
+            let mut inline = records.inline.iter();
+            inline
+                .find(|(id, _)| *id == file_id)
+                .map(|(_, bytes)| bytes.clone())
+        })
+    }
+
+    fn checkpoint(&self, checkpoint: Checkpoint) -> Answer<'_, ()> {
+        self.change(move |records| records.checkpoint(&checkpoint))
+    }
+
+    fn complete(&self, completion: Completion) -> Answer<'_, ()> {
+        self.change(move |records| records.complete(&completion))
+    }
+
+    fn fail(&self, file_id: FileId, reason: String, failed_at: i64) -> Answer<'_, ()> {
+        self.change(move |records| records.fail(file_id, &reason, failed_at))
+    }
+
+    fn finals_waiting_for(&self, part_file_id: FileId) -> Answer<'_, Vec<FileRecord>> {
+        self.read(move |records| {
+            let ids = records.waiting_for(part_file_id).into_iter();
+            page(
+                ids.filter_map(|id| records.file(id).cloned()),
+                PAGE_ROWS_MAX,
+            )
+        })
+    }
+
+    fn set_digest(
+        &self,
+        file_id: FileId,
+        blake3: [u8; 32],
+        sha256: Option<[u8; 32]>,
+    ) -> Answer<'_, ()> {
+        self.change(move |records| records.set_digest(file_id, blake3, sha256))
+    }
+
+    fn set_limits(
+        &self,
+        file_id: FileId,
+        max_downloads: Option<u64>,
+        expires_at: Option<i64>,
+    ) -> Answer<'_, ()> {
+        self.change(move |records| records.set_limits(file_id, max_downloads, expires_at))
+    }
+
+    fn pending_digests(&self, limit: u32) -> Answer<'_, Vec<FileRecord>> {
+        self.read(move |records| {
+            let pending = |file: &&FileRecord| {
+                file.state == State::Complete && file.kind != Kind::Partial && file.blake3.is_none()
+            };
+            let mut files: Vec<_> = records.files.iter().filter(pending).cloned().collect();
+            files.sort_by_key(|file| (file.completed_at, file.file_id));
+            page(files.into_iter(), limit)
+        })
+    }
+
+    fn delete(&self, file_id: FileId) -> Answer<'_, Option<FileRecord>> {
+        self.change(move |records| Ok(records.delete(file_id)))
+    }
+
+    fn doomed_segments(&self, limit: u32) -> Answer<'_, Vec<SegmentId>> {
+        self.read(move |records| page(records.doomed.iter().copied(), limit))
+    }
+
+    fn forget_segments(&self, segments: Vec<SegmentId>) -> Answer<'_, ()> {
+        self.change(move |records| {
+            records.doomed.retain(|doomed| !segments.contains(doomed));
+            Ok(())
+        })
+    }
+
+    fn expired(&self, now: i64, limit: u32) -> Answer<'_, Vec<FileRecord>> {
+        self.read(move |records| {
+            let ids = records.expired(now).into_iter();
+            page(ids.filter_map(|(_, id)| records.file(id).cloned()), limit)
+        })
+    }
+
+    fn unfinished(&self, limit: u32, after: Option<FileId>) -> Answer<'_, Vec<FileRecord>> {
+        self.read(move |records| {
+            let files = records.unfinished().into_iter();
+            page(
+                files.filter(|file| after.is_none_or(|after| file.file_id > after)),
+                limit,
+            )
+        })
+    }
+
+    fn knows_segment(&self, segment_id: SegmentId) -> Answer<'_, bool> {
+        self.read(move |records| records.knows(segment_id))
+    }
+
+    fn segments(&self, limit: u32, after: Option<SegmentId>) -> Answer<'_, Vec<SegmentId>> {
+        self.read(move |records| {
+            let segments = records.segments().into_iter();
+            page(
+                segments.filter(|segment| after.is_none_or(|after| *segment > after)),
+                limit,
+            )
+        })
+    }
+
+    fn totals(&self) -> Answer<'_, Totals> {
+        self.read(Reference::totals)
+    }
+
+    fn count_download(&self, file_id: FileId, now: i64) -> Answer<'_, bool> {
+        self.change(move |records| records.count_download(file_id, now))
+    }
+
+    fn backup(&self, to: PathBuf) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.check_open()?;
+            let text = format!("{:#?}", self.records.lock());
+            let made = std::fs::File::create_new(&to)
+                .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
+            made.map_err(|failure| match failure.kind() {
+                std::io::ErrorKind::AlreadyExists => error(ErrorKind::Taken),
+                _ => error(ErrorKind::Io),
+            })
+        })
+    }
+
+    fn check(&self) -> Answer<'_, ()> {
+        self.read(|_| ())
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            // The queue is served in its order: when this is answered, so is all that came before.
+            match self.change(|_| Ok(())).await {
+                Err(error) if error.kind() != ErrorKind::Closed => return Err(error),
+                _ => {}
+            }
+            self.is_closed.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    fn work(&self) -> Work {
+        Work {
+            commits: self.counters.commits.load(Ordering::Relaxed),
+            operations: self.counters.operations.load(Ordering::Relaxed),
+        }
+    }
+}
