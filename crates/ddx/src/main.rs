@@ -20,6 +20,7 @@ mod limits;
 mod plan;
 mod serve;
 mod settings;
+mod stop;
 mod telemetry;
 
 fn main() -> ExitCode {

@@ -18,12 +18,12 @@ use ddx_http::server::{Server, acceptor};
 use ddx_memory::{Ledger, Plan, Size};
 use ddx_storage::{LocalDisk, Store};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::allocator;
 use crate::limits;
 use crate::settings::Settings;
+use crate::stop::StopSignals;
 
 /// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone wrong.
 const STACK_BYTES: usize = 1 << 20;
@@ -83,6 +83,7 @@ struct Parts {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let mut stop = StopSignals::catch()?;
     let files_max = limits::raise_open_files()?;
     let tls = match (&settings.tls_cert, &settings.tls_key) {
         (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
@@ -91,12 +92,18 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let listener =
         listen(settings.listen).with_context(|| format!("can't listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    let parts = open(&settings).await?;
-    let recovered = parts.engine.recover().await.context("recovery failed")?;
-    tracing::info!(?recovered, "disk and catalog agree");
+    let parts = tokio::select! {
+        parts = open_and_recover(&settings) => parts?,
+        // Recovery can be cut anywhere, as by a crash: the next start does the rest.
+        () = stop.next() => {
+            tracing::info!("stopped before it was ready");
+            return Ok(());
+        }
+    };
     parts.engine.spawn_housekeeping();
     let closing = CancellationToken::new();
     let app = ddx_http::App::new(parts.engine.clone(), settings.http()?, closing.clone());
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let server = Server {
         listener,
         limits: settings.server(files_max),
@@ -105,20 +112,23 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         ledger: parts.ledger.clone(),
         tls,
     };
-    let scheme = if server.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
     introduce(&parts, &settings, scheme, address)?;
     let serving = tokio::spawn(server.run(closing.clone()));
     let trimming = tokio::spawn(allocator::trim_when_idle(
         parts.ledger.clone(),
         parts.catalog.clone(),
     ));
-    stop_signal().await?;
+    stop.next().await;
+    stop.end_at_once_on_the_next();
     trimming.abort();
     close(parts, settings.shutdown_grace, closing, serving).await
+}
+
+async fn open_and_recover(settings: &Settings) -> anyhow::Result<Parts> {
+    let parts = open(settings).await?;
+    let recovered = parts.engine.recover().await.context("recovery failed")?;
+    tracing::info!(?recovered, "disk and catalog agree");
+    Ok(parts)
 }
 
 /// Everything below the ways in. The disk comes first: its lock keeps a second server away from the catalog as well.
@@ -208,26 +218,6 @@ fn memory_line(plan: &Plan) -> String {
         Size(plan.reserve_bytes),
         Size(plan.ceiling_bytes),
     )
-}
-
-/// SIGTERM or SIGINT.
-async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    // Whoever asks twice does not want to wait.
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::warn!("stopped at once; uploads continue from their last checkpoint");
-        std::process::exit(1);
-    });
-    Ok(())
 }
 
 async fn close(
