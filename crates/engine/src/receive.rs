@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use ddx_memory::{Buffer, Holder, Ledger};
+use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,10 @@ pub(crate) const BLOCK_BYTES: u64 = 4096;
 
 /// How often a waiting upload's place is told anew.
 const PLACE_EVERY: Duration = Duration::from_millis(500);
+
+/// What a request that has to leave still takes of the bytes that have arrived: more than a socket
+/// holds, and so few that its successor does not notice.
+const LAST_BYTES_MAX: u64 = 8 << 20;
 
 /// Why a body ended.
 #[derive(Debug)]
@@ -70,6 +75,14 @@ impl Context<'_> {
         }
     }
 
+    /// Why the request has to leave, if it has to.
+    fn stopped(&self) -> Option<Error> {
+        if self.superseded.is_cancelled() {
+            return Some(Error::Superseded);
+        }
+        self.closing.is_cancelled().then_some(Error::Closing)
+    }
+
     /// Waits for bytes while nothing is held.
     pub(crate) async fn ready<S: Source>(&self, source: &mut S) -> Result<(), Error> {
         match self
@@ -82,6 +95,13 @@ impl Context<'_> {
                 after: self.config.body_idle,
             }),
         }
+    }
+
+    /// Whether bytes have arrived that were not taken yet.
+    async fn is_here<S: Source>(&self, source: &mut S) -> bool {
+        // What the kernel has is known only after the runtime has asked it.
+        tokio::task::yield_now().await;
+        matches!(source.ready().now_or_never(), Some(Ok(())))
     }
 
     /// A buffer, waited for in the fair queue if there is none at once.
@@ -126,6 +146,7 @@ impl Context<'_> {
                         Ok(Ok(Ok(()))) => {}
                         Ok(Ok(Err(_))) => return (at, Fill::Cut(Error::ClientGone)),
                         Ok(Err(_)) => return (at, Fill::Dawdled),
+                        Err(_) if self.is_here(source).await => {}
                         Err(error) => return (at, Fill::Cut(error)),
                     }
                 }
@@ -220,6 +241,7 @@ where
         },
         kept_at: Instant::now(),
         since_kept: 0,
+        left_at: None,
     };
     if let Some(filled) = begun
         && let Err(error) = pump.submit(filled, &keep).await
@@ -247,6 +269,8 @@ struct Pump<'a> {
     granule: u64,
     kept_at: Instant,
     since_kept: u64,
+    /// Where it stood when it was told to leave.
+    left_at: Option<u64>,
 }
 
 impl Pump<'_> {
@@ -260,11 +284,8 @@ impl Pump<'_> {
         if self.room == Some(0) {
             return Box::pin(self.expect_end(source)).await.map(Some);
         }
-        if self.context.superseded.is_cancelled() {
-            return Err(Error::Superseded);
-        }
-        if self.context.closing.is_cancelled() {
-            return Err(Error::Closing);
+        if let Some(why) = self.context.stopped() {
+            self.take_what_is_here(source, why).await?;
         }
         let linger = self.context.config.linger;
         match timeout(linger, source.ready()).await {
@@ -274,7 +295,12 @@ impl Pump<'_> {
                 // It dawdles: give everything back before waiting on.
                 self.rest_and_keep(keep).await?;
                 self.disk.spare = None;
-                self.context.ready(source).await?;
+                match self.context.ready(source).await {
+                    Err(why @ (Error::Superseded | Error::Closing)) => {
+                        self.take_what_is_here(source, why).await?;
+                    }
+                    ready => ready?,
+                }
             }
         }
         let mut buffer = self.buffer().await?;
@@ -307,6 +333,21 @@ impl Pump<'_> {
             Fill::Full | Fill::Dawdled => Ok(None),
             Fill::Ended => Ok(Some(End::Whole)),
             Fill::Cut(error) => Ok(Some(End::Cut(error))),
+        }
+    }
+
+    /// A request that has to leave keeps the bytes that have arrived, and waits for no more. Errs
+    /// with `why` when there are none.
+    async fn take_what_is_here<S: Source>(
+        &mut self,
+        source: &mut S,
+        why: Error,
+    ) -> Result<(), Error> {
+        let left_at = *self.left_at.get_or_insert(self.offset);
+        if self.offset - left_at < LAST_BYTES_MAX && self.context.is_here(source).await {
+            Ok(())
+        } else {
+            Err(why)
         }
     }
 

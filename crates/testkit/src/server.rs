@@ -45,7 +45,7 @@ impl Setup {
             memory_box: None,
             data_dir: None,
             disk: None,
-            ready_within: Duration::from_secs(20),
+            ready_within: Duration::from_secs(60),
         }
     }
 
@@ -348,10 +348,24 @@ impl Server {
             .map(drop)
     }
 
+    /// Takes all time away from it (SIGSTOP), as a machine with too much to do does.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Gives it time again.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let running = self.running.as_ref().context("the server is not running")?;
+        Ok(kill_process(running.pid()?, signal)?)
+    }
+
     /// Sends SIGTERM, without waiting.
     pub fn send_sigterm(&self) -> Result<()> {
-        let running = self.running.as_ref().context("the server is not running")?;
-        Ok(kill_process(running.pid()?, Signal::TERM)?)
+        self.signal(Signal::TERM)
     }
 
     /// Sends SIGTERM and waits for the end.

@@ -1,6 +1,6 @@
 //! Bad networks: an upload goes on within one retry, nothing stays locked, nothing leaks.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Cut, Data, Fault, FaultProxy, MIB, Pace, Request, Turn, Tus};
@@ -12,7 +12,8 @@ use crate::{ledger_at_zero, setup};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().start()?;
+    // Who waits for the dead connection waits for an hour.
+    let server = setup().option("--body-idle-timeout", "1h").start()?;
     let direct = Tus::new(&server.client());
     let (mut chance, totals) = (Chance::new(7), Totals::default());
     for cut in [Cut::Close, Cut::Reset, Cut::HalfOpen] {
@@ -21,7 +22,7 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
             let upload = direct.create(Some(data.len()), "n.bin").await?;
             let at = 300 + chance.below(data.len());
             let proxy = FaultProxy::start(server.address(), Fault::CutAfter(at, cut)).await?;
-            let through = Tus::new(&Client::new(proxy.address()).patience(Duration::from_secs(10)));
+            let through = Tus::new(&Client::new(proxy.address()).patience(Duration::from_secs(30)));
             let broken = through.patch(&upload.path, &data, 0..data.len()).await;
             ensure!(
                 broken.is_err() || at >= data.len(),
@@ -29,7 +30,6 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
             );
             // The client comes back over a network that works. One HEAD, one PATCH, no waiting for the dead one.
             proxy.set(Fault::None);
-            let started = Instant::now();
             let offset = through.offset(&upload.path).await?;
             ensure!(
                 offset + 64 * 1024 >= at.min(data.len()).saturating_sub(1000),
@@ -41,11 +41,6 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
                     .await
                     .with_context(|| format!("{cut:?} at {at}, resumed at {offset}"))?;
             }
-            ensure!(
-                started.elapsed() < Duration::from_secs(5),
-                "{cut:?}: resuming took {:?}",
-                started.elapsed()
-            );
             server.client().fetch(upload.link()?, &data).await?;
             totals.round();
             totals.faults(1);
@@ -55,6 +50,45 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
     }
     ledger_at_zero(&server.client()).await?;
     totals.tell("R4 every kind of cut", 7)
+}
+
+/// The server finds both at once, as a busy one does: bytes that nobody has read, and the request
+/// that takes over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_had_arrived_unread_is_kept_when_a_newer_request_takes_over() -> Result<()> {
+    const READ: u64 = 64 * 1024;
+    const UNREAD: u64 = 256 * 1024;
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    for round in 0..20 {
+        let data = Data::new(round, 4 * MIB);
+        let upload = tus.create(Some(data.len()), "n.bin").await?;
+        let mut earlier = client.connect().await?;
+        earlier
+            .send_head(&Tus::patch_head(&upload.path, 0, data.len()))
+            .await?;
+        earlier.send_data(&data, 0..READ, None).await?;
+        let progress = format!("/api/v1/system/upload-progress/{}", upload.file_id()?);
+        crate::until("it is read", Duration::from_secs(30), || async {
+            Ok(client.json(&progress).await?["received_bytes"].as_u64() >= Some(READ))
+        })
+        .await?;
+        let mut newer = client.connect().await?;
+        server.pause()?;
+        earlier.send_data(&data, READ..READ + UNREAD, None).await?;
+        let head = Tus::request("HEAD", &upload.path);
+        newer.send_head(&head).await?;
+        server.resume()?;
+        let offset = newer.response("HEAD").await?.number("upload-offset")?;
+        ensure!(
+            offset == READ + UNREAD,
+            "round {round}: of {} bytes that arrived {offset} were kept",
+            READ + UNREAD
+        );
+    }
+    ledger_at_zero(&client).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,7 +143,8 @@ async fn uploads_end_whole_though_the_network_breaks_again_and_again() -> Result
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_download_that_stalls_holds_nothing_for_long_and_can_be_continued() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().start()?;
+    // Who waits for the stalled ones waits for an hour.
+    let server = setup().option("--write-timeout", "1h").start()?;
     let client = server.client();
     let data = Data::new(1, 32 * MIB);
     let link = client.put_for_link("stall.bin", &data).await?;
@@ -126,16 +161,10 @@ async fn a_download_that_stalls_holds_nothing_for_long_and_can_be_continued() ->
             .context("GET")?;
         stalled.push(conn); // and never reads on
     }
-    let started = Instant::now();
     client
         .fetch(&link, &data)
         .await
         .context("readers that stall must not hold up another")?;
-    ensure!(
-        started.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        started.elapsed()
-    );
     client
         .put("other.bin", &Data::new(2, 8 * MIB))
         .await?
@@ -226,16 +255,14 @@ async fn a_burst_of_connections_waits_for_a_server_that_is_busy() -> Result<()> 
     );
     let server = setup().start()?;
     let client = server.client();
-    let pid = i32::try_from(server.pid()?)?;
-    let pid = rustix::process::Pid::from_raw(pid).context("a process has an id above 0")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP)?;
+    server.pause()?;
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..CLIENTS {
         let client = client.clone();
         waiting.spawn(async move { client.connect().await });
     }
-    let connected = tokio::time::timeout(Duration::from_secs(20), waiting.join_all()).await;
-    rustix::process::kill_process(pid, rustix::process::Signal::CONT)?;
+    let connected = tokio::time::timeout(Duration::from_secs(60), waiting.join_all()).await;
+    server.resume()?;
     let connected =
         connected.context("the kernel holds back who came while the server was busy")?;
     for conn in connected {
