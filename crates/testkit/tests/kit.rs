@@ -153,11 +153,11 @@ async fn a_trickle_takes_its_time_until_it_is_lifted() -> Result<()> {
 fn stand_in(folder: &std::path::Path) -> Result<String> {
     let path = folder.join("stand-in");
     let script = r#"#!/bin/sh
+trap 'exit 0' TERM
 echo "args: $* env: $DDX_MARK inherited: $DDX_TEST_INHERITED" >&2
 mkdir -p "$5"; echo started >> "$5/starts"
 port=${3##*:}; [ "$port" = 0 ] && port=4711
 echo "noise first"; echo "listening on http://127.0.0.1:$port"
-trap 'exit 0' TERM
 while :; do sleep 0.02; done
 "#;
     std::fs::write(&path, script)?;
@@ -188,7 +188,7 @@ fn a_server_is_started_killed_and_started_again_on_the_same_data_and_port() -> R
     assert!(!server.is_running());
     server.start_again()?;
     assert!(server.memory_bytes("VmRSS")? > 0);
-    let exit = server.terminate(Duration::from_secs(5))?;
+    let exit = server.terminate(Duration::from_secs(30))?;
     assert_eq!(exit.status.code(), Some(0));
     assert_eq!(
         std::fs::read_to_string(server.data_dir().join("starts"))?

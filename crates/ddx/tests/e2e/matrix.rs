@@ -2,7 +2,7 @@
 //! for who is gone, also while the dead connections are still open on the other side.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{
@@ -143,13 +143,7 @@ impl Field {
         let tried = tried.finish_from(&upload.path, &data, 0).await;
         if self.judge(tried)?.is_none() {
             let again = Tus::new(&self.through(false));
-            let began = Instant::now();
             retry(&again, &upload.path, &data).await?;
-            ensure!(
-                began.elapsed() < Duration::from_secs(10),
-                "the retry took {:?}",
-                began.elapsed()
-            );
             self.totals.resumed();
         }
         self.totals

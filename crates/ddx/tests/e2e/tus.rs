@@ -1,6 +1,6 @@
 //! tus 1.0.0: offsets, hand-over, checksums, and the ends of an upload.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Conn, Data, MIB, Request, Run, Turn, Tus, metadata};
@@ -121,7 +121,8 @@ async fn what_is_wrong_is_told_apart_and_changes_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_request_takes_over_and_the_bytes_are_kept() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().start()?;
+    // A hand-over that waits for the silent request waits for an hour.
+    let server = setup().option("--body-idle-timeout", "1h").start()?;
     let client = server.client();
     let tus = Tus::new(&client);
     for length in [2 * MIB, 64 * MIB] {
@@ -149,7 +150,6 @@ async fn a_newer_request_takes_over_and_the_bytes_are_kept() -> Result<()> {
         })
         .await?;
 
-        let started = Instant::now();
         let offset = tus.offset(&upload.path).await?;
         ensure!(
             offset == sent,
@@ -158,11 +158,6 @@ async fn a_newer_request_takes_over_and_the_bytes_are_kept() -> Result<()> {
         tus.finish_from(&upload.path, &data, offset)
             .await
             .context("a second request is never answered with 423")?;
-        ensure!(
-            started.elapsed() < Duration::from_secs(3),
-            "the hand-over took {:?}",
-            started.elapsed()
-        );
         silent
             .await_close()
             .await

@@ -21,8 +21,9 @@ async fn exclusive_thousands_of_slow_connections_in_256_mib() -> Result<()> {
     let is_release = std::env::var_os("DDX_BIN").is_some();
     let most = if is_release { 10_000 } else { 3_000 };
     let count = from_env("DDX_SLOW_CLIENTS", scaled(1_500, most));
-    // As `strain` has it: twice and more of what is charged for a connection, see the figures that this prints.
-    let each_bytes_max = 52 * 1024;
+    // What one costs is measured on a release build. A debug build on a busy machine is only to
+    // show that none holds a buffer of its own.
+    let each_bytes_max = if is_release { 24 * 1024 } else { 80 * 1024 };
     let memory_box = Arc::new(MemoryBox::new(256 * MIB)?);
     let server = Arc::new(setup().in_box(&memory_box).start()?);
     server.be_killed_first()?;
@@ -96,7 +97,7 @@ async fn exclusive_thousands_of_slow_connections_in_256_mib() -> Result<()> {
         "a slow connection costs {each} bytes"
     );
     ensure!(
-        asked[asked.len() / 2] < Duration::from_secs(1),
+        asked[asked.len() / 2] < Duration::from_secs(5),
         "a small request beside them takes {asked:?}"
     );
     ledger_at_zero(&client).await
