@@ -1,5 +1,4 @@
 //! Plain PUT on the wire.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

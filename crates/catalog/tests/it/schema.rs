@@ -1,5 +1,4 @@
 //! Older, newer, damaged and foreign databases.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ddx_catalog::sqlite::{BACKUPS_NAME, Config, FILE_NAME, VERSION};
 use ddx_catalog::{Catalog, Error, ErrorKind, FileRecord, NewFile, SqliteCatalog, State, Totals};

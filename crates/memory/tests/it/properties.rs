@@ -2,13 +2,10 @@
 //!
 //! Three sentences are proved on each: the books add up at every step; nobody waits who could be served; and once the machine is
 //! calm again and nothing is leased, everything is as it was at the start, whatever came before.
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
-mod support;
-
+use crate::support::{KIB, MIB, World, answer, assert_adds_up, holder, millis, secs};
 use ddx_memory::{Admission, Band, Charge, Config, Holder, Lease, Row};
 use proptest::prelude::*;
-use support::{KIB, MIB, World, answer, assert_adds_up, holder, millis, secs};
 
 /// What may happen. Numbers that choose are taken modulo what there is.
 #[derive(Debug, Clone)]

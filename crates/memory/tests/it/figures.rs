@@ -1,10 +1,7 @@
 //! From readings to what is free, and how tight it is: one sentence each, on a machine and a clock that the test moves.
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
-mod support;
-
+use crate::support::{GIB, MIB, World, assert_adds_up, granted, holder, millis, secs};
 use ddx_memory::{Band, Buffer, Config, Error, Ledger, Refusal, Row, Rung};
-use support::{GIB, MIB, World, assert_adds_up, granted, holder, millis, secs};
 
 #[test]
 fn charges_take_from_what_is_free_and_are_refused_with_the_figure_that_decided() {

@@ -1,5 +1,4 @@
 //! Forms: cut at every byte, against a model that splits the whole body at once, and beyond every limit.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::convert::Infallible;
 use std::pin::pin;

@@ -1,5 +1,4 @@
 //! The conformance suite on the file systems that matter: the machine's own disk, memory, and a small ext4 of our own.
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use ddx_memory::{Config, Ledger};
 use ddx_storage::conformance::Subject;

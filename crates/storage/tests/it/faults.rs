@@ -1,5 +1,4 @@
 //! The failing disks themselves: a simulation is worth what its disk is worth.
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

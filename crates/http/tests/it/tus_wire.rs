@@ -1,5 +1,4 @@
 //! tus on the wire: the protocol's own examples, the doubtful corners, and arbitrary bytes.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

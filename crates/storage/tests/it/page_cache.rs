@@ -1,5 +1,4 @@
 //! How much of the page cache a writer takes, and what the ledger knows of it.
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 #![allow(unsafe_code, reason = "mincore(2) is the only way to ask")]
 
 use std::fs::File;

@@ -3,7 +3,6 @@
 //! A control group is made with a limit, and this very test is started again inside it, so that every page of that process
 //! is charged to the box. Nothing of this can be had without root and a writable memory controller, and then the test
 //! fails: a proof that was not made must not look like one.
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::fs;
 use std::io::Write;
@@ -227,7 +226,7 @@ fn exclusive_in_a_memory_box_the_ledger_says_what_the_kernel_says_and_nobody_is_
     }
     let memory_box = MemoryBox::make();
     let told = memory_box
-        .run("exclusive_in_a_memory_box_the_ledger_says_what_the_kernel_says_and_nobody_is_killed");
+        .run("memory_box::exclusive_in_a_memory_box_the_ledger_says_what_the_kernel_says_and_nobody_is_killed");
     assert!(
         told.as_bytes()
             .windows(THE_END.len())

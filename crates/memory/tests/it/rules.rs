@@ -1,12 +1,9 @@
 //! Who gets what and who waits: one sentence each, on a machine and a clock that the test moves.
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{GIB, KIB, MIB, World, answer, granted, holder, millis, secs};
 use ddx_memory::{Config, Ledger, Refusal, Row, Rung};
-use support::{GIB, KIB, MIB, World, answer, granted, holder, millis, secs};
 
 #[test]
 fn a_grant_beyond_what_is_free_waits_and_one_within_does_not() {

@@ -1,5 +1,4 @@
 //! Downloads on the wire: ranges, conditions in their order, frames of exact length, and what a browser is handed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ddx_http::download::byteranges::{Byteranges, Piece};
 use ddx_http::download::disposition::{self, Disposition};

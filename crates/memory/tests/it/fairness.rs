@@ -1,12 +1,9 @@
 //! Who is next: users in turn however many uploads they bring, nobody for ever, and those who hold long after those who don't.
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-mod support;
 
 use std::collections::VecDeque;
 
+use crate::support::{GIB, KIB, MIB, World, granted, holder, millis, secs};
 use ddx_memory::{Admission, Config, Holder, Lease};
-use support::{GIB, KIB, MIB, World, granted, holder, millis, secs};
 
 const PIECE: u64 = 64 * KIB;
 

@@ -1,5 +1,4 @@
 //! Who asks, and under which name: behind no proxy, behind trusted ones, and behind liars.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::IpAddr;
 

@@ -1,5 +1,4 @@
 //! Group commit, and the bounds of what waits for it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ddx_catalog::sqlite::{Config, FILE_NAME};
 use ddx_catalog::{Catalog, ErrorKind, FileRecord, NewFile, SqliteCatalog, State};

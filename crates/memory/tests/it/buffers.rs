@@ -1,10 +1,7 @@
 //! Buffers are their leases: of the same length, mapped for as long, and given back with them, kept ones at the first need.
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
-mod support;
-
+use crate::support::{GIB, KIB, MIB, World, assert_adds_up, holder, millis, secs};
 use ddx_memory::{Buffer, Config, Rung};
-use support::{GIB, KIB, MIB, World, assert_adds_up, holder, millis, secs};
 
 #[test]
 fn a_buffer_is_as_long_as_its_lease_zeroed_and_aligned() {

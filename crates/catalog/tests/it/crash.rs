@@ -2,7 +2,6 @@
 //!
 //! The test runs itself as a process of its own, which writes and tells each answer on its standard output; it kills
 //! that process while it writes, and then looks for everything it was told.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ddx_catalog::sqlite::Config;
 use ddx_catalog::{Catalog, Checkpoint, FileRecord, NewFile, Segment, SqliteCatalog, State};
@@ -154,7 +153,11 @@ fn write_and_kill(
     told: &mut BTreeMap<u32, Told>,
 ) -> u32 {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "lives_of_files_go_their_way", "--nocapture"])
+        .args([
+            "--exact",
+            "crash::lives_of_files_go_their_way",
+            "--nocapture",
+        ])
         .env(FOLDER, folder)
         .env(FIRST, first.to_string())
         .stdout(Stdio::piped())

@@ -1,10 +1,7 @@
 //! What `plan` says of machines of every class, and that its figures are those that decide.
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
-mod support;
-
+use crate::support::{GIB, MIB, World, holder};
 use ddx_memory::{Class, ClassBuffers, Config, LevelKind, Plan};
-use support::{GIB, MIB, World, holder};
 
 fn plan(total_bytes: u64) -> Plan {
     World::new(total_bytes).ledger.plan()

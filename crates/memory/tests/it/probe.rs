@@ -1,5 +1,4 @@
 //! The probe on saved trees: every arrangement of control groups that machines and containers come with, and broken ones.
-#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::fs;
 use std::path::Path;

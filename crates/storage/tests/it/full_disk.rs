@@ -1,7 +1,6 @@
 //! A full and a failing disk, on file systems made for the purpose. All of it needs root, and fails without.
 //!
 //! Names carry `exclusive`: loop devices are few.
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,4 @@
 //! Names and relative paths: what is cleaned, what is refused, and that both hold for any text.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ddx_http::names::{self, Limits};
 use ddx_http::problem::Kind;

@@ -1,5 +1,4 @@
 //! SQLite is held to the sentences that every backend obeys.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ddx_catalog::SqliteCatalog;
 use ddx_catalog::conformance;

@@ -1,6 +1,5 @@
 //! Random calls, against SQLite and against a reference that is as plain as can be: after each call both must have
 //! answered alike and hold the same.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ddx_catalog::reference::Reference;
 use ddx_catalog::sqlite::Config;

@@ -1,0 +1,10 @@
+//! Tests of the catalog, from outside of the crate.
+//!
+//! One binary: each one more is compiled and linked by itself.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod commits;
+mod conformance;
+mod crash;
+mod model;
+mod schema;
