@@ -2,7 +2,7 @@
 
 The gate counts instead of trusting exit codes alone, since a runner that found no test, or skipped the ones
 that matter, exits with 0. Each reader takes what its runner printed and its report, if it writes one, and
-gives a Counts. Names and messages come from reports only: text that is made for eyes changes its shape.
+gives a Counts. Names and messages come from reports only: text that is made for eyes changes.
 """
 
 import json
@@ -25,7 +25,7 @@ class Failure:
 
 @dataclass
 class Counts:
-    """Tests of one runner. `skipped` holds ignored, filtered and to-do tests as well: none of them ran.
+    """Tests of one runner. `skipped` holds ignored, filtered and to-do tests as well: none ran.
 
     `flaky` names those among `passed` that failed before they passed, `failures` those among `failed` that
     the report names. There may be fewer of these than `failed`, since a test that never ran has no name.
@@ -67,10 +67,10 @@ def first_lines(message: str) -> str:
 
 
 def nextest(text: str, report: str) -> Counts:
-    """`Summary [ 1.2s] 5/9 tests run: 3 passed (1 slow), 1 failed, 1 timed out, 2 skipped`, and a JUnit report.
+    """`Summary [ 1.2s] 5/9 tests run: 3 passed (1 slow), 1 failed, 1 timed out, 2 skipped`.
 
-    The line counts, since the report has no tests that never ran because the run was stopped (5/9). They
-    count as failed.
+    The line counts and the JUnit report names, since that has no tests that never ran because the
+    run was stopped (5/9). They count as failed.
     """
     found = re.findall(r"Summary \[[^\]]*\]\s+(\d+)(?:/(\d+))? tests? run: (.*)", ANSI.sub("", text))
     if not found:
@@ -149,7 +149,7 @@ def vitest(_text: str, report: str) -> Counts:
 
 
 def playwright(_text: str, report: str) -> Counts:
-    """Playwright's JSON report. A flaky test (failed, then passed when tried again) is one that passed."""
+    """Playwright's JSON report. A flaky test (failed, then passed) is one that passed."""
     data = json.loads(report)
     stats, errors = data["stats"], data.get("errors", [])
     tests = [(name, test) for suite in data.get("suites", []) for name, test in browser_tests(suite)]

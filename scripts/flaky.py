@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hunts chance: repeats the suites without trying any test again, and counts the failures of each test.
+"""Hunts chance: repeats the suites, tries no test again, and counts the failures of each test.
 
   ROUNDS=10   how often
   BUSY=1      as many spinning processes as there are cores run beside it
@@ -67,7 +67,7 @@ class Tally:
 
 
 def named(result: gate.Result) -> list:
-    """The failures of a suite. Those that no test stands for, such as a run cut short, go by its name."""
+    """The failures of a suite. Those without a test, such as a run cut short, go by its name."""
     rest = result.counts.failed - len(result.counts.failures)
     whole = [Failure(f"{result.name}, as a whole", result.note or f"{rest} never ran")] if rest > 0 else []
     return result.counts.failures + whole
@@ -98,7 +98,7 @@ def steps(suites: list, parts: list) -> dict:
 
 @contextmanager
 def busy(count: int) -> Iterator[list]:
-    """That many processes that do nothing but work. They end with the block, and with this process."""
+    """That many processes that do nothing but work. They end with the block and with this process."""
     command = [sys.executable, "-c", SPIN, str(os.getpid())]
     spinners = []
     try:
@@ -169,7 +169,8 @@ def main() -> int:
     if build(wanted):
         return 1
     spinning = (os.cpu_count() or 1) if os.environ.get("BUSY", "0") not in ("", "0") else 0
-    print(f"\n── {rounds} rounds of {', '.join(wanted)}" + (f" beside {spinning} busy processes" if spinning else ""))
+    beside = f" beside {spinning} busy processes" if spinning else ""
+    print(f"\n── {rounds} times {', '.join(wanted)}{beside}", flush=True)
     tally, started = Tally(), time.monotonic()
     try:
         with busy(spinning):

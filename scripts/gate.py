@@ -38,7 +38,7 @@ PAGES = "pages"
 BUILD = "build"
 DOCUMENTS = "generated documents"
 DDX_BIN = TARGET / "debug" / "ddx"
-# What a machine that others use as well does to a few tests that wait for something. More is a fault of ours.
+# What a machine that others use as well does to a few tests that wait. More is a fault of ours.
 FLAKY_MAX = 3
 NAMED_MAX = 20
 # nextest gives each test ten seconds to end when it is told to end itself.
@@ -136,6 +136,7 @@ def end(process: subprocess.Popen) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(END_SECONDS_MAX)
         os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def run(step: Step, out: Optional[TextIO] = None) -> Result:

@@ -24,7 +24,8 @@ from pathlib import Path
 import counts, flaky, gate
 flaky.LOGS = Path(sys.argv.pop())
 flaky.build = lambda wanted: 0
-sleeps = gate.Step("sleeps", [sys.executable, "-c", "import time; time.sleep(60)"], read=counts.unittest)
+sleep = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+sleeps = gate.Step("sleeps", sleep, read=counts.unittest)
 flaky.steps = lambda suites, parts: {"rust": sleeps}
 sys.exit(flaky.main())
 """
@@ -125,7 +126,7 @@ class NothingIsLeft(unittest.TestCase):
             time.sleep(0.05)
 
     def gone(self, pids: list) -> bool:
-        """Whether none runs. What nobody asks about stays as a name in the list of processes, with a Z."""
+        """Whether none runs. One that its parent has not asked about is still listed, with a Z."""
         for pid in pids:
             with suppress(FileNotFoundError, ProcessLookupError):
                 if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
@@ -138,8 +139,10 @@ class NothingIsLeft(unittest.TestCase):
                 hunt = self.start(HANGS, logs, BUSY="1", ROUNDS="2")
                 # One spinning process for each core, and the runner.
                 count = (os.cpu_count() or 1) + 1
-                self.wait_until(lambda: len(self.children(hunt.pid)) == count)
+                log = Path(logs) / "1-rust.log"
+                self.wait_until(lambda: log.exists() and "\nup\n" in log.read_text())
                 started = self.children(hunt.pid)
+                self.assertEqual(len(started), count)
                 hunt.send_signal(interrupt)
                 said, _ = hunt.communicate(timeout=30)
             self.assertEqual(hunt.returncode, 130, said)

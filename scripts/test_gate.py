@@ -13,7 +13,7 @@ from planted import Planted
 
 class Chance(Planted):
     def close(self, *steps: gate.Step) -> tuple:
-        """How a run of the gate with these steps ends: its exit code, its last line, and all it printed."""
+        """How a run with these steps ends: its exit code, its last line, and all it printed."""
         out = io.StringIO()
         with redirect_stdout(out):
             code = gate.close([gate.run(step) for step in steps], 1.0)
