@@ -15,7 +15,6 @@ and its first message. It exits with 1 if there is any.
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -163,16 +162,15 @@ def main() -> int:
         return 2
     rounds = int(number)
     wanted = steps(*chosen(os.environ.get("ONLY") or ""))
-    # All of them unwind as an interrupt from the keyboard does, so that nothing is left running.
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.default_int_handler)
-    if build(wanted):
-        return 1
+    gate.unwind()
     spinning = (os.cpu_count() or 1) if os.environ.get("BUSY", "0") not in ("", "0") else 0
     beside = f" beside {spinning} busy processes" if spinning else ""
-    print(f"\n── {rounds} times {', '.join(wanted)}{beside}", flush=True)
     tally, started = Tally(), time.monotonic()
     try:
+        if build(wanted):
+            return 1
+        print(f"\n── {rounds} times {', '.join(wanted)}{beside}", flush=True)
+        started = time.monotonic()
         with busy(spinning):
             hunt(wanted, rounds, tally)
     except KeyboardInterrupt:

@@ -125,6 +125,12 @@ def install_apt() -> None:
     call(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing])
 
 
+def unwind() -> None:
+    """Makes every request to end unwind as one from the keyboard does, so that nothing is left running."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.default_int_handler)
+
+
 def end(process: subprocess.Popen) -> None:
     """Ends a runner and all that it started, or the pipe stays open.
 
@@ -182,7 +188,10 @@ def run(step: Step, out: Optional[TextIO] = None) -> Result:
     finally:
         timer.cancel()
         process.stdout.close()
-    note = f"stopped after {step.minutes_max} minutes" if late.is_set() else (f"exit code {code}" if code else "")
+    note = f"exit code {code}" if code else ""
+    if late.is_set():
+        # Whatever it said when it was asked to end.
+        code, note = code or 1, f"stopped after {step.minutes_max} minutes"
     return Result(step.name, *judge(step, code, "".join(seen), note, started))
 
 
@@ -409,4 +418,9 @@ def tell(what: str, failures: list) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    unwind()
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("\ninterrupted")
+        sys.exit(130)
