@@ -57,11 +57,13 @@ class Counts:
 
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# The standard library's panics and anyhow's errors spell it differently.
+STACK = re.compile(r"^stack backtrace:", re.IGNORECASE | re.MULTILINE)
 
 
 def first_lines(message: str) -> str:
     """The beginning of a message without colours and empty lines, and without the stack below it."""
-    text = ANSI.sub("", message).split("stack backtrace:")[0]
+    text = STACK.split(ANSI.sub("", message))[0]
     lines = [line.rstrip()[:MESSAGE_COLUMNS_MAX] for line in text.splitlines() if line.strip()]
     return "\n".join(lines[:MESSAGE_LINES_MAX])
 

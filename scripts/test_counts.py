@@ -220,6 +220,10 @@ class Readers(unittest.TestCase):
         )
         self.assertEqual(playwright("", json.dumps(BROWSER)), want)
 
+    def test_a_stack_is_no_part_of_a_message(self):
+        said = "Error: Close at 1399752: only 606208 were kept\n\nStack backtrace:\n   0: anyhow::error\n"
+        self.assertEqual(first_lines(said), "Error: Close at 1399752: only 606208 were kept")
+
     def test_a_message_is_cut(self):
         lines = first_lines("\n\n".join(["y" * 1000] * 20)).splitlines()
         self.assertEqual(lines, ["y" * MESSAGE_COLUMNS_MAX] * MESSAGE_LINES_MAX)
