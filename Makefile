@@ -1,7 +1,7 @@
 # Every chore has one name here; the work itself is in scripts/ (so that CI and hands run the same thing) and xtask/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build pages test bench fuzz soak lint fmt docs clean
+.PHONY: help run build pages test flaky bench fuzz soak lint fmt docs clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -17,6 +17,9 @@ pages: ## Build only the pages, into web/dist.
 
 test: ## Install what tests need, build all, run all tests of all languages; ends with totals.
 	@python3 scripts/gate.py test
+
+flaky: ## Repeat all tests ROUNDS times (10), none tried again, and count failures. BUSY=1 keeps the cores busy; ONLY="rust restart::" chooses.
+	@ROUNDS="$(ROUNDS)" BUSY="$(BUSY)" ONLY="$(ONLY)" python3 scripts/flaky.py
 
 bench: ## Our server, the floor and the peers in turn, in the same boxes. QUICK=1 takes five minutes; ARGS="--only one,small" chooses.
 	@QUICK="$(QUICK)" scripts/bench.sh $(ARGS)

@@ -5,6 +5,10 @@ Every step runs even if an earlier one failed (unless it needs that one), so tha
 A lint step counts as one check; a test step counts the tests that its runner says it ran. It is a failure
 when a step exits with an error, when a runner ran no test, when anything was skipped, and when a part of
 the project that must have tests is not there. The last line is `N passed, N failed`.
+
+A Rust test that fails is tried up to twice more, a browser test once more, so that chance does not decide
+about a change. One that passes then is flaky: it counts as passed, and the summary names it and tells its
+first failure. More than FLAKY_MAX of them in a run are a failure. `make flaky` hunts them.
 """
 
 import hashlib
@@ -15,9 +19,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, TextIO
 
 import counts
 from counts import Counts
@@ -33,18 +38,23 @@ PAGES = "pages"
 BUILD = "build"
 DOCUMENTS = "generated documents"
 DDX_BIN = TARGET / "debug" / "ddx"
+# What a machine that others use as well does to a few tests that wait. More is a fault of ours.
+FLAKY_MAX = 3
+NAMED_MAX = 20
+# nextest gives each test ten seconds to end when it is told to end itself.
+END_SECONDS_MAX = 20
 
 
 @dataclass
 class Step:
-    """One command. `read` makes it a test step: it turns the output (or the file `report`) into counts."""
+    """One command. `read` makes it a test step: it turns the output and the file `report` into counts."""
 
     name: str
     command: list
     cwd: Path = ROOT
     env: dict = field(default_factory=dict)
     needs: tuple = ()
-    read: Optional[Callable[[str], Counts]] = None
+    read: Optional[Callable[[str, str], Counts]] = None
     report: Optional[Path] = None
     may_be_empty: bool = False
     minutes_max: int = 20
@@ -115,39 +125,73 @@ def install_apt() -> None:
     call(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing])
 
 
-def run(step: Step) -> Result:
+def unwind() -> None:
+    """Makes every request to end unwind as one from the keyboard does, so that nothing is left running."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.default_int_handler)
+
+
+def end(process: subprocess.Popen) -> None:
+    """Ends a runner and all that it started, or the pipe stays open.
+
+    The runner is asked first: nextest puts each test into a process group of its own, which no signal of
+    ours reaches, and it writes its report when it is asked.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS_MAX)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def run(step: Step, out: Optional[TextIO] = None) -> Result:
     """Runs one step, prints its output as it comes, and counts."""
-    print(f"\n── {step.name}\n   $ {' '.join(str(part) for part in step.command)}", flush=True)
+    out = out or sys.stdout
+    print(f"\n── {step.name}\n   $ {' '.join(str(part) for part in step.command)}", file=out, flush=True)
     started = time.monotonic()
     if step.report:
         step.report.unlink(missing_ok=True)
-    process = subprocess.Popen(
-        [str(part) for part in step.command],
-        cwd=step.cwd,
-        env={**os.environ, **{key: str(value) for key, value in step.env.items()}},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in step.command],
+            cwd=step.cwd,
+            env={**os.environ, **{key: str(value) for key, value in step.env.items()}},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:  # a tool that did not install
+        return Result(step.name, Counts(0, 1), 0.0, str(error))
     late = threading.Event()
 
     def stop() -> None:
         late.set()
-        os.killpg(process.pid, signal.SIGKILL)  # the children too, or the pipe stays open
+        end(process)
 
     timer = threading.Timer(step.minutes_max * 60, stop)
     timer.start()
     seen = []
-    for line in process.stdout:
-        seen.append(line)
-        sys.stdout.write(line)
-        sys.stdout.flush()
-    code = process.wait()
-    timer.cancel()
-    note = f"stopped after {step.minutes_max} minutes" if late.is_set() else (f"exit code {code}" if code else "")
+    try:
+        for line in process.stdout:
+            seen.append(line)
+            out.write(line)
+            out.flush()
+        code = process.wait()
+    except BaseException:
+        # Its session is not ours, so an interrupt from the keyboard does not reach it.
+        end(process)
+        raise
+    finally:
+        timer.cancel()
+        process.stdout.close()
+    note = f"exit code {code}" if code else ""
+    if late.is_set():
+        # Whatever it said when it was asked to end.
+        code, note = code or 1, f"stopped after {step.minutes_max} minutes"
     return Result(step.name, *judge(step, code, "".join(seen), note, started))
 
 
@@ -157,7 +201,7 @@ def judge(step: Step, code: int, text: str, note: str, started: float) -> tuple:
     if step.read is None:
         return Counts(0, 1) if code else Counts(1, 0), seconds, note
     try:
-        got = step.read(step.report.read_text() if step.report else text)
+        got = step.read(text, step.report.read_text() if step.report else "")
     except (OSError, ValueError, KeyError) as error:
         return Counts(0, 1), seconds, f"{note} no report: {error}".strip()
     if got.ran == 0 and not (step.may_be_empty and code == 0):
@@ -212,24 +256,63 @@ def lint_steps() -> list:
     return steps
 
 
+def rust_tests(root: Path = ROOT, again: bool = True, more: tuple = ()) -> Step:
+    """The Rust tests of a workspace. How often one is tried again stands in .config/nextest.toml."""
+    command = [TOOLS / "bin" / "cargo-nextest", "nextest", "run", "--locked", "--workspace", "--all-targets"]
+    return Step(
+        "Rust tests",
+        [*command, "--profile", "gate", *([] if again else ["--retries", "0"]), *more],
+        cwd=root,
+        env={"DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python"},
+        needs=(BUILD,),
+        read=counts.nextest,
+        # nextest puts it below the workspace, wherever cargo builds.
+        report=root / "target" / "nextest" / "gate" / "junit.xml",
+        minutes_max=30,
+    )
+
+
+def page_tests(more: tuple = ()) -> Step:
+    """The unit tests of the pages. They wait for nothing outside, so none is ever tried again."""
+    report = REPORTS / "vitest.json"
+    reporters = ["--reporter=default", "--reporter=json", f"--outputFile.json={report}"]
+    return Step(
+        "pages: unit tests",
+        ["npx", "--no-install", "vitest", "run", *reporters, *more],
+        cwd=WEB,
+        needs=(PAGES,),
+        read=counts.vitest,
+        report=report,
+    )
+
+
+def browser_tests(root: Path = WEB, reports: Path = REPORTS, again: bool = True, more: tuple = ()) -> Step:
+    """The pages in a browser; a folder other than web/ must have its node_modules."""
+    report = reports / "playwright.json"
+    return Step(
+        "pages: in a browser",
+        ["npx", "--no-install", "playwright", "test", "--reporter=list,json", f"--retries={int(again)}", *more],
+        cwd=root,
+        env={"DDX_BIN": DDX_BIN, "PLAYWRIGHT_JSON_OUTPUT_NAME": report, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"},
+        needs=(PAGES, BUILD),
+        read=counts.playwright,
+        report=report,
+    )
+
+
+def build_step() -> Step:
+    return Step(BUILD, ["cargo", "--locked", "build", "--workspace", "--all-targets"], needs=(PAGES,))
+
+
 def test_steps() -> list:
-    env = {"DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python"}
-    unit, e2e = REPORTS / "vitest.json", REPORTS / "playwright.json"
     return [
         Step("the gate's own arithmetic", [sys.executable, "-m", "unittest"], cwd=ROOT / "scripts", read=counts.unittest),
-        Step(BUILD, ["cargo", "--locked", "build", "--workspace", "--all-targets"], needs=(PAGES,)),
-        Step(
-            "Rust tests",
-            [TOOLS / "bin" / "cargo-nextest", "nextest", "run", "--locked", "--workspace", "--all-targets"],
-            env=env,
-            needs=(BUILD,),
-            read=counts.nextest,
-            minutes_max=30,
-        ),
+        build_step(),
+        rust_tests(),
         Step(
             "Rust examples in documentation",
             ["cargo", "--locked", "test", "--doc", "--workspace"],
-            env=env,
+            env={"DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python"},
             needs=(BUILD,),
             read=counts.cargo_test,
             may_be_empty=True,
@@ -241,23 +324,8 @@ def test_steps() -> list:
             needs=(BUILD,),
             read=counts.fuzz,
         ),
-        Step(
-            "pages: unit tests",
-            ["npx", "--no-install", "vitest", "run", "--reporter=default", "--reporter=json", f"--outputFile.json={unit}"],
-            cwd=WEB,
-            needs=(PAGES,),
-            read=counts.vitest,
-            report=unit,
-        ),
-        Step(
-            "pages: in a browser",
-            ["npx", "--no-install", "playwright", "test", "--reporter=list,json"],
-            cwd=WEB,
-            env={"DDX_BIN": DDX_BIN, "PLAYWRIGHT_JSON_OUTPUT_NAME": e2e, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"},
-            needs=(PAGES, BUILD),
-            read=counts.playwright,
-            report=e2e,
-        ),
+        page_tests(),
+        browser_tests(),
     ]
 
 
@@ -319,19 +387,40 @@ def main(kinds: list) -> int:
 
 
 def close(results: list, seconds: float) -> int:
-    """The table, the time, and the closing line."""
+    """The table, what failed and what was flaky, the time, and the closing line."""
     print("\n── summary")
+    flaky = sum(len(result.counts.flaky) for result in results)
+    if flaky > FLAKY_MAX:
+        note = f"{flaky} flaky tests, and at most {FLAKY_MAX} are let through"
+        results = [*results, Result("chance", Counts(0, 1), 0.0, note)]
     total = Counts()
     for result in results:
         total += result.counts
         mark = "FAIL" if result.counts.failed or result.counts.skipped else " ok "
-        print(f"  {mark} {result.name:<32} {result.counts.line():<36} {result.seconds:7.1f} s  {result.note}")
+        note = " ".join(filter(None, [f"{len(result.counts.flaky)} flaky" if result.counts.flaky else "", result.note]))
+        print(f"  {mark} {result.name:<32} {result.counts.line():<36} {result.seconds:7.1f} s  {note}")
     print(f"  {int(seconds // 60)} min {int(seconds % 60)} s in all")
+    tell("failed", total.failures)
+    tell("flaky, passed only when tried again", total.flaky)
     if total.skipped:
         print(f"  {total.skipped} tests did not run, which counts as a failure")
     print(total.line(), flush=True)
     return 1 if total.failed or total.skipped or not total.passed else 0
 
 
+def tell(what: str, failures: list) -> None:
+    """Names tests with their first messages. A run where all is red needs no list of all."""
+    for failure in failures[:NAMED_MAX]:
+        print(f"  {what}: {failure.test}")
+        print("".join(f"      {line}\n" for line in failure.message.splitlines()), end="")
+    if len(failures) > NAMED_MAX:
+        print(f"  {what}: {len(failures) - NAMED_MAX} more")
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    unwind()
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("\ninterrupted")
+        sys.exit(130)
