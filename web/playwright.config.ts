@@ -1,7 +1,7 @@
 import { defineConfig } from '@playwright/test';
 
-// Debian's own Chromium: nothing is downloaded, and CI has the same one. Each test starts its own server and holds its
-// own transfer, so they share nothing and none is in a hurry: two at a time, in any order.
+// Debian's own Chromium: nothing is downloaded, and CI has the same one. Each test starts its own
+// server and holds its own transfer, so they share nothing and none is in a hurry: two at a time.
 export default defineConfig({
   testDir: 'tests',
   outputDir: 'test-results',
@@ -13,6 +13,7 @@ export default defineConfig({
   use: {
     browserName: 'chromium',
     launchOptions: { executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium' },
+    // The DOM of each step is kept anyway; a film of it costs a tenth of the time.
     trace: { mode: 'retain-on-failure', screenshots: false },
     viewport: { width: 1280, height: 800 },
   },

@@ -191,11 +191,12 @@ test('a cancelled file can be had back, as if nothing had happened', async ({ pa
 });
 
 test('all are paused by one button, and go on by one', async ({ page, server }) => {
-  const road = await Road.to(server, { holdAt: 3 << 20 });
+  const BYTES_EACH = 1 << 20;
+  const road = await Road.to(server, { holdAt: (5 * BYTES_EACH * 15) / 100 });
   await hearing(page);
   await page.goto(road.url);
   const files: string[] = [];
-  for (let n = 0; n < 5; n++) files.push(await fileIn(server.folder, `all-${n}.bin`, bytesOf(n, 4 << 20)));
+  for (let n = 0; n < 5; n++) files.push(await fileIn(server.folder, `all-${n}.bin`, bytesOf(n, BYTES_EACH)));
   await give(page, files);
   await expect.poll(() => figure(page)).toBe(15);
   await standstill(road, server, await link(page));
@@ -208,7 +209,7 @@ test('all are paused by one button, and go on by one', async ({ page, server }) 
   await page.getByRole('button', { name: 'Resume', exact: true }).click();
   await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
   expect(stood).toBeLessThan(100);
-  expect(road.passed).toBe(5 * (4 << 20));
+  expect(road.passed).toBe(5 * BYTES_EACH);
   road.remove();
 });
 

@@ -7,7 +7,8 @@ import { drop, expect, give, link, online, phase, row, standstill, test } from '
 import { bytesOf, digestAt, fileIn, Road, sha256 } from './server';
 
 async function clean(page: Page, where: string): Promise<void> {
-  // All rules run. "Legacy" is without other origins' frames, of which there are none here, and saves a tab each time.
+  // All rules run. "Legacy" is without frames of other origins, which there are none of here; the
+  // other mode opens one more tab each time.
   const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();
   expect(violations.map((one) => `${one.id}: ${one.nodes[0]?.html ?? ''}`), where).toEqual([]);
 }

@@ -80,15 +80,15 @@ export async function figure(page: Page): Promise<number> {
   return Number((text ?? '').replace(/[^0-9]/g, ''));
 }
 
-/** Waits until the road holds and the server has all that it let through: nothing moves until the test moves it. */
+/** The road holds, and the server has all that it let through: nothing moves until the test does. */
 export async function standstill(road: Road, server: Server, address: string): Promise<void> {
   await road.held();
   await expect.poll(() => server.received(address)).toBe(road.passed);
 }
 
 /**
- * No file is begun before the page hears from the server what has arrived. Until then it draws what it has handed to
- * the system, which may be megabytes more. To be called before the page is opened.
+ * No file is begun before the page hears from the server what has arrived. Until then it draws what
+ * it has handed to the system, which may be megabytes more. To be called before it is opened.
  */
 export async function hearing(page: Page): Promise<void> {
   await page.addInitScript(() => {
@@ -106,12 +106,12 @@ export async function hearing(page: Page): Promise<void> {
   });
 }
 
-/** Lets the five seconds go by after which what was cancelled is deleted. The page's clock must be installed. */
+/** The five seconds go by after which what was cancelled is deleted. Needs `page.clock.install`. */
 export async function undoIsOver(page: Page): Promise<void> {
   await page.clock.fastForward(5_000);
 }
 
-/** Tries again at once, as when the browser says that there is a network: the waits between tries grow. */
+/** The browser says that there is a network: the page tries at once. Its own tries get rarer. */
 export async function online(page: Page): Promise<void> {
   await page.evaluate(() => dispatchEvent(new Event('online')));
 }

@@ -133,7 +133,7 @@ interface Line {
 interface Hold {
   /** Bytes of upload bodies that are let through. */
   holdAt?: number;
-  /** While it holds, a byte of each body goes through now and then: a slow client, not a silent one. */
+  /** While it holds, a byte of each body goes through now and then: slow clients, not silent ones. */
   drip?: boolean;
 }
 
@@ -142,15 +142,18 @@ const DRIP_EVERY_MS = 5;
 const NOTHING = Buffer.alloc(0);
 
 /**
- * A road to the server that holds upload bodies at a count of bytes until it is told to let them go, and can be cut.
- * So a state of a transfer lasts for as long as a test looks at it, on a machine of any speed.
+ * A road to the server that holds upload bodies at a count of bytes until it is told to let them go,
+ * and can be cut. So a state of a transfer lasts for as long as a test looks at it, on a machine of
+ * any speed.
  *
- * It reads the heads of requests, which is little more work than guessing by size: browsers send several requests over
- * one connection, and only the bodies of PATCH may be held. All else (HEAD, DELETE, events, small files inside their
- * POST) goes through at any time, and `passed` is exact to the byte.
+ * It reads the heads of requests, which is little more work than guessing by size: browsers send
+ * several requests over one connection, and only the bodies of PATCH may be held. All else (HEAD,
+ * DELETE, events, small files inside their POST) goes through at any time, and `passed` is exact to
+ * the byte.
  *
- * What is held is not read from the browser either, as on any narrow road. So a browser that hangs up meanwhile is not
- * heard: its end stands behind the bytes that the system has buffered. `hungUp` listens for it.
+ * What is held is not read from the browser either, as on any narrow road. So a browser that hangs
+ * up meanwhile is not heard: its end stands behind the bytes that the system has buffered. `hungUp`
+ * listens for it.
  */
 export class Road {
   port = 0;
@@ -178,7 +181,7 @@ export class Road {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** From now on upload bodies go through until this many bytes of them have, counted from the road's first. */
+  /** Lets upload bodies through up to this many bytes of them, counted from the road's first. */
   holdAt(bytes: number): void {
     this.limit = bytes;
     for (const line of this.lines) this.pass(line);
@@ -194,8 +197,8 @@ export class Road {
   }
 
   /**
-   * Waits until the browser has ended what is held: after a pause, a cancel, a reload. What was under way of it does
-   * not arrive.
+   * Waits until the browser has ended what is held: after a pause, a cancel, a reload. What was
+   * under way of it does not arrive. A browser that goes on sending is waited for in vain.
    */
   async hungUp(): Promise<void> {
     const over = this.heldLines();
