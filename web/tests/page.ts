@@ -80,7 +80,7 @@ export async function figure(page: Page): Promise<number> {
   return Number((text ?? '').replace(/[^0-9]/g, ''));
 }
 
-/** The road holds, and the server has all that it let through: nothing moves until the test does. */
+/** The road holds, and the server has all that it let through: nothing moves by itself. */
 export async function standstill(road: Road, server: Server, address: string): Promise<void> {
   await road.held();
   await expect.poll(() => server.received(address)).toBe(road.passed);

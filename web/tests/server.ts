@@ -133,7 +133,7 @@ interface Line {
 interface Hold {
   /** Bytes of upload bodies that are let through. */
   holdAt?: number;
-  /** While it holds, a byte of each body goes through now and then: slow clients, not silent ones. */
+  /** While it holds, a byte of each body passes now and then: clients are slow, not silent. */
   drip?: boolean;
 }
 
@@ -142,9 +142,9 @@ const DRIP_EVERY_MS = 5;
 const NOTHING = Buffer.alloc(0);
 
 /**
- * A road to the server that holds upload bodies at a count of bytes until it is told to let them go,
- * and can be cut. So a state of a transfer lasts for as long as a test looks at it, on a machine of
- * any speed.
+ * A road to the server that holds upload bodies at a count of bytes until it is told to let them
+ * go, and can be cut. So a state of a transfer lasts for as long as a test looks at it, on a machine
+ * of any speed.
  *
  * It reads the heads of requests, which is little more work than guessing by size: browsers send
  * several requests over one connection, and only the bodies of PATCH may be held. All else (HEAD,

@@ -30,7 +30,7 @@ export class Item {
   /** Safe on the server. */
   confirmed = 0;
   /**
-   * The server's events have told of it. When they end, in an outage for one, what was handed to the
+   * The server's events have told of it. When they end, as in an outage, what was handed to the
    * network is worth nothing: the figure must not run ahead to it.
    */
   told = false;
