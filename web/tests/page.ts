@@ -1,6 +1,6 @@
 // A server for each test, and the few things that every test does on the page.
 import { expect, test as base, type Locator, type Page } from '@playwright/test';
-import { Server } from './server';
+import { Server, type Road } from './server';
 
 interface Fixtures {
   /** Flags of the server. */
@@ -78,6 +78,42 @@ export async function link(page: Page): Promise<string> {
 export async function figure(page: Page): Promise<number> {
   const text = await page.getByTestId('figure').first().textContent();
   return Number((text ?? '').replace(/[^0-9]/g, ''));
+}
+
+/** The road holds, and the server has all that it let through: nothing moves by itself. */
+export async function standstill(road: Road, server: Server, address: string): Promise<void> {
+  await road.held();
+  await expect.poll(() => server.received(address)).toBe(road.passed);
+}
+
+/**
+ * No file is begun before the page hears from the server what has arrived. Until then it draws what
+ * it has handed to the system, which may be megabytes more. To be called before it is opened.
+ */
+export async function hearing(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const Stream = EventSource;
+    window.EventSource = class extends Stream {
+      constructor(address: string | URL) {
+        super(address);
+        this.addEventListener('open', () => Reflect.set(window, 'hears', true));
+      }
+    };
+  });
+  await page.route('**/files', async (route) => {
+    await expect.poll(() => page.evaluate(() => Reflect.get(window, 'hears') === true)).toBe(true);
+    await route.fallback();
+  });
+}
+
+/** The five seconds go by after which what was cancelled is deleted. Needs `page.clock.install`. */
+export async function undoIsOver(page: Page): Promise<void> {
+  await page.clock.fastForward(5_000);
+}
+
+/** The browser says that there is a network: the page tries at once. Its own tries get rarer. */
+export async function online(page: Page): Promise<void> {
+  await page.evaluate(() => dispatchEvent(new Event('online')));
 }
 
 /** Everything that the page's one polite region says from now on. */

@@ -1,5 +1,5 @@
 // Plain http on a LAN is no "secure context": browsers take the clipboard, the pickers of handles and more away.
-import { expect, figure, give, link, phase, test } from './page';
+import { expect, give, link, phase, standstill, test } from './page';
 import { bytesOf, digestAt, fileIn, Road, sha256 } from './server';
 
 const HOST = 'ddx.test';
@@ -8,15 +8,17 @@ test.use({
 });
 
 test('an upload works, is verified, continues after a reload, and its link can be copied', async ({ page, server }) => {
-  const road = await Road.to(server, 6 << 20);
+  const road = await Road.to(server, { holdAt: 4 << 20 });
   const url = road.url.replace('127.0.0.1', HOST);
   const bytes = bytesOf(1, 16 << 20);
   const file = await fileIn(server.folder, 'lan.bin', bytes);
   await page.goto(url);
   expect(await page.evaluate(() => [isSecureContext, 'clipboard' in navigator])).toEqual([false, false]);
   await give(page, file);
-  await expect.poll(() => figure(page)).toBeGreaterThan(20);
+  await standstill(road, server, await link(page));
   await page.reload();
+  await road.hungUp();
+  road.release();
   await expect(page.getByTestId('unfinished')).toBeVisible();
   await give(page, file);
   await phase(page, 'lan.bin', 'done');
@@ -24,6 +26,7 @@ test('an upload works, is verified, continues after a reload, and its link can b
   const address = await link(page);
   expect(address).toContain(HOST);
   expect(await digestAt(address.replace(HOST, '127.0.0.1'))).toBe(sha256(bytes));
+  expect(road.passed, 'what had arrived is not sent again').toBe(bytes.length);
   await page.getByRole('button', { name: 'Copy link' }).click();
   await expect(page.getByText('Copied', { exact: true })).toBeVisible();
   // What is on the clipboard is learnt by pasting it.

@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { drop, expect, figure, give, link, phase, row, test } from './page';
+import { drop, expect, give, link, phase, row, standstill, test, undoIsOver } from './page';
 import { bytesOf, digestAt, fileIn, Road, sha256, type Server } from './server';
 
 /** Sends bytes as curl does; the answer is the link. */
@@ -44,7 +44,7 @@ test('all files of a folder come by one click, each whole', async ({ page, serve
 });
 
 test('a file can be watched as it arrives, while it is paused, and downloaded when it is there', async ({ page, server, context }) => {
-  const road = await Road.to(server, 4 << 20);
+  const road = await Road.to(server, { holdAt: 4 << 20 });
   const sender = await context.newPage();
   const bytes = bytesOf(2, 16 << 20);
   await sender.goto(road.url);
@@ -53,10 +53,16 @@ test('a file can be watched as it arrives, while it is paused, and downloaded wh
   await page.goto(address);
   const file = page.getByTestId('file');
   await expect(file).toHaveAttribute('data-state', 'receiving');
-  await expect(file).toContainText(/arriving, \d+.%, (about \d+ s|a moment)/);
+  await standstill(road, server, address);
+  // How fast it is shows as soon as bytes have come for a moment.
+  await expect(async () => {
+    road.holdAt(road.passed + (64 << 10));
+    await expect(file).toContainText(/arriving, \d+.%, (about \d+ s|a moment)/, { timeout: 500 });
+  }).toPass({ timeout: 20_000 });
   await expect(page.getByRole('link', { name: /^Download/ })).toHaveCount(0);
-  await expect.poll(() => figure(sender)).toBeGreaterThan(20);
   await row(sender, 'live.bin').getByRole('button', { name: 'Pause live.bin' }).click();
+  await road.hungUp();
+  road.release();
   await expect(file).toContainText(/[1-9]\d.% here, waiting for the sender/);
   // Whoever comes now sees the same as who was there.
   await page.reload();
@@ -64,6 +70,7 @@ test('a file can be watched as it arrives, while it is paused, and downloaded wh
   await row(sender, 'live.bin').getByRole('button', { name: 'Resume live.bin' }).click();
   await expect(file).toHaveAttribute('data-state', 'complete', { timeout: 30_000 });
   await phase(sender, 'live.bin', 'done');
+  expect(road.passed).toBe(bytes.length);
   const waiting = page.waitForEvent('download');
   await page.getByRole('link', { name: 'Download live.bin' }).first().click();
   expect(sha256(await readFile(await (await waiting).path()))).toBe(sha256(bytes));
@@ -71,14 +78,18 @@ test('a file can be watched as it arrives, while it is paused, and downloaded wh
 });
 
 test('a file that is deleted leaves the page of whoever looks at it', async ({ page, server, context }) => {
-  const road = await Road.to(server, 2 << 20);
+  const road = await Road.to(server, { holdAt: 1 << 20 });
   const sender = await context.newPage();
+  await sender.clock.install();
   await sender.goto(road.url);
   await give(sender, [await fileIn(server.folder, 'goes.txt', Buffer.from('x')), await fileIn(server.folder, 'comes.bin', bytesOf(1, 16 << 20))]);
   await phase(sender, 'goes.txt', 'done');
   await page.goto((await link(sender)).replace(road.url, server.url));
   await expect(page.getByTestId('file')).toHaveCount(2);
   await row(sender, 'goes.txt').getByRole('button', { name: 'Delete goes.txt from the server' }).click();
+  await phase(sender, 'goes.txt', 'cancelled');
+  await expect(page.getByTestId('file')).toHaveCount(2);
+  await undoIsOver(sender);
   await expect(page.getByTestId('file')).toHaveCount(1, { timeout: 20_000 });
   await expect(page.getByTestId('file')).toContainText('comes.bin');
   road.remove();

@@ -29,6 +29,11 @@ export class Item {
   sent = 0;
   /** Safe on the server. */
   confirmed = 0;
+  /**
+   * The server's events have told of it. When they end, as in an outage, what was handed to the
+   * network is worth nothing: the figure must not run ahead to it.
+   */
+  told = false;
   place: Place | null = null;
   failure: Failure | null = null;
   check: Check = 'none';
@@ -76,7 +81,7 @@ export class Item {
   /** Bytes to draw: what the server has, as far as it tells; never less than was drawn before. */
   shown(live: boolean): number {
     if (this.phase === 'done') return this.size;
-    const now = live ? this.confirmed : Math.max(this.sent, this.confirmed);
+    const now = live || this.told ? this.confirmed : Math.max(this.sent, this.confirmed);
     this.#shown = Math.min(this.size, Math.max(this.#shown, now));
     return this.#shown;
   }
@@ -90,6 +95,7 @@ export class Item {
   restart(): void {
     this.uploadUrl = this.deleteUrl = this.fileId = null;
     this.sent = this.confirmed = this.#shown = 0;
+    this.told = false;
     this.check = 'none';
     this.localCrc = this.serverCrc = this.blake3 = null;
     this.restarts++;

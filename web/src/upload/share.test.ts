@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { Given } from './intake';
 import { overall } from './ambient';
 import { Item, type Phase } from './item';
@@ -108,6 +108,45 @@ describe('its sum', () => {
     expect(one.totals.shown).toBe(0);
     one.stale();
     expect(one.totals.shown).toBe(100);
+  });
+});
+
+describe('a share that loses its events', () => {
+  class Stream extends EventTarget {
+    static last: Stream;
+    onopen?: () => void;
+    onerror?: () => void;
+    constructor() {
+      super();
+      Stream.last = this;
+    }
+    close(): void {}
+    tell(file: object): void {
+      this.dispatchEvent(new MessageEvent('file', { data: JSON.stringify(file) }));
+    }
+  }
+  afterEach(() => vi.unstubAllGlobals());
+
+  test('goes on drawing what the server has, not what was handed to the network', () => {
+    vi.stubGlobal('EventSource', Stream);
+    const one = share();
+    one.id = 's';
+    const [a, b] = one.add([given('a'), given('b')]) as [Item, Item];
+    set(a, 'sending');
+    one.follow();
+    Stream.last.onopen?.();
+    Stream.last.tell({ file_id: 'f', path: 'a', state: 'receiving', received_bytes: 25, waiting: null });
+    a.sent = 90;
+    expect([one.live, one.totals.shown]).toEqual([true, 25]);
+    Stream.last.onerror?.();
+    one.stale();
+    expect([one.live, one.totals.shown]).toEqual([false, 25]);
+    // Of this one the server has told nothing: there is nothing better to draw.
+    set(b, 'sending');
+    b.sent = 40;
+    one.stale();
+    expect(one.totals.shown).toBe(65);
+    one.unfollow();
   });
 });
 

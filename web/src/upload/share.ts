@@ -121,7 +121,7 @@ export class Share {
       this.id !== null && this.items.some((item) => item.phase === 'sending' || (item.phase === 'done' && !item.blake3));
     if (wanted && !this.#unwatch) {
       this.#unwatch = watchShare(this.id!, {
-        file: (file) => this.#hear(file),
+        file: (file) => this.#hear(file, true),
         gone: () => {},
         live: (on) => {
           this.live = on;
@@ -145,13 +145,14 @@ export class Share {
     for (const file of (await api.share(this.id)).files) this.#hear(file);
   }
 
-  #hear(file: ServerFile): void {
+  #hear(file: ServerFile, byEvent = false): void {
     const item = this.#paths.get(file.path);
     // An older upload of the same path, lost with its answer, is not this one.
     if (!item || (item.fileId !== null && item.fileId !== file.file_id)) return;
     const started = item.uploadUrl !== null || item.phase === 'sending' || item.phase === 'done';
     if (item.phase === 'cancelled' || !started) return;
     item.apply(file);
+    item.told ||= byEvent;
     this.heard(item);
   }
 
