@@ -94,11 +94,12 @@ pub trait Catalog: Send + Sync + 'static {
     /// or its bytes are in segments. Apart from the record, so that a listing never carries them.
     fn inline(&self, file_id: FileId) -> Answer<'_, Option<Vec<u8>>>;
 
-    /// Notes how far a receiving file has come. [`ErrorKind::Gone`] if it is not there or not receiving;
+    /// Notes how far a receiving file has come. A part keeps its family alive: joining finals that it is in, and all
+    /// their parts, expire no earlier than it, give or take an eighth of its time. [`ErrorKind::Gone`] if it is not there or not receiving;
     /// [`ErrorKind::Invalid`] if the offset would go back or beyond the length, or a known length would change.
     fn checkpoint(&self, checkpoint: Checkpoint) -> Answer<'_, ()>;
 
-    /// Publishes a receiving or joining file. The segments given replace those of the record; one that no file refers
+    /// Publishes a receiving or joining file; a part keeps its family alive as in [`Catalog::checkpoint`]. The segments given replace those of the record; one that no file refers
     /// to any more is doomed in the same transaction. [`ErrorKind::Gone`] if the file is not there or is complete or
     /// failed already; [`ErrorKind::Invalid`] if the length contradicts the record, the offset, the segments or the
     /// inline bytes.
@@ -108,10 +109,17 @@ pub trait Catalog: Send + Sync + 'static {
     /// [`ErrorKind::Gone`] as in [`Catalog::complete`].
     fn fail(&self, file_id: FileId, reason: String, failed_at: i64) -> Answer<'_, ()>;
 
-    /// The joining files that have `part_file_id` among their parts. At most [`PAGE_ROWS_MAX`].
-    fn finals_waiting_for(&self, part_file_id: FileId) -> Answer<'_, Vec<FileRecord>>;
+    /// The joining files that have `part_file_id` among their parts, in the order in which they were made, those after
+    /// the file `after` (from the first one on if it is gone). At most `limit` and [`PAGE_ROWS_MAX`].
+    fn finals_waiting_for(
+        &self,
+        part_file_id: FileId,
+        after: Option<FileId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<FileRecord>>;
 
-    /// Fills in digests of a complete file that were pending. [`ErrorKind::Gone`] if it is not there or not complete;
+    /// Fills in digests of a complete file that were pending. [`ErrorKind::Gone`] if it is not there, not complete, or
+    /// marked as damaged;
     /// [`ErrorKind::Invalid`] if another value is known already.
     fn set_digest(
         &self,
@@ -129,7 +137,11 @@ pub trait Catalog: Send + Sync + 'static {
         expires_at: Option<i64>,
     ) -> Answer<'_, ()>;
 
-    /// Complete whole or final files without BLAKE3, those longest complete first. At most `limit` and
+    /// Marks a complete file as damaged, with what is wrong with it; the first such mark stays. [`ErrorKind::Gone`] if
+    /// it is not there or not complete.
+    fn set_damage(&self, file_id: FileId, damage: String) -> Answer<'_, ()>;
+
+    /// Complete whole or final files without BLAKE3 and without damage, those longest complete first. At most `limit` and
     /// [`PAGE_ROWS_MAX`]. Partial uploads are not among them: nobody downloads one.
     fn pending_digests(&self, limit: u32) -> Answer<'_, Vec<FileRecord>>;
 
@@ -143,13 +155,21 @@ pub trait Catalog: Send + Sync + 'static {
     /// Takes segments off the doomed list, after their bytes are gone. Unknown ids are ignored.
     fn forget_segments(&self, segments: Vec<SegmentId>) -> Answer<'_, ()>;
 
-    /// Files of any state whose `expires_at` is not after `now`, longest expired first. At most `limit` and
-    /// [`PAGE_ROWS_MAX`].
-    fn expired(&self, now: i64, limit: u32) -> Answer<'_, Vec<FileRecord>>;
+    /// Files of any state whose `expires_at` is not after `now`, longest expired first, without the first `skip`. At
+    /// most `limit` and [`PAGE_ROWS_MAX`].
+    fn expired(&self, now: i64, skip: u32, limit: u32) -> Answer<'_, Vec<FileId>>;
+
+    /// Deletes those of `files` whose `expires_at` is not after `now` when it happens, each as [`Catalog::delete`]
+    /// does, all in one transaction; returns what they were. What has moved on since somebody looked stays.
+    fn delete_expired(&self, now: i64, files: Vec<FileId>) -> Answer<'_, Vec<FileRecord>>;
 
     /// Receiving and joining files in the order of their ids, those after the id `after`: for recovery on start. At
     /// most `limit` and [`PAGE_ROWS_MAX`].
     fn unfinished(&self, limit: u32, after: Option<FileId>) -> Answer<'_, Vec<FileRecord>>;
+
+    /// The files that refer to this segment, in the order in which they were made. At most `limit` and
+    /// [`PAGE_ROWS_MAX`].
+    fn files_of_segment(&self, segment_id: SegmentId, limit: u32) -> Answer<'_, Vec<FileRecord>>;
 
     /// Whether a file refers to this segment.
     fn knows_segment(&self, segment_id: SegmentId) -> Answer<'_, bool>;

@@ -111,6 +111,8 @@ pub struct FileRecord {
     pub parts: Vec<FileId>,
     /// Why it failed.
     pub failure: Option<String>,
+    /// What is known to be wrong with its bytes, once it is complete.
+    pub damage: Option<String>,
 }
 
 /// A share: what a link opens.
@@ -198,4 +200,6 @@ pub struct Totals {
     pub bytes: u64,
     /// Receiving and joining files, parts counted.
     pub unfinished: u64,
+    /// Complete files that are marked as damaged, parts counted.
+    pub damaged: u64,
 }

@@ -166,9 +166,38 @@ impl Reference {
         }
         self.files.push(FileRecord {
             inline: new.inline.is_some(),
+            damage: None,
             ..file.clone()
         });
+        if let Some(expires_at) = file.expires_at.filter(|_| file.state == State::Joining) {
+            self.keep_family(file.file_id, expires_at);
+        }
         Ok(())
+    }
+
+    /// Joining finals of this part that expire soon, and all their parts, last as long as it does.
+    fn keep_families_of(&mut self, part: FileId, at: i64, expires_at: i64) {
+        let soon = expires_at - (expires_at - at).max(0) / 8;
+        for id in self.waiting_for(part) {
+            if self
+                .file(id)
+                .and_then(|file| file.expires_at)
+                .is_some_and(|at| at < soon)
+            {
+                self.keep_family(id, expires_at);
+            }
+        }
+    }
+
+    fn keep_family(&mut self, of: FileId, expires_at: i64) {
+        let parts = self.file(of).map(|file| file.parts.clone());
+        for file in &mut self.files {
+            let is_in =
+                file.file_id == of || parts.iter().flatten().any(|part| *part == file.file_id);
+            if is_in && file.expires_at.is_some_and(|at| at < expires_at) {
+                file.expires_at = Some(expires_at);
+            }
+        }
     }
 
     fn holds(kind: Kind, length: u64, segments: &[Segment], inline: Option<&Vec<u8>>) -> Verdict {
@@ -213,6 +242,9 @@ impl Reference {
         file.length_bytes = known;
         file.updated_at = to.updated_at;
         file.expires_at = to.expires_at;
+        if let Some(expires_at) = to.expires_at.filter(|_| file.kind == Kind::Partial) {
+            self.keep_families_of(to.file_id, to.updated_at, expires_at);
+        }
         Ok(())
     }
 
@@ -258,6 +290,9 @@ impl Reference {
         file.completed_at = Some(last.completed_at);
         file.expires_at = last.expires_at;
         file.inline = last.inline.is_some();
+        if let Some(expires_at) = last.expires_at.filter(|_| file.kind == Kind::Partial) {
+            self.keep_families_of(last.file_id, last.completed_at, expires_at);
+        }
         self.doom(&before);
         self.inline.extend(
             last.inline
@@ -295,7 +330,10 @@ impl Reference {
         sha256: Option<[u8; 32]>,
     ) -> Verdict {
         let file = self.file_mut(file_id)?;
-        ensure(file.state == State::Complete, ErrorKind::Gone)?;
+        ensure(
+            file.state == State::Complete && file.damage.is_none(),
+            ErrorKind::Gone,
+        )?;
         ensure(
             file.blake3.is_none_or(|known| known == blake3),
             ErrorKind::Invalid,
@@ -306,6 +344,17 @@ impl Reference {
         )?;
         file.blake3 = Some(blake3);
         file.sha256 = sha256.or(file.sha256);
+        Ok(())
+    }
+
+    /// As [`Catalog::set_damage`](crate::Catalog::set_damage).
+    ///
+    /// # Errors
+    /// The kinds that the trait names.
+    pub fn set_damage(&mut self, file_id: FileId, damage: &str) -> Verdict {
+        let file = self.file_mut(file_id)?;
+        ensure(file.state == State::Complete, ErrorKind::Gone)?;
+        file.damage.get_or_insert_with(|| damage.to_owned());
         Ok(())
     }
 
@@ -340,6 +389,18 @@ impl Reference {
             self.shares.retain(|share| share.share_id != file.share_id);
         }
         Some(file)
+    }
+
+    /// As [`Catalog::delete_expired`](crate::Catalog::delete_expired).
+    pub fn delete_expired(&mut self, now: i64, files: &[FileId]) -> Vec<FileRecord> {
+        let mut gone = Vec::new();
+        for file_id in files {
+            let expires_at = self.file(*file_id).and_then(|file| file.expires_at);
+            if expires_at.is_some_and(|at| at <= now) {
+                gone.extend(self.delete(*file_id));
+            }
+        }
+        gone
     }
 
     /// As [`Catalog::count_download`](crate::Catalog::count_download).
@@ -441,6 +502,11 @@ impl Reference {
             files: done().count() as u64,
             bytes: done().filter_map(|file| file.length_bytes).sum(),
             unfinished: self.unfinished().len() as u64,
+            damaged: self
+                .files
+                .iter()
+                .filter(|file| file.damage.is_some())
+                .count() as u64,
         }
     }
 }

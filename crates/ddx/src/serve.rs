@@ -43,6 +43,9 @@ const LAST_ACTS: Duration = Duration::from_secs(2);
 /// reset, or try again after 1, 3, 7, 15 and 31 s. The libraries ask for 128.
 const BACKLOG: u32 = 65_535;
 
+/// Segments that are looked at together.
+const PAGE_SEGMENTS: usize = 1024;
+
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
@@ -167,10 +170,15 @@ async fn open(settings: &Settings) -> anyhow::Result<Parts> {
 /// Files without a catalog are no new folder: someone lost the catalog, and recovery would take their bytes for leftovers.
 fn refuse_files_without_records(folder: &Path, disk: &LocalDisk) -> anyhow::Result<()> {
     let (mut segments, mut bytes) = (0_u64, 0_u64);
-    disk.list(&mut |_, length_bytes| {
-        segments += u64::from(length_bytes > 0);
-        bytes += length_bytes;
-    })?;
+    let mut page = disk.list(None, PAGE_SEGMENTS)?;
+    while let Some(last) = page.last().copied() {
+        for id in page {
+            let length_bytes = disk.length(id)?;
+            segments += u64::from(length_bytes > 0);
+            bytes += length_bytes;
+        }
+        page = disk.list(Some(last), PAGE_SEGMENTS)?;
+    }
     anyhow::ensure!(
         segments == 0,
         "{} is missing or empty, and {} holds {segments} files with {} that only it can name. Put the catalog back, or its newest copy \

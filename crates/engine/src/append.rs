@@ -11,7 +11,7 @@ use ddx_digest::Algorithm;
 use ddx_memory::Buffer;
 
 use crate::create::{Created, NewUpload};
-use crate::engine::{Engine, Parts, in_catalog};
+use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
 use crate::id::Id;
 use crate::lane::Mark;
@@ -21,6 +21,9 @@ use crate::sessions::Session;
 use crate::source::Source;
 use crate::stats::Counted;
 use crate::work::{Gathered, Small, Work, gather};
+
+/// What a catalog can count (63 bits), and more than any file system holds.
+const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 
 /// A digest of a request's body, to be checked before any of the body counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,10 +74,10 @@ impl Engine {
         let engine = self.clone();
         self.run(async move {
             let parts = &*engine.0;
-            let record = parts.by_upload_key(upload_key).await?;
+            let record = parts.live_upload(upload_key).await?;
             let session = parts.sessions.take_over(Id(record.file_id)).await?;
             // Read again: the one before us has moved it on.
-            let record = parts.by_upload_key(upload_key).await?;
+            let record = parts.seated_upload(upload_key, &session).await?;
             parts
                 .transfer(&session, Box::new(record), append, &mut source)
                 .await
@@ -268,6 +271,9 @@ impl Parts {
         if let Some(length) = append.length_bytes {
             life.declare(length)?;
             self.check_size(length)?;
+            if record.length_bytes.is_none() {
+                Box::pin(self.reserve_late(&record, length)).await?;
+            }
         }
         if let Some(bytes) = append.announced_bytes {
             life.may_hold(bytes)?;
@@ -324,11 +330,26 @@ impl Parts {
         Ok(*work.record)
     }
 
-    fn check_size(&self, length: u64) -> Result<(), Error> {
-        match self.config.file_max_bytes {
-            Some(limit_bytes) if length > limit_bytes => Err(Error::TooLarge { limit_bytes }),
-            _ => Ok(()),
+    /// Refuses a length beyond what is configured, or beyond what any disk or catalog can count.
+    pub(crate) fn check_size(&self, length: u64) -> Result<(), Error> {
+        let limit_bytes = self.config.file_max_bytes.unwrap_or(FILE_BYTES_MAX);
+        if length > limit_bytes {
+            return Err(Error::TooLarge { limit_bytes });
         }
+        Ok(())
+    }
+
+    /// The length has become known: from now on its space is reserved. Where it has no segment yet, that is made with it.
+    async fn reserve_late(&self, record: &FileRecord, length_bytes: u64) -> Result<(), Error> {
+        let Some(segment) = record.segments.first().copied() else {
+            return Ok(());
+        };
+        self.blocking(move |store| {
+            store
+                .reserve(ddx_storage::SegmentId(segment.segment_id), length_bytes)
+                .map_err(on_disk)
+        })
+        .await
     }
 }
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use ddx_catalog::{FileRecord, Kind, NewFile, Segment, ShareRecord, State};
+use tokio::sync::oneshot;
 
 use crate::engine::{Engine, Parts, after, in_catalog, on_disk};
 use crate::error::Error;
@@ -93,14 +94,71 @@ impl Engine {
     /// # Errors
     /// [`Error::TooLarge`], [`Error::NoSpace`], [`Error::NotFound`] for an unknown share, [`Error::Closing`].
     pub async fn create(&self, new: NewUpload) -> Result<Created, Error> {
-        let draft = self.0.draft(new).await?;
-        self.0.has_room_for_small(&draft).await?;
-        let created = if draft.record.length_bytes == Some(0) {
-            self.0.register(draft.completed_inline(Vec::new())).await?
-        } else {
-            self.0.register(self.0.reserve(draft).await?).await?
+        let parts = self.0.clone();
+        self.make(async move {
+            let draft = parts.draft(new).await?;
+            parts.has_room_for_small(&draft).await?;
+            if draft.record.length_bytes == Some(0) {
+                parts.register(draft.completed_inline(Vec::new())).await
+            } else {
+                parts.register(parts.reserve(draft).await?).await
+            }
+        })
+        .await
+    }
+
+    /// Makes an upload in a task of its own, so that a request which is dropped leaves nothing half made. What is there
+    /// when nobody waits for it any more is removed: its keys are known to nobody.
+    pub(crate) async fn make(
+        &self,
+        work: impl Future<Output = Result<Created, Error>> + Send + 'static,
+    ) -> Result<Created, Error> {
+        if self.0.closing.is_cancelled() {
+            return Err(Error::Closing);
+        }
+        let (answer, answered) = oneshot::channel();
+        let engine = self.clone();
+        self.0.tasks.spawn(async move {
+            if let Err(Ok(created)) = answer.send(work.await) {
+                engine.undo(&created).await;
+            }
+        });
+        let mut waiting = Waiting {
+            engine: self,
+            answered,
         };
-        Ok(created)
+        let made = (&mut waiting.answered).await;
+        made.map_err(|_| Error::Internal("an upload's task ended in a panic".to_owned()))?
+    }
+
+    async fn undo(&self, created: &Created) {
+        if let Err(error) = self.0.remove(&created.record).await {
+            tracing::error!(
+                file = ?Id(created.record.file_id),
+                error = &error as &dyn std::error::Error,
+                "an upload whose client left can't be removed; it expires"
+            );
+        }
+    }
+}
+
+/// A request that waits for what is made for it.
+struct Waiting<'a> {
+    engine: &'a Engine,
+    answered: oneshot::Receiver<Result<Created, Error>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // The answer may have been sent and never taken.
+        self.answered.close();
+        if let Ok(Ok(created)) = self.answered.try_recv() {
+            let engine = self.engine.clone();
+            self.engine
+                .0
+                .tasks
+                .spawn(async move { engine.undo(&created).await });
+        }
     }
 }
 
@@ -146,11 +204,7 @@ impl Parts {
         if self.closing.is_cancelled() {
             return Err(Error::Closing);
         }
-        if let (Some(length), Some(limit_bytes)) = (new.length_bytes, self.config.file_max_bytes)
-            && length > limit_bytes
-        {
-            return Err(Error::TooLarge { limit_bytes });
-        }
+        self.check_size(new.length_bytes.unwrap_or(0))?;
         let share_id = match new.share_key {
             None => self.surroundings.id().0,
             Some(key) => {

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
 use crate::id::Id;
+use crate::late_digests::OTHER_BYTES;
 use crate::live::Progress;
 use crate::receive::{buffer_of, refused};
 use crate::span::{Span, Stretch};
@@ -106,15 +107,23 @@ impl Engine {
     /// Opens a file's bytes for `reader`, an account or an address. A file that still arrives can be opened too.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for what has no bytes of its own or will never have them, [`Error::Expired`], or if the store fails.
+    /// [`Error::NotFound`] for what has no bytes of its own or will never have them, [`Error::Expired`],
+    /// [`Error::Damaged`], or if the store fails.
     pub async fn open(&self, record: FileRecord, reader: &str) -> Result<Download, Error> {
         if record.state == State::Failed {
             return Err(Error::NotFound);
         }
-        if record.expires_at.is_some_and(|at| at <= self.0.now()) {
-            return Err(Error::Expired);
+        self.0.check_lives(&record)?;
+        if let Some(what) = &record.damage {
+            return Err(damaged(what));
         }
-        let layout = self.0.layout(&record).await?;
+        let layout = match self.0.layout(&record).await {
+            Err(Error::Damaged { what }) => {
+                self.0.mark_damaged(&record, &what).await?;
+                return Err(damaged(&what));
+            }
+            layout => layout?,
+        };
         let holder = self.0.reader(reader);
         Ok(Download {
             parts: self.0.clone(),
@@ -142,7 +151,7 @@ impl Parts {
         let is_complete = record.state == State::Complete;
         let segments_bytes: u64 = record.segments.iter().map(|it| it.length_bytes).sum();
         if is_complete && segments_bytes != record.offset_bytes {
-            return Err(damaged(record, "its segments are not as long as it"));
+            return Err(damaged("its segments are not as long as it"));
         }
         let has_bytes = is_complete || record.offset_bytes > 0;
         let segments = record.segments.clone();
@@ -154,6 +163,9 @@ impl Parts {
                     // Not durable before its first bytes are: it is made anew with them.
                     Err(error) if !has_bytes && error.kind() == ErrorKind::NotFound => {
                         return Ok(Layout::Pieces(VecDeque::new()));
+                    }
+                    Err(error) if is_complete && error.kind() == ErrorKind::NotFound => {
+                        return Err(damaged("a segment of its bytes is missing from the store"));
                     }
                     opened => opened.map_err(on_disk)?,
                 };
@@ -181,16 +193,15 @@ fn inline(record: &FileRecord, bytes: Vec<u8>) -> Result<Layout, Error> {
     let mut crc64 = ddx_digest::Crc64::new();
     crc64.update(&bytes);
     if bytes.len() as u64 != record.offset_bytes || crc64.value() != record.crc64 {
-        return Err(damaged(record, "its bytes are not those that arrived"));
+        return Err(damaged(OTHER_BYTES));
     }
     Ok(Layout::Inline(Bytes::from(bytes)))
 }
 
-fn damaged(record: &FileRecord, what: &str) -> Error {
-    Error::Catalog(ddx_catalog::Error::new(
-        ddx_catalog::ErrorKind::Corrupt,
-        format!("file {:?}: {what}", Id(record.file_id)),
-    ))
+fn damaged(what: &str) -> Error {
+    Error::Damaged {
+        what: what.to_owned(),
+    }
 }
 
 impl Download {
@@ -299,9 +310,10 @@ impl Reading {
                     continue;
                 }
                 if bytes.is_empty() {
-                    return Err(Error::Internal(
-                        "the segment is shorter than its record".to_owned(),
-                    ));
+                    let what = "a segment of its bytes is shorter than its record";
+                    let download = &self.download;
+                    download.parts.mark_damaged(&download.record, what).await?;
+                    return Err(damaged(what));
                 }
                 self.at += bytes.len() as u64;
                 return Ok(Some(bytes));

@@ -11,21 +11,25 @@ use std::time::Duration;
 use ddx_catalog::{Catalog, FileRecord, Kind, ShareRecord, State};
 use ddx_memory::{Holder, Ledger};
 use ddx_storage::Store;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::housekeeping::Chores;
 use crate::id::Id;
 use crate::live::{LiveUploads, Progress};
 use crate::room::LastLook;
-use crate::sessions::Sessions;
+use crate::sessions::{Session, Sessions};
 use crate::stats::{Counted, Stats};
 use crate::surroundings::{Machine, Surroundings};
 
 /// Changes that a slow listener may fall behind before it has to look at everything anew.
 const CHANGES_KEPT: usize = 1024;
+
+/// Segments of a file that are deleted before its deletion is answered.
+const SEGMENTS_AT_ONCE: usize = 16;
 
 /// Something about a file changed: it was made, completed, failed or deleted. Progress is told elsewhere ([`Engine::progress`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +53,7 @@ pub(crate) struct Parts {
     pub(crate) stats: Stats,
     pub(crate) closing: CancellationToken,
     pub(crate) tasks: TaskTracker,
-    /// Wakes housekeeping: segments wait to be deleted, or a digest to be computed.
-    pub(crate) chores: Notify,
+    pub(crate) chores: Chores,
     /// Parts that are complete or gone, while the files that waited for them could not be told so.
     pub(crate) unjoined: Mutex<Vec<[u8; 16]>>,
     pub(crate) last_look: LastLook,
@@ -132,7 +135,7 @@ impl Engine {
             stats: Stats::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            chores: Notify::new(),
+            chores: Chores::default(),
             unjoined: Mutex::default(),
             last_look: LastLook::default(),
             user_salt: surroundings.id(),
@@ -251,22 +254,22 @@ impl Engine {
     /// asks before it resumes.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Superseded`] by a yet newer request, or if the catalog fails.
+    /// [`Error::NotFound`], [`Error::Expired`], [`Error::Superseded`] by a yet newer request, or if the catalog fails.
     pub async fn head(&self, upload_key: Id) -> Result<FileRecord, Error> {
-        let record = self.0.by_upload_key(upload_key).await?;
+        let record = self.0.live_upload(upload_key).await?;
         if record.state != State::Receiving {
             return Ok(record);
         }
-        let _session = self.0.sessions.take_over(Id(record.file_id)).await?;
-        self.0.by_upload_key(upload_key).await
+        let session = self.0.sessions.take_over(Id(record.file_id)).await?;
+        self.0.seated_upload(upload_key, &session).await
     }
 
     /// The record behind an upload's URL, without disturbing who writes to it.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or if the catalog fails.
+    /// [`Error::NotFound`], [`Error::Expired`], or if the catalog fails.
     pub async fn upload(&self, upload_key: Id) -> Result<FileRecord, Error> {
-        self.0.by_upload_key(upload_key).await
+        self.0.live_upload(upload_key).await
     }
 
     /// A file by its id.
@@ -370,6 +373,41 @@ impl Parts {
             .ok_or(Error::NotFound)
     }
 
+    /// As [`Parts::by_upload_key`], unless its time is over. That of an upload which is being written to is not: the
+    /// request that writes moves it on.
+    pub(crate) async fn live_upload(&self, upload_key: Id) -> Result<FileRecord, Error> {
+        let record = self.by_upload_key(upload_key).await?;
+        self.check_lives(&record)?;
+        Ok(record)
+    }
+
+    /// Errs with [`Error::Expired`] for what is over, unless bytes arrive for it.
+    pub(crate) fn check_lives(&self, record: &FileRecord) -> Result<(), Error> {
+        let arrives = record.state != State::Complete && self.sessions.is_taken(Id(record.file_id));
+        if self.is_over(record) && !arrives {
+            return Err(Error::Expired);
+        }
+        Ok(())
+    }
+
+    /// As [`Parts::live_upload`], for who has its seat: whoever wrote before has moved its time on.
+    pub(crate) async fn seated_upload(
+        &self,
+        upload_key: Id,
+        _seat: &Session,
+    ) -> Result<FileRecord, Error> {
+        let record = self.by_upload_key(upload_key).await?;
+        if self.is_over(&record) {
+            return Err(Error::Expired);
+        }
+        Ok(record)
+    }
+
+    /// Whether its time is over by its record.
+    pub(crate) fn is_over(&self, record: &FileRecord) -> bool {
+        record.expires_at.is_some_and(|at| at <= self.now())
+    }
+
     /// Milliseconds since the Unix epoch.
     pub(crate) fn now(&self) -> i64 {
         self.surroundings.unix_at()
@@ -430,9 +468,48 @@ impl Parts {
                 // A file that waits for this part waits in vain, and is told so.
                 self.join_waiting_or_later(record.file_id).await;
             }
-            self.delete_doomed().await?;
+            self.give_back(record).await?;
         }
         Ok(())
+    }
+
+    /// Deletes the bytes of a record that is gone: at once, so that its space is there when the deletion is answered. A
+    /// long list, and what the disk does not let go, is left to housekeeping.
+    async fn give_back(&self, record: &FileRecord) -> Result<(), Error> {
+        let mut doomed = Vec::new();
+        for segment in record.segments.iter().take(SEGMENTS_AT_ONCE) {
+            let id = segment.segment_id;
+            if !self.catalog.knows_segment(id).await.map_err(in_catalog)? {
+                doomed.push(id);
+            }
+        }
+        let (count, asked) = (record.segments.len(), doomed.len());
+        let gone = match doomed.is_empty() {
+            true => 0,
+            false => self.delete_segments(doomed).await?,
+        };
+        if gone < asked || count > SEGMENTS_AT_ONCE {
+            self.chores.deletion.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Marks a complete file whose bytes are known to be wrong, and tells whoever runs the server.
+    pub(crate) async fn mark_damaged(&self, record: &FileRecord, what: &str) -> Result<(), Error> {
+        tracing::error!(file = ?Id(record.file_id), share = ?Id(record.share_id), what, "a file is damaged");
+        let marked = self
+            .catalog
+            .set_damage(record.file_id, what.to_owned())
+            .await;
+        match marked {
+            Ok(()) => {
+                self.tell(record, false);
+                Ok(())
+            }
+            // It was deleted meanwhile.
+            Err(error) if error.kind() == ddx_catalog::ErrorKind::Gone => Ok(()),
+            Err(error) => Err(in_catalog(error)),
+        }
     }
 
     /// Runs `work` on a blocking thread.

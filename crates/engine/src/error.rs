@@ -106,6 +106,12 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// Bytes of the file are missing, or are not those that arrived.
+    #[error("the file is damaged: {what}")]
+    Damaged {
+        /// What is wrong with it.
+        what: String,
+    },
     /// The store failed.
     #[error("the store failed")]
     Storage(#[source] ddx_storage::Error),
@@ -142,6 +148,7 @@ impl Error {
             | Self::PartUnknown { .. }
             | Self::NameTaken
             | Self::DownloadsUsedUp { .. }
+            | Self::Damaged { .. }
             | Self::Internal(_) => false,
         }
     }

@@ -14,6 +14,9 @@ use crate::error::Error;
 use crate::id::Id;
 use crate::stats::{Counted, Total};
 
+/// Files that are joined before the request of their last part is answered, or that one step of housekeeping looks at.
+const PAGE_ROWS: u32 = 32;
+
 struct Joined {
     length_bytes: u64,
     crc64: u64,
@@ -28,7 +31,7 @@ fn joined(parts: &[FileRecord]) -> Joined {
     };
     for part in parts {
         joined.crc64 = Crc64::combine(joined.crc64, part.crc64, part.offset_bytes);
-        joined.length_bytes += part.offset_bytes;
+        joined.length_bytes = joined.length_bytes.saturating_add(part.offset_bytes);
         joined.segments.extend(
             part.segments
                 .iter()
@@ -44,14 +47,20 @@ impl Engine {
     /// # Errors
     /// [`Error::PartUnknown`], [`Error::TooLarge`], [`Error::Closing`].
     pub async fn join(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
+        let (engine, part_keys) = (self.clone(), part_keys.to_vec());
+        self.make(async move { engine.join_now(new, &part_keys).await })
+            .await
+    }
+
+    async fn join_now(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
         let engine = &self.0;
         let mut parts = Vec::with_capacity(part_keys.len());
         for (index, key) in part_keys.iter().enumerate() {
-            match engine.by_upload_key(*key).await {
+            match engine.live_upload(*key).await {
                 Ok(part) if part.kind == Kind::Partial && part.state != State::Failed => {
                     parts.push(part)
                 }
-                Ok(_) | Err(Error::NotFound) => {
+                Ok(_) | Err(Error::NotFound | Error::Expired) => {
                     return Err(Error::PartUnknown { place: index + 1 });
                 }
                 Err(error) => return Err(error),
@@ -61,13 +70,10 @@ impl Engine {
         let record = &mut draft.record;
         record.kind = Kind::Final;
         record.parts = parts.iter().map(|part| part.file_id).collect();
-        record.length_bytes = parts.iter().map(|part| part.length_bytes).sum();
-        if let (Some(length), Some(limit_bytes)) =
-            (record.length_bytes, engine.config.file_max_bytes)
-            && length > limit_bytes
-        {
-            return Err(Error::TooLarge { limit_bytes });
-        }
+        record.length_bytes = parts.iter().try_fold(0_u64, |sum, part| {
+            Some(sum.saturating_add(part.length_bytes?))
+        });
+        engine.check_size(record.length_bytes.unwrap_or(0))?;
         if parts.iter().all(|part| part.state == State::Complete) {
             let joined = joined(&parts);
             let digests = crate::lane::Digests::new(true, false);
@@ -80,7 +86,7 @@ impl Engine {
         }
         let created = engine.register(draft).await?;
         if created.record.state == State::Complete {
-            engine.chores.notify_one();
+            engine.chores.digests.notify_one();
             return Ok(created);
         }
         // A part may have been completed between our look at it and the record that waits for it.
@@ -91,40 +97,67 @@ impl Engine {
 }
 
 impl Parts {
-    /// A part is complete: completes the files that waited for it last.
-    pub(crate) async fn join_waiting(&self, part_file_id: [u8; 16]) -> Result<(), Error> {
-        for waiting in self
+    /// A part is complete or gone: completes the files that waited for nothing else, or has them fail. Only so many at
+    /// once; the others, and what fails now, are left to housekeeping. The part itself stands or is gone, whatever
+    /// becomes of the rest.
+    pub(crate) async fn join_waiting_or_later(&self, part_file_id: [u8; 16]) {
+        let is_done = match self.join_page(part_file_id, None).await {
+            Ok(next) => next.is_none(),
+            Err(error) => {
+                tracing::error!(
+                    part = ?Id(part_file_id),
+                    error = &error as &dyn std::error::Error,
+                    "a file can't be joined from its parts now; it is tried again"
+                );
+                false
+            }
+        };
+        if !is_done {
+            self.unjoined().push(part_file_id);
+            self.chores.joining.notify_one();
+        }
+    }
+
+    /// Joins what could not be joined when its part was complete. One that can't be joined now holds up no other.
+    pub(crate) async fn join_late(&self) -> Result<(), Error> {
+        let mut failed = Ok(());
+        let mut parts = std::mem::take(&mut *self.unjoined());
+        while let Some(part) = parts.pop() {
+            if let Err(error) = self.join_all(part).await {
+                self.unjoined().push(part);
+                failed = Err(error);
+            }
+        }
+        failed
+    }
+
+    async fn join_all(&self, part_file_id: [u8; 16]) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            after = self.join_page(part_file_id, after).await?;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Joins the files of one page that wait for this part; the last one that it looked at, if there may be more.
+    async fn join_page(
+        &self,
+        part_file_id: [u8; 16],
+        after: Option<[u8; 16]>,
+    ) -> Result<Option<[u8; 16]>, Error> {
+        let page = self
             .catalog
-            .finals_waiting_for(part_file_id)
+            .finals_waiting_for(part_file_id, after, PAGE_ROWS)
             .await
-            .map_err(in_catalog)?
-        {
+            .map_err(in_catalog)?;
+        let is_full = page.len() == PAGE_ROWS as usize;
+        let last = page.last().map(|file| file.file_id).filter(|_| is_full);
+        for waiting in page {
             self.try_join(waiting).await?;
         }
-        Ok(())
-    }
-
-    /// As [`Parts::join_waiting`]; what fails now is done by housekeeping. The part itself stands or is gone, whatever becomes of the rest.
-    pub(crate) async fn join_waiting_or_later(&self, part_file_id: [u8; 16]) {
-        if let Err(error) = self.join_waiting(part_file_id).await {
-            tracing::error!(
-                part = ?Id(part_file_id),
-                error = &error as &dyn std::error::Error,
-                "a file can't be joined from its parts now; it is tried again"
-            );
-            self.unjoined().push(part_file_id);
-        }
-    }
-
-    /// Joins what could not be joined when its part was complete.
-    pub(crate) async fn join_late(&self) -> Result<(), Error> {
-        loop {
-            let Some(part) = self.unjoined().last().copied() else {
-                return Ok(());
-            };
-            self.join_waiting(part).await?;
-            self.unjoined().retain(|other| *other != part);
-        }
+        Ok(last)
     }
 
     fn unjoined(&self) -> MutexGuard<'_, Vec<[u8; 16]>> {
@@ -139,17 +172,19 @@ impl Parts {
                 Some(_) => return Ok(()),
                 None => {
                     let reason = "one of its parts was deleted".to_owned();
-                    self.catalog
-                        .fail(waiting.file_id, reason, self.now())
-                        .await
-                        .map_err(in_catalog)?;
-                    self.stats.count(&waiting.protocol, Counted::Failed, 1);
-                    self.tell(&waiting, false);
-                    return Ok(());
+                    return self.fail_joining(&waiting, reason).await;
                 }
             }
         }
         let joined = joined(&parts);
+        // Only now is it known how long it is, where a part told its length late.
+        if let Err(Error::TooLarge { limit_bytes }) = self.check_size(joined.length_bytes) {
+            let reason = format!(
+                "its parts have {} bytes together, files of up to {limit_bytes} are taken",
+                joined.length_bytes
+            );
+            return self.fail_joining(&waiting, reason).await;
+        }
         let completed_at = self.now();
         let completion = Completion {
             file_id: waiting.file_id,
@@ -170,10 +205,25 @@ impl Parts {
                 self.stats.add(Total::Joins, 1);
                 self.stats.count(&waiting.protocol, Counted::Completed, 1);
                 self.tell(&waiting, false);
-                self.chores.notify_one();
+                self.chores.digests.notify_one();
                 Ok(())
             }
             // Another part's request has done it.
+            Err(error) if error.kind() == ddx_catalog::ErrorKind::Gone => Ok(()),
+            Err(error) => Err(in_catalog(error)),
+        }
+    }
+
+    /// A file that can never be joined says why, until it is deleted or expires.
+    async fn fail_joining(&self, waiting: &FileRecord, reason: String) -> Result<(), Error> {
+        let failed = self.catalog.fail(waiting.file_id, reason, self.now()).await;
+        match failed {
+            Ok(()) => {
+                self.stats.count(&waiting.protocol, Counted::Failed, 1);
+                self.tell(waiting, false);
+                Ok(())
+            }
+            // Another part's request has done it, or it was deleted.
             Err(error) if error.kind() == ddx_catalog::ErrorKind::Gone => Ok(()),
             Err(error) => Err(in_catalog(error)),
         }

@@ -154,6 +154,27 @@ impl Context<'_> {
         }
         (at, Fill::Full)
     }
+
+    /// The length is reached: whether the body ends here, as it must. `Dawdled` where that can't be told yet.
+    pub(crate) async fn end_after<S: Source>(&self, source: &mut S, length_bytes: u64) -> Fill {
+        let mut one = [0];
+        loop {
+            match source.take(&mut one) {
+                Ok(Taken::End) => return Fill::Ended,
+                Ok(Taken::Bytes(_)) => return Fill::Cut(Error::PastLength { length_bytes }),
+                Err(_) => return Fill::Cut(Error::ClientGone),
+                Ok(Taken::Nothing) => {
+                    let ready = timeout(self.config.linger, source.ready());
+                    match self.unless_stopped(ready).await {
+                        Ok(Ok(Ok(()))) => {}
+                        Ok(Ok(Err(_))) => return Fill::Cut(Error::ClientGone),
+                        Ok(Err(_)) => return Fill::Dawdled,
+                        Err(error) => return Fill::Cut(error),
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// How a fill ended.

@@ -5,6 +5,7 @@
 //! got and leaves; then the second proceeds from there. Of many newcomers the newest wins, the others are told so.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,14 +43,41 @@ impl Sessions {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many uploads have a writer.
-    /// How often somebody was told to give his seat up.
+    /// How often a request was told to give its seat up.
     pub(crate) fn hand_overs(&self) -> u64 {
         self.hand_overs.load(Ordering::Relaxed)
     }
 
+    /// How many uploads have a writer.
     pub(crate) fn count(&self) -> usize {
         self.seats().len()
+    }
+
+    /// Whether someone writes to this upload, or waits to.
+    pub(crate) fn is_taken(&self, file_id: Id) -> bool {
+        self.seats().contains_key(&file_id)
+    }
+
+    /// The seat, if nobody has it.
+    pub(crate) fn take_if_free(self: &Arc<Self>, file_id: Id) -> Option<Session> {
+        let stop = CancellationToken::new();
+        let turn: Arc<AsyncMutex<()>> = Arc::default();
+        // Nobody knows this lock yet, so it is free.
+        let guard = turn.clone().try_lock_owned().ok()?;
+        match self.seats().entry(file_id) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(seat) => seat.insert(Seat {
+                turn,
+                newest: stop.clone(),
+                users: 1,
+            }),
+        };
+        Some(Session {
+            sessions: self.clone(),
+            file_id,
+            stop,
+            turn: Some(guard),
+        })
     }
 
     /// Ends whoever writes to this upload and takes the seat.
@@ -87,6 +115,11 @@ impl Sessions {
 }
 
 impl Session {
+    /// Whose seat it is.
+    pub(crate) fn file_id(&self) -> Id {
+        self.file_id
+    }
+
     /// Cancelled when a newer request wants the seat.
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.stop
@@ -134,6 +167,22 @@ mod tests {
         drop(first);
         assert!(matches!(third.await, Ok(Ok(false))));
         assert_eq!(sessions.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_seat_that_is_free_is_taken_and_no_other() {
+        let sessions = Arc::new(Sessions::default());
+        let id = Id::random();
+        let first = sessions.take_if_free(id).expect("the seat is free");
+        assert!(sessions.take_if_free(id).is_none() && sessions.is_taken(id));
+        let second = tokio::spawn({
+            let sessions = sessions.clone();
+            async move { sessions.take_over(id).await.map(drop) }
+        });
+        first.stop().cancelled().await;
+        drop(first);
+        assert!(matches!(second.await, Ok(Ok(()))));
+        assert_eq!((sessions.count(), sessions.hand_overs()), (0, 1));
     }
 
     #[tokio::test]

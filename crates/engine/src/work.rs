@@ -398,7 +398,7 @@ impl Work<'_> {
             .count(&self.record.protocol, Counted::Completed, 1);
         self.parts.tell(&self.record, false);
         if is_late {
-            self.parts.chores.notify_one();
+            self.parts.chores.digests.notify_one();
         }
         if is_part {
             self.parts.join_waiting_or_later(self.record.file_id).await;
@@ -432,8 +432,14 @@ pub(crate) async fn gather<S: Source>(
         buffer,
         range: 0..at,
     };
-    Ok(match fill {
-        Fill::Full | Fill::Ended if at == whole => Gathered::All(filled),
+    let end = match fill {
+        Fill::Full if at == whole => context.end_after(source, length_bytes).await,
+        other => other,
+    };
+    Ok(match end {
+        Fill::Ended if at == whole => Gathered::All(filled),
+        // More than the length came: nothing of such a body counts.
+        Fill::Cut(error @ Error::PastLength { .. }) => Gathered::Cut(None, error),
         Fill::Cut(error) if at == 0 => Gathered::Cut(None, error),
         Fill::Cut(error) => Gathered::Cut(Some(filled), error),
         Fill::Full | Fill::Ended | Fill::Dawdled => Gathered::Some(filled),

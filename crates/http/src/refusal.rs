@@ -46,6 +46,7 @@ pub(crate) fn problem(error: Error) -> Problem {
         }
         Error::NameTaken => Problem::new(Kind::NameTaken),
         Error::DownloadsUsedUp { limit } => Problem::new(Kind::DownloadsUsedUp).limit(limit),
+        Error::Damaged { .. } => Problem::new(Kind::FileDamaged),
         Error::Storage(_) | Error::Catalog(_) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
             Problem::new(Kind::StorageUnavailable).retry_after(RETRY_AFTER)

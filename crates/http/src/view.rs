@@ -63,6 +63,8 @@ impl File {
                 .length_bytes
                 .map(|length| percent(received_bytes, length)),
             state: match record.state {
+                // It can't be had: for whoever asks it is what a failed upload is.
+                State::Complete if record.damage.is_some() => "failed",
                 State::Receiving => "receiving",
                 State::Joining => "joining",
                 State::Complete => "complete",
@@ -84,7 +86,10 @@ impl File {
                     waiting: place.waiting,
                     estimate_ms: u64::try_from(place.estimate.as_millis()).unwrap_or(u64::MAX),
                 }),
-            failure: record.failure.clone(),
+            failure: record.failure.clone().or_else(|| {
+                let damage = record.damage.as_ref()?;
+                Some(format!("the file is damaged: {damage}"))
+            }),
         }
     }
 }

@@ -268,13 +268,20 @@ impl Catalog for SimulatedCatalog {
         self.change(move |records| records.fail(file_id, &reason, failed_at))
     }
 
-    fn finals_waiting_for(&self, part_file_id: FileId) -> Answer<'_, Vec<FileRecord>> {
+    fn finals_waiting_for(
+        &self,
+        part_file_id: FileId,
+        after: Option<FileId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<FileRecord>> {
         self.read(move |records| {
-            let ids = records.waiting_for(part_file_id).into_iter();
-            page(
-                ids.filter_map(|id| records.file(id).cloned()),
-                PAGE_ROWS_MAX,
-            )
+            let waiting = records.waiting_for(part_file_id);
+            let mut files: &[FileRecord] = &records.files;
+            if let Some(at) = files.iter().position(|file| Some(file.file_id) == after) {
+                files = &files[at + 1..];
+            }
+            let is_waiting = |file: &&FileRecord| waiting.contains(&file.file_id);
+            page(files.iter().filter(is_waiting).cloned(), limit)
         })
     }
 
@@ -285,6 +292,10 @@ impl Catalog for SimulatedCatalog {
         sha256: Option<[u8; 32]>,
     ) -> Answer<'_, ()> {
         self.change(move |records| records.set_digest(file_id, blake3, sha256))
+    }
+
+    fn set_damage(&self, file_id: FileId, damage: String) -> Answer<'_, ()> {
+        self.change(move |records| records.set_damage(file_id, &damage))
     }
 
     fn set_limits(
@@ -299,7 +310,10 @@ impl Catalog for SimulatedCatalog {
     fn pending_digests(&self, limit: u32) -> Answer<'_, Vec<FileRecord>> {
         self.read(move |records| {
             let pending = |file: &&FileRecord| {
-                file.state == State::Complete && file.kind != Kind::Partial && file.blake3.is_none()
+                file.state == State::Complete
+                    && file.kind != Kind::Partial
+                    && file.blake3.is_none()
+                    && file.damage.is_none()
             };
             let mut files: Vec<_> = records.files.iter().filter(pending).cloned().collect();
             files.sort_by_key(|file| (file.completed_at, file.file_id));
@@ -322,11 +336,15 @@ impl Catalog for SimulatedCatalog {
         })
     }
 
-    fn expired(&self, now: i64, limit: u32) -> Answer<'_, Vec<FileRecord>> {
+    fn expired(&self, now: i64, skip: u32, limit: u32) -> Answer<'_, Vec<FileId>> {
         self.read(move |records| {
-            let ids = records.expired(now).into_iter();
-            page(ids.filter_map(|(_, id)| records.file(id).cloned()), limit)
+            let ids = records.expired(now).into_iter().skip(skip as usize);
+            page(ids.map(|(_, id)| id), limit)
         })
+    }
+
+    fn delete_expired(&self, now: i64, files: Vec<FileId>) -> Answer<'_, Vec<FileRecord>> {
+        self.change(move |records| Ok(records.delete_expired(now, &files)))
     }
 
     fn unfinished(&self, limit: u32, after: Option<FileId>) -> Answer<'_, Vec<FileRecord>> {
@@ -336,6 +354,16 @@ impl Catalog for SimulatedCatalog {
                 files.filter(|file| after.is_none_or(|after| file.file_id > after)),
                 limit,
             )
+        })
+    }
+
+    fn files_of_segment(&self, segment_id: SegmentId, limit: u32) -> Answer<'_, Vec<FileRecord>> {
+        self.read(move |records| {
+            let refers = |file: &&FileRecord| {
+                let segments = &mut file.segments.iter();
+                segments.any(|segment| segment.segment_id == segment_id)
+            };
+            page(records.files.iter().filter(refers).cloned(), limit)
         })
     }
 

@@ -30,6 +30,8 @@ pub struct Client {
     pub(crate) bytes: Vec<u8>,
     pub(crate) hand_over_max: Duration,
     pub(crate) inline_max_bytes: u64,
+    /// Nothing is planned to go wrong but what clients do.
+    is_faultless: bool,
     state: Mutex<Told>,
 }
 
@@ -74,6 +76,7 @@ impl Client {
             bytes: bytes_of(plan.seed, upload.number, upload.length_bytes()),
             hand_over_max,
             inline_max_bytes: plan.setting.inline_max_bytes,
+            is_faultless: plan.faults.is_empty(),
             state: Mutex::new(Told {
                 parts: vec![None; parts],
                 behind: vec![0; parts],
@@ -288,7 +291,19 @@ impl Client {
         self.told().unknown += 1;
         let mut excuse = self.excuse();
         excuse.is_unreserved = true;
-        let answer = self.ask(answer).await;
+        // Some close their connection before the answer comes, wherever the request is by then.
+        let patience = match self.world.below(6) {
+            0 => Duration::from_millis(self.world.below(150)),
+            _ => Duration::MAX,
+        };
+        let Ok(answer) = tokio::time::timeout(patience, self.ask(answer)).await else {
+            self.world.count(|tally| tally.gone_clients += 1);
+            if self.is_faultless {
+                // Nothing may stay of it; with faults, what could not be removed expires.
+                self.told().unknown -= 1;
+            }
+            return Err(Next::Again);
+        };
         if answer.is_ok() || self.world.failures() == excuse.failures {
             self.told().unknown -= 1;
         }

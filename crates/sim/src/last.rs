@@ -6,6 +6,7 @@ use std::time::Duration;
 use ddx_catalog::{FileRecord, State};
 use ddx_engine::{Error, Id, Kind};
 use ddx_memory::Row;
+use ddx_storage::Store;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, read_all};
@@ -106,15 +107,16 @@ fn standing(life: &Life) -> (Vec<FileRecord>, BTreeMap<[u8; 16], u64>) {
 
 /// Every segment on the disk, and its length.
 fn stored(life: &Life) -> BTreeMap<[u8; 16], u64> {
-    let mut segments = BTreeMap::new();
-    let listed = ddx_storage::Store::list(&life.world.disk().open(), &mut |id, bytes| {
-        segments.insert(id.0, bytes);
+    let disk = life.world.disk().open();
+    let listed = disk.list(None, usize::MAX).and_then(|ids| {
+        let length = |id: ddx_storage::SegmentId| Ok((id.0, disk.length(id)?));
+        ids.into_iter().map(length).collect()
     });
-    if let Err(error) = listed {
+    listed.unwrap_or_else(|error: ddx_storage::Error| {
         life.world
             .wrong(format!("the disk can't be listed: {error}"));
-    }
-    segments
+        BTreeMap::new()
+    })
 }
 
 /// Files that were joined get their digests without being asked.

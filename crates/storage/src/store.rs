@@ -47,12 +47,18 @@ pub trait Store: Send + Sync + 'static {
     /// I/O.
     fn delete(&self, id: SegmentId) -> Result<(), Error>;
 
-    /// Calls `each` with every segment and its length in bytes, in no order. Segments made or deleted meanwhile may be
-    /// missing or told.
+    /// Segments in the order of their ids, those after `after`, `limit` of them at most; none at the end. Segments made
+    /// or deleted meanwhile may be missing or told.
     ///
     /// # Errors
     /// I/O.
-    fn list(&self, each: &mut dyn FnMut(SegmentId, u64)) -> Result<(), Error>;
+    fn list(&self, after: Option<SegmentId>, limit: usize) -> Result<Vec<SegmentId>, Error>;
+
+    /// How many bytes a segment has.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), I/O.
+    fn length(&self, id: SegmentId) -> Result<u64, Error>;
 
     /// How full it is.
     ///

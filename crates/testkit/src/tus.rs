@@ -143,18 +143,16 @@ impl Tus {
                     .map(|part| part.path.as_str())
                     .collect::<Vec<_>>()
                     .join(" ");
-                Self::upload(
-                    self.post(
-                        &[
-                            ("Upload-Concat", &format!("final;{urls}")),
-                            ("Upload-Metadata", &names),
-                        ],
-                        &[],
-                    )
-                    .await?,
-                )
+                self.create_joined(&format!("final;{urls}"), name).await
             }
         }
+    }
+
+    /// Creates a file that is joined from what this field lists.
+    pub async fn create_joined(&self, concat: &str, name: &str) -> Result<Upload> {
+        let names = metadata(&[("filename", name)]);
+        let headers = [("Upload-Concat", concat), ("Upload-Metadata", &names)];
+        Self::upload(self.post(&headers, &[]).await?)
     }
 
     /// HEAD of an upload's URL; the whole answer.

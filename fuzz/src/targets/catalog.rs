@@ -133,12 +133,15 @@ pub(super) fn file(bytes: &[u8]) {
 async fn read_all(catalog: &SqliteCatalog) -> Vec<Result<(), Error>> {
     let mut reads = vec![
         catalog.unfinished(100, None).await.map(drop),
-        catalog.expired(i64::MAX, 100).await.map(drop),
+        catalog.expired(i64::MAX, 0, 100).await.map(drop),
         catalog.pending_digests(100).await.map(drop),
         catalog.segments(100, None).await.map(drop),
         catalog.doomed_segments(100).await.map(drop),
         catalog.totals().await.map(drop),
-        catalog.finals_waiting_for([1; 16]).await.map(drop),
+        catalog
+            .finals_waiting_for([1; 16], None, 100)
+            .await
+            .map(drop),
     ];
     for number in 1..=6 {
         reads.push(catalog.file([number; 16]).await.map(drop));

@@ -432,7 +432,7 @@ pub(super) async fn a_failed_file_keeps_its_record(catalog: Arc<dyn Catalog>) {
         refused(catalog.complete(completion(1, vec![segment(1, 100)]))).await,
         ErrorKind::Gone
     );
-    assert_eq!(catalog.expired(7_000, 9).await.unwrap(), [expected]);
+    assert_eq!(catalog.expired(7_000, 0, 9).await.unwrap(), [id::<16>(1)]);
 }
 
 pub(super) async fn digests_are_filled_in_once(catalog: Arc<dyn Catalog>) {
@@ -526,6 +526,47 @@ pub(super) async fn limits_of_a_complete_file_may_change(catalog: Arc<dyn Catalo
     }
 }
 
+pub(super) async fn a_damaged_file_says_so_and_gets_no_digest(catalog: Arc<dyn Catalog>) {
+    let damage = async |number, what: &str| catalog.set_damage(id(number), what.to_owned()).await;
+    assert_eq!(
+        damage(1, "lost").await.unwrap_err().kind(),
+        ErrorKind::Gone,
+        "there is none"
+    );
+    catalog.create(new(receiving(1))).await.unwrap();
+    assert_eq!(
+        damage(1, "lost").await.unwrap_err().kind(),
+        ErrorKind::Gone,
+        "it is not complete"
+    );
+    catalog
+        .complete(Completion {
+            blake3: None,
+            ..completion(1, vec![segment(1, 100)])
+        })
+        .await
+        .unwrap();
+    assert_eq!(catalog.totals().await.unwrap().damaged, 0);
+    damage(1, "lost").await.unwrap();
+    damage(1, "again").await.unwrap();
+    assert_eq!(
+        file(&*catalog, 1).await.damage.as_deref(),
+        Some("lost"),
+        "the first mark stays"
+    );
+    assert_eq!(catalog.totals().await.unwrap().damaged, 1);
+    assert_eq!(catalog.pending_digests(9).await.unwrap(), []);
+    assert_eq!(
+        refused(catalog.set_digest(id(1), id(7), None)).await,
+        ErrorKind::Gone
+    );
+    let found = catalog.files_of_segment(id(1), 9).await.unwrap();
+    assert_eq!(found, [file(&*catalog, 1).await]);
+    assert_eq!(catalog.files_of_segment(id(2), 9).await.unwrap(), []);
+    catalog.delete(id(1)).await.unwrap().unwrap();
+    assert_eq!(catalog.totals().await.unwrap().damaged, 0);
+}
+
 pub(super) async fn downloads_are_counted_up_to_their_maximum(catalog: Arc<dyn Catalog>) {
     let mut twice = small(1, b"abc");
     twice.record.max_downloads = Some(2);
@@ -564,6 +605,7 @@ pub(super) async fn downloads_are_counted_up_to_their_maximum(catalog: Arc<dyn C
 
 pub(super) async fn totals_follow_each_change(catalog: Arc<dyn Catalog>) {
     let totals = |files, bytes, unfinished| Totals {
+        damaged: 0,
         files,
         bytes,
         unfinished,

@@ -58,7 +58,10 @@ pub(super) async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
     };
     assert_eq!(catalog.delete(id(3)).await.unwrap(), Some(gone));
     assert_eq!(catalog.inline(id(3)).await.unwrap(), None);
-    assert_eq!(catalog.expired(i64::MAX, 9).await.unwrap(), []);
+    assert_eq!(
+        catalog.expired(i64::MAX, 0, 9).await.unwrap(),
+        Vec::<[u8; 16]>::new()
+    );
 }
 
 pub(super) async fn a_segment_is_doomed_with_its_last_reference(catalog: Arc<dyn Catalog>) {
@@ -141,16 +144,21 @@ pub(super) async fn expired_files_come_in_their_order(catalog: Arc<dyn Catalog>)
         catalog.create(new_file).await.unwrap();
     }
     assert_eq!(
-        ids(catalog.expired(99, 9).await.unwrap()),
+        catalog.expired(99, 0, 9).await.unwrap(),
         Vec::<[u8; 16]>::new()
     );
     assert_eq!(
-        ids(catalog.expired(200, 9).await.unwrap()),
+        catalog.expired(200, 0, 9).await.unwrap(),
         [id::<16>(2), id(5), id(4)]
     );
     assert_eq!(
-        ids(catalog.expired(i64::MAX, 2).await.unwrap()),
+        catalog.expired(i64::MAX, 0, 2).await.unwrap(),
         [id::<16>(2), id(5)]
+    );
+    assert_eq!(
+        catalog.expired(i64::MAX, 2, 2).await.unwrap(),
+        [id::<16>(4), id(1)],
+        "without the first two"
     );
     // Coming further, and becoming complete, moves the hour.
     catalog
@@ -169,9 +177,56 @@ pub(super) async fn expired_files_come_in_their_order(catalog: Arc<dyn Catalog>)
         .await
         .unwrap();
     assert_eq!(
-        ids(catalog.expired(400, 9).await.unwrap()),
+        catalog.expired(400, 0, 9).await.unwrap(),
         [id::<16>(5), id(1), id(2)]
     );
+}
+
+/// Whoever looked at it a while ago may name it: what has come further since stays.
+pub(super) async fn only_what_is_expired_when_it_happens_is_deleted_as_such(
+    catalog: Arc<dyn Catalog>,
+) {
+    for number in 1..=4 {
+        catalog
+            .create(new(FileRecord {
+                expires_at: Some(100),
+                ..receiving(number)
+            }))
+            .await
+            .unwrap();
+    }
+    let seen = catalog.expired(100, 0, 9).await.unwrap();
+    assert_eq!(seen.len(), 4);
+    catalog
+        .checkpoint(Checkpoint {
+            expires_at: Some(400),
+            ..at(2, 10)
+        })
+        .await
+        .unwrap();
+    catalog
+        .complete(Completion {
+            expires_at: None,
+            ..completion(3, vec![segment(3, 100)])
+        })
+        .await
+        .unwrap();
+    let before = file(&*catalog, 1).await;
+    let named = [seen, vec![id(9)]].concat();
+    let gone = catalog.delete_expired(100, named.clone()).await.unwrap();
+    assert_eq!(ids(gone.clone()), [id::<16>(1), id(4)]);
+    assert_eq!(gone[0], before);
+    assert_eq!(
+        catalog.doomed_segments(9).await.unwrap(),
+        [id::<16>(1), id(4)]
+    );
+    assert_eq!(
+        catalog.delete_expired(399, named.clone()).await.unwrap(),
+        []
+    );
+    let gone = catalog.delete_expired(400, named).await.unwrap();
+    assert_eq!(ids(gone), [id::<16>(2)]);
+    assert_eq!(file(&*catalog, 3).await.state, State::Complete);
 }
 
 pub(super) async fn unfinished_files_come_page_by_page(catalog: Arc<dyn Catalog>) {

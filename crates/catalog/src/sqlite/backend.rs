@@ -145,8 +145,15 @@ impl Catalog for SqliteCatalog {
         })
     }
 
-    fn finals_waiting_for(&self, part_file_id: FileId) -> Answer<'_, Vec<FileRecord>> {
-        Box::pin(self.query(move |from| queries::finals_waiting_for(from, &part_file_id)))
+    fn finals_waiting_for(
+        &self,
+        part_file_id: FileId,
+        after: Option<FileId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<FileRecord>> {
+        Box::pin(self.query(move |from| {
+            queries::finals_waiting_for(from, &part_file_id, after.as_ref(), limit)
+        }))
     }
 
     fn set_digest(
@@ -158,6 +165,14 @@ impl Catalog for SqliteCatalog {
         Box::pin(self.change(0, move |to| {
             changes::set_digest(to, &file_id, &blake3, sha256.as_ref())
         }))
+    }
+
+    fn set_damage(&self, file_id: FileId, damage: String) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let bytes = self.bounded(&[damage.len()], None, &[])?;
+            self.change(bytes, move |to| changes::set_damage(to, &file_id, &damage))
+                .await
+        })
     }
 
     fn set_limits(
@@ -191,12 +206,24 @@ impl Catalog for SqliteCatalog {
         })
     }
 
-    fn expired(&self, now: i64, limit: u32) -> Answer<'_, Vec<FileRecord>> {
-        Box::pin(self.query(move |from| queries::expired(from, now, limit)))
+    fn expired(&self, now: i64, skip: u32, limit: u32) -> Answer<'_, Vec<FileId>> {
+        Box::pin(self.query(move |from| queries::expired(from, now, skip, limit)))
+    }
+
+    fn delete_expired(&self, now: i64, files: Vec<FileId>) -> Answer<'_, Vec<FileRecord>> {
+        Box::pin(async move {
+            let bytes = self.bounded(&[], None, &[files.len()])?;
+            self.change(bytes, move |to| removal::delete_expired(to, now, &files))
+                .await
+        })
     }
 
     fn unfinished(&self, limit: u32, after: Option<FileId>) -> Answer<'_, Vec<FileRecord>> {
         Box::pin(self.query(move |from| queries::unfinished(from, limit, after.as_ref())))
+    }
+
+    fn files_of_segment(&self, segment_id: SegmentId, limit: u32) -> Answer<'_, Vec<FileRecord>> {
+        Box::pin(self.query(move |from| queries::files_of_segment(from, &segment_id, limit)))
     }
 
     fn knows_segment(&self, segment_id: SegmentId) -> Answer<'_, bool> {

@@ -7,6 +7,7 @@ use super::rows::{
 };
 use crate::rules::{
     PartStanding, Standing, check_checkpoint, check_completion, check_joined, check_new,
+    family_due_before,
 };
 use crate::{
     Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, Kind, NewFile, Segment,
@@ -74,7 +75,10 @@ pub(super) fn create(connection: &Connection, new: &NewFile) -> Result<(), Error
             .prepare_cached(PART)?
             .execute((file_no, position, part))?;
     }
-    Ok(())
+    match file.expires_at.filter(|_| file.state == State::Joining) {
+        Some(expires_at) => keep_family(connection, file_no, expires_at),
+        None => Ok(()),
+    }
 }
 
 fn insert_file(connection: &Connection, new: &NewFile, share_no: i64) -> Result<i64, Error> {
@@ -252,10 +256,49 @@ pub(super) fn checkpoint(connection: &Connection, next: &Checkpoint) -> Result<(
             .prepare_cached(LENGTH)?
             .execute((file_no, signed(length)?))?;
     }
-    match &next.segments {
-        Some(segments) => replace_segments(connection, file_no, segments),
+    if let Some(segments) = &next.segments {
+        replace_segments(connection, file_no, segments)?;
+    }
+    match next.expires_at.filter(|_| now.kind == Kind::Partial) {
+        Some(expires_at) => {
+            keep_families_of(connection, &next.file_id, next.updated_at, expires_at)
+        }
         None => Ok(()),
     }
+}
+
+/// A part has come further: joining finals that it is in, and all their parts, last as long as it does.
+fn keep_families_of(
+    connection: &Connection,
+    part: &FileId,
+    at: i64,
+    expires_at: i64,
+) -> Result<(), Error> {
+    const DUE: &str = "SELECT DISTINCT p.file_no FROM file_parts p JOIN files f USING (file_no) \
+        JOIN uploads u USING (file_no) WHERE p.part_file_id = ?1 AND f.state = 1 AND u.expires_at < ?2";
+    let due: Vec<i64> = connection
+        .prepare_cached(DUE)?
+        .query_map((part, family_due_before(at, expires_at)), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for file_no in due {
+        keep_family(connection, file_no, expires_at)?;
+    }
+    Ok(())
+}
+
+/// Has a final and its parts expire no earlier than this.
+fn keep_family(connection: &Connection, final_no: i64, expires_at: i64) -> Result<(), Error> {
+    const FINAL: &str = "UPDATE uploads SET expires_at = ?2 WHERE file_no = ?1 AND expires_at < ?2";
+    const PARTS: &str = "UPDATE uploads SET expires_at = ?2 WHERE expires_at < ?2 AND file_no IN \
+        (SELECT f.file_no FROM file_parts p JOIN files f ON f.file_id = p.part_file_id WHERE p.file_no = ?1)";
+    const COMPLETE_PARTS: &str = "UPDATE files SET expires_at = ?2 WHERE expires_at < ?2 AND file_no IN \
+        (SELECT f.file_no FROM file_parts p JOIN files f ON f.file_id = p.part_file_id WHERE p.file_no = ?1)";
+    for sql in [FINAL, PARTS, COMPLETE_PARTS] {
+        connection
+            .prepare_cached(sql)?
+            .execute((final_no, expires_at))?;
+    }
+    Ok(())
 }
 
 pub(super) fn complete(connection: &Connection, last: &Completion) -> Result<(), Error> {
@@ -285,7 +328,12 @@ pub(super) fn complete(connection: &Connection, last: &Completion) -> Result<(),
         last.completed_at,
         last.expires_at,
     ])?;
-    Ok(())
+    match last.expires_at.filter(|_| now.kind == Kind::Partial) {
+        Some(expires_at) => {
+            keep_families_of(connection, &last.file_id, last.completed_at, expires_at)
+        }
+        None => Ok(()),
+    }
 }
 
 pub(super) fn fail(
@@ -328,11 +376,32 @@ pub(super) fn set_digest(
         ));
     }
     // A trigger refuses to change a known digest.
-    connection
+    let changed = connection
         .prepare_cached(
-            "UPDATE files SET blake3 = ?2, sha256 = coalesce(?3, sha256) WHERE file_no = ?1",
+            "UPDATE files SET blake3 = ?2, sha256 = coalesce(?3, sha256) \
+             WHERE file_no = ?1 AND damage IS NULL",
         )?
         .execute((file_no, blake3, sha256))?;
+    if changed == 0 {
+        return Err(Error::new(ErrorKind::Gone, "digest of a damaged file"));
+    }
+    Ok(())
+}
+
+pub(super) fn set_damage(
+    connection: &Connection,
+    file_id: &FileId,
+    damage: &str,
+) -> Result<(), Error> {
+    const SQL: &str =
+        "UPDATE files SET damage = coalesce(damage, ?2) WHERE file_id = ?1 AND state = 2";
+    let changed = connection.prepare_cached(SQL)?.execute((file_id, damage))?;
+    if changed == 0 {
+        return Err(Error::new(
+            ErrorKind::Gone,
+            "there is no such complete file",
+        ));
+    }
     Ok(())
 }
 

@@ -36,8 +36,9 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "the totals are not those of the files",
         "SELECT 1 FROM (SELECT count(*) FILTER (WHERE state = 2 AND kind <> 1) AS files, \
             coalesce(sum(length_bytes) FILTER (WHERE state = 2 AND kind <> 1), 0) AS bytes, \
-            count(*) FILTER (WHERE state IN (0, 1)) AS unfinished FROM files) f LEFT JOIN totals t \
-            WHERE t.files IS NOT f.files OR t.bytes IS NOT f.bytes OR t.unfinished IS NOT f.unfinished",
+            count(*) FILTER (WHERE state IN (0, 1)) AS unfinished, count(damage) AS damaged FROM files) f \
+            LEFT JOIN totals t WHERE t.files IS NOT f.files OR t.bytes IS NOT f.bytes \
+            OR t.unfinished IS NOT f.unfinished OR t.damaged IS NOT f.damaged",
     ),
 ];
 

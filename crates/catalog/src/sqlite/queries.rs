@@ -20,10 +20,14 @@ const INLINE: &str =
     "SELECT bytes FROM inline_bytes WHERE file_no = (SELECT file_no FROM files WHERE file_id = ?1)";
 const FINALS_WAITING_FOR: &str = "SELECT DISTINCT p.file_no FROM file_parts p JOIN files f USING (file_no) \
     WHERE p.part_file_id = ?1 AND f.state = 1 ORDER BY p.file_no LIMIT ?2";
-const PENDING_DIGESTS: &str = "SELECT file_no FROM files WHERE state = 2 AND kind <> 1 AND blake3 IS NULL \
+const FINALS_WAITING_FOR_AFTER: &str = "SELECT DISTINCT p.file_no FROM file_parts p JOIN files f USING (file_no) \
+    WHERE p.part_file_id = ?1 AND p.file_no > coalesce((SELECT file_no FROM files WHERE file_id = ?3), 0) \
+    AND f.state = 1 ORDER BY p.file_no LIMIT ?2";
+const PENDING_DIGESTS: &str = "SELECT file_no FROM files WHERE state = 2 AND kind <> 1 AND blake3 IS NULL AND damage IS NULL \
     ORDER BY completed_at, file_no LIMIT ?1";
 const EXPIRED: &str = "SELECT file_no, expires_at FROM uploads WHERE expires_at <= ?1 UNION ALL \
-    SELECT file_no, expires_at FROM files WHERE expires_at <= ?1 ORDER BY 2, 1 LIMIT ?2";
+    SELECT file_no, expires_at FROM files WHERE expires_at <= ?1 ORDER BY 2, 1 LIMIT ?2 OFFSET ?3";
+const FILE_ID: &str = "SELECT file_id FROM files WHERE file_no = ?1";
 const UNFINISHED: &str =
     "SELECT file_no FROM files WHERE state IN (0, 1) ORDER BY file_id LIMIT ?1";
 const UNFINISHED_AFTER: &str =
@@ -31,7 +35,9 @@ const UNFINISHED_AFTER: &str =
 const DOOMED_SEGMENTS: &str = "SELECT segment_id FROM doomed_segments ORDER BY doomed_no LIMIT ?1";
 const KNOWS_SEGMENT: &str = "SELECT EXISTS (SELECT 1 FROM file_segments WHERE segment_id = ?1)";
 const SEGMENTS: &str = "SELECT DISTINCT segment_id FROM file_segments WHERE segment_id > ?1 ORDER BY segment_id LIMIT ?2";
-const TOTALS: &str = "SELECT files, bytes, unfinished FROM totals";
+const FILES_OF_SEGMENT: &str =
+    "SELECT DISTINCT file_no FROM file_segments WHERE segment_id = ?1 ORDER BY file_no LIMIT ?2";
+const TOTALS: &str = "SELECT files, bytes, unfinished, damaged FROM totals";
 const FILE_BY_UPLOAD_KEY: &str = "SELECT file_no FROM files WHERE upload_key_hash = ?1";
 const FILE_BY_DELETE_KEY: &str = "SELECT file_no FROM files WHERE delete_key_hash = ?1";
 
@@ -109,8 +115,17 @@ pub(super) fn inline(connection: &Connection, file_id: &FileId) -> Result<Option
 pub(super) fn finals_waiting_for(
     connection: &Connection,
     part: &FileId,
+    after: Option<&FileId>,
+    limit: u32,
 ) -> Result<Vec<FileRecord>, Error> {
-    list(connection, FINALS_WAITING_FOR, (part, page(PAGE_ROWS_MAX)))
+    match after {
+        None => list(connection, FINALS_WAITING_FOR, (part, page(limit))),
+        Some(after) => list(
+            connection,
+            FINALS_WAITING_FOR_AFTER,
+            (part, page(limit), after),
+        ),
+    }
 }
 
 pub(super) fn pending_digests(
@@ -123,9 +138,14 @@ pub(super) fn pending_digests(
 pub(super) fn expired(
     connection: &Connection,
     now: i64,
+    skip: u32,
     limit: u32,
-) -> Result<Vec<FileRecord>, Error> {
-    list(connection, EXPIRED, (now, page(limit)))
+) -> Result<Vec<FileId>, Error> {
+    let mut file_id = connection.prepare_cached(FILE_ID)?;
+    numbers(connection, EXPIRED, (now, page(limit), skip))?
+        .into_iter()
+        .map(|file_no| Ok(file_id.query_row([file_no], |row| row.get(0))?))
+        .collect()
 }
 
 pub(super) fn unfinished(
@@ -147,6 +167,14 @@ pub(super) fn doomed_segments(
         .prepare_cached(DOOMED_SEGMENTS)?
         .query_map([page(limit)], |row| row.get(0))?
         .collect::<Result<_, _>>()?)
+}
+
+pub(super) fn files_of_segment(
+    connection: &Connection,
+    segment_id: &SegmentId,
+    limit: u32,
+) -> Result<Vec<FileRecord>, Error> {
+    list(connection, FILES_OF_SEGMENT, (segment_id, page(limit)))
 }
 
 pub(super) fn knows_segment(
@@ -177,6 +205,7 @@ pub(super) fn totals(connection: &Connection) -> Result<Totals, Error> {
             files: size_at(row, 0)?,
             bytes: size_at(row, 1)?,
             unfinished: size_at(row, 2)?,
+            damaged: size_at(row, 3)?,
         })
     };
     Ok(connection.prepare_cached(TOTALS)?.query_row([], totals)?)
@@ -194,12 +223,14 @@ fn one(connection: &Connection, sql: &str, key: impl Params) -> Result<Option<Fi
     file_no.map(|file_no| load(connection, file_no)).transpose()
 }
 
-fn list(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<FileRecord>, Error> {
+fn numbers(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<i64>, Error> {
     let mut statement = connection.prepare_cached(sql)?;
-    let numbers: Vec<i64> = statement
-        .query_map(params, |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    numbers
+    let rows = statement.query_map(params, |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn list(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<FileRecord>, Error> {
+    numbers(connection, sql, params)?
         .into_iter()
         .map(|file_no| load(connection, file_no))
         .collect()
@@ -218,11 +249,14 @@ mod tests {
         FILE_BY_PATH,
         INLINE,
         FINALS_WAITING_FOR,
+        FINALS_WAITING_FOR_AFTER,
         PENDING_DIGESTS,
         EXPIRED,
+        FILE_ID,
         UNFINISHED,
         UNFINISHED_AFTER,
         DOOMED_SEGMENTS,
+        FILES_OF_SEGMENT,
         KNOWS_SEGMENT,
         SEGMENTS,
         TOTALS,

@@ -30,6 +30,25 @@ pub(super) fn delete(
     Ok(Some(file))
 }
 
+pub(super) fn delete_expired(
+    connection: &Connection,
+    now: i64,
+    files: &[FileId],
+) -> Result<Vec<FileRecord>, Error> {
+    const IS_OVER: &str = "SELECT EXISTS (SELECT 1 FROM files LEFT JOIN uploads u USING (file_no) \
+        WHERE file_id = ?1 AND iif(state = 2, files.expires_at, u.expires_at) <= ?2)";
+    let mut gone = Vec::new();
+    for file_id in files {
+        let is_over: bool = connection
+            .prepare_cached(IS_OVER)?
+            .query_row((file_id, now), |row| row.get(0))?;
+        if is_over {
+            gone.extend(delete(connection, file_id)?);
+        }
+    }
+    Ok(gone)
+}
+
 pub(super) fn forget_segments(
     connection: &Connection,
     segments: &[SegmentId],

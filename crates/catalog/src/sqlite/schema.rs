@@ -37,6 +37,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0001_records.sql")),
     M::up(include_str!("../../migrations/0002_totals.sql")),
     M::up(include_str!("../../migrations/0003_generation.sql")),
+    M::up(include_str!("../../migrations/0004_damage.sql")),
 ];
 
 /// The schema version that this program writes.

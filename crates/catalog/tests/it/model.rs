@@ -23,6 +23,8 @@ enum Call {
     SetDigest(u8, u8, Option<u8>),
     SetLimits(u8, Option<u64>, Option<i64>),
     Delete(u8),
+    DeleteExpired(i64, u32),
+    SetDamage(u8, u8),
     CountDownload(u8, i64),
     ForgetSegments(u32),
     ForgetEmptyShares(i64),
@@ -189,6 +191,8 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (file(), prop::option::of(1..3_u64), prop::option::of(time()))
             .prop_map(|(file, max, at)| Call::SetLimits(file, max, at)),
         3 => file().prop_map(Call::Delete),
+        2 => (time(), 0..4_u32).prop_map(|(now, limit)| Call::DeleteExpired(now, limit)),
+        2 => (file(), 1..3_u8).prop_map(|(file, damage)| Call::SetDamage(file, damage)),
         3 => (file(), time()).prop_map(|(file, now)| Call::CountDownload(file, now)),
         1 => (0..4_u32).prop_map(Call::ForgetSegments),
         1 => time().prop_map(Call::ForgetEmptyShares),
@@ -294,6 +298,18 @@ async fn make(call: &Call, catalog: &SqliteCatalog, reference: &mut Reference) {
             Ok(reference.delete(id(file))),
             call,
         ),
+        Call::DeleteExpired(now, limit) => {
+            let files = catalog.expired(now, 0, limit).await.unwrap();
+            // One that is not expired may be named as well.
+            let files = [files, vec![id(1)]].concat();
+            let real = catalog.delete_expired(now, files.clone()).await;
+            alike(real, Ok(reference.delete_expired(now, &files)), call);
+        }
+        Call::SetDamage(file, damage) => {
+            let damage = damage.to_string();
+            let real = catalog.set_damage(id(file), damage.clone()).await;
+            alike(real, reference.set_damage(id(file), &damage), call);
+        }
         Call::CountDownload(file, now) => {
             alike(
                 catalog.count_download(id(file), now).await,
@@ -339,8 +355,21 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
             catalog.knows_segment(id(number)).await.unwrap(),
             reference.knows(id(number))
         );
+        let refers = |file: &&FileRecord| {
+            let segments = &mut file.segments.iter();
+            segments.any(|segment| segment.segment_id == id::<16>(number))
+        };
+        assert_eq!(
+            catalog.files_of_segment(id(number), 99).await.unwrap(),
+            reference
+                .files
+                .iter()
+                .filter(refers)
+                .cloned()
+                .collect::<Vec<_>>()
+        );
         let mut waiting: Vec<_> = catalog
-            .finals_waiting_for(file_id)
+            .finals_waiting_for(file_id, None, 99)
             .await
             .unwrap()
             .iter()
@@ -375,17 +404,25 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
         reference.segments()
     );
     assert_eq!(catalog.totals().await.unwrap(), reference.totals());
-    let expired = catalog.expired(12, 99).await.unwrap();
-    assert!(expired.is_sorted_by_key(|file| file.expires_at));
+    let expired = catalog.expired(12, 0, 99).await.unwrap();
     let mut expired: Vec<_> = expired
         .iter()
-        .map(|file| (file.expires_at.unwrap(), file.file_id))
+        .map(|file_id| {
+            (
+                reference.file(*file_id).unwrap().expires_at.unwrap(),
+                *file_id,
+            )
+        })
         .collect();
+    assert!(expired.is_sorted_by_key(|(at, _)| *at));
     expired.sort_unstable();
     assert_eq!(expired, reference.expired(12));
     let pending = catalog.pending_digests(99).await.unwrap();
     let open = |file: &&FileRecord| {
-        file.state == State::Complete && file.kind != Kind::Partial && file.blake3.is_none()
+        file.state == State::Complete
+            && file.kind != Kind::Partial
+            && file.blake3.is_none()
+            && file.damage.is_none()
     };
     assert_eq!(pending.len(), reference.files.iter().filter(open).count());
     assert!(pending.iter().all(|file| open(&file)));

@@ -77,6 +77,7 @@ async fn every_older_schema_is_brought_up_to_date_and_copied_before() {
         assert_eq!(
             catalog.totals().await.unwrap(),
             Totals {
+                damaged: 0,
                 files: 2,
                 bytes: 103,
                 unfinished: 2

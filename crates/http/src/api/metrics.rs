@@ -28,6 +28,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         let set = |metric, value: u64| app.metrics().set(metric, &[], value as f64);
         set(Metric::Files, totals.files);
         set(Metric::FileBytes, totals.bytes);
+        set(Metric::FilesDamaged, totals.damaged);
         set(Metric::UploadsUnfinished, totals.unfinished);
     }
     ([(header::CONTENT_TYPE, MEDIA_TYPE)], app.metrics().encode()).into_response()

@@ -205,6 +205,8 @@ metrics! {
         "Operations that were written; divided by commits, how well they are grouped";
     Files "ddx_files" Type::Gauge, "", [],
         "Complete files";
+    FilesDamaged "ddx_files_damaged" Type::Gauge, "", [],
+        "Complete files whose bytes are missing or are not those that arrived; the log names each";
     FileBytes "ddx_file_bytes" Type::Gauge, "bytes", [],
         "Their bytes";
 

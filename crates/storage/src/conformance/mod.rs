@@ -66,12 +66,21 @@ fn segment(n: u8) -> SegmentId {
 
 /// All segments with their lengths, in the order of their ids.
 fn listed(store: &dyn Store) -> Vec<(SegmentId, u64)> {
-    let mut found = Vec::new();
-    store
-        .list(&mut |id, bytes| found.push((id, bytes)))
-        .expect("the store lists its segments");
-    found.sort_unstable();
-    found
+    let mut found: Vec<(SegmentId, u64)> = Vec::new();
+    loop {
+        let after = found.last().map(|(id, _)| *id);
+        // Small pages, so that there is more than one.
+        let page = store.list(after, 2).expect("the store lists its segments");
+        assert!(page.len() <= 2 && page.is_sorted(), "{page:?}");
+        if page.is_empty() {
+            return found;
+        }
+        for id in page {
+            assert!(found.last().is_none_or(|(last, _)| *last < id));
+            let length = store.length(id).expect("what is listed has a length");
+            found.push((id, length));
+        }
+    }
 }
 
 /// The whole content of a segment.

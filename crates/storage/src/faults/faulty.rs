@@ -132,8 +132,12 @@ impl<S: Store> Store for FaultyStore<S> {
         self.store.delete(id)
     }
 
-    fn list(&self, each: &mut dyn FnMut(SegmentId, u64)) -> Result<(), Error> {
-        self.store.list(each)
+    fn list(&self, after: Option<SegmentId>, limit: usize) -> Result<Vec<SegmentId>, Error> {
+        self.store.list(after, limit)
+    }
+
+    fn length(&self, id: SegmentId) -> Result<u64, Error> {
+        self.store.length(id)
     }
 
     fn space(&self) -> Result<Space, Error> {

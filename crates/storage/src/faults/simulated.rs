@@ -252,15 +252,23 @@ impl Store for Handle {
         Ok(())
     }
 
-    fn list(&self, each: &mut dyn FnMut(SegmentId, u64)) -> Result<(), Error> {
-        let found: Vec<_> = self
-            .disk()?
+    fn list(&self, after: Option<SegmentId>, limit: usize) -> Result<Vec<SegmentId>, Error> {
+        let disk = self.disk()?;
+        let mut found: Vec<_> = disk
             .segments
-            .iter()
-            .map(|(id, segment)| (*id, lock(&segment.content).bytes.len() as u64))
+            .keys()
+            .filter(|id| Some(**id) > after)
+            .copied()
             .collect();
-        found.into_iter().for_each(|(id, bytes)| each(id, bytes));
-        Ok(())
+        found.sort_unstable();
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn length(&self, id: SegmentId) -> Result<u64, Error> {
+        let disk = self.disk()?;
+        let segment = disk.segments.get(&id).ok_or_else(|| Error::not_found(id))?;
+        Ok(lock(&segment.content).bytes.len() as u64)
     }
 
     fn space(&self) -> Result<Space, Error> {

@@ -140,41 +140,65 @@ impl Layout {
             .map_err(|error| Error::io(format!("flush the folder of segment {id}"), error))
     }
 
-    /// Calls `each` with every segment and its length. Entries that are no segments are left alone and counted.
-    pub(super) fn list(&self, each: &mut dyn FnMut(SegmentId, u64)) -> Result<u64, Error> {
-        let mut strangers = 0;
-        for shard in names_in(&self.segments).map_err(|e| Error::io("list segments", e))? {
-            let what = |e| Error::io(format!("list segments/{shard}"), e);
-            let folder = match open_folder(&self.segments, shard.as_str()) {
-                Ok(folder) if shard.len() == 2 => folder,
-                Ok(_) => {
-                    strangers += 1;
-                    continue;
-                }
-                Err(error) if error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => {
-                    strangers += 1;
-                    continue;
-                }
-                Err(error) => return Err(what(error)),
-            };
-            for name in names_in(&folder).map_err(what)? {
-                let Some(id) = name
-                    .parse::<SegmentId>()
-                    .ok()
-                    .filter(|_| name.starts_with(&shard))
-                else {
-                    strangers += 1;
-                    continue;
-                };
-                match rustix::fs::statat(&folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) => each(id, u64::try_from(stat.st_size).unwrap_or(0)),
-                    Err(Errno::NOENT) => {}
-                    Err(error) => return Err(what(error.into())),
-                }
+    /// Segments in the order of their ids, which is that of their folders. Entries that are no segments are left alone.
+    pub(super) fn list(
+        &self,
+        after: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<Vec<SegmentId>, Error> {
+        let mut found = Vec::new();
+        for shard in after.map_or(0, shard_of)..SHARDS {
+            let mut ids = self.list_shard(shard)?;
+            ids.retain(|id| Some(*id) > after);
+            ids.sort_unstable();
+            found.extend(ids);
+            if found.len() >= limit {
+                break;
             }
         }
-        Ok(strangers)
+        found.truncate(limit);
+        Ok(found)
     }
+
+    fn list_shard(&self, shard: usize) -> Result<Vec<SegmentId>, Error> {
+        let name = shard_name(shard);
+        let what = |error: io::Error| Error::io(format!("list segments/{name}"), error);
+        let folder = match open_folder(&self.segments, name.as_str()) {
+            Ok(folder) => folder,
+            // It is made when it is first needed, and whatever else has its name is not ours.
+            Err(error) if is_absent(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(what(error)),
+        };
+        let names = names_in(&folder).map_err(what)?;
+        let (ours, others): (Vec<_>, Vec<_>) = names
+            .iter()
+            .map(|entry| entry.parse().ok().filter(|id| shard_of(*id) == shard))
+            .partition(Option::is_some);
+        if !others.is_empty() {
+            tracing::warn!(
+                folder = name,
+                entries = others.len(),
+                "the segments folder holds entries that are not ours; they are left alone"
+            );
+        }
+        Ok(ours.into_iter().flatten().collect())
+    }
+
+    /// How many bytes the file of a segment has.
+    pub(super) fn length(&self, id: SegmentId) -> Result<u64, Error> {
+        match rustix::fs::statat(&self.segments, path_of(id), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
+            Err(Errno::NOENT) => Err(Error::not_found(id)),
+            Err(error) => Err(Error::io(format!("examine segment {id}"), error)),
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    [Errno::NOENT, Errno::NOTDIR]
+        .iter()
+        .any(|absent| errno == Some(absent.raw_os_error()))
 }
 
 /// A block for the entry itself: what [`Layout::create`] asks for when the disk has no room for it.
@@ -183,6 +207,15 @@ const BLOCK: u64 = super::config::BLOCK_BYTES;
 fn path_of(id: SegmentId) -> String {
     let name = id.to_string();
     format!("{}/{name}", &name[..2])
+}
+
+/// The name of a folder: the first two characters of the ids in it.
+fn shard_name(shard: usize) -> String {
+    // 1,024 of them: the number is the ten bits that the characters stand for.
+    let bits = u16::try_from(shard << 6).unwrap_or(u16::MAX).to_be_bytes();
+    let mut id = [0; 16];
+    id[..2].copy_from_slice(&bits);
+    path_of(SegmentId(id))[..2].to_owned()
 }
 
 fn shard_of(id: SegmentId) -> usize {
@@ -306,10 +339,8 @@ mod tests {
         std::fs::write(folder.join("file"), b"x").unwrap();
         std::fs::create_dir(folder.join("long")).unwrap();
         std::fs::write(folder.join(&path_of(id)[..2]).join("notes.txt"), b"x").unwrap();
-        let mut found = Vec::new();
-        let strangers = layout
-            .list(&mut |id, bytes| found.push((id, bytes)))
-            .unwrap();
-        assert_eq!((strangers, found), (3, vec![(id, 0)]));
+        assert_eq!(layout.list(None, 9).unwrap(), [id]);
+        assert_eq!(layout.list(Some(id), 9).unwrap(), []);
+        assert_eq!(layout.length(id).unwrap(), 0);
     }
 }

@@ -309,15 +309,12 @@ impl Store for LocalDisk {
         Ok(())
     }
 
-    fn list(&self, each: &mut dyn FnMut(SegmentId, u64)) -> Result<(), Error> {
-        let strangers = self.0.layout.list(each)?;
-        if strangers > 0 {
-            tracing::warn!(
-                strangers,
-                "the segments folder holds entries that are not ours; they are left alone"
-            );
-        }
-        Ok(())
+    fn list(&self, after: Option<SegmentId>, limit: usize) -> Result<Vec<SegmentId>, Error> {
+        self.0.layout.list(after, limit)
+    }
+
+    fn length(&self, id: SegmentId) -> Result<u64, Error> {
+        self.0.layout.length(id)
     }
 
     fn space(&self) -> Result<Space, Error> {

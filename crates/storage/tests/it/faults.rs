@@ -85,12 +85,12 @@ fn power_cuts_take_what_was_not_synced_and_nothing_else() {
                 "the old process is dead"
             );
             let store = disk.open();
-            let mut found = BTreeMap::new();
-            store
-                .list(&mut |id, bytes| {
-                    found.insert(id, bytes);
-                })
-                .unwrap();
+            let found: BTreeMap<_, _> = store
+                .list(None, usize::MAX)
+                .unwrap()
+                .into_iter()
+                .map(|id| (id, store.length(id).unwrap()))
+                .collect();
             if let Some(gone) = gone.filter(|gone| found.contains_key(gone)) {
                 returned += 1;
                 store.delete(gone).unwrap();

@@ -1,0 +1,121 @@
+//! Files that are joined from parts come to their end, whatever comes between.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ddx_testkit::{Client, Data, Part, Turn, Tus, Upload};
+
+use crate::{setup, until};
+
+const PART_BYTES: u64 = 60_000;
+
+/// A part without its bytes, and files that wait for it.
+async fn wait_for_one_part(tus: &Tus, count: usize) -> Result<(Upload, Vec<Upload>)> {
+    let part = tus.create_part(Part::Partial, PART_BYTES, "p").await?;
+    let workers: Vec<_> = (0..8)
+        .map(|worker| {
+            let (tus, path) = (tus.clone(), part.path.clone());
+            tokio::spawn(async move {
+                let mut finals = Vec::new();
+                for _ in (worker..count).step_by(8) {
+                    let concat = format!("final;{path}");
+                    let made = tus.create_joined(&concat, "w").await?;
+                    finals.push(made);
+                }
+                anyhow::Ok(finals)
+            })
+        })
+        .collect();
+    let mut finals = Vec::new();
+    for worker in workers {
+        finals.extend(worker.await??);
+    }
+    Ok((part, finals))
+}
+
+async fn all_become_complete(client: &Client, finals: &[Upload], data: &Data) -> Result<()> {
+    for whole in finals {
+        let progress = format!("/api/v1/system/upload-progress/{}", whole.file_id()?);
+        until("it is joined", Duration::from_secs(60), || async {
+            Ok(client.json(&progress).await?["state"] == "complete")
+        })
+        .await?;
+    }
+    client.fetch(finals[0].link()?, data).await?;
+    let last = finals.last().context("there are some")?;
+    client.fetch(last.link()?, data).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_files_that_wait_for_a_part_are_joined_however_many() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let (part, finals) = wait_for_one_part(&tus, 1_100).await?;
+    let data = Data::new(1, PART_BYTES);
+    tus.finish_from(&part.path, &data, 0).await?;
+    all_become_complete(&client, &finals, &data).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_between_the_last_part_and_the_joining_loses_no_file() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let mut server = setup().start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let (part, finals) = wait_for_one_part(&tus, 300).await?;
+    let data = Data::new(1, PART_BYTES);
+    tus.finish_from(&part.path, &data, 0).await?;
+    server.kill_9()?;
+    server.start_again()?;
+    all_become_complete(&client, &finals, &data).await
+}
+
+/// No length is known when the file is made; it counts when it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_largest_file_is_the_largest_joined_one_too() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().option("--max-file-size", "1MiB").start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let part = tus
+        .create_with(None, &[("Upload-Concat", "partial")])
+        .await?;
+    let concat = format!("final;{}", vec![part.path.as_str(); 50].join(" "));
+    let whole = tus.create_joined(&concat, "w").await?;
+    let data = Data::new(1, PART_BYTES);
+    let length = data.len().to_string();
+    let sent = tus
+        .patch_with(
+            &part.path,
+            &data,
+            0..data.len(),
+            &[("Upload-Length", &length)],
+            None,
+        )
+        .await?;
+    sent.expect(204)?;
+    let progress = format!("/api/v1/system/upload-progress/{}", whole.file_id()?);
+    until("it is refused", Duration::from_secs(30), || async {
+        Ok(client.json(&progress).await?["state"] == "failed")
+    })
+    .await?;
+    let failure = client.json(&progress).await?["failure"].to_string();
+    ensure!(
+        failure.contains("1048576") && failure.contains("3000000"),
+        "{failure}"
+    );
+    let known = tus
+        .post(
+            &[(
+                "Upload-Concat",
+                &format!("final;{}", vec![part.path.as_str(); 50].join(" ")),
+            )],
+            &[],
+        )
+        .await?;
+    known.expect_problem(413)?;
+    Ok(())
+}
