@@ -244,8 +244,12 @@ async fn round_of(
         promised.uploads.extend(from.uploads);
         promised.files.extend(from.files);
     }
-    // Of the blocks in the disk's memory none, some, half, most or all were written.
-    let survivors_of_eight = [0, 1, 4, 7, 8][chance.below(5) as usize];
+    // Of the blocks in the disk's memory none, some, half, most or all were written. None at first, so
+    // that each run loses some.
+    let survivors_of_eight = match tally.cuts {
+        0 => 0,
+        _ => [0, 1, 4, 7, 8][chance.below(5) as usize],
+    };
     let cut =
         tokio::task::block_in_place(|| disk.power_up(|| chance.below(8) < survivors_of_eight))?;
     println!("  {cut:?}");

@@ -110,9 +110,10 @@ impl Device {
     /// The state while there is power. `counts`: this call is one of those after which the power goes.
     fn powered(&self, counts: bool) -> Result<MutexGuard<'_, State>, Errno> {
         let mut state = self.state();
+        let is_at_stake = !state.unflushed.is_empty();
         if counts && let Some(left) = &mut state.goes_after {
             *left = left.saturating_sub(1);
-            if *left == 0 {
+            if *left == 0 && is_at_stake {
                 state.is_off = true;
                 self.went_off.notify_all();
             }
@@ -124,7 +125,8 @@ impl Device {
         }
     }
 
-    /// The power goes at the `calls`-th write or flush from now, which is not carried out.
+    /// The power goes at the `calls`-th write or flush from now, which is not carried out; where nothing is unflushed then,
+    /// at the first one after it that finds something.
     pub(super) fn goes_after(&self, calls: u64) {
         self.state().goes_after = Some(calls.max(1));
     }

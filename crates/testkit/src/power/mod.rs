@@ -70,7 +70,8 @@ impl PowerDisk {
         self.folder.path().join("mounted")
     }
 
-    /// The power goes at the `calls`-th write or flush that reaches the disk from now.
+    /// The power goes at the `calls`-th write or flush that reaches the disk from now, or at the first one after it that
+    /// finds something unflushed: a cut that can take nothing shows nothing.
     pub fn power_goes_after(&self, calls: u64) {
         self.device.goes_after(calls);
     }
