@@ -211,14 +211,22 @@ impl Download {
         &self.record
     }
 
-    /// The bytes from `start` to before `end`, for whoever can let the kernel send them. None where the file still arrives, or has no file behind it.
+    /// Whether the kernel can send its bytes by itself: it is complete, and there are files behind it.
+    #[must_use]
+    pub fn is_in_files(&self) -> bool {
+        let Layout::Pieces(pieces) = &self.layout else {
+            return false;
+        };
+        self.record.state == State::Complete
+            && pieces.iter().all(|piece| piece.reader.file().is_some())
+    }
+
+    /// The bytes from `start` to before `end`, for the kernel to send them. None where it can't.
     #[must_use]
     pub fn span(&self, start: u64, end: u64) -> Option<Span> {
         let Layout::Pieces(pieces) = &self.layout else {
             return None;
         };
-        let can = self.record.state == State::Complete
-            && pieces.iter().all(|piece| piece.reader.file().is_some());
         let stretches = pieces.iter().filter_map(|piece| {
             let ends_at = piece.begins_at + piece.length_bytes;
             let (from, until) = (start.max(piece.begins_at), end.min(ends_at));
@@ -229,7 +237,8 @@ impl Download {
                 ahead_bytes: 0,
             })
         });
-        can.then(|| Span::new(self.parts.clone(), stretches.collect()))
+        self.is_in_files()
+            .then(|| Span::new(self.parts.clone(), stretches.collect()))
     }
 
     /// The bytes of a range, in chunks. For a file that still arrives the stream waits at its end for more, and ends with an error if the upload is given up.

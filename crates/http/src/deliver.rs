@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use ddx_engine::{Download, FileRecord, Id, Span, State};
+use ddx_engine::{Download, FileRecord, Id, State};
 use futures_util::{Stream, StreamExt, stream};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -30,17 +30,25 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SendsFiles;
 
+/// A body that is a list of pieces, those of the file to be sent by the kernel.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    pub(crate) download: Download,
+    pub(crate) length_bytes: u64,
+    pub(crate) pieces: Vec<Piece>,
+}
+
 /// In the extensions of an answer to such a request: the body, in place of the one that is there.
 #[derive(Debug, Clone)]
-pub(crate) struct FileBody(Arc<Mutex<Option<Span>>>);
+pub(crate) struct FileBody(Arc<Mutex<Option<Pieces>>>);
 
 impl FileBody {
-    fn new(span: Span) -> Self {
-        Self(Arc::new(Mutex::new(Some(span))))
+    fn new(pieces: Pieces) -> Self {
+        Self(Arc::new(Mutex::new(Some(pieces))))
     }
 
     /// Takes it out.
-    pub(crate) fn take(&self) -> Option<Span> {
+    pub(crate) fn take(&self) -> Option<Pieces> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -95,67 +103,28 @@ impl App {
                 .await
                 .map_err(problem)?;
         }
-        let sends_files =
-            *method == Method::GET && request.extensions.get::<SendsFiles>().is_some();
-        let span = sends_files.then(|| span(&answer, &download, length));
-        if let Some(span) = span.flatten() {
-            let status = match answer {
-                Answer::Part(part) => {
-                    fields.insert(header::CONTENT_RANGE, wire::content_range(part, length));
-                    StatusCode::PARTIAL_CONTENT
-                }
-                _ => StatusCode::OK,
-            };
-            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(span.left_bytes()));
+        let (status, length_bytes, pieces) = lay_out(answer, length, &content_type, &mut fields);
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length_bytes));
+        if *method == Method::HEAD {
+            return Ok((status, fields).into_response());
+        }
+        if request.extensions.get::<SendsFiles>().is_some() && download.is_in_files() {
             let mut response = (status, fields).into_response();
-            response.extensions_mut().insert(FileBody::new(span));
+            response.extensions_mut().insert(FileBody::new(Pieces {
+                download,
+                length_bytes,
+                pieces,
+            }));
             return Ok(response);
         }
-        let (status, length, body) =
-            self.select(answer, download, length, &content_type, &mut fields);
-        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        let body = if *method == Method::HEAD {
-            Body::empty()
-        } else {
-            body
-        };
-        Ok((status, fields, body).into_response())
-    }
-
-    fn select(
-        &self,
-        answer: Answer,
-        download: Download,
-        length: u64,
-        content_type: &HeaderValue,
-        fields: &mut HeaderMap,
-    ) -> (StatusCode, u64, Body) {
-        match answer {
-            Answer::Whole | Answer::NotModified => (
-                StatusCode::OK,
-                length,
-                body(download.stream(0, Some(length))),
-            ),
-            Answer::Part(span) => {
-                fields.insert(header::CONTENT_RANGE, wire::content_range(span, length));
-                let bytes = download.stream(span.first, Some(span.last + 1));
-                (StatusCode::PARTIAL_CONTENT, span.bytes(), body(bytes))
-            }
-            Answer::Parts(spans) => {
-                let parts =
-                    Byteranges::new(&spans, length, content_type, &Id::random().to_string());
-                fields.insert(header::CONTENT_TYPE, parts.content_type());
-                let total = parts.content_length();
-                let pieces = stream::iter(parts.into_pieces()).flat_map(move |piece| match piece {
-                    Piece::Frame(frame) => stream::once(std::future::ready(Ok(frame))).boxed(),
-                    Piece::File(span) => download
-                        .clone()
-                        .stream(span.first, Some(span.last + 1))
-                        .boxed(),
-                });
-                (StatusCode::PARTIAL_CONTENT, total, body(pieces))
-            }
-        }
+        let bytes = stream::iter(pieces).flat_map(move |piece| match piece {
+            Piece::Frame(frame) => stream::once(std::future::ready(Ok(frame))).boxed(),
+            Piece::File(span) => download
+                .clone()
+                .stream(span.first, Some(span.last + 1))
+                .boxed(),
+        });
+        Ok((status, fields, body(bytes)).into_response())
     }
 
     /// What has arrived, then the rest as it comes. Nothing of it may be kept by caches, and ranges have to wait until it is whole.
@@ -187,12 +156,37 @@ impl App {
     }
 }
 
-/// One stretch of the file, as the kernel can send it.
-fn span(answer: &Answer, download: &Download, length: u64) -> Option<Span> {
+/// What the body consists of, with its status and its length; the fields that go with it are added.
+fn lay_out(
+    answer: Answer,
+    length: u64,
+    content_type: &HeaderValue,
+    fields: &mut HeaderMap,
+) -> (StatusCode, u64, Vec<Piece>) {
     match answer {
-        Answer::Whole => download.span(0, length),
-        Answer::Part(span) => download.span(span.first, span.last + 1),
-        Answer::Parts(_) | Answer::NotModified => None,
+        Answer::Whole | Answer::NotModified => {
+            let whole = length.checked_sub(1).map(|last| {
+                let span = wire::Span { first: 0, last };
+                Piece::File(span)
+            });
+            (StatusCode::OK, length, whole.into_iter().collect())
+        }
+        Answer::Part(span) => {
+            fields.insert(header::CONTENT_RANGE, wire::content_range(span, length));
+            let status = StatusCode::PARTIAL_CONTENT;
+            (status, span.bytes(), vec![Piece::File(span)])
+        }
+        Answer::Parts(spans) => {
+            let boundary = Id::random().to_string();
+            let parts = Byteranges::new(&spans, length, content_type, &boundary);
+            fields.insert(header::CONTENT_TYPE, parts.content_type());
+            let length_bytes = parts.content_length();
+            (
+                StatusCode::PARTIAL_CONTENT,
+                length_bytes,
+                parts.into_pieces(),
+            )
+        }
     }
 }
 

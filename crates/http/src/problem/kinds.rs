@@ -171,7 +171,7 @@ kinds! {
     FileExpired 410 "file-expired" "The file has expired",
         "The time for which the file was kept is over.",
         "Ask the sender to send it again.";
-    FileDamaged 500 "file-damaged" "The file is damaged",
+    #[fixed] FileDamaged 500 "file-damaged" "The file is damaged",
         "Bytes of the file are missing on the server, or are not those that arrived; none are delivered as if they were.",
         "Ask the sender to send it again; the operator finds the file in the log.";
     RangeUnsatisfiable 416 "range-unsatisfiable" "The range lies outside of the file",

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::wire::Wire;
 use crate::deliver::FileBody;
+use crate::download::byteranges::Piece;
 
 /// Frames shorter than this are gathered before they are written.
 const WRITE_BYTES: usize = 16 * 1024;
@@ -52,7 +53,7 @@ pub(super) async fn write(
     let (mut head, body) = response.into_parts();
     let file = head.extensions.get::<FileBody>().and_then(FileBody::take);
     let framing = match &file {
-        Some(span) => Framing::Length(span.left_bytes()),
+        Some(file) => Framing::Length(file.length_bytes),
         None => framing_of(&head, &body),
     };
     match framing {
@@ -67,9 +68,19 @@ pub(super) async fn write(
         }
     }
     let head = head_bytes(&head);
-    if let Some(span) = file {
+    if let Some(file) = file {
         write_all(wire.stream(), &head, patience).await?;
-        return send_file(wire, span, patience).await;
+        for piece in file.pieces {
+            match piece {
+                Piece::Frame(bytes) => write_all(wire.stream(), &bytes, patience).await?,
+                Piece::File(range) => {
+                    let span = file.download.span(range.first, range.last + 1);
+                    let span = span.ok_or(io::ErrorKind::Unsupported)?;
+                    send_file(wire, span, patience).await?;
+                }
+            }
+        }
+        return Ok(());
     }
     write_frames(wire.stream(), head, body, framing, patience).await
 }
