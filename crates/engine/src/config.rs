@@ -27,6 +27,8 @@ pub struct Config {
     pub file_expires: Option<Duration>,
     /// The largest file; as the disk allows where None.
     pub file_max_bytes: Option<u64>,
+    /// Of how many parts a file may be joined.
+    pub parts_max: usize,
     /// Whether SHA-256 is computed for every file.
     pub sha256_always: bool,
     /// How often expired files and freed space are seen to.
@@ -51,6 +53,7 @@ impl Default for Config {
             upload_expires: Duration::from_secs(24 * 3600),
             file_expires: None,
             file_max_bytes: None,
+            parts_max: 1_000,
             sha256_always: false,
             housekeeping_every: Duration::from_secs(10),
             download_bytes: 256 << 10,

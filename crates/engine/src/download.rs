@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ddx_catalog::{FileRecord, Kind, State};
 use ddx_memory::{Buffer, Holder};
-use ddx_storage::{ErrorKind, Reader, SegmentId};
+use ddx_storage::{ErrorKind, SegmentId};
 use futures_util::Stream;
 use tokio::sync::watch;
 
@@ -22,7 +22,7 @@ use crate::id::Id;
 use crate::late_digests::OTHER_BYTES;
 use crate::live::Progress;
 use crate::receive::{buffer_of, refused};
-use crate::span::{Span, Stretch};
+use crate::span::{SegmentFile, Span, Stretch};
 use crate::stats::Total;
 
 /// How long a download waits for an interrupted upload to be resumed, between looks at its record.
@@ -40,12 +40,12 @@ impl AsRef<[u8]> for Chunk {
     }
 }
 
-/// A piece of the file: where it begins in the file, how long it is, and its reader.
+/// A piece of the file: where it begins in the file, how long it is, and what it is read from.
 #[derive(Clone)]
 struct Piece {
     begins_at: u64,
     length_bytes: u64,
-    reader: Arc<dyn Reader>,
+    segment: SegmentFile,
 }
 
 #[derive(Clone)]
@@ -154,39 +154,41 @@ impl Parts {
             return Err(damaged("its segments are not as long as it"));
         }
         let has_bytes = is_complete || record.offset_bytes > 0;
-        let segments = record.segments.clone();
-        self.blocking(move |store| {
-            let mut begins_at = 0;
-            let mut pieces = VecDeque::with_capacity(segments.len());
-            for segment in segments {
-                let reader = match store.open_reader(SegmentId(segment.segment_id)) {
-                    // Not durable before its first bytes are: it is made anew with them.
-                    Err(error) if !has_bytes && error.kind() == ErrorKind::NotFound => {
-                        return Ok(Layout::Pieces(VecDeque::new()));
-                    }
-                    Err(error) if is_complete && error.kind() == ErrorKind::NotFound => {
-                        return Err(damaged("a segment of its bytes is missing from the store"));
-                    }
-                    opened => opened.map_err(on_disk)?,
-                };
-                // The one segment of a file that still arrives is as long as it will become.
-                let length_bytes = if is_complete {
-                    segment.length_bytes
-                } else {
-                    u64::MAX
-                };
-                pieces.push_back(Piece {
-                    begins_at,
-                    length_bytes,
-                    reader: Arc::from(reader),
-                });
-                begins_at = begins_at.saturating_add(length_bytes);
+        let mut begins_at = 0;
+        let mut pieces = VecDeque::with_capacity(record.segments.len());
+        for segment in &record.segments {
+            // The one segment of a file that still arrives is as long as it will become.
+            let length_bytes = match is_complete {
+                true => segment.length_bytes,
+                false => u64::MAX,
+            };
+            pieces.push_back(Piece {
+                begins_at,
+                length_bytes,
+                segment: SegmentFile::new(self.store.clone(), SegmentId(segment.segment_id)),
+            });
+            begins_at = begins_at.saturating_add(length_bytes);
+        }
+        self.blocking(move |_| {
+            // The others are opened when it is their turn.
+            let opened = pieces.front().map(|first| first.segment.reader().map(drop));
+            match opened.transpose() {
+                // Not durable before its first bytes are: it is made anew with them.
+                Err(error) if !has_bytes && error.kind() == ErrorKind::NotFound => {
+                    Ok(Layout::Pieces(VecDeque::new()))
+                }
+                Err(error) if is_complete && error.kind() == ErrorKind::NotFound => {
+                    Err(damaged(MISSING))
+                }
+                opened => opened.map(|_| Layout::Pieces(pieces)).map_err(on_disk),
             }
-            Ok(Layout::Pieces(pieces))
         })
         .await
     }
 }
+
+/// What is wrong with a file whose segment is not there.
+const MISSING: &str = "a segment of its bytes is missing from the store";
 
 /// Bytes that lie in the catalog, whose pages have no checksum: one that was damaged is refused, not delivered.
 fn inline(record: &FileRecord, bytes: Vec<u8>) -> Result<Layout, Error> {
@@ -217,8 +219,9 @@ impl Download {
         let Layout::Pieces(pieces) = &self.layout else {
             return false;
         };
+        // One store keeps them all, so the first one tells.
         self.record.state == State::Complete
-            && pieces.iter().all(|piece| piece.reader.file().is_some())
+            && pieces.front().is_none_or(|first| first.segment.is_file())
     }
 
     /// The bytes from `start` to before `end`, for the kernel to send them. None where it can't.
@@ -231,7 +234,7 @@ impl Download {
             let ends_at = piece.begins_at + piece.length_bytes;
             let (from, until) = (start.max(piece.begins_at), end.min(ends_at));
             (from < until).then(|| Stretch {
-                reader: piece.reader.clone(),
+                segment: Arc::new(piece.segment.clone()),
                 offset: from - piece.begins_at,
                 bytes: until - from,
                 ahead_bytes: 0,
@@ -260,6 +263,7 @@ impl Download {
             arriving,
             watching,
             is_whole: false,
+            open: None,
         };
         futures_util::stream::unfold(Some(reading), |reading| async move {
             let mut reading = reading?;
@@ -283,6 +287,8 @@ struct Reading {
     arriving: bool,
     watching: Option<watch::Receiver<Progress>>,
     is_whole: bool,
+    /// The piece that is read, and where it begins: no other is open.
+    open: Option<(u64, Arc<SegmentFile>)>,
 }
 
 impl Drop for Reading {
@@ -425,7 +431,12 @@ impl Reading {
         }
     }
 
-    async fn read_piece(&self, piece: Piece, offset: u64, most: usize) -> Result<Bytes, Error> {
+    async fn read_piece(&mut self, piece: Piece, offset: u64, most: usize) -> Result<Bytes, Error> {
+        let segment = match &self.open {
+            Some((begins_at, segment)) if *begins_at == piece.begins_at => segment.clone(),
+            _ => Arc::new(piece.segment),
+        };
+        self.open = Some((piece.begins_at, segment.clone()));
         let parts = &self.download.parts;
         let holder = self.download.holder;
         let wanted = parts
@@ -444,17 +455,24 @@ impl Reading {
         };
         let mut buffer = buffer_of(lease)?;
         let most = most.min(buffer.len());
-        parts
+        let read = parts
             .blocking(move |_| {
-                let count = piece
-                    .reader
-                    .read_at(offset, &mut buffer[..most])
+                let count = segment
+                    .reader()
+                    .and_then(|reader| reader.read_at(offset, &mut buffer[..most]))
                     .map_err(on_disk)?;
                 Ok(Bytes::from_owner(Chunk {
                     buffer,
                     range: 0..count,
                 }))
             })
-            .await
+            .await;
+        match read {
+            Err(Error::Storage(error)) if error.kind() == ErrorKind::NotFound => {
+                parts.mark_damaged(&self.download.record, MISSING).await?;
+                Err(damaged(MISSING))
+            }
+            read => read,
+        }
     }
 }

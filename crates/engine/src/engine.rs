@@ -496,17 +496,17 @@ impl Parts {
 
     /// Marks a complete file whose bytes are known to be wrong, and tells whoever runs the server.
     pub(crate) async fn mark_damaged(&self, record: &FileRecord, what: &str) -> Result<(), Error> {
-        tracing::error!(file = ?Id(record.file_id), share = ?Id(record.share_id), what, "a file is damaged");
         let marked = self
             .catalog
             .set_damage(record.file_id, what.to_owned())
             .await;
         match marked {
             Ok(()) => {
+                tracing::error!(file = ?Id(record.file_id), share = ?Id(record.share_id), what, "a file is damaged");
                 self.tell(record, false);
                 Ok(())
             }
-            // It was deleted meanwhile.
+            // It was deleted meanwhile, and its bytes with it.
             Err(error) if error.kind() == ddx_catalog::ErrorKind::Gone => Ok(()),
             Err(error) => Err(in_catalog(error)),
         }

@@ -97,6 +97,14 @@ pub enum Error {
         /// Its place in the list, from 1.
         place: usize,
     },
+    /// More parts than a file may be joined from.
+    #[error("{count} parts are listed, a file is joined from {limit} at most")]
+    TooManyParts {
+        /// How many there are.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The share holds a file of this name already.
     #[error("the share has a file of this name already")]
     NameTaken,
@@ -146,6 +154,7 @@ impl Error {
             | Self::ChecksumMissing
             | Self::NotAppendable
             | Self::PartUnknown { .. }
+            | Self::TooManyParts { .. }
             | Self::NameTaken
             | Self::DownloadsUsedUp { .. }
             | Self::Damaged { .. }

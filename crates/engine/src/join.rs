@@ -45,7 +45,7 @@ impl Engine {
     /// Makes a file of these partial uploads, in this order. It is complete at once if they are, else when the last of them is.
     ///
     /// # Errors
-    /// [`Error::PartUnknown`], [`Error::TooLarge`], [`Error::Closing`].
+    /// [`Error::TooManyParts`], [`Error::PartUnknown`], [`Error::TooLarge`], [`Error::Closing`].
     pub async fn join(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
         let (engine, part_keys) = (self.clone(), part_keys.to_vec());
         self.make(async move { engine.join_now(new, &part_keys).await })
@@ -54,6 +54,10 @@ impl Engine {
 
     async fn join_now(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
         let engine = &self.0;
+        let (count, limit) = (part_keys.len(), engine.config.parts_max);
+        if count > limit {
+            return Err(Error::TooManyParts { count, limit });
+        }
         let mut parts = Vec::with_capacity(part_keys.len());
         for (index, key) in part_keys.iter().enumerate() {
             match engine.live_upload(*key).await {

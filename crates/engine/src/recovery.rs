@@ -83,6 +83,7 @@ fn stands(store: &dyn Store, record: &FileRecord) -> bool {
         opened => opened.map(drop),
     };
     let Err(error) = opened else {
+        reserve(store, id, record.length_bytes);
         return true;
     };
     match error.kind() {
@@ -93,6 +94,16 @@ fn stands(store: &dyn Store, record: &FileRecord) -> bool {
             tracing::error!(segment = %id, error = &error as &dyn std::error::Error, "the segment of an unfinished upload can't be opened");
             true
         }
+    }
+}
+
+/// Not every file system keeps a reservation over a restart.
+fn reserve(store: &dyn Store, id: SegmentId, length_bytes: Option<u64>) {
+    let Some(length_bytes) = length_bytes else {
+        return;
+    };
+    if let Err(error) = store.reserve(id, length_bytes) {
+        tracing::warn!(segment = %id, error = &error as &dyn std::error::Error, "the space of an unfinished upload can't be reserved again");
     }
 }
 

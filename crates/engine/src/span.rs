@@ -4,9 +4,11 @@
 //! It is for complete files in segments on a local disk; all others are read ([`crate::Download::stream`]).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, OnceLock};
 
-use ddx_storage::Reader;
+use ddx_storage::{Reader, SegmentId, Store};
 
 use crate::engine::Parts;
 use crate::stats::Total;
@@ -14,17 +16,65 @@ use crate::stats::Total;
 /// How far the disk reads ahead, in pieces of the size that an upload would get now: 8 MiB while few are active.
 const AHEAD_GRANULES: u64 = 2;
 
+/// A segment to be read, opened when it is first needed: a file that is joined from a thousand parts holds one descriptor,
+/// and not a thousand.
+#[derive(Clone)]
+pub(crate) struct SegmentFile {
+    store: Arc<dyn Store>,
+    id: SegmentId,
+    opened: OnceLock<Arc<dyn Reader>>,
+}
+
+impl SegmentFile {
+    pub(crate) fn new(store: Arc<dyn Store>, id: SegmentId) -> Self {
+        Self {
+            store,
+            id,
+            opened: OnceLock::new(),
+        }
+    }
+
+    /// Its reader. The first call blocks for as long as opening takes.
+    pub(crate) fn reader(&self) -> Result<&dyn Reader, ddx_storage::Error> {
+        if let Some(reader) = self.opened.get() {
+            return Ok(reader.as_ref());
+        }
+        let opened = Arc::from(self.store.open_reader(self.id)?);
+        Ok(self.opened.get_or_init(|| opened).as_ref())
+    }
+
+    /// Whether it is open, and a file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.opened
+            .get()
+            .is_some_and(|reader| reader.file().is_some())
+    }
+}
+
 /// A part of one segment, to be sent next.
 #[derive(Clone)]
 pub struct Stretch {
-    /// What it is read from; [`Reader::file`] is there.
-    pub reader: Arc<dyn Reader>,
+    /// What it is read from.
+    pub(crate) segment: Arc<SegmentFile>,
     /// Where it begins in that file.
     pub offset: u64,
     /// Its length.
     pub bytes: u64,
     /// How far the disk may be asked to read ahead of what is sent. Page cache and not memory of ours, but in a small box there is little of it.
     pub ahead_bytes: u64,
+}
+
+impl Stretch {
+    /// The file that it is in, opened if it is not. Call it on a thread that may block.
+    ///
+    /// # Errors
+    /// It can't be opened, or is no file.
+    pub fn file(&self) -> io::Result<&File> {
+        let reader = self.segment.reader().map_err(io::Error::other)?;
+        reader
+            .file()
+            .ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// What is still to be sent of a range.

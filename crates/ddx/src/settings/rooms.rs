@@ -135,6 +135,7 @@ impl Settings {
             upload_expires: self.upload_expires,
             file_expires: self.file_expires,
             file_max_bytes: self.max_file_size_bytes,
+            parts_max: self.parts_max,
             sha256_always: self.repr_digest_sha256,
             housekeeping_every: self.housekeeping_every,
             download_bytes: self.download_buffer_bytes,

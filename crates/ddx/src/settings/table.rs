@@ -187,6 +187,8 @@ settings! {
         "metadata_bytes_max" => metadata_bytes_max: Size = "4KiB" in "256".."64KiB";
         /// How many parts a multipart form may have.
         "multipart_parts_max" => multipart_parts_max: Count<usize> = "1000" in "1".."100000";
+        /// From how many partial uploads one file may be joined. What a request can list is bounded by `header_bytes_max`, too.
+        "parts_max" => parts_max: Count<usize> = "1000" in "1".."10000";
         /// How many ranges of a file one request may ask for.
         "ranges_max" => ranges_max: Count<usize> = "16" in "1".."1000";
         /// The buffer of one download.

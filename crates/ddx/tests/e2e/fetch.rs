@@ -343,3 +343,44 @@ async fn a_reader_that_follows_an_upload_never_sees_what_a_checksum_takes_back()
     following.await?.context("the reader that followed")?;
     ledger_at_zero(&client).await
 }
+
+/// The first bytes of an upload come slowly, one by one, while it is followed: each arrives, and in its order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_an_upload_from_before_its_first_byte_gets_every_byte() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    for (length, told) in [
+        (10_000, true),
+        (10_000, false),
+        (60_000, true),
+        (60_000, false),
+    ] {
+        let data = Data::new(length, length);
+        let upload = tus.create(told.then_some(length), "follow.bin").await?;
+        let fetching = tokio::spawn({
+            let (client, link) = (client.clone(), upload.link()?.to_owned());
+            async move { client.fetch(&link, &data).await }
+        });
+        let pace = Pace {
+            step_bytes: 250,
+            pause: Duration::from_millis(5),
+        };
+        let length_text = length.to_string();
+        let late = [("Upload-Length", length_text.as_str())];
+        let sent = tus
+            .patch_with(&upload.path, &data, 0..length, &late, Some(pace))
+            .await?;
+        sent.expect(204)?;
+        fetching
+            .await?
+            .with_context(|| format!("{length} bytes, their number told at once: {told}"))?;
+    }
+    ensure!(
+        !server.log().contains("ERROR"),
+        "it is no error: {}",
+        server.log()
+    );
+    ledger_at_zero(&client).await
+}

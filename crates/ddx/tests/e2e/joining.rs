@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Data, Part, Turn, Tus, Upload};
+use ddx_testkit::{Client, Data, Part, Request, Turn, Tus, Upload};
 
 use crate::{setup, until};
 
@@ -117,5 +117,61 @@ async fn the_largest_file_is_the_largest_joined_one_too() -> Result<()> {
         )
         .await?;
     known.expect_problem(413)?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_parts_than_a_file_may_have_are_refused_for_good() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().option("--parts-max", "3").start()?;
+    let tus = Tus::new(&server.client());
+    let part = tus.create_part(Part::Partial, 10, "p").await?;
+    let concat = |count| format!("final;{}", vec![part.path.as_str(); count].join(" "));
+    let refused = tus.post(&[("Upload-Concat", &concat(4))], &[]).await?;
+    let problem = refused.expect_problem(400)?;
+    ensure!(problem["limit"] == 3 && problem["value"] == 4, "{problem}");
+    tus.create_joined(&concat(3), "w").await?;
+    Ok(())
+}
+
+/// One reader of a file that is joined from many parts holds no more descriptors than one of any other file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_of_many_parts_opens_one_at_a_time() -> Result<()> {
+    const PARTS: usize = 100;
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let data = Data::new(1, 200_000);
+    let mut parts = Vec::new();
+    for _ in 0..PARTS {
+        let part = tus.create_part(Part::Partial, data.len(), "p").await?;
+        tus.finish_from(&part.path, &data, 0).await?;
+        parts.push(part);
+    }
+    let whole = tus.create_part(Part::Final(&parts), 0, "w").await?;
+    let descriptors = || -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", server.pid()?))?.count())
+    };
+    let path = Client::path_of(whole.link()?).to_owned();
+    let whole_file = Request::new("GET", &path);
+    let two_ranges = whole_file.clone().header("Range", "bytes=5-,0-3");
+    let before = descriptors()?;
+    for request in [whole_file, two_ranges] {
+        let mut conn = client.connect().await?;
+        conn.send_head(&request).await?;
+        let head = conn.head().await?;
+        let mut body = ddx_testkit::Conn::body_of(&head, "GET")?;
+        let (mut bytes, mut most) = (0, 0);
+        while let Some(piece) = conn.next(&mut body).await? {
+            bytes += piece.len() as u64;
+            most = most.max(descriptors()?);
+        }
+        ensure!(bytes == head.number("content-length")?, "{bytes}: {head:?}");
+        ensure!(
+            most < before + 10,
+            "{most} descriptors while it is read, {before} before"
+        );
+    }
     Ok(())
 }

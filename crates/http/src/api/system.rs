@@ -173,7 +173,13 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
         .await
         .err()
         .map(|error| error.to_string());
-    let disk = disk(&app).await.err().map(|error| error.to_string());
+    let disk = match disk(&app).await {
+        Ok(disk) if disk.available_bytes == 0 => {
+            let floor = disk.floor_bytes;
+            Some(format!("the disk is full above the floor of {floor} bytes"))
+        }
+        disk => disk.err().map(|error| error.to_string()),
+    };
     match memory.or(catalog).or(disk) {
         None => "ready\n".into_response(),
         Some(reason) => {

@@ -116,6 +116,9 @@ kinds! {
     ConcatPart 400 "concat-part" "A part can not be joined",
         "One of the listed uploads does not exist or is not a partial upload.",
         "Create each part with Upload-Concat: partial and list each by its URL.";
+    TooManyParts 400 "too-many-parts" "The file is joined from too many parts",
+        "The field lists more partial uploads than a file may be joined from.",
+        "Send fewer, larger parts, or ask the operator to raise the limit.";
     FinalUpload 403 "final-upload" "A joined upload takes no bytes",
         "The upload is joined from partial uploads; bytes go to these.",
         "Send the bytes to the partial uploads.";

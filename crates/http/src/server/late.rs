@@ -163,7 +163,7 @@ async fn send_file(wire: &Arc<Wire>, mut span: Span, patience: Duration) -> io::
 
 /// Sends until the connection takes no more, or the turn is over; how much that was.
 fn send_some(stream: &TcpStream, stretch: &Stretch) -> io::Result<u64> {
-    let file = stretch.reader.file().ok_or(io::ErrorKind::Unsupported)?;
+    let file = stretch.file()?;
     let most = stretch.bytes.min(TURN_BYTES);
     // What was uploaded past the page cache is not in it, and the kernel's own reading ahead is too short to keep a disk busy. Only advice: it may fail.
     let ahead = NonZeroU64::new(stretch.bytes.min(stretch.ahead_bytes));
