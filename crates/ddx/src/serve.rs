@@ -7,14 +7,15 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use ddx_catalog::Catalog;
 use ddx_catalog::sqlite::SqliteCatalog;
-use ddx_engine::Engine;
-use ddx_http::server::{Server, acceptor};
+use ddx_engine::{Engine, Total};
+use ddx_http::Served;
+use ddx_http::server::{Connections, Server, acceptor};
 use ddx_memory::{Ledger, Plan, Size};
 use ddx_storage::{LocalDisk, Store};
 use tokio::net::{TcpListener, TcpSocket};
@@ -80,7 +81,6 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 struct Parts {
     ledger: Ledger,
-    _sampler: ddx_memory::Sampler,
     catalog: Arc<SqliteCatalog>,
     engine: Engine,
 }
@@ -95,8 +95,25 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let listener =
         listen(settings.listen).with_context(|| format!("can't listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
+    let (ledger, _sampler) = open_ledger(&settings)?;
+    let (closing, connections) = (CancellationToken::new(), Arc::<Connections>::default());
+    let begun = Arc::<OnceLock<Engine>>::default();
+    let served = Arc::new(Served::starting(
+        &settings.path_prefix,
+        progress_of(begun.clone()),
+    ));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let server = Server {
+        listener,
+        limits: settings.server(files_max),
+        connections: connections.clone(),
+        app: served.clone(),
+        ledger: ledger.clone(),
+        tls,
+    };
+    let serving = tokio::spawn(server.run(closing.clone()));
     let parts = tokio::select! {
-        parts = open_and_recover(&settings) => parts?,
+        parts = open_and_recover(&settings, ledger, &begun) => parts?,
         // Recovery can be cut anywhere, as by a crash: the next start does the rest.
         () = stop.next() => {
             tracing::info!("stopped before it was ready");
@@ -104,19 +121,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         }
     };
     parts.engine.spawn_housekeeping();
-    let closing = CancellationToken::new();
-    let app = ddx_http::App::new(parts.engine.clone(), settings.http()?, closing.clone());
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let server = Server {
-        listener,
-        limits: settings.server(files_max),
-        connections: app.connections().clone(),
-        app: ddx_http::router(app),
-        ledger: parts.ledger.clone(),
-        tls,
-    };
+    let app = ddx_http::App::new(
+        parts.engine.clone(),
+        settings.http()?,
+        closing.clone(),
+        connections,
+    );
+    served.is_ready(ddx_http::router(app));
     introduce(&parts, &settings, scheme, address)?;
-    let serving = tokio::spawn(server.run(closing.clone()));
     let trimming = tokio::spawn(allocator::trim_when_idle(
         parts.ledger.clone(),
         parts.catalog.clone(),
@@ -127,18 +139,39 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     close(parts, settings.shutdown_grace, closing, serving).await
 }
 
-async fn open_and_recover(settings: &Settings) -> anyhow::Result<Parts> {
-    let parts = open(settings).await?;
-    let recovered = parts.engine.recover().await.context("recovery failed")?;
+/// What a start is at, in a sentence.
+fn progress_of(begun: Arc<OnceLock<Engine>>) -> impl Fn() -> String + Clone + Send + Sync {
+    move || match begun.get() {
+        None => "The server opens its catalog.".to_owned(),
+        Some(engine) => format!(
+            "The server compares its disk with its records: {} pieces were looked at so far.",
+            engine.stats().total(Total::Recovered)
+        ),
+    }
+}
+
+async fn open_and_recover(
+    settings: &Settings,
+    ledger: Ledger,
+    begun: &OnceLock<Engine>,
+) -> anyhow::Result<Parts> {
+    let parts = open(settings, ledger).await?;
+    let engine = begun.get_or_init(|| parts.engine.clone());
+    let recovered = engine.recover().await.context("recovery failed")?;
     tracing::info!(?recovered, "disk and catalog agree");
     Ok(parts)
 }
 
-/// Everything below the ways in. The disk comes first: its lock keeps a second server away from the catalog as well.
-async fn open(settings: &Settings) -> anyhow::Result<Parts> {
+/// What the machine has, and what looks at it again and again.
+fn open_ledger(settings: &Settings) -> anyhow::Result<(Ledger, ddx_memory::Sampler)> {
     let ledger = Ledger::on_this_machine(settings.memory())
         .context("nothing can be promised without the machine's memory")?;
     let sampler = ledger.try_spawn_sampler()?;
+    Ok((ledger, sampler))
+}
+
+/// Everything below the ways in. The disk comes first: its lock keeps a second server away from the catalog as well.
+async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
     let (folder, storage, catalog) = (
         settings.data_dir.clone(),
         settings.storage(),
@@ -161,7 +194,6 @@ async fn open(settings: &Settings) -> anyhow::Result<Parts> {
     let engine = Engine::new(settings.engine(), catalog.clone(), store, ledger.clone());
     Ok(Parts {
         ledger,
-        _sampler: sampler,
         catalog,
         engine,
     })

@@ -15,7 +15,7 @@ use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
 use crate::housekeeping::deleted;
 use crate::id::Id;
-use crate::stats::Counted;
+use crate::stats::{Counted, Total};
 
 /// Rows that one step looks at.
 const PAGE_ROWS: u32 = 256;
@@ -139,6 +139,7 @@ impl Parts {
             else {
                 break;
             };
+            self.stats.add(Total::Recovered, 1);
             let is_stored = stored.pop_front_if(|id| *id == next).is_some();
             let is_known = known.pop_front_if(|id| *id == next).is_some();
             if !is_stored {
@@ -212,6 +213,7 @@ impl Parts {
         page: Vec<FileRecord>,
         recovered: &mut Recovered,
     ) -> Result<(), Error> {
+        self.stats.add(Total::Recovered, page.len() as u64);
         let mut receiving = Vec::new();
         for record in page {
             if record.protocol == crate::PROTOCOL_PLAIN {

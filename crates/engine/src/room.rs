@@ -2,9 +2,9 @@
 //!
 //! Small files live in the catalog, and so do the records of all: none of them asks the store for space. Without a look at the disk, many of them
 //! would go on into the free-space floor, which is what the catalog itself lives on when the disk is full. A look each would
-//! be a trip to a blocking thread for a file that is done in the time of one; a look now and then is as good, since what comes in between is small.
+//! be a trip to a blocking thread for a file that is done in the time of one; a look now and then is as good, since what is admitted in between is counted.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ddx_storage::Space;
@@ -18,20 +18,58 @@ use crate::error::Error;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What a record takes, at most, of the catalog and its log.
 const RECORD_BYTES: u64 = 16 << 10;
+/// Bytes in the catalog are written to its log first, and lie there until the log is copied.
+const WRITTEN_TWICE: u64 = 2;
 
-/// The last look at the disk.
+/// The last look at the disk, and what was admitted since.
 #[derive(Debug, Default)]
-pub(crate) struct LastLook(Mutex<Option<(Instant, Space)>>);
+pub(crate) struct LastLook(Mutex<Option<Look>>);
+
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    /// What was free above the floor.
+    available_bytes: u64,
+    /// What has been admitted since, and may not be written yet.
+    admitted_bytes: u64,
+}
 
 impl LastLook {
-    fn fresh(&self) -> Option<Space> {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.filter(|(at, _)| at.elapsed() < LOOK_EVERY)
-            .map(|(_, space)| space)
+    fn look(&self) -> MutexGuard<'_, Option<Look>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, space: Space) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), space));
+    /// Admits so many bytes if the last look still counts and leaves room for them.
+    fn admits(&self, bytes: u64) -> bool {
+        let mut look = self.look();
+        let Some(look) = look.as_mut().filter(|look| look.at.elapsed() < LOOK_EVERY) else {
+            return false;
+        };
+        let admitted_bytes = look.admitted_bytes.saturating_add(bytes);
+        let fits = admitted_bytes <= look.available_bytes;
+        if fits {
+            look.admitted_bytes = admitted_bytes;
+        }
+        fits
+    }
+
+    /// Another look. What was admitted a moment before may not be written yet, so it stays counted until the look before
+    /// is over.
+    fn renew(&self, space: &Space) {
+        let mut look = self.look();
+        let available_bytes = space.available_bytes();
+        match look.as_mut() {
+            Some(recent) if recent.at.elapsed() < LOOK_EVERY => {
+                recent.available_bytes = available_bytes;
+            }
+            _ => {
+                *look = Some(Look {
+                    at: Instant::now(),
+                    available_bytes,
+                    admitted_bytes: 0,
+                });
+            }
+        }
     }
 }
 
@@ -42,16 +80,15 @@ impl Parts {
             Some(length) if length > self.config.inline_max_bytes => return Ok(()),
             length => length.unwrap_or(0),
         };
-        let needed_bytes = inline_bytes + RECORD_BYTES;
-        let fits = |space: &Space| needed_bytes <= space.available_bytes();
-        if self.last_look.fresh().as_ref().is_some_and(fits) {
+        let needed_bytes = (inline_bytes + RECORD_BYTES) * WRITTEN_TWICE;
+        if self.last_look.admits(needed_bytes) {
             return Ok(());
         }
         let space = self
             .blocking(|store| store.space().map_err(on_disk))
             .await?;
-        self.last_look.keep(space);
-        if fits(&space) {
+        self.last_look.renew(&space);
+        if self.last_look.admits(needed_bytes) {
             return Ok(());
         }
         Err(Error::NoSpace {

@@ -59,10 +59,12 @@ pub enum Total {
     Waits,
     /// For how long in all, in microseconds.
     WaitedMicros,
+    /// Segments and unfinished uploads that the start has looked at.
+    Recovered,
 }
 
 const COUNTED: usize = Counted::Bytes as usize + 1;
-const TOTALS: usize = Total::WaitedMicros as usize + 1;
+const TOTALS: usize = Total::Recovered as usize + 1;
 
 /// Numbers since the start.
 #[derive(Debug, Default)]

@@ -27,8 +27,6 @@ pub struct Config {
     pub form: plain::multipart::Limits,
     /// The longest `Upload-Metadata`.
     pub metadata_bytes_max: usize,
-    /// Parts of a concatenation.
-    pub parts_max: usize,
     /// Ranges in one request.
     pub ranges_max: usize,
     /// Event streams at once.
@@ -76,9 +74,15 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    /// An application on this engine. `closing` ends event streams when the server stops.
+    /// An application on this engine. `closing` ends event streams when the server stops; `connections` are those of the
+    /// server that serves it.
     #[must_use]
-    pub fn new(engine: Engine, config: Config, closing: CancellationToken) -> Self {
+    pub fn new(
+        engine: Engine,
+        config: Config,
+        closing: CancellationToken,
+        connections: Arc<Connections>,
+    ) -> Self {
         let sse_places = Arc::new(Semaphore::new(config.sse_clients_max));
         Self(Arc::new(Parts {
             engine,
@@ -86,7 +90,7 @@ impl App {
             metrics: Metrics::new(),
             sse_places,
             closing,
-            connections: Arc::default(),
+            connections,
             started: Instant::now(),
             started_at: SystemTime::now(),
         }))
@@ -112,9 +116,8 @@ impl App {
         &self.0.closing
     }
 
-    /// Where the server is to count its connections.
-    #[must_use]
-    pub fn connections(&self) -> &Arc<Connections> {
+    /// Counts of the server's connections.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
         &self.0.connections
     }
 
@@ -131,7 +134,6 @@ impl App {
         tus::wire::Limits {
             file_bytes_max: self.engine().config().file_max_bytes,
             metadata_bytes_max: self.config().metadata_bytes_max,
-            parts_max: self.config().parts_max,
             ..tus::wire::Limits::default()
         }
     }

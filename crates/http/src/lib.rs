@@ -23,8 +23,10 @@ pub mod problem;
 mod refusal;
 mod routes;
 pub mod server;
+mod starting;
 pub mod tus;
 mod view;
 
 pub use app::{App, Config, CrossOrigin};
 pub use routes::router;
+pub use starting::Served;

@@ -79,7 +79,7 @@ async fn error_page(Path(slug): Path<String>) -> Response {
 }
 
 /// No answer is ever taken for another type than it says, or tells other sites where its reader came from: links are secrets.
-fn add_common_fields(response: &mut Response) {
+pub(crate) fn add_common_fields(response: &mut Response) {
     const FIELDS: [(HeaderName, HeaderValue); 2] = [
         (
             header::X_CONTENT_TYPE_OPTIONS,

@@ -70,7 +70,6 @@ impl Settings {
                 ..ddx_http::plain::multipart::Limits::default()
             },
             metadata_bytes_max: usize::try_from(self.metadata_bytes_max)?,
-            parts_max: ddx_catalog::sqlite::Config::default().list_max,
             ranges_max: self.ranges_max,
             sse_clients_max: self.sse_clients_max,
             request_body_max_bytes: self.request_body_max_bytes,

@@ -450,7 +450,8 @@ c.executescript('PRAGMA auto_vacuum=INCREMENTAL;PRAGMA journal_mode=WAL;PRAGMA a
 for name in sorted(os.listdir(folder))[:version]: c.executescript(open(os.path.join(folder,name)).read())
 c.execute('ATTACH ? AS today',(path+'.today',))
 for table in ('shares','files','uploads','inline_bytes','file_segments','file_parts','doomed_segments'):
-    c.execute(f'INSERT INTO {table} SELECT * FROM today.{table}')
+    columns=','.join(row[1] for row in c.execute(f'PRAGMA main.table_info({table})'))
+    c.execute(f'INSERT INTO {table} ({columns}) SELECT {columns} FROM today.{table}')
 c.execute('DETACH today')
 c.execute(f'PRAGMA user_version={version}')
 c.close()

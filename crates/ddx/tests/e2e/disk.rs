@@ -214,6 +214,63 @@ async fn a_disk_that_others_filled_up_is_no_reason_not_to_start_nor_to_read() ->
     ledger_at_zero(&client).await
 }
 
+/// Small files take no space of their own on the disk; they stop at the floor all the same, and what lives on the floor,
+/// which is to delete and to start, goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_files_stop_at_the_floor_and_can_be_deleted_then() -> Result<()> {
+    const FLOOR: u64 = 8 * MIB;
+    let _turn = Turn::shared()?;
+    let image = Image::new(80 * MIB)?;
+    let mut server = setup()
+        .data_dir(image.path().join("data"))
+        .option("--free-space-floor", FLOOR.to_string())
+        .start()?;
+    let client = server.client();
+    let senders: Vec<_> = (0..8)
+        .map(|sender| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let (mut stored, mut refused) = (Vec::new(), 0);
+                // What is on its way to the disk is counted for a moment; refused again and again
+                // it is for good.
+                while refused < 5 {
+                    let data = Data::new(sender, 16_000);
+                    let answer = client.put("small.bin", &data).await?;
+                    if answer.status == 507 {
+                        refused += 1;
+                        tokio::time::sleep(Duration::from_millis(150)).await; // a client's own retry delay
+                    } else {
+                        refused = 0;
+                        stored.push(answer.expect(201)?.field("x-url-delete")?.to_owned());
+                    }
+                }
+                anyhow::Ok(stored)
+            })
+        })
+        .collect();
+    let mut stored = Vec::new();
+    for sender in senders {
+        stored.extend(sender.await??);
+    }
+    let free = image.free_bytes()?;
+    println!("{} files of 16 kB, {free} bytes are free", stored.len());
+    ensure!(free > FLOOR / 2, "{free} bytes of the floor are left");
+    ensure!(stored.len() > 500, "only {} files", stored.len());
+    client.get("/readyz").await?.expect_problem(503)?;
+    server.terminate(Duration::from_secs(60))?;
+    server.start_again().context("on a full disk")?;
+    for delete in stored {
+        let request = Request::new("DELETE", Client::path_of(&delete));
+        client.send(&request, &[]).await?.expect(204)?;
+    }
+    until("there is room again", Duration::from_secs(30), || async {
+        Ok(client.put("small.bin", &Data::new(1, 16_000)).await?.status == 201)
+    })
+    .await?;
+    client.get("/readyz").await?.expect(200)?;
+    ledger_at_zero(&client).await
+}
+
 /// Writes into a file until the disk is full.
 fn fill(path: &std::path::Path) -> Result<()> {
     let mut file = std::fs::File::options()

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Data, MIB, Pace, Request, Turn, Tus};
+use ddx_testkit::{Call, Client, Data, DiskFaults, MIB, Pace, Request, Rule, Trouble, Turn, Tus};
 
+use crate::bad_disk::{catalog, over};
 use crate::{ledger_at_zero, setup, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,6 +92,48 @@ fn a_stop_the_moment_the_address_is_told_is_orderly() -> Result<()> {
             .into_iter()
             .try_for_each(|worker| worker.join().unwrap())
     })
+}
+
+/// A start that takes long answers meanwhile: that it lives, how far it is, and when to come again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_takes_long_says_so_and_then_serves() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let faults = DiskFaults::new(1);
+    let mut server = over(&faults).start()?;
+    let client = server.client();
+    let data = Data::new(1, 3 * MIB);
+    let link = client.put_for_link("long.bin", &data).await?;
+    let tus = Tus::new(&client);
+    let upload = tus.create(Some(data.len()), "half.bin").await?;
+    tus.patch(&upload.path, &data, 0..MIB).await?.expect(204)?;
+    server.kill_9()?;
+    let slow = Trouble::Slow(Duration::from_secs(8));
+    faults.set([Rule::always(slow, &[Call::Sync], catalog(&server))]);
+    let starting = tokio::task::spawn_blocking(move || server.start_again().map(|()| server));
+    until(
+        "it says that it starts",
+        Duration::from_secs(60),
+        || async {
+            let answer = client.get("/healthz").await;
+            Ok(answer.is_ok_and(|answer| answer.status == 200 && answer.text() == "starting\n"))
+        },
+    )
+    .await?;
+    for path in [Client::path_of(&link), "/readyz", "/"] {
+        let answer = client.get(path).await?;
+        answer.field("retry-after")?;
+        let problem = answer.expect_problem(503)?;
+        let kind = problem["type"].as_str().unwrap_or_default();
+        ensure!(kind.ends_with("/starting"), "{path}: {problem}");
+    }
+    ensure!(tus.head(&upload.path).await?.status == 503);
+    faults.heal();
+    let server = starting.await??;
+    client.get("/readyz").await?.expect(200)?;
+    client.fetch(&link, &data).await?;
+    ensure!(tus.offset(&upload.path).await? == MIB);
+    drop(server);
+    Ok(())
 }
 
 /// All segment files in the data folder.

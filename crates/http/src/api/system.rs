@@ -160,6 +160,9 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// Less than this above the floor, and the next upload is turned away.
+const READY_BYTES: u64 = 1 << 20;
+
 /// `GET /readyz`: an upload that came now would be taken.
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let ledger = app.engine().ledger().snapshot();
@@ -174,7 +177,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
         .err()
         .map(|error| error.to_string());
     let disk = match disk(&app).await {
-        Ok(disk) if disk.available_bytes == 0 => {
+        Ok(disk) if disk.available_bytes < READY_BYTES => {
             let floor = disk.floor_bytes;
             Some(format!("the disk is full above the floor of {floor} bytes"))
         }

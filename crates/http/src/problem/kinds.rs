@@ -188,6 +188,9 @@ kinds! {
     QueueFull 503 "queue-full" "Too many uploads are waiting",
         "The queue for memory is as long as it may be.",
         "Try again after the time in Retry-After.";
+    Starting 503 "starting" "The server is starting",
+        "The server has been started and compares its disk with its records before it takes requests; nothing is lost.",
+        "Try again after the time in Retry-After, and continue at the offset that HEAD tells.";
     ShuttingDown 503 "shutting-down" "The server is shutting down",
         "The server takes no new uploads because it is about to stop; bytes that arrived are kept.",
         "Try again after the time in Retry-After, and continue at the offset that HEAD tells.";

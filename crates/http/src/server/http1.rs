@@ -110,7 +110,7 @@ impl Shared {
                     }));
                     None
                 }
-                None => Some(answer(self.app.clone(), request, from, Some(wire.clone()))),
+                None => Some(answer(self.app.router(), request, from, Some(wire.clone()))),
             };
             async {
                 match response {
@@ -193,7 +193,7 @@ impl Shared {
         request.extensions_mut().insert(from);
         request.extensions_mut().insert(tap);
         request.extensions_mut().insert(SendsFiles);
-        let Ok(mut response) = self.app.clone().oneshot(request).await;
+        let Ok(mut response) = self.app.router().oneshot(request).await;
         let may_go_on = wire.body_left() == 0 && !wants_close && !self.closing.is_cancelled();
         if !may_go_on {
             response

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use ddx_memory::{Charge, Ledger, Row};
 use http::Request;
 use hyper::body::Incoming;
@@ -30,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::wire::Wire;
+use crate::starting::Served;
 use http1::answer;
 pub use tls::{TlsError, acceptor};
 use wire::Transport;
@@ -122,7 +122,7 @@ pub struct Server {
     /// TLS, where it is configured.
     pub tls: Option<tokio_rustls::TlsAcceptor>,
     /// What it serves.
-    pub app: Router,
+    pub app: Arc<Served>,
     /// What connections are charged to.
     pub ledger: Ledger,
     /// Where they are counted.
@@ -140,7 +140,7 @@ impl std::fmt::Debug for Server {
 struct Shared {
     limits: Limits,
     tls: Option<tokio_rustls::TlsAcceptor>,
-    app: Router,
+    app: Arc<Served>,
     ledger: Ledger,
     closing: CancellationToken,
 }
@@ -259,7 +259,7 @@ impl Shared {
             return;
         };
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(self.app.clone(), request, from, None);
+            let response = answer(self.app.router(), request, from, None);
             async { Ok::<_, Infallible>(response.await) }
         });
         let mut connection = pin!(
@@ -298,7 +298,7 @@ impl Shared {
             return self.http2(TokioIo::new(stream), from).await;
         }
         let service = service_fn(|request: Request<Incoming>| {
-            let response = answer(self.app.clone(), request, from, None);
+            let response = answer(self.app.router(), request, from, None);
             async { Ok::<_, Infallible>(response.await) }
         });
         let mut connection = pin!(

@@ -80,8 +80,6 @@ pub struct Limits {
     pub metadata_bytes_max: usize,
     /// Pairs in `Upload-Metadata`. Default 64.
     pub metadata_pairs_max: usize,
-    /// Partial uploads that one final upload may list. Default 1,000.
-    pub parts_max: usize,
 }
 
 impl Default for Limits {
@@ -90,7 +88,6 @@ impl Default for Limits {
             file_bytes_max: None,
             metadata_bytes_max: 8_192,
             metadata_pairs_max: 64,
-            parts_max: 1_000,
         }
     }
 }
@@ -190,7 +187,7 @@ pub fn creation(
     files_path: &str,
     limits: &Limits,
 ) -> Result<Creation, Problem> {
-    let concat = concat::read(headers, files_path, limits.parts_max)?;
+    let concat = concat::read(headers, files_path)?;
     let has_chunk = is_chunk(headers)?;
     let length = match concat {
         Some(Concat::Final(_)) if has_chunk => return Err(Kind::FinalUpload.into()),

@@ -23,23 +23,19 @@ pub enum Concat {
 }
 
 /// Reads the field.
-pub(super) fn read(
-    headers: &HeaderMap,
-    files_path: &str,
-    parts_max: usize,
-) -> Result<Option<Concat>, Problem> {
+pub(super) fn read(headers: &HeaderMap, files_path: &str) -> Result<Option<Concat>, Problem> {
     match fields::single(headers, &UPLOAD_CONCAT)? {
         None | Some("") => Ok(None),
-        Some(text) => Concat::parse(text, files_path, parts_max).map(Some),
+        Some(text) => Concat::parse(text, files_path).map(Some),
     }
 }
 
 impl Concat {
-    /// Reads `partial` or `final;` and URLs. `files_path` is the path that uploads live under, such as `/files`.
+    /// Reads `partial` or `final;` and URLs. How many there are is bounded by the length of the field. `files_path` is the path that uploads live under, such as `/files`.
     ///
     /// # Errors
     /// [`Kind::ConcatInvalid`].
-    pub fn parse(text: &str, files_path: &str, parts_max: usize) -> Result<Self, Problem> {
+    pub fn parse(text: &str, files_path: &str) -> Result<Self, Problem> {
         let text = text.trim_matches(fields::is_space);
         if text.eq_ignore_ascii_case("partial") {
             return Ok(Self::Partial);
@@ -55,9 +51,6 @@ impl Concat {
         }
         let mut keys = Vec::new();
         for url in urls.split(fields::is_space).filter(|url| !url.is_empty()) {
-            if keys.len() == parts_max {
-                return Err(refused("it lists too many parts").limit(parts_max));
-            }
             match key_of(url, files_path) {
                 Some(key) => keys.push(key.to_owned()),
                 // The URL is not quoted: were it nearly right, it would be a secret.

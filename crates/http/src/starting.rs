@@ -1,0 +1,66 @@
+//! What is answered while the server starts.
+//!
+//! Opening the catalog and comparing disk and records takes as long as there is much of both. Meanwhile whoever looks after
+//! the server learns that it lives and how far it is, and clients that they should come again.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::problem::{Kind, Problem};
+use crate::routes::add_common_fields;
+
+/// When another try is worth it.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// What connections are served: the answers of a start until there is more.
+#[derive(Debug)]
+pub struct Served {
+    starting: Router,
+    ready: OnceLock<Router>,
+}
+
+impl Served {
+    /// The answers of a start. `progress` says in a sentence what it is at.
+    pub fn starting(
+        path_prefix: &str,
+        progress: impl Fn() -> String + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let routes = Router::new()
+            .route("/healthz", get(async || with_fields("starting\n")))
+            .fallback(async move || {
+                let problem = Problem::new(Kind::Starting)
+                    .detail(progress())
+                    .retry_after(RETRY_AFTER);
+                with_fields(problem)
+            });
+        let starting = match path_prefix {
+            "" => routes,
+            prefix => Router::new().nest(prefix, routes.clone()).merge(routes),
+        };
+        Self {
+            starting,
+            ready: OnceLock::new(),
+        }
+    }
+
+    /// From now on all is served. Requests that are under way end as they began.
+    pub fn is_ready(&self, app: Router) {
+        // A second call would change nothing, and there is none.
+        let _ = self.ready.set(app);
+    }
+
+    /// What the next request gets.
+    pub(crate) fn router(&self) -> Router {
+        self.ready.get().unwrap_or(&self.starting).clone()
+    }
+}
+
+fn with_fields(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    add_common_fields(&mut response);
+    response
+}
