@@ -31,6 +31,8 @@ pub struct Config {
     pub parts_max: usize,
     /// Whether SHA-256 is computed for every file.
     pub sha256_always: bool,
+    /// How fast files are read for digests that were left for later.
+    pub late_digest_bytes_per_second: u64,
     /// How often expired files and freed space are seen to.
     pub housekeeping_every: Duration,
     /// Buffer of a download, and of reading back.
@@ -55,6 +57,7 @@ impl Default for Config {
             file_max_bytes: None,
             parts_max: 1_000,
             sha256_always: false,
+            late_digest_bytes_per_second: 100 << 20,
             housekeeping_every: Duration::from_secs(10),
             download_bytes: 256 << 10,
             writer_threads: 8,

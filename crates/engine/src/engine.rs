@@ -494,7 +494,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Marks a complete file whose bytes are known to be wrong, and tells whoever runs the server.
+    /// Marks a complete file whose bytes are known to be wrong, and tells whoever runs the server. Errs with
+    /// [`Error::NotFound`] where it was deleted meanwhile, and its bytes with it.
     pub(crate) async fn mark_damaged(&self, record: &FileRecord, what: &str) -> Result<(), Error> {
         let marked = self
             .catalog
@@ -506,8 +507,6 @@ impl Parts {
                 self.tell(record, false);
                 Ok(())
             }
-            // It was deleted meanwhile, and its bytes with it.
-            Err(error) if error.kind() == ddx_catalog::ErrorKind::Gone => Ok(()),
             Err(error) => Err(in_catalog(error)),
         }
     }

@@ -117,7 +117,7 @@ impl Settings {
     }
 
     /// Threads that hash and write bulk. As many as there are processors keep a disk busy, and its queue short: with 8 of them on 2 processors
-    /// uploads were no faster, and a commit waited 16 ms behind each of their writes (docs/decisions/0012).
+    /// uploads were no faster, and a commit waited 16 ms behind each of their writes.
     pub(crate) fn writers(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         self.writer_threads.unwrap_or(cores.clamp(2, 64))
@@ -135,6 +135,7 @@ impl Settings {
             file_expires: self.file_expires,
             file_max_bytes: self.max_file_size_bytes,
             parts_max: self.parts_max,
+            late_digest_bytes_per_second: self.late_digest_rate_bytes,
             sha256_always: self.repr_digest_sha256,
             housekeeping_every: self.housekeeping_every,
             download_bytes: self.download_buffer_bytes,

@@ -158,6 +158,8 @@ settings! {
         "checkpoint_every" => checkpoint_every: Span = "5s" in "100ms".."10m";
         /// It is made durable after this many bytes, if that comes first.
         "checkpoint_bytes" => checkpoint_bytes: Size = "256MiB" in "1MiB".."1TiB";
+        /// How much is read in a second for digests that could not be computed while the bytes came, as those of joined files.
+        "late_digest_rate" => late_digest_rate_bytes: Size = "100MiB" in "1MiB".."1TiB";
         /// Whether every file's SHA-256 is computed too, and sent as `Repr-Digest`. It costs as much processor time as all
         /// the rest of an upload.
         "repr_digest_sha256" => repr_digest_sha256: Switch = "false";
