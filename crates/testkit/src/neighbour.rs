@@ -217,6 +217,9 @@ impl Thrash {
             .write(true)
             .open(path)
             .with_context(|| format!("make {}", path.display()))?;
+        // Pages that the disk is filling can't be taken back, though the kernel counts them as free: on some disks its reading ahead
+        // has 16 MiB of them under way, more than the box has left. What was taken from whom would be chance.
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random)?;
         // Its name is not needed any more, and a killed neighbour leaves no file behind.
         fs::remove_file(path)?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -125,7 +125,9 @@ impl Looker {
     async fn look(&mut self) -> Result<()> {
         let limit_before = self.memory_box.limit()?;
         let asked = Instant::now();
-        let status = self.client.status().await.context("no status")?;
+        let status = self.client.status().await;
+        let status =
+            status.with_context(|| format!("no status; the box: {:?}", self.memory_box.usage()))?;
         self.seen.status_slowest = self.seen.status_slowest.max(asked.elapsed());
         let limit = self.memory_box.limit()?;
         self.kernel(limit)?;
@@ -155,7 +157,9 @@ impl Looker {
             limit_bytes: limit,
         });
         self.note(&status)?;
-        let metrics = self.client.metrics().await.context("no metrics")?;
+        let metrics = self.client.metrics().await;
+        let metrics = metrics
+            .with_context(|| format!("no metrics; the box: {:?}", self.memory_box.usage()))?;
         for name in FAILURES {
             let count = metrics.get(name).with_context(|| format!("no {name}"))?;
             ensure!(*count == 0.0, "{name} is {count}: {}", status.json);
