@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ddx_catalog::{FileRecord, Kind, State};
-use ddx_memory::{Buffer, Holder};
+use ddx_memory::{Buffer, Holder, Lease};
 use ddx_storage::{ErrorKind, SegmentId};
 use futures_util::Stream;
 use tokio::sync::watch;
@@ -135,6 +135,24 @@ impl Engine {
 }
 
 impl Parts {
+    /// So much memory for a download, or the least that it can do with, which is waited for.
+    pub(crate) async fn lease_for_download(
+        &self,
+        holder: Holder,
+        wanted_bytes: u64,
+        least_bytes: u64,
+    ) -> Result<Lease, Error> {
+        match self.ledger.try_lease_for_download(holder, wanted_bytes) {
+            Some(lease) => Ok(lease),
+            None => self
+                .ledger
+                .admit_for_download(holder, least_bytes)
+                .map_err(refused)?
+                .await
+                .map_err(refused),
+        }
+    }
+
     async fn layout(&self, record: &FileRecord) -> Result<Layout, Error> {
         if record.inline {
             let bytes = self
@@ -237,11 +255,10 @@ impl Download {
                 segment: Arc::new(piece.segment.clone()),
                 offset: from - piece.begins_at,
                 bytes: until - from,
-                ahead_bytes: 0,
             })
         });
         self.is_in_files()
-            .then(|| Span::new(self.parts.clone(), stretches.collect()))
+            .then(|| Span::new(self.parts.clone(), self.holder, stretches.collect()))
     }
 
     /// The bytes of a range, in chunks. For a file that still arrives the stream waits at its end for more, and ends with an error if the upload is given up.
@@ -444,16 +461,15 @@ impl Reading {
             .download_bytes
             .min(parts.ledger.share_bytes() / 2)
             .max(parts.config.granule_min_bytes);
-        let lease = match parts.ledger.try_lease_for_download(holder, wanted) {
-            Some(lease) => lease,
-            None => parts
-                .ledger
-                .admit_for_download(holder, parts.config.granule_min_bytes)
-                .map_err(refused)?
-                .await
-                .map_err(refused)?,
-        };
-        let mut buffer = buffer_of(lease)?;
+        let mut pages = parts
+            .lease_for_download(holder, 2 * wanted, parts.config.granule_min_bytes)
+            .await?;
+        // One half is the buffer. The other one stands for the pages that the disk fills before they are copied into it.
+        let half = pages.split(pages.bytes() / 2);
+        let mut buffer =
+            buffer_of(half.ok_or_else(|| {
+                Error::Internal("a lease of one page can't be halved".to_owned())
+            })?)?;
         let most = most.min(buffer.len());
         let read = parts
             .blocking(move |_| {
@@ -461,6 +477,7 @@ impl Reading {
                     .reader()
                     .and_then(|reader| reader.read_at(offset, &mut buffer[..most]))
                     .map_err(on_disk)?;
+                drop(pages);
                 Ok(Bytes::from_owner(Chunk {
                     buffer,
                     range: 0..count,

@@ -39,7 +39,7 @@ pub use id::{Id, NotAnId, TEXT_CHARS};
 pub use live::Progress;
 pub use recovery::Recovered;
 pub use source::{Cut, Source, Taken};
-pub use span::{Span, Stretch};
+pub use span::{Span, Turn, Turned};
 pub use stats::{Counted, Stats, Total};
 pub use surroundings::{Machine, Surroundings};
 

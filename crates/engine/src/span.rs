@@ -1,6 +1,11 @@
-//! A range of a file that the kernel can send by itself, from the disk's cache to the connection.
+//! A range of a file that the kernel sends by itself, from the disk's cache to the connection.
 //!
-//! No buffer of ours is filled, none is leased, and no byte is copied twice: a reader that takes nothing holds a descriptor and no memory.
+//! No buffer of ours is filled and no byte is copied twice. It still holds memory, and of a kind that the kernel's counters
+//! call free: a page of the cache can't be taken back while the disk fills it, nor while it stands in a connection's send
+//! queue. On a slow disk, or with clients that take nothing, such pages are all there is of a small box. So both are leased,
+//! the kernel's own reading ahead is off (it would read on by megabytes that are not leased), and what is read ahead is
+//! what this module asks for.
+//!
 //! It is for complete files in segments on a local disk; all others are read ([`crate::Download::stream`]).
 
 use std::collections::VecDeque;
@@ -8,13 +13,26 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use crate::engine::Parts;
+use crate::error::Error;
+use crate::stats::Total;
+use ddx_memory::{Holder, Lease};
 use ddx_storage::{Reader, SegmentId, Store};
 
-use crate::engine::Parts;
-use crate::stats::Total;
-
-/// How far the disk reads ahead, in pieces of the size that an upload would get now: 8 MiB while few are active.
+/// How far a download reads ahead at most, in pieces of the size that an upload would get now: 8 MiB while few are active.
 const AHEAD_GRANULES: u64 = 2;
+/// The least that is read ahead: a client that takes little has little read for it.
+const WINDOW_BYTES_MIN: u64 = 16 << 10;
+/// What is read ahead at first.
+const WINDOW_BYTES_FIRST: u64 = 64 << 10;
+/// What one turn on a blocking thread sends at most: a fast client must not keep the thread from the others.
+const TURN_BYTES: u64 = 8 << 20;
+/// One call of the sender at most.
+const SEND_BYTES: u64 = 1 << 20;
+/// The kernel fills a segment of so much before it looks whether the send queue is full (GSO_LEGACY_MAX_SIZE in Linux).
+const QUEUE_STEP_BYTES: u64 = 64 << 10;
+/// Pages are looked at in such steps when the end of a reading is awaited: requests to a disk are larger.
+const SETTLE_STEP_BYTES: u64 = 64 << 10;
 
 /// A segment to be read, opened when it is first needed: a file that is joined from a thousand parts holds one descriptor,
 /// and not a thousand.
@@ -51,36 +69,174 @@ impl SegmentFile {
     }
 }
 
-/// A part of one segment, to be sent next.
-#[derive(Clone)]
-pub struct Stretch {
+/// A part of one segment, to be sent.
+pub(crate) struct Stretch {
     /// What it is read from.
     pub(crate) segment: Arc<SegmentFile>,
     /// Where it begins in that file.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Its length.
-    pub bytes: u64,
-    /// How far the disk may be asked to read ahead of what is sent. Page cache and not memory of ours, but in a small box there is little of it.
-    pub ahead_bytes: u64,
+    pub(crate) bytes: u64,
 }
 
-impl Stretch {
-    /// The file that it is in, opened if it is not. Call it on a thread that may block.
+/// The pages of one download that can't be taken back now, and the lease that stands for them. Dropping it waits for the disk.
+struct Pages {
+    lease: Lease,
+    segment: Arc<SegmentFile>,
+    /// Up to here the file was sent.
+    sent_to: u64,
+    /// Up to here the disk was asked for it.
+    asked_to: u64,
+    /// Of the lease, what stands for the connection's send queue.
+    queue_bytes: u64,
+    window_max_bytes: u64,
+}
+
+impl Pages {
+    fn window_bytes(&self) -> u64 {
+        let window = self.lease.bytes().saturating_sub(self.queue_bytes);
+        window.max(WINDOW_BYTES_MIN)
+    }
+
+    /// Asks the disk for the next pages before `end` once half of the window is sent.
+    fn ask(&mut self, reader: &dyn Reader, end: u64) {
+        let window = self.window_bytes();
+        if self.asked_to >= end || self.asked_to - self.sent_to > window / 2 {
+            return;
+        }
+        let to = end.min(self.sent_to + window);
+        if to > self.asked_to {
+            reader.prefetch(self.asked_to, to - self.asked_to);
+            self.asked_to = to;
+        }
+    }
+
+    /// A client that takes what it gets is read further ahead for.
+    fn widen(&mut self) {
+        let window = self.window_bytes();
+        if window < self.window_max_bytes {
+            // Without more memory it goes on with what there is.
+            let _ = self.lease.try_grow(window);
+        }
+    }
+
+    /// A client that took far less at once than is read ahead for it gets less read ahead.
+    fn narrow(&mut self, sent_bytes: u64) {
+        let window = self.window_bytes();
+        if window / 8 > sent_bytes.max(WINDOW_BYTES_MIN) {
+            self.settle();
+            self.lease.shrink_to(self.queue_bytes + window / 2);
+        }
+    }
+
+    /// Waits until nothing is being read any more. Blocks.
+    fn settle(&mut self) {
+        let Ok(reader) = self.segment.reader() else {
+            return;
+        };
+        let mut at = self.sent_to;
+        while at < self.asked_to {
+            // A page that the disk fills is waited for. An error is met again when the page is sent.
+            at = self.asked_to.min(at + SETTLE_STEP_BYTES);
+            let _ = reader.read_at(at - 1, &mut [0]);
+        }
+        self.asked_to = self.sent_to;
+    }
+
+    /// Gives back all but what stands for the send queue, and the least window.
+    fn rest(&mut self) {
+        self.settle();
+        self.lease.shrink_to(self.queue_bytes + WINDOW_BYTES_MIN);
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+/// What is sent next of a range: on a thread that may block, since what is not in the cache comes from the disk.
+#[must_use = "a turn that is not run sends nothing"]
+pub struct Turn {
+    pages: Pages,
+    /// Where the stretch ends in its file.
+    end: u64,
+}
+
+/// What came of a turn.
+pub struct Turned {
+    pages: Pages,
+    sent_bytes: u64,
+    is_blocked: bool,
+}
+
+impl Turned {
+    /// Whether the connection takes no more just now.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+}
+
+impl Turn {
+    /// Sends until the connection takes no more, or the turn is over. `send` gets the file, where to begin in it, and how much to send at most; it
+    /// answers how much it sent, `WouldBlock` where the connection takes nothing now.
     ///
     /// # Errors
-    /// It can't be opened, or is no file.
-    pub fn file(&self) -> io::Result<&File> {
-        let reader = self.segment.reader().map_err(io::Error::other)?;
-        reader
-            .file()
-            .ok_or_else(|| io::ErrorKind::Unsupported.into())
+    /// What `send` answers, or the segment can't be opened or is shorter than its record.
+    pub fn run(
+        mut self,
+        mut send: impl FnMut(&File, u64, usize) -> io::Result<usize>,
+    ) -> io::Result<Turned> {
+        let segment = self.pages.segment.clone();
+        let reader = segment.reader().map_err(io::Error::other)?;
+        let file = reader.file().ok_or(io::ErrorKind::Unsupported)?;
+        let begin = self.pages.sent_to;
+        let turn_end = self.end.min(begin + TURN_BYTES);
+        let (mut step, mut widened_at) = (WINDOW_BYTES_MIN, begin);
+        let mut is_blocked = false;
+        while self.pages.sent_to < turn_end {
+            let at = self.pages.sent_to;
+            self.pages.ask(reader, self.end);
+            let most = turn_end.min(self.pages.asked_to) - at;
+            let count = usize::try_from(most.min(step)).unwrap_or(usize::MAX);
+            match send(file, at, count) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(sent) => self.pages.sent_to += sent as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    is_blocked = true;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            step = (2 * step).min(SEND_BYTES);
+            if self.pages.sent_to - widened_at >= self.pages.window_bytes() {
+                self.pages.widen();
+                widened_at = self.pages.sent_to;
+            }
+        }
+        let sent_bytes = self.pages.sent_to - begin;
+        if is_blocked {
+            self.pages.narrow(sent_bytes);
+        } else if self.pages.lease.surplus_bytes() > 0 {
+            self.pages.settle();
+        }
+        Ok(Turned {
+            pages: self.pages,
+            sent_bytes,
+            is_blocked,
+        })
     }
 }
 
 /// What is still to be sent of a range.
 pub struct Span {
     parts: Arc<Parts>,
+    holder: Holder,
     stretches: VecDeque<Stretch>,
+    /// While some of it may be on its way from the disk, or in the connection's send queue.
+    pages: Option<Pages>,
 }
 
 impl std::fmt::Debug for Span {
@@ -92,8 +248,13 @@ impl std::fmt::Debug for Span {
 }
 
 impl Span {
-    pub(crate) fn new(parts: Arc<Parts>, stretches: VecDeque<Stretch>) -> Self {
-        Self { parts, stretches }
+    pub(crate) fn new(parts: Arc<Parts>, holder: Holder, stretches: VecDeque<Stretch>) -> Self {
+        Self {
+            parts,
+            holder,
+            stretches,
+            pages: None,
+        }
     }
 
     /// Bytes that are still to be sent.
@@ -102,24 +263,82 @@ impl Span {
         self.stretches.iter().map(|stretch| stretch.bytes).sum()
     }
 
-    /// What comes next; `None` at the end.
-    #[must_use]
-    pub fn next(&self) -> Option<Stretch> {
-        let mut next = self.stretches.front().cloned()?;
-        next.ahead_bytes = AHEAD_GRANULES * self.parts.ledger.granule_bytes();
-        Some(next)
+    /// What comes next, with the memory for it, which may have to be waited for; `None` at the end.
+    ///
+    /// # Errors
+    /// The memory is refused.
+    pub async fn turn(&mut self) -> Result<Option<Turn>, Error> {
+        let Some(stretch) = self.stretches.front() else {
+            return Ok(None);
+        };
+        let window_max_bytes = AHEAD_GRANULES * self.parts.ledger.granule_bytes();
+        let mut pages = match self.pages.take() {
+            Some(pages) if Arc::ptr_eq(&pages.segment, &stretch.segment) => pages,
+            Some(mut pages) => {
+                // All of the segment before was sent, so nothing of it is being read.
+                pages.segment = stretch.segment.clone();
+                (pages.sent_to, pages.asked_to) = (stretch.offset, stretch.offset);
+                pages
+            }
+            None => {
+                let queue_bytes = self.parts.config.send_queue_bytes + QUEUE_STEP_BYTES;
+                let least = queue_bytes + WINDOW_BYTES_MIN;
+                let wanted = queue_bytes + WINDOW_BYTES_FIRST;
+                Pages {
+                    lease: self
+                        .parts
+                        .lease_for_download(self.holder, wanted, least)
+                        .await?,
+                    segment: stretch.segment.clone(),
+                    sent_to: stretch.offset,
+                    asked_to: stretch.offset,
+                    queue_bytes,
+                    window_max_bytes,
+                }
+            }
+        };
+        pages.window_max_bytes = window_max_bytes;
+        let end = stretch.offset + stretch.bytes;
+        Ok(Some(Turn { pages, end }))
     }
 
-    /// So much of it was sent.
-    pub fn sent(&mut self, bytes: u64) {
-        self.parts.stats.add(Total::DownloadBytes, bytes);
+    /// Takes back what a turn leaves.
+    pub fn turned(&mut self, turned: Turned) {
+        let Turned {
+            pages,
+            sent_bytes,
+            is_blocked,
+        } = turned;
+        self.parts.stats.add(Total::DownloadBytes, sent_bytes);
         if let Some(first) = self.stretches.front_mut() {
-            first.offset += bytes;
-            first.bytes = first.bytes.saturating_sub(bytes);
+            first.offset += sent_bytes;
+            first.bytes = first.bytes.saturating_sub(sent_bytes);
             if first.bytes == 0 {
                 self.stretches.pop_front();
             }
         }
+        // Who is asked to give back waits its turn again. A client that takes what it gets empties the send queue meanwhile.
+        let yields = !is_blocked && pages.lease.surplus_bytes() > 0;
+        self.pages = (!yields || self.stretches.is_empty()).then_some(pages);
+    }
+
+    /// The client takes nothing for a while: gives back what it does not need meanwhile.
+    pub async fn rest(&mut self) {
+        let Some(mut pages) = self.pages.take() else {
+            return;
+        };
+        let resting = self.parts.surroundings.begin(move || {
+            pages.rest();
+            pages
+        });
+        self.pages = resting.done().await.ok();
+    }
+
+    /// Whether others wait for what this download holds.
+    #[must_use]
+    pub fn is_asked_back(&self) -> bool {
+        let pages = self.pages.as_ref();
+        pages.is_some_and(|pages| pages.lease.surplus_bytes() > 0)
     }
 }
 
@@ -127,6 +346,13 @@ impl Drop for Span {
     fn drop(&mut self) {
         if !self.stretches.is_empty() {
             self.parts.stats.add(Total::DownloadsCut, 1);
+        }
+        if let Some(pages) = self.pages.take()
+            && pages.sent_to < pages.asked_to
+        {
+            // Nothing that serves waits for the disk.
+            let work = Box::new(move || drop(pages));
+            self.parts.surroundings.spawn_blocking(work);
         }
     }
 }

@@ -103,6 +103,12 @@ pub trait Reader: Send + Sync {
     /// I/O.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<usize, Error>;
 
+    /// Asks the medium for these bytes, so that they are there when they are read. Only advice, and nothing else is read ahead: what is
+    /// under way takes as much memory as it has bytes.
+    fn prefetch(&self, offset: u64, bytes: u64) {
+        let _ = (offset, bytes);
+    }
+
     /// The file behind it, if it is one: the kernel can send it without us.
     fn file(&self) -> Option<&File> {
         None

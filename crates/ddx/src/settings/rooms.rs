@@ -107,6 +107,8 @@ impl Settings {
             header_timeout: self.header_timeout,
             idle_timeout: self.idle_timeout,
             write_timeout: self.write_timeout,
+            write_timeout_crowded: self.write_timeout_crowded,
+            send_queue_bytes: self.send_queue_bytes,
             header_bytes_max: usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX),
             headers_max: self.headers_max,
             connections_max: usize::try_from(connections)
@@ -139,6 +141,7 @@ impl Settings {
             sha256_always: self.repr_digest_sha256,
             housekeeping_every: self.housekeeping_every,
             download_bytes: self.download_buffer_bytes,
+            send_queue_bytes: self.send_queue_bytes,
             writer_threads: self.writers(),
             ..ddx_engine::Config::default()
         }

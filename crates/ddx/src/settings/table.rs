@@ -174,6 +174,10 @@ settings! {
         "body_idle_timeout" => body_idle_timeout: Span = "60s" in "1s".."1h";
         /// A client that takes nothing of an answer for this long is given up; it continues with a range.
         "write_timeout" => write_timeout: Span = "60s" in "1s".."1h";
+        /// The same for a client that takes nothing of a file while others wait for the memory that it holds.
+        "write_timeout_crowded" => write_timeout_crowded: Span = "5s" in "1s".."1h";
+        /// What the kernel may hold of an answer that has not been sent, for each connection, before it takes no more.
+        "send_queue" => send_queue_bytes: Size = "16KiB" in "4KiB".."16MiB";
         /// The largest head of a request. Each connection that uploads slowly holds twice of it.
         "header_bytes_max" => header_bytes_max: Size = "8KiB" in "8KiB".."1MiB";
         /// How many fields a head may have.

@@ -80,6 +80,7 @@ impl Shared {
             head: self.limits.header_timeout,
             idle: self.limits.idle_timeout,
             write: self.limits.write_timeout,
+            crowded: self.limits.write_timeout_crowded,
         }
     }
 
@@ -200,8 +201,8 @@ impl Shared {
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let written = late::write(wire, response, self.limits.write_timeout);
-        let written = Box::pin(written).await;
+        let patience = self.patience();
+        let written = Box::pin(late::write(wire, response, &patience)).await;
         written.is_ok() && may_go_on && wire.begin_anew()
     }
 }

@@ -4,33 +4,33 @@
 //! (RFC 9112, section 7.1). No upgrades and no trailers; nothing that goes this way has them.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io;
-use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
-use ddx_engine::{Span, Stretch};
+use ddx_engine::Span;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
-use rustix::fs::Advice;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::wire::Wire;
+use super::wire::{Patience, Wire};
 use crate::deliver::FileBody;
 use crate::download::byteranges::Piece;
 
 /// Frames shorter than this are gathered before they are written.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// One call of `sendfile`.
-const SEND_BYTES: usize = 1 << 20;
+/// A client that takes nothing for so long has less kept ready for it.
+const REST_AFTER: Duration = Duration::from_millis(250);
 
-/// What one turn on a blocking thread sends at most: a fast reader must not keep the thread from the others.
-const TURN_BYTES: u64 = 8 << 20;
+/// How often it is looked whether others wait for what it holds.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How the client knows where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +44,11 @@ enum Framing {
 /// Writes the answer.
 ///
 /// # Errors
-/// The client is gone, took nothing for `patience`, or the body failed or is not as long as it was told; the connection can't go on then.
+/// The client is gone, took nothing for too long, or the body failed or is not as long as it was told; the connection can't go on then.
 pub(super) async fn write(
     wire: &Arc<Wire>,
     response: Response<Body>,
-    patience: Duration,
+    patience: &Patience,
 ) -> io::Result<()> {
     let (mut head, body) = response.into_parts();
     let file = head.extensions.get::<FileBody>().and_then(FileBody::take);
@@ -69,10 +69,10 @@ pub(super) async fn write(
     }
     let head = head_bytes(&head);
     if let Some(file) = file {
-        write_all(wire.stream(), &head, patience).await?;
+        write_all(wire.stream(), &head, patience.write).await?;
         for piece in file.pieces {
             match piece {
-                Piece::Frame(bytes) => write_all(wire.stream(), &bytes, patience).await?,
+                Piece::Frame(bytes) => write_all(wire.stream(), &bytes, patience.write).await?,
                 Piece::File(range) => {
                     let span = file.download.span(range.first, range.last + 1);
                     let span = span.ok_or(io::ErrorKind::Unsupported)?;
@@ -82,7 +82,7 @@ pub(super) async fn write(
         }
         return Ok(());
     }
-    write_frames(wire.stream(), head, body, framing, patience).await
+    write_frames(wire.stream(), head, body, framing, patience.write).await
 }
 
 fn framing_of(head: &http::response::Parts, body: &Body) -> Framing {
@@ -148,44 +148,76 @@ async fn write_frames(
 }
 
 /// Lets the kernel send the file. On a thread that may block, since what is not in its cache comes from the disk.
-async fn send_file(wire: &Arc<Wire>, mut span: Span, patience: Duration) -> io::Result<()> {
-    while let Some(stretch) = span.next() {
-        timeout(patience, wire.stream().writable()).await??;
-        let wire = wire.clone();
-        let turn = tokio::task::spawn_blocking(move || send_some(wire.stream(), &stretch)).await;
-        let sent = turn.map_err(io::Error::other)?.inspect_err(|error| {
-            tracing::warn!(%error, "a download was broken off");
+async fn send_file(wire: &Arc<Wire>, mut span: Span, patience: &Patience) -> io::Result<()> {
+    while let Some(turn) = span.turn().await.map_err(io::Error::other)? {
+        let sender = wire.clone();
+        let turn = tokio::task::spawn_blocking(move || {
+            turn.run(|file, offset, count| send_some(sender.stream(), file, offset, count))
+        });
+        let turned = turn.await.map_err(io::Error::other)?;
+        let turned = turned.inspect_err(|error| match error.kind() {
+            // The client is gone: that is its own affair.
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                tracing::debug!(%error, "a download was broken off");
+            }
+            _ => tracing::warn!(%error, "a download was broken off"),
         })?;
-        span.sent(sent);
+        let is_blocked = turned.is_blocked();
+        span.turned(turned);
+        if is_blocked {
+            taken(wire.stream(), &mut span, patience).await?;
+        }
+    }
+    // The last bytes hold their memory until they are on their way.
+    while !is_writable(wire.stream())? {
+        taken(wire.stream(), &mut span, patience).await?;
     }
     Ok(())
 }
 
-/// Sends until the connection takes no more, or the turn is over; how much that was.
-fn send_some(stream: &TcpStream, stretch: &Stretch) -> io::Result<u64> {
-    let file = stretch.file()?;
-    let most = stretch.bytes.min(TURN_BYTES);
-    // What was uploaded past the page cache is not in it, and the kernel's own reading ahead is too short to keep a disk busy. Only advice: it may fail.
-    let ahead = NonZeroU64::new(stretch.bytes.min(stretch.ahead_bytes));
-    let _ = rustix::fs::fadvise(file, stretch.offset, ahead, Advice::WillNeed);
-    let mut sent = 0;
-    while sent < most {
-        let mut offset = stretch.offset + sent;
-        let count = usize::try_from(most - sent).unwrap_or(SEND_BYTES);
-        let moved = stream.try_io(Interest::WRITABLE, || {
-            let moved =
-                rustix::fs::sendfile(stream, file, Some(&mut offset), count.min(SEND_BYTES));
-            Ok(moved?)
-        });
-        match moved {
-            // The segment is shorter than its record.
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(moved) => sent += moved as u64,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
+/// Waits until the client takes more. One that takes nothing must not keep others from what it holds.
+async fn taken(stream: &TcpStream, span: &mut Span, patience: &Patience) -> io::Result<()> {
+    if let Ok(taken) = timeout(REST_AFTER, stream.writable()).await {
+        return taken;
+    }
+    span.rest().await;
+    let since = Instant::now();
+    while since.elapsed() < patience.write {
+        if let Ok(taken) = timeout(LOOK_EVERY.min(patience.write), stream.writable()).await {
+            return taken;
+        }
+        if since.elapsed() >= patience.crowded && span.is_asked_back() {
+            tracing::debug!("a download that nobody takes gives way to others");
+            break;
         }
     }
-    Ok(sent)
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Whether the send queue has room. Where it has none the stream is not writable for tokio either, until the kernel says so.
+fn is_writable(stream: &TcpStream) -> io::Result<bool> {
+    let now = Timespec::default();
+    let mut queue = [PollFd::new(stream, PollFlags::OUT)];
+    let looked = stream.try_io(Interest::WRITABLE, || match poll(&mut queue, Some(&now))? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
+    });
+    match looked {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn send_some(stream: &TcpStream, file: &File, mut offset: u64, count: usize) -> io::Result<usize> {
+    stream.try_io(Interest::WRITABLE, || {
+        Ok(rustix::fs::sendfile(
+            stream,
+            file,
+            Some(&mut offset),
+            count,
+        )?)
+    })
 }
 
 fn head_bytes(head: &http::response::Parts) -> Vec<u8> {
@@ -237,7 +269,14 @@ mod tests {
         let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (mut client, (server, _)) = (client.expect("connects"), server.expect("accepts"));
         let wire = Wire::new(server);
-        let is_whole = write(&wire, response, Duration::from_secs(5)).await.is_ok();
+        let soon = Duration::from_secs(5);
+        let patience = Patience {
+            head: soon,
+            idle: soon,
+            write: soon,
+            crowded: soon,
+        };
+        let is_whole = write(&wire, response, &patience).await.is_ok();
         drop(wire);
         let mut text = String::new();
         client.read_to_string(&mut text).await.expect("it is text");

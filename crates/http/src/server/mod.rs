@@ -23,6 +23,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,10 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// While a client takes nothing of an answer.
     pub write_timeout: Duration,
+    /// The same, for a file, while others wait for the memory that it holds.
+    pub write_timeout_crowded: Duration,
+    /// What a connection's send queue may hold before it takes no more.
+    pub send_queue_bytes: u64,
     /// The longest head. hyper's smallest is 8 KiB.
     pub header_bytes_max: usize,
     /// Header fields in a head.
@@ -69,6 +74,8 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
+            write_timeout_crowded: Duration::from_secs(5),
+            send_queue_bytes: 16 << 10,
             header_bytes_max: 8 << 10,
             headers_max: 100,
             connections_max: 100_000,
@@ -225,7 +232,11 @@ impl Shared {
 
     /// The kernel ends a connection whose client has taken nothing for so long. Plain HTTP/1.1 sees it by itself (`wire`); under TLS and HTTP/2 nobody
     /// else would.
+    ///
+    /// And it takes no more than the client is about to get: left alone, a send queue grows to megabytes that nobody may ever take.
     fn limit_writes(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let queue = u32::try_from(self.limits.send_queue_bytes).unwrap_or(u32::MAX);
+        SockRef::from(stream).set_tcp_notsent_lowat(queue)?;
         let millis = u32::try_from(self.limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
         Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
     }

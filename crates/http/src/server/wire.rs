@@ -81,6 +81,8 @@ pub(crate) struct Patience {
     pub(crate) idle: Duration,
     /// While the client takes nothing of an answer.
     pub(crate) write: Duration,
+    /// The same while others wait for the memory that it holds.
+    pub(crate) crowded: Duration,
 }
 
 impl Wire {
