@@ -189,6 +189,8 @@ pub struct Work {
     pub commits: u64,
     /// Changes in them: divided by the transactions, how well they are grouped.
     pub operations: u64,
+    /// Bytes of its log that may still have to be copied to where they belong: it may grow by as many without another change.
+    pub log_bytes: u64,
 }
 
 /// How much there is.

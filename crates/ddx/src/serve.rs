@@ -32,8 +32,8 @@ const STACK_BYTES: usize = 1 << 20;
 /// A writer's thread that has nothing to do gives its stack back after this.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
 
-/// Threads beside the writers for what takes a moment: a file to be made or opened, a piece of a download. An upload that begins would wait behind
-/// the megabytes of all others otherwise.
+/// Threads beside the writers for what takes a moment: a file to be made or opened, a piece of a download, which takes no more than half of
+/// them. An upload that begins would wait behind the megabytes of all others otherwise.
 const SHORT_THREADS: usize = 8;
 
 /// After a stop, for what is left once uploads stand: connections, and the catalog's last commit.

@@ -37,6 +37,8 @@ pub struct Config {
     pub housekeeping_every: Duration,
     /// Buffer of a download, and of reading back.
     pub download_bytes: u64,
+    /// Threads on which the kernel sends files at once. Each waits for the disk, so that all of them would keep everybody waiting.
+    pub download_threads: usize,
     /// What a connection's send queue may hold before it takes no more.
     pub send_queue_bytes: u64,
     /// Threads that hash and write at once.
@@ -62,6 +64,7 @@ impl Default for Config {
             late_digest_bytes_per_second: 100 << 20,
             housekeeping_every: Duration::from_secs(10),
             download_bytes: 256 << 10,
+            download_threads: 4,
             send_queue_bytes: 16 << 10,
             writer_threads: 8,
         }

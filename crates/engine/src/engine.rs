@@ -11,7 +11,7 @@ use std::time::Duration;
 use ddx_catalog::{Catalog, FileRecord, Kind, ShareRecord, State};
 use ddx_memory::{Holder, Ledger};
 use ddx_storage::Store;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -57,6 +57,8 @@ pub(crate) struct Parts {
     /// Parts that are complete or gone, while the files that waited for them could not be told so.
     pub(crate) unjoined: Mutex<Vec<[u8; 16]>>,
     pub(crate) last_look: LastLook,
+    /// Turns of downloads that may be on blocking threads at once.
+    pub(crate) turns: Arc<Semaphore>,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     /// Goes before every user's name, so that nobody can choose a name that meets another's.
     user_salt: Id,
@@ -124,6 +126,7 @@ impl Engine {
         store: Arc<dyn Store>,
         ledger: Ledger,
     ) -> Self {
+        let turns = Arc::new(Semaphore::new(config.download_threads));
         Self(Arc::new(Parts {
             config,
             catalog,
@@ -138,6 +141,7 @@ impl Engine {
             chores: Chores::default(),
             unjoined: Mutex::default(),
             last_look: LastLook::default(),
+            turns,
             user_salt: surroundings.id(),
             surroundings,
         }))
@@ -208,9 +212,7 @@ impl Engine {
     /// # Errors
     /// If the store fails.
     pub async fn space(&self) -> Result<ddx_storage::Space, Error> {
-        self.0
-            .blocking(|store| store.space().map_err(on_disk))
-            .await
+        self.0.space().await
     }
 
     /// Sets how often a complete file may be downloaded, and how long it stays, counted from its completion; what is `None` stays as configured.

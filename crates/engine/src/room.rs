@@ -16,8 +16,10 @@ use crate::error::Error;
 
 /// How long a look at the disk counts.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// What a record takes, at most, of the catalog and its log.
+/// What a record takes, at most, of the catalog.
 const RECORD_BYTES: u64 = 16 << 10;
+/// What a change adds to the catalog's log, at most, beside the bytes in it: each page that it touches, of the record's table and its indexes.
+const CHANGE_BYTES: u64 = 64 << 10;
 /// Bytes in the catalog are written to its log first, and lie there until the log is copied.
 const WRITTEN_TWICE: u64 = 2;
 
@@ -74,19 +76,25 @@ impl LastLook {
 }
 
 impl Parts {
+    /// How full the disk is. What lies in the catalog's log is counted by the disk, and will be once more when it is copied: that much is promised, too.
+    pub(crate) async fn space(&self) -> Result<Space, Error> {
+        let space = self.blocking(|store| store.space().map_err(on_disk));
+        let mut space = space.await?;
+        space.reserved_bytes += self.catalog.work().log_bytes;
+        Ok(space)
+    }
+
     /// Refuses an upload that will not reserve its space, if there is none above the floor.
     pub(crate) async fn has_room_for_small(&self, draft: &Draft) -> Result<(), Error> {
         let inline_bytes = match draft.record.length_bytes {
             Some(length) if length > self.config.inline_max_bytes => return Ok(()),
             length => length.unwrap_or(0),
         };
-        let needed_bytes = (inline_bytes + RECORD_BYTES) * WRITTEN_TWICE;
+        let needed_bytes = inline_bytes * WRITTEN_TWICE + RECORD_BYTES + CHANGE_BYTES;
         if self.last_look.admits(needed_bytes) {
             return Ok(());
         }
-        let space = self
-            .blocking(|store| store.space().map_err(on_disk))
-            .await?;
+        let space = self.space().await?;
         self.last_look.renew(&space);
         if self.last_look.admits(needed_bytes) {
             return Ok(());

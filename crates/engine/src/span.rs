@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::stats::Total;
 use ddx_memory::{Holder, Lease};
 use ddx_storage::{Reader, SegmentId, Store};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How far a download reads ahead at most, in pieces of the size that an upload would get now: 8 MiB while few are active.
 const AHEAD_GRANULES: u64 = 2;
@@ -162,6 +163,7 @@ pub struct Turn {
     pages: Pages,
     /// Where the stretch ends in its file.
     end: u64,
+    _thread: OwnedSemaphorePermit,
 }
 
 /// What came of a turn.
@@ -271,35 +273,37 @@ impl Span {
         let Some(stretch) = self.stretches.front() else {
             return Ok(None);
         };
-        let window_max_bytes = AHEAD_GRANULES * self.parts.ledger.granule_bytes();
-        let mut pages = match self.pages.take() {
-            Some(pages) if Arc::ptr_eq(&pages.segment, &stretch.segment) => pages,
-            Some(mut pages) => {
+        let (segment, offset) = (stretch.segment.clone(), stretch.offset);
+        let end = offset + stretch.bytes;
+        if self.pages.is_none() {
+            let queue_bytes = self.parts.config.send_queue_bytes + QUEUE_STEP_BYTES;
+            let wanted = queue_bytes + WINDOW_BYTES_FIRST;
+            let least = queue_bytes + WINDOW_BYTES_MIN;
+            let lease = self.parts.lease_for_download(self.holder, wanted, least);
+            self.pages = Some(Pages {
+                lease: lease.await?,
+                segment: segment.clone(),
+                sent_to: offset,
+                asked_to: offset,
+                queue_bytes,
+                window_max_bytes: 0,
+            });
+        }
+        let thread = self.parts.turns.clone().acquire_owned().await;
+        let thread = thread.map_err(|_| Error::Closing)?;
+        Ok(self.pages.take().map(|mut pages| {
+            if !Arc::ptr_eq(&pages.segment, &segment) {
                 // All of the segment before was sent, so nothing of it is being read.
-                pages.segment = stretch.segment.clone();
-                (pages.sent_to, pages.asked_to) = (stretch.offset, stretch.offset);
-                pages
+                pages.segment = segment;
+                (pages.sent_to, pages.asked_to) = (offset, offset);
             }
-            None => {
-                let queue_bytes = self.parts.config.send_queue_bytes + QUEUE_STEP_BYTES;
-                let least = queue_bytes + WINDOW_BYTES_MIN;
-                let wanted = queue_bytes + WINDOW_BYTES_FIRST;
-                Pages {
-                    lease: self
-                        .parts
-                        .lease_for_download(self.holder, wanted, least)
-                        .await?,
-                    segment: stretch.segment.clone(),
-                    sent_to: stretch.offset,
-                    asked_to: stretch.offset,
-                    queue_bytes,
-                    window_max_bytes,
-                }
+            pages.window_max_bytes = AHEAD_GRANULES * self.parts.ledger.granule_bytes();
+            Turn {
+                pages,
+                end,
+                _thread: thread,
             }
-        };
-        pages.window_max_bytes = window_max_bytes;
-        let end = stretch.offset + stretch.bytes;
-        Ok(Some(Turn { pages, end }))
+        }))
     }
 
     /// Takes back what a turn leaves.

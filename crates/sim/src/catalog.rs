@@ -422,6 +422,7 @@ impl Catalog for SimulatedCatalog {
         Work {
             commits: self.counters.commits.load(Ordering::Relaxed),
             operations: self.counters.operations.load(Ordering::Relaxed),
+            log_bytes: 0,
         }
     }
 }

@@ -124,7 +124,7 @@ pub struct Space {
     pub free_bytes: u64,
     /// What has to stay free.
     pub floor_bytes: u64,
-    /// What is promised to segments but still counted in `free_bytes`.
+    /// What is promised but still counted in `free_bytes`.
     pub reserved_bytes: u64,
 }
 

@@ -239,6 +239,7 @@ impl Catalog for SqliteCatalog {
         Work {
             commits: stats.commits,
             operations: stats.operations,
+            log_bytes: stats.log_bytes,
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Config {
     /// What stays of the log file on disk after it was copied. Default 16 MiB: what is kept is room to delete in when
     /// the disk is full.
     pub wal_kept_bytes: u64,
+    /// What is set aside on the disk for changes when it is full. Default 4 MiB; none where 0.
+    pub ballast_bytes: u64,
     /// How long to wait for another process's lock (an operator's shell). Default 5 s.
     pub busy_timeout: Duration,
     /// Longest inline file. Default 256 KiB.
@@ -55,6 +57,7 @@ impl Default for Config {
             reader_cache_bytes: 256 << 10,
             wal_frames_max: 1_000,
             wal_kept_bytes: 16 << 20,
+            ballast_bytes: 4 << 20,
             busy_timeout: Duration::from_secs(5),
             inline_bytes_max: 256 << 10,
             record_bytes_max: 64 << 10,

@@ -74,6 +74,11 @@ impl LogCopy {
         }));
     }
 
+    /// Frames in the log after this thread's last commit.
+    pub(super) fn frames() -> u32 {
+        FRAMES.get()
+    }
+
     /// To be called after each commit, on the writer's thread. `true` if the log was copied to its end.
     pub(super) fn committed(&mut self, connection: &Connection) -> bool {
         let frames = FRAMES.get();

@@ -5,6 +5,7 @@
 //! SQLite's one write lock, each with a flush of its own.
 
 mod backend;
+mod ballast;
 mod changes;
 mod check;
 mod config;
@@ -28,6 +29,7 @@ pub use config::Config;
 pub use schema::{BACKUPS_NAME, FILE_NAME, VERSION};
 
 use crate::{Error, ErrorKind};
+use ballast::Ballast;
 use log_copy::LogCopy;
 use readers::{Query, SharedQueue};
 use rusqlite::Connection;
@@ -40,6 +42,9 @@ use writer::{BoxedJob, Change, Counters};
 
 /// Unit of [`Config::write_queue_bytes_max`].
 const ROOM_UNIT_BYTES: u64 = 1_024;
+
+/// A page of the database, and of its log without the frame around it: SQLite's default.
+const PAGE_BYTES: u64 = 4_096;
 
 /// Threads of the catalog run SQLite, which needs little stack.
 const STACK_BYTES: usize = 512 << 10;
@@ -78,6 +83,8 @@ pub struct Stats {
     pub log_copies: u64,
     /// How often a transaction ran again because a change in it had failed half done.
     pub second_runs: u64,
+    /// Bytes of the log that may still have to be copied into the database.
+    pub log_bytes: u64,
     /// Changes that wait in the queue now.
     pub waiting: u64,
     /// Bytes of the changes that wait or are being written, in steps of 1 KiB.
@@ -107,12 +114,14 @@ impl SqliteCatalog {
             schema::open_copier(&folder, &config)?,
             config.wal_frames_max,
         )?;
+        let ballast = Ballast::of(&folder, config.ballast_bytes);
         let (counted, batch_ops_max) = (counters.clone(), config.batch_ops_max);
         threads.push(spawn("catalog-write", move || {
             let own = writer::Own {
                 connection,
                 log,
                 generation,
+                ballast,
             };
             writer::run(own, change_queue, &counted, batch_ops_max)
         })?);
@@ -164,6 +173,7 @@ impl SqliteCatalog {
             operations: self.counters.operations.load(Ordering::Relaxed),
             log_copies: self.counters.log_copies.load(Ordering::Relaxed),
             second_runs: self.counters.second_runs.load(Ordering::Relaxed),
+            log_bytes: self.counters.log_frames.load(Ordering::Relaxed) * PAGE_BYTES,
             waiting: waiting as u64,
             waiting_bytes: (u64::from(self.room_units) - self.room.available_permits() as u64)
                 * ROOM_UNIT_BYTES,

@@ -13,6 +13,7 @@
 //!
 //! How the log is copied into the database: see [`super::log_copy`].
 
+use super::ballast::Ballast;
 use super::generation::Generation;
 use super::log_copy::LogCopy;
 use super::space;
@@ -29,6 +30,8 @@ pub(super) struct Counters {
     pub(super) operations: AtomicU64,
     pub(super) log_copies: AtomicU64,
     pub(super) second_runs: AtomicU64,
+    /// Frames in the log after the last commit.
+    pub(super) log_frames: AtomicU64,
 }
 
 /// A change that waits.
@@ -90,6 +93,7 @@ pub(super) struct Own {
     pub(super) connection: Connection,
     pub(super) log: LogCopy,
     pub(super) generation: Generation,
+    pub(super) ballast: Ballast,
 }
 
 /// The writer's loop; ends when all senders are gone and the queue is empty.
@@ -103,15 +107,19 @@ pub(super) fn run(
         connection,
         mut log,
         mut generation,
+        ballast,
     } = own;
     log.watch(&connection);
-    let writer = Writer {
+    let mut writer = Writer {
         connection,
         counters,
+        ballast,
     };
     let mut batch: Vec<BoxedJob> = Vec::new();
     while queue.blocking_recv_many(&mut batch, batch_ops_max.max(1)) > 0 {
         writer.commit(&mut batch);
+        let frames = u64::from(LogCopy::frames());
+        counters.log_frames.store(frames, Ordering::Relaxed);
         for job in batch.drain(..) {
             job.answer();
         }
@@ -119,7 +127,10 @@ pub(super) fn run(
         loop {
             if log.committed(&writer.connection) {
                 counters.log_copies.fetch_add(1, Ordering::Relaxed);
+                writer.ballast.make();
                 generation.raise(&writer.connection); // the first in the log that begins now
+                let frames = u64::from(LogCopy::frames());
+                counters.log_frames.store(frames, Ordering::Relaxed);
             }
             let idle = queue.is_empty() && queue.sender_strong_count() > 0;
             if !idle || !space::give_back(&writer.connection) {
@@ -156,14 +167,19 @@ impl From<rusqlite::Error> for Lost {
 struct Writer<'a> {
     connection: Connection,
     counters: &'a Counters,
+    ballast: Ballast,
 }
 
 impl Writer<'_> {
     /// Runs all jobs so that each has its outcome, and what succeeded is durable.
-    fn commit(&self, batch: &mut [BoxedJob]) {
-        let mut lost = match self.attempt(batch) {
-            Ok(()) => return,
-            Err(error) => error,
+    fn commit(&mut self, batch: &mut [BoxedJob]) {
+        let mut attempt = self.attempt(batch);
+        let is_full = matches!(&attempt, Err(error) if error.kind() == ErrorKind::Full);
+        if is_full && self.ballast.give_up() {
+            attempt = self.attempt(batch);
+        }
+        let Err(mut lost) = attempt else {
+            return;
         };
         tracing::warn!(changes = batch.len(), error = %lost, "a catalog transaction failed");
         let alone = batch.len() == 1;

@@ -42,6 +42,7 @@ impl Settings {
         ddx_catalog::sqlite::Config {
             inline_bytes_max: self.inline_max_bytes.max(64 << 10),
             accept_older: self.accept_older_catalog,
+            ballast_bytes: self.ballast_bytes,
             ..ddx_catalog::sqlite::Config::default()
         }
     }

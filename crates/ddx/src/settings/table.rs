@@ -109,6 +109,8 @@ settings! {
         /// Disk space that uploads never take. Without it: a hundredth of the disk, at
         /// least 64 MiB, and never more than a tenth.
         "free_space_floor" => free_space_floor_bytes: Size = none in "0".."1PiB";
+        /// Disk space that is set aside so that files can be deleted, and records written, on a disk that others have filled.
+        "ballast" => ballast_bytes: Size = "4MiB" in "0".."1GiB";
         /// An unfinished upload on which nothing happened for this long is given up, and its bytes are freed.
         "upload_expires" => upload_expires: Span = "24h" in "1s".."3650d";
         /// A file is deleted this long after it was completed. Without it files stay.
