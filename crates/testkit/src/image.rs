@@ -38,6 +38,20 @@ impl Image {
         Ok(image)
     }
 
+    /// Mounts a file system of `size_bytes` that lives in memory (tmpfs).
+    pub fn in_memory(size_bytes: u64) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("ddx-image-").tempdir()?;
+        std::fs::create_dir(folder.path().join("mounted"))?;
+        let image = Self { folder };
+        call(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &format!("size={size_bytes}"), "ddx"])
+                .arg(image.path()),
+        )
+        .context("mounting tmpfs needs root; run the tests as root")?;
+        Ok(image)
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("mounted")

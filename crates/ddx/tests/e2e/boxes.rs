@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Data, MIB, MemoryBox, Server, Turn, Tus, full, scaled};
+use ddx_testkit::{Client, Data, Image, MIB, MemoryBox, Request, Server, Turn, Tus, full, scaled};
 
 use crate::{ledger_at_zero, setup, until};
 
@@ -249,5 +249,54 @@ async fn exclusive_the_status_of_4_gib_agrees_with_the_kernel() -> Result<()> {
     under_load?;
     compare("after").await?;
     ensure!(server.is_running() && memory_box.usage()?.oom_kills == 0);
+    ledger_at_zero(&client).await
+}
+
+/// Where files live in memory, what is stored is memory that nobody leases: refused when there is none, and given back with the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exclusive_files_that_live_in_memory_are_counted_as_it() -> Result<()> {
+    let _turn = Turn::alone()?;
+    let memory_box = Arc::new(MemoryBox::new(256 * MIB)?);
+    let image = Image::in_memory(1024 * MIB)?;
+    let setup = setup().in_box(&memory_box);
+    let server = setup.data_dir(image.path().join("data")).start()?;
+    server.be_killed_first()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let too_large = (400 * MIB).to_string();
+    let refused = tus.post(&[("Upload-Length", &too_large)], &[]).await?;
+    refused.expect_problem(507)?;
+
+    let data = Data::new(1, 16 * MIB);
+    let mut stored = Vec::new();
+    loop {
+        let answer = client.put("in-memory.bin", &data).await?;
+        if answer.status == 507 {
+            break;
+        }
+        stored.push(answer.expect(201)?);
+        ensure!(stored.len() < 16, "more than there is memory");
+    }
+    println!(
+        "{} files of 16 MiB; {:?}",
+        stored.len(),
+        memory_box.usage()?
+    );
+    ensure!(stored.len() >= 4, "only {} files", stored.len());
+    let endless = Data::new(2, 400 * MIB);
+    let unknown = client.put_chunked("endless.bin", &endless, 1 << 20).await?;
+    unknown.expect_problem(507)?;
+    for answer in &stored {
+        client.fetch(answer.text().trim(), &data).await?;
+    }
+    let delete = Client::path_of(stored[0].field("x-url-delete")?);
+    let delete = Request::new("DELETE", delete);
+    client.send(&delete, &[]).await?.expect(204)?;
+    until("there is room again", Duration::from_secs(30), || async {
+        Ok(client.put("in-memory.bin", &data).await?.status == 201)
+    })
+    .await?;
+    let usage = memory_box.usage()?;
+    ensure!(usage.oom_kills == 0, "{usage:?}");
     ledger_at_zero(&client).await
 }

@@ -81,12 +81,14 @@ impl LocalDisk {
         let probe::Findings {
             lane,
             keeps_reservations,
+            lives_in_memory,
         } = probe::probe(layout.folder(), config.direct)?;
         let folder = layout
             .folder()
             .try_clone()
             .map_err(|e| Error::io("duplicate a descriptor", e))?;
-        let account = Account::new(folder, config.clone());
+        let memory = lives_in_memory.then(|| ledger.clone());
+        let account = Account::new(folder, config.clone(), memory);
         tracing::info!(folder = %root.display(), %lane, keeps_reservations, "segment store opened");
         let registry = Arc::default();
         let disk = Disk {

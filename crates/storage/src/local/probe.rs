@@ -27,6 +27,8 @@ pub(super) struct Findings {
     pub(super) lane: Lane,
     /// Whether `fallocate` really takes the space.
     pub(super) keeps_reservations: bool,
+    /// Whether files in it are memory.
+    pub(super) lives_in_memory: bool,
 }
 
 /// Tries the folder. Fails only if no file can be made and written in it at all.
@@ -41,7 +43,8 @@ pub(super) fn probe(folder: &OwnedFd, direct: DirectIo) -> Result<Findings, Erro
     let file = rustix::fs::openat(folder, path, flags, Mode::RUSR | Mode::WUSR)
         .map_err(|e| Error::io("make a probe file in the data folder", e))?;
     let keeps_reservations = keeps_reservations(&file);
-    let lane = match (direct, lives_in_memory(folder)) {
+    let lives_in_memory = lives_in_memory(folder);
+    let lane = match (direct, lives_in_memory) {
         (DirectIo::Off, _) => Lane::Windowed {
             reason: "direct I/O is switched off".to_owned(),
         },
@@ -57,6 +60,7 @@ pub(super) fn probe(folder: &OwnedFd, direct: DirectIo) -> Result<Findings, Erro
     Ok(Findings {
         lane,
         keeps_reservations,
+        lives_in_memory,
     })
 }
 

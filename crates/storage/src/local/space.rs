@@ -7,12 +7,16 @@
 //! - We keep it, as a [`Ration`]: for lengths that are unknown, and on file systems without `fallocate`. It shrinks as
 //!   bytes are written, since the file system then counts them, and ends with the process.
 //!
+//! Where files live in memory (tmpfs, ramfs), what is free is also what the ledger has to give: a file there is memory that nobody leases.
+//!
 //! Rejected: asking the file system before every write. That is a system call per write, and two that ask at once both hear
 //! "yes".
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use ddx_memory::{Ledger, Row};
 
 use super::config::LocalDiskConfig;
 use crate::{Error, Space};
@@ -21,6 +25,8 @@ use crate::{Error, Space};
 pub(super) struct Account {
     folder: OwnedFd,
     config: LocalDiskConfig,
+    /// Where the file system lives in memory.
+    memory: Option<Ledger>,
     /// Σ of all rations.
     rationed: AtomicU64,
     /// How many claims are being turned into `fallocate`d blocks: meanwhile they count twice.
@@ -29,12 +35,17 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The disk on which this folder lies.
-    pub(super) fn new(folder: OwnedFd, config: LocalDiskConfig) -> Arc<Self> {
+    /// The disk on which this folder lies; `memory` where that is no disk.
+    pub(super) fn new(
+        folder: OwnedFd,
+        config: LocalDiskConfig,
+        memory: Option<Ledger>,
+    ) -> Arc<Self> {
         let (rationed, settling, settled) = (AtomicU64::new(0), Mutex::new(0), Condvar::new());
         Arc::new(Self {
             folder,
             config,
+            memory,
             rationed,
             settling,
             settled,
@@ -47,11 +58,17 @@ impl Account {
         let disk = rustix::fs::fstatvfs(&self.folder)
             .map_err(|e| Error::io("statvfs of the data folder", e))?;
         let total_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
+        let floor_bytes = self.config.floor_bytes(total_bytes);
+        // What root may use beyond it is there for repairs, not for uploads.
+        let on_disk = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free_bytes = self.memory.as_ref().map_or(on_disk, |ledger| {
+            let in_memory = ledger.snapshot().row(Row::Free);
+            on_disk.min(in_memory.saturating_add(floor_bytes))
+        });
         Ok(Space {
             total_bytes,
-            // What root may use beyond it is there for repairs, not for uploads.
-            free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
-            floor_bytes: self.config.floor_bytes(total_bytes),
+            free_bytes,
+            floor_bytes,
             reserved_bytes,
         })
     }
@@ -93,6 +110,10 @@ impl Account {
         let claim = self.claim(bytes)?;
         let _settling = Settling::begin(self);
         let reserved = reserve();
+        if let Some(ledger) = &self.memory {
+            // What was reserved is used now, and must not be leased.
+            ledger.sample();
+        }
         drop(claim);
         reserved
     }
@@ -191,7 +212,7 @@ mod tests {
         // tmpfs: nobody else writes there so much that the figures move between two calls.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let open = || OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
-        let free = Account::new(open(), LocalDiskConfig::default())
+        let free = Account::new(open(), LocalDiskConfig::default(), None)
             .space()
             .unwrap()
             .free_bytes;
@@ -199,7 +220,7 @@ mod tests {
             free_floor_bytes: Some(free - available),
             ..LocalDiskConfig::default()
         };
-        let account = Account::new(open(), config);
+        let account = Account::new(open(), config, None);
         (folder, account)
     }
 
