@@ -87,7 +87,10 @@ fn stands(store: &dyn Store, record: &FileRecord) -> bool {
         return true;
     };
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::Corrupt => false,
+        ErrorKind::NotFound | ErrorKind::Corrupt => {
+            tracing::error!(file = ?Id(record.file_id), segment = %id, durable, %error, "the bytes of an unfinished upload are missing");
+            false
+        }
         ErrorKind::NoSpace { .. } => true,
         _ => {
             // A disk that fails now has not lost the bytes: the upload is not given up, and its next request tries again.
@@ -243,11 +246,6 @@ impl Parts {
     }
 
     async fn fail_upload(&self, record: &FileRecord) -> Result<(), Error> {
-        tracing::error!(
-            file = ?Id(record.file_id),
-            durable = record.offset_bytes,
-            "the bytes of an unfinished upload are missing"
-        );
         let reason = "its bytes are missing from the store".to_owned();
         self.catalog
             .fail(record.file_id, reason, self.now())

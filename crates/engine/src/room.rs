@@ -92,11 +92,13 @@ impl Parts {
         };
         let needed_bytes = inline_bytes * WRITTEN_TWICE + RECORD_BYTES + CHANGE_BYTES;
         if self.last_look.admits(needed_bytes) {
+            self.store.written_beside(needed_bytes);
             return Ok(());
         }
         let space = self.space().await?;
         self.last_look.renew(&space);
         if self.last_look.admits(needed_bytes) {
+            self.store.written_beside(needed_bytes);
             return Ok(());
         }
         Err(Error::NoSpace {

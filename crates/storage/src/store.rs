@@ -66,6 +66,11 @@ pub trait Store: Send + Sync + 'static {
     /// I/O.
     fn space(&self) -> Result<Space, Error>;
 
+    /// So many bytes go to the same disk past this store: where its file system counts late, they are not free meanwhile.
+    fn written_beside(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// By which way bytes go to the disk.
     fn lane(&self) -> Lane;
 }

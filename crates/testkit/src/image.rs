@@ -18,16 +18,24 @@ pub struct Image {
 impl Image {
     /// Makes and mounts an ext4 file system in a file of `size_bytes`; a few per cent of it go to the file system itself.
     pub fn new(size_bytes: u64) -> Result<Self> {
+        Self::formatted(
+            size_bytes,
+            Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]),
+        )
+    }
+
+    /// The same with btrfs, which counts late and never writes in place. It needs 110 MiB.
+    pub fn btrfs(size_bytes: u64) -> Result<Self> {
+        Self::formatted(size_bytes, Command::new("mkfs.btrfs").arg("-q"))
+    }
+
+    fn formatted(size_bytes: u64, mkfs: &mut Command) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("ddx-image-").tempdir()?;
         let file = folder.path().join("disk.img");
         std::fs::File::create(&file)?.set_len(size_bytes)?;
         std::fs::create_dir(folder.path().join("mounted"))?;
         let image = Self { folder };
-        call(
-            Command::new("mkfs.ext4")
-                .args(["-q", "-F", "-m", "0"])
-                .arg(&file),
-        )?;
+        call(mkfs.arg(&file))?;
         call(
             Command::new("mount")
                 .args(["-o", "loop"])

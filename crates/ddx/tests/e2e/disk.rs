@@ -218,6 +218,59 @@ async fn a_disk_that_others_filled_up_is_no_reason_not_to_start_nor_to_read() ->
     ledger_at_zero(&client).await
 }
 
+/// btrfs tells of what was written and deleted only with its next commit: up to half a minute later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_floor_holds_where_the_file_system_counts_late() -> Result<()> {
+    const FLOOR: u64 = 48 * MIB;
+    let _turn = Turn::shared()?;
+    let image = Image::btrfs(320 * MIB)?;
+    let server = setup()
+        .data_dir(image.path().join("data"))
+        .option("--free-space-floor", FLOOR.to_string())
+        .start()?;
+    let client = server.client();
+    let lengths = [8 * MIB, 16_000];
+    let mut doomed = Vec::new();
+    for length in lengths {
+        let senders: Vec<_> = (0..8)
+            .map(|sender| {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    let (data, mut stored) = (Data::new(sender, length), Vec::new());
+                    loop {
+                        let answer = client.put("late.bin", &data).await?;
+                        if answer.status == 507 {
+                            return anyhow::Ok(stored);
+                        }
+                        stored.push(answer.expect(201)?);
+                    }
+                })
+            })
+            .collect();
+        for sender in senders {
+            doomed.extend(sender.await??);
+        }
+        // What the figures say is what is there.
+        rustix::fs::syncfs(std::fs::File::open(image.path())?)?;
+        let free = image.free_bytes()?;
+        println!(
+            "files of {length} bytes: {} in all, {free} bytes are free",
+            doomed.len()
+        );
+        ensure!(free >= FLOOR, "{free} bytes are free");
+    }
+    ensure!(doomed.len() > 10, "only {} files", doomed.len());
+    for answer in &doomed[..2] {
+        delete(&client, answer).await?;
+    }
+    let again = Data::new(9, 8 * MIB);
+    let link = client.put_for_link("again.bin", &again).await;
+    client
+        .fetch(&link.context("deleted space is there at once")?, &again)
+        .await?;
+    ledger_at_zero(&client).await
+}
+
 async fn delete(client: &Client, created: &Response) -> Result<()> {
     let path = Client::path_of(created.field("x-url-delete")?);
     let answer = client.send(&Request::new("DELETE", path), &[]).await?;

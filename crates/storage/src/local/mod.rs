@@ -82,13 +82,14 @@ impl LocalDisk {
             lane,
             keeps_reservations,
             lives_in_memory,
+            counts_late,
         } = probe::probe(layout.folder(), config.direct)?;
         let folder = layout
             .folder()
             .try_clone()
             .map_err(|e| Error::io("duplicate a descriptor", e))?;
         let memory = lives_in_memory.then(|| ledger.clone());
-        let account = Account::new(folder, config.clone(), memory);
+        let account = Account::new(folder, config.clone(), memory, counts_late);
         tracing::info!(folder = %root.display(), %lane, keeps_reservations, "segment store opened");
         let registry = Arc::default();
         let disk = Disk {
@@ -307,6 +308,7 @@ impl Store for LocalDisk {
 
     fn delete(&self, id: SegmentId) -> Result<(), Error> {
         self.0.layout.remove(id)?;
+        self.0.account.freed();
         self.0.registry.deleted(id);
         Ok(())
     }
@@ -321,6 +323,10 @@ impl Store for LocalDisk {
 
     fn space(&self) -> Result<Space, Error> {
         self.0.account.space()
+    }
+
+    fn written_beside(&self, bytes: u64) {
+        self.0.account.written(bytes);
     }
 
     fn lane(&self) -> Lane {

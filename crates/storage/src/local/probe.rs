@@ -1,7 +1,7 @@
 //! What the file system under the data folder really does, found out by doing it.
 //!
 //! Tables of file system names are wrong sooner or later: overlays, network mounts and containers answer for what lies beneath.
-//! So a small file is written and read back when the store is opened. One name is believed, though: on tmpfs direct I/O
+//! So a small file is written and read back when the store is opened. Few names are believed: on tmpfs direct I/O
 //! "works" since Linux 6.6, but a file there is memory, so that nothing goes past any cache.
 
 use std::fs::File;
@@ -18,6 +18,8 @@ use crate::{Error, Lane};
 const NAME: &str = "probe";
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const ZFS_MAGIC: u64 = 0x2fc1_2fc1;
+const BTRFS_MAGIC: u64 = 0x9123_683e;
+const BCACHEFS_MAGIC: u64 = 0xca45_1a4e;
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 /// Enough that a file system can't have had it lying around.
 const RESERVED_BYTES: u64 = 1 << 20;
@@ -29,6 +31,8 @@ pub(super) struct Findings {
     pub(super) keeps_reservations: bool,
     /// Whether files in it are memory.
     pub(super) lives_in_memory: bool,
+    /// Whether `statvfs` takes its time to count what was done.
+    pub(super) counts_late: bool,
 }
 
 /// Tries the folder. Fails only if no file can be made and written in it at all.
@@ -61,6 +65,7 @@ pub(super) fn probe(folder: &OwnedFd, direct: DirectIo) -> Result<Findings, Erro
         lane,
         keeps_reservations,
         lives_in_memory,
+        counts_late: counts_late(folder),
     })
 }
 
@@ -73,6 +78,11 @@ fn kind_of(file: impl AsFd) -> u64 {
 fn lives_in_memory(folder: &OwnedFd) -> bool {
     let kind = kind_of(folder);
     kind == TMPFS_MAGIC || kind == RAMFS_MAGIC
+}
+
+/// File systems that count at each commit, by name: there is no way to try that which takes less than the time between two.
+fn counts_late(folder: &OwnedFd) -> bool {
+    [BTRFS_MAGIC, BCACHEFS_MAGIC, ZFS_MAGIC].contains(&kind_of(folder))
 }
 
 /// Success alone is no proof: ZFS says yes and takes nothing. Nor is failure for want of space: a server that is started on a full disk

@@ -7,14 +7,19 @@
 //! - We keep it, as a [`Ration`]: for lengths that are unknown, and on file systems without `fallocate`. It shrinks as
 //!   bytes are written, since the file system then counts them, and ends with the process.
 //!
+//! Some file systems count late: on btrfs `statvfs` shows neither what was written nor what was deleted before the next
+//! commit, half a minute later. There, what was promised stays promised until the file system has been made to commit, which
+//! is asked of it when it decides whether something fits.
+//!
 //! Where files live in memory (tmpfs, ramfs), what is free is also what the ledger has to give: a file there is memory that nobody leases.
 //!
 //! Rejected: asking the file system before every write. That is a system call per write, and two that ask at once both hear
 //! "yes".
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ddx_memory::{Ledger, Row};
 
@@ -29,32 +34,115 @@ pub(super) struct Account {
     memory: Option<Ledger>,
     /// Σ of all rations.
     rationed: AtomicU64,
+    /// Where the file system counts late.
+    late: Option<Late>,
     /// How many claims are being turned into `fallocate`d blocks: meanwhile they count twice.
     settling: Mutex<u64>,
     settled: Condvar,
 }
 
+/// What the file system has not counted yet.
+#[derive(Default)]
+struct Late {
+    /// Written or reserved since the last commit that we asked for, in bytes.
+    bytes: AtomicU64,
+    /// Whether something was deleted since then.
+    has_freed: AtomicBool,
+    committed: Mutex<Option<Instant>>,
+}
+
+/// It is not asked to commit more often than this, unless a claim depends on it.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// It is asked this often if anybody looks: by itself it would have committed by then.
+const COMMIT_AT_LAST: Duration = Duration::from_secs(60);
+/// So little above the floor is looked at twice.
+const NEARLY_FULL_BYTES: u64 = 4 << 20;
+
+impl Late {
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.bytes() > 0 || self.has_freed.load(Ordering::Acquire)
+    }
+
+    /// Makes the file system count what has been done until now.
+    fn commit(&self, folder: &OwnedFd) -> Result<(), Error> {
+        let mut committed = self
+            .committed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let counted = self.bytes();
+        self.has_freed.store(false, Ordering::Release);
+        rustix::fs::syncfs(folder).map_err(|e| Error::io("syncfs of the data folder", e))?;
+        self.bytes.fetch_sub(counted, Ordering::AcqRel);
+        *committed = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Whether a look at the disk, by which so much is free above the floor, is worth a commit.
+    fn wants_commit(&self, available_bytes: u64) -> bool {
+        let committed = self
+            .committed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let since = committed.map_or(Duration::MAX, |at| at.elapsed());
+        let is_near = available_bytes < NEARLY_FULL_BYTES.max(self.bytes());
+        self.is_behind() && (since >= COMMIT_AT_LAST || (is_near && since >= COMMIT_EVERY))
+    }
+}
+
 impl Account {
-    /// The disk on which this folder lies; `memory` where that is no disk.
+    /// The disk on which this folder lies. `memory` where that is no disk; `counts_late` if it takes its time to count.
     pub(super) fn new(
         folder: OwnedFd,
         config: LocalDiskConfig,
         memory: Option<Ledger>,
+        counts_late: bool,
     ) -> Arc<Self> {
-        let (rationed, settling, settled) = (AtomicU64::new(0), Mutex::new(0), Condvar::new());
         Arc::new(Self {
             folder,
             config,
             memory,
-            rationed,
-            settling,
-            settled,
+            rationed: AtomicU64::new(0),
+            late: counts_late.then(Late::default),
+            settling: Mutex::new(0),
+            settled: Condvar::new(),
         })
     }
 
-    /// One look at the disk.
+    /// How full the disk is.
     pub(super) fn space(&self) -> Result<Space, Error> {
-        let reserved_bytes = self.rationed.load(Ordering::Acquire);
+        let space = self.look()?;
+        match &self.late {
+            Some(late) if late.wants_commit(space.available_bytes()) => {
+                late.commit(&self.folder)?;
+                self.look()
+            }
+            _ => Ok(space),
+        }
+    }
+
+    /// So many bytes were written or reserved that the file system may not have counted yet.
+    pub(super) fn written(&self, bytes: u64) {
+        if let Some(late) = &self.late {
+            late.bytes.fetch_add(bytes, Ordering::AcqRel);
+        }
+    }
+
+    /// Something was deleted.
+    pub(super) fn freed(&self) {
+        if let Some(late) = &self.late {
+            late.has_freed.store(true, Ordering::Release);
+        }
+    }
+
+    /// One look at the disk.
+    fn look(&self) -> Result<Space, Error> {
+        // In this order: what is written in between is counted twice, and not never.
+        let late = self.late.as_ref().map_or(0, Late::bytes);
+        let reserved_bytes = late + self.rationed.load(Ordering::Acquire);
         let disk = rustix::fs::fstatvfs(&self.folder)
             .map_err(|e| Error::io("statvfs of the data folder", e))?;
         let total_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
@@ -76,10 +164,18 @@ impl Account {
     /// Promises `bytes` out of what is promised to nobody.
     pub(super) fn claim(self: &Arc<Self>, bytes: u64) -> Result<Ration, Error> {
         let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut has_committed = false;
         loop {
-            let space = self.space()?;
+            let space = self.look()?;
             if bytes <= space.available_bytes() {
                 return Ok(self.ration(bytes));
+            }
+            if let Some(late) = self.late.as_ref().filter(|late| late.is_behind())
+                && !has_committed
+            {
+                has_committed = true;
+                late.commit(&self.folder)?;
+                continue;
             }
             if *settling == 0 {
                 return Err(no_space(bytes, space));
@@ -110,6 +206,7 @@ impl Account {
         let claim = self.claim(bytes)?;
         let _settling = Settling::begin(self);
         let reserved = reserve();
+        self.written(bytes);
         if let Some(ledger) = &self.memory {
             // What was reserved is used now, and must not be leased.
             ledger.sample();
@@ -178,6 +275,7 @@ impl Ration {
             .left_bytes
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
             .unwrap_or_default();
+        self.account.written(before.min(bytes));
         self.account
             .rationed
             .fetch_sub(before.min(bytes), Ordering::AcqRel);
@@ -212,7 +310,7 @@ mod tests {
         // tmpfs: nobody else writes there so much that the figures move between two calls.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let open = || OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
-        let free = Account::new(open(), LocalDiskConfig::default(), None)
+        let free = Account::new(open(), LocalDiskConfig::default(), None, false)
             .space()
             .unwrap()
             .free_bytes;
@@ -220,7 +318,7 @@ mod tests {
             free_floor_bytes: Some(free - available),
             ..LocalDiskConfig::default()
         };
-        let account = Account::new(open(), config, None);
+        let account = Account::new(open(), config, None, false);
         (folder, account)
     }
 
