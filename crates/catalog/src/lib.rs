@@ -193,6 +193,11 @@ pub trait Catalog: Send + Sync + 'static {
     /// Reads everything and fails with [`ErrorKind::Corrupt`] and the first contradiction found, if there is one.
     fn check(&self) -> Answer<'_, ()>;
 
+    /// Makes sure that no change that failed comes back. One whose commit failed may lie on the disk all the same, and a crash may
+    /// bring it to life until another commit has taken its place; this is that commit, where it is needed. To be called before bytes go that such
+    /// a change may speak of.
+    fn settle(&self) -> Answer<'_, ()>;
+
     /// Takes no more calls, finishes those that wait, and gives threads and files back. Every later call fails with
     /// [`ErrorKind::Closed`].
     fn close(&self) -> Answer<'_, ()>;

@@ -119,6 +119,8 @@ impl Work<'_> {
                 .await
                 .map_err(in_catalog)?;
         }
+        // What lies behind the offset is cut off now.
+        parts.catalog.settle().await.map_err(in_catalog)?;
         let at = self.life.durable_bytes();
         let with_sha256 = at == 0 && self.append.with_sha256;
         let mut digests = self.digests(at, with_sha256).await?;
@@ -340,6 +342,7 @@ impl Work<'_> {
 
     /// Drops the bytes of this body.
     async fn roll_back(&self) -> Result<(), Error> {
+        self.parts.catalog.settle().await.map_err(in_catalog)?;
         let (id, at) = (self.segment_id(), self.life.durable_bytes());
         self.parts
             .blocking(move |store| store.open_writer(id, at).map(drop).map_err(on_disk))

@@ -2,7 +2,8 @@
 //!
 //! As the real one it writes in one place: changes that come while a transaction commits wait and go into the next together. The process
 //! may end before a commit (nothing of it is kept), or after it and before its answers (all of it is kept, and nobody was told). What was
-//! answered is there.
+//! answered is there. A commit that failed with an I/O error was told to have failed, and comes back if the process ends before another
+//! has succeeded.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,17 +22,37 @@ use crate::world::World;
 
 /// The records, which outlive every process.
 #[derive(Debug, Clone, Default)]
-pub struct Records(Arc<Mutex<Reference>>);
+pub struct Records {
+    durable: Arc<Mutex<Reference>>,
+    /// What a commit that failed would have made of them.
+    ghost: Arc<Mutex<Option<Reference>>>,
+}
 
 impl Records {
     /// What is durable.
     pub fn lock(&self) -> MutexGuard<'_, Reference> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.durable)
+    }
+
+    fn ghost(&self) -> MutexGuard<'_, Option<Reference>> {
+        lock(&self.ghost)
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What becomes of a change.
+enum Fate<'a> {
+    Kept(&'a mut Reference),
+    Refused(ErrorKind),
+    /// Told as this error, and made of what may come back.
+    Ghost(&'a mut Reference, ErrorKind),
+}
+
 /// A change that waits for its commit: done with the records, or told that the commit failed.
-type Change = Box<dyn FnOnce(Result<&mut Reference, ErrorKind>) -> Box<dyn FnOnce() + Send> + Send>;
+type Change = Box<dyn FnOnce(Fate<'_>) -> Box<dyn FnOnce() + Send> + Send>;
 
 /// A catalog of one process.
 pub struct SimulatedCatalog {
@@ -60,6 +81,9 @@ impl SimulatedCatalog {
             Fault::Catalog { commit, how } => Some((*commit, *how)),
             _ => None,
         });
+        if let Some(ghost) = records.ghost().take() {
+            *records.lock() = ghost;
+        }
         let (queue, waiting) = mpsc::unbounded_channel();
         let counters = Arc::<Counters>::default();
         let writer = Writer {
@@ -92,8 +116,12 @@ impl SimulatedCatalog {
         Box::pin(async move {
             self.check_open()?;
             let (answer, answered) = oneshot::channel();
-            let change: Change = Box::new(move |records| {
-                let verdict = records.and_then(change);
+            let change: Change = Box::new(move |fate| {
+                let verdict = match fate {
+                    Fate::Kept(records) => change(records),
+                    Fate::Refused(kind) => Err(kind),
+                    Fate::Ghost(records, kind) => change(records).and(Err(kind)),
+                };
                 Box::new(move || drop(answer.send(verdict)))
             });
             self.queue
@@ -173,13 +201,23 @@ impl Writer {
         if let Some(kind) = fault {
             self.world.failed(false);
             self.world.count(|tally| tally.catalog_errors += 1);
-            return batch.drain(..).map(|change| change(Err(kind))).collect();
+            if kind != ErrorKind::Io {
+                let refuse = |change: Change| change(Fate::Refused(kind));
+                return batch.drain(..).map(refuse).collect();
+            }
+            let mut ghost = self.records.lock().clone();
+            let haunt = |change: Change| change(Fate::Ghost(&mut ghost, kind));
+            let answers = batch.drain(..).map(haunt).collect();
+            *self.records.ghost() = Some(ghost);
+            return answers;
         }
         let mut records = self.records.lock();
-        batch
+        let answers = batch
             .drain(..)
-            .map(|change| change(Ok(&mut records)))
-            .collect()
+            .map(|change| change(Fate::Kept(&mut records)));
+        let answers = answers.collect();
+        self.records.ghost().take();
+        answers
     }
 }
 
@@ -415,6 +453,16 @@ impl Catalog for SimulatedCatalog {
             }
             self.is_closed.store(true, Ordering::Relaxed);
             Ok(())
+        })
+    }
+
+    fn settle(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            let is_in_doubt = self.records.ghost().is_some();
+            match is_in_doubt {
+                true => self.change(|_| Ok(())).await,
+                false => Ok(()),
+            }
         })
     }
 

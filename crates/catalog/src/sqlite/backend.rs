@@ -234,6 +234,15 @@ impl Catalog for SqliteCatalog {
         Box::pin(self.query(move |from| queries::segments(from, limit, after.as_ref())))
     }
 
+    fn settle(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            match self.is_in_doubt() {
+                true => self.change(0, changes::settle).await,
+                false => Ok(()),
+            }
+        })
+    }
+
     fn work(&self) -> Work {
         let stats = self.stats();
         Work {

@@ -19,6 +19,8 @@ use std::thread::JoinHandle;
 thread_local! {
     /// Frames in the log after this thread's last commit. SQLite calls the hook on the committing thread.
     static FRAMES: Cell<u32> = const { Cell::new(0) };
+    /// How many commits of this thread have written to the log.
+    static WRITTEN: Cell<u64> = const { Cell::new(0) };
 }
 
 /// What is left for the writer itself: this part of `frames_max`.
@@ -70,6 +72,7 @@ impl LogCopy {
     pub(super) fn watch(&self, connection: &Connection) {
         connection.wal_hook(Some(|_, frames| {
             FRAMES.set(u32::try_from(frames).unwrap_or(0));
+            WRITTEN.set(WRITTEN.get() + 1);
             Ok(())
         }));
     }
@@ -77,6 +80,11 @@ impl LogCopy {
     /// Frames in the log after this thread's last commit.
     pub(super) fn frames() -> u32 {
         FRAMES.get()
+    }
+
+    /// How many commits of this thread have written to the log.
+    pub(super) fn written() -> u64 {
+        WRITTEN.get()
     }
 
     /// To be called after each commit, on the writer's thread. `true` if the log was copied to its end.

@@ -158,6 +158,11 @@ impl SqliteCatalog {
         Ok(())
     }
 
+    /// Whether a change that failed may come back with a crash.
+    fn is_in_doubt(&self) -> bool {
+        self.counters.in_doubt.load(Ordering::Acquire)
+    }
+
     /// Transactions committed since it was opened.
     pub fn commits(&self) -> u64 {
         self.counters.commits.load(Ordering::Relaxed)

@@ -20,7 +20,7 @@ use super::space;
 use crate::{Error, ErrorKind};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// What the writer has done so far.
@@ -30,6 +30,8 @@ pub(super) struct Counters {
     pub(super) operations: AtomicU64,
     pub(super) log_copies: AtomicU64,
     pub(super) second_runs: AtomicU64,
+    /// A commit failed, and none that wrote to the log has succeeded since: its pages may be where the next one will be.
+    pub(super) in_doubt: AtomicBool,
     /// Frames in the log after the last commit.
     pub(super) log_frames: AtomicU64,
 }
@@ -196,6 +198,7 @@ impl Writer<'_> {
 
     /// One transaction, run again with savepoints where that helps. An error means that nothing of it was kept.
     fn attempt(&self, batch: &mut [BoxedJob]) -> Result<(), Error> {
+        let written = LogCopy::written();
         let result = self
             .transact(batch, Guard::None)
             .or_else(|lost| match lost {
@@ -205,6 +208,11 @@ impl Writer<'_> {
                     self.transact(batch, Guard::Savepoints)
                 }
             });
+        if result.is_err() {
+            self.counters.in_doubt.store(true, Ordering::Release);
+        } else if LogCopy::written() > written {
+            self.counters.in_doubt.store(false, Ordering::Release);
+        }
         match result {
             Ok(()) => {
                 self.counters.commits.fetch_add(1, Ordering::Relaxed);

@@ -36,6 +36,19 @@ pub(crate) fn segment_count(data_dir: &Path) -> usize {
         .sum()
 }
 
+/// Lengths of the files below a folder, together.
+fn bytes_below(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        bytes += match entry.file_type()?.is_dir() {
+            true => bytes_below(&entry.path())?,
+            false => entry.metadata()?.len(),
+        };
+    }
+    Ok(bytes)
+}
+
 /// Either it was done, or it is said in the right words that the disk is to blame.
 fn done_or_told(answer: Response) -> Result<bool> {
     match answer.status {
@@ -279,5 +292,49 @@ async fn short_writes_lose_nothing() -> Result<()> {
         client.fetch(upload.link()?, &data).await?;
     }
     ensure!(faults.struck() > 10, "{}", faults.struck());
+    ledger_at_zero(&client).await
+}
+
+/// A commit whose flush fails may lie in the log all the same, and comes to life with a crash. Until another commit has taken
+/// its place, no byte that it speaks of may go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_failed_and_comes_back_with_a_crash_finds_its_bytes() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let faults = DiskFaults::new(SEED);
+    let mut server = over(&faults).start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let data = Data::new(5, 8 * MIB);
+    let upload = tus.create(Some(data.len()), "doubt.bin").await?;
+    tus.patch(&upload.path, &data, 0..MIB).await?.expect(204)?;
+    let log = PathBuf::from(format!("{}-wal", catalog(&server).display()));
+    faults.set([Rule::always(Trouble::Io, &[Call::Sync], &log)]);
+    tus.patch(&upload.path, &data, MIB..2 * MIB)
+        .await?
+        .expect_problem(503)?;
+    ensure!(tus.offset(&upload.path).await? == MIB);
+
+    // The next request begins where the last answer said, and gets no further than its first bytes.
+    let mut conn = client.connect().await?;
+    conn.send_head(&Tus::patch_head(&upload.path, MIB, MIB))
+        .await?;
+    conn.send(&data.bytes(MIB..MIB + (64 << 10))).await?;
+    let segments = segments(&server);
+    let is_cut = until("it was begun", Duration::from_secs(20), || async {
+        Ok(bytes_below(&segments)? < 2 * MIB)
+    });
+    tokio::select! {
+        answer = conn.response("PATCH") => drop(answer?.expect_problem(503)?),
+        is_cut = is_cut => is_cut?,
+    }
+    server.kill_9()?;
+    faults.heal();
+    server.start_again()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let at = tus.offset(&upload.path).await.context("after the crash")?;
+    ensure!(at >= MIB, "{at}");
+    tus.finish_from(&upload.path, &data, at).await?;
+    client.fetch(upload.link()?, &data).await?;
     ledger_at_zero(&client).await
 }
