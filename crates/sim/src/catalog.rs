@@ -209,6 +209,7 @@ impl Writer {
             let haunt = |change: Change| change(Fate::Ghost(&mut ghost, kind));
             let answers = batch.drain(..).map(haunt).collect();
             *self.records.ghost() = Some(ghost);
+            self.world.haunted();
             return answers;
         }
         let mut records = self.records.lock();

@@ -343,6 +343,19 @@ impl World {
         state.full_failures += u64::from(for_space);
     }
 
+    /// A commit failed that may come back: often the process ends soon, as nothing tells of that commit but a crash.
+    pub fn haunted(&self) {
+        let mut state = self.state();
+        if state.random.once_in(2) {
+            let lived = state.events - state.process_began_at;
+            let crash = Fault::Crash {
+                after_events: lived + 1 + state.random.below(60),
+                power: state.random.once_in(2),
+            };
+            state.ends.push(crash);
+        }
+    }
+
     /// How many calls were made to fail, and how many of them because the disk was full.
     #[must_use]
     pub fn failures(&self) -> (u64, u64) {
