@@ -214,7 +214,7 @@ fn refuse_files_without_records(folder: &Path, disk: &LocalDisk) -> anyhow::Resu
     anyhow::ensure!(
         segments == 0,
         "{} is missing or empty, and {} holds {segments} files with {} that only it can name. Put the catalog back, or its newest copy \
-         (of `ddx backup`, or of the folder `backups`); to begin anew, take another data folder, or start once with \
+         (your own, or of the folder `backups`); to begin anew, take another data folder, or start once with \
          `--accept-older-catalog`, which deletes these files",
         folder.join(ddx_catalog::sqlite::FILE_NAME).display(),
         folder.join("segments").display(),

@@ -4,8 +4,9 @@
 //! which there would be room again. So a file of some megabytes lies beside the catalog and is given up in that moment. It is
 //! made again when there is room; the log, which is written again from its beginning, needs no more until then.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,9 @@ impl Ballast {
     }
 
     fn write(&self) -> io::Result<()> {
-        let mut file = File::create(&self.path)?;
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(true).write(true).mode(0o600);
+        let mut file = options.open(&self.path)?;
         // Not zeros, and no block like another: a file system that compresses, or keeps equal blocks once, would set nothing aside.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut block = vec![0; BLOCK_BYTES];

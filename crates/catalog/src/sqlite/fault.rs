@@ -6,7 +6,7 @@ use rusqlite::ffi;
 
 /// What an operator can do about a damaged catalog; part of each such error.
 pub(super) const REMEDY: &str = "stop the server, keep the damaged catalog.sqlite3 and its -wal file, and put the \
-     newest good copy (of `ddx backup`, or of the folder `backups` beside it) in its place";
+     newest good copy (your own, or of the folder `backups` beside it) in its place";
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {

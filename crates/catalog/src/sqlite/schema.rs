@@ -187,12 +187,27 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
         })
 }
 
-fn named(path: &Path, error: Error) -> Error {
+/// The same error with the file's name. What can't be read on a disk that fails is not called damaged: the remedy for that would do harm.
+pub(super) fn named(path: &Path, error: Error) -> Error {
+    if error.kind() == ErrorKind::Corrupt
+        && let Err(failed) = read_whole(path)
+    {
+        let what = format!(
+            "the disk can't read {}, of which nobody knows whether it is damaged; see to the disk first",
+            path.display()
+        );
+        return Error::of_file(&what, failed);
+    }
     Error::new(
         error.kind(),
         format!("{}: {}", path.display(), error.detail()),
     )
     .caused_by(error)
+}
+
+/// Reads a file to its end.
+fn read_whole(path: &Path) -> std::io::Result<()> {
+    std::io::copy(&mut fs::File::open(path)?, &mut std::io::sink()).map(drop)
 }
 
 /// Inline bytes are people's files, so nobody else on the machine may read them. SQLite gives the log the same mode.

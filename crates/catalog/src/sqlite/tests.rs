@@ -1,6 +1,6 @@
 //! The writer under changes that no caller can send: ones that panic, fail half done, or fill the disk.
 
-use super::{Config, SqliteCatalog};
+use super::{Config, FILE_NAME, SqliteCatalog, schema};
 use crate::{Catalog, Error, ErrorKind, FileRecord, NewFile, State};
 use futures_util::future::join_all;
 use rusqlite::Connection;
@@ -251,4 +251,21 @@ async fn deleted_inline_bytes_give_their_space_back() {
         .unwrap()
         .len();
     assert!(length < full.unsigned_abs() * 4_096 / 2, "{length}");
+}
+
+#[test]
+fn what_the_disk_cannot_read_is_not_called_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(FILE_NAME);
+    std::fs::write(&file, b"no catalog").unwrap();
+    let damaged = || Error::new(ErrorKind::Corrupt, "what SQLite made of it");
+    assert_eq!(
+        schema::named(&file, damaged()).kind(),
+        ErrorKind::Corrupt,
+        "it can be read"
+    );
+    // A folder can be opened as a file, and not read.
+    let told = schema::named(folder.path(), damaged());
+    assert_eq!(told.kind(), ErrorKind::Io);
+    assert!(told.detail().contains("see to the disk"), "{told}");
 }

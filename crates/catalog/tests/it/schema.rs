@@ -237,7 +237,7 @@ async fn a_damaged_or_foreign_file_is_refused_with_its_remedy() {
             (ErrorKind::Corrupt, false),
             "{error}"
         );
-        assert!(error.detail().contains("ddx backup"), "{error}");
+        assert!(error.detail().contains("folder `backups`"), "{error}");
         assert!(error.detail().contains(FILE_NAME), "{error}");
     };
     fs::write(
