@@ -70,6 +70,9 @@ impl Engine {
 fn stands(store: &dyn Store, record: &FileRecord) -> bool {
     let durable = record.offset_bytes;
     let Some(segment) = record.segments.first() else {
+        if durable > 0 {
+            tracing::error!(file = ?Id(record.file_id), durable, "the record of an unfinished upload names no segment");
+        }
         return durable == 0;
     };
     let id = SegmentId(segment.segment_id);

@@ -171,6 +171,8 @@ pub struct Turned {
     pages: Pages,
     sent_bytes: u64,
     is_blocked: bool,
+    /// Others wait for what it holds, and nothing is being read any more.
+    yields: bool,
 }
 
 impl Turned {
@@ -219,15 +221,17 @@ impl Turn {
             }
         }
         let sent_bytes = self.pages.sent_to - begin;
+        let yields = !is_blocked && self.pages.lease.surplus_bytes() > 0;
         if is_blocked {
             self.pages.narrow(sent_bytes);
-        } else if self.pages.lease.surplus_bytes() > 0 {
+        } else if yields {
             self.pages.settle();
         }
         Ok(Turned {
             pages: self.pages,
             sent_bytes,
             is_blocked,
+            yields,
         })
     }
 }
@@ -311,7 +315,8 @@ impl Span {
         let Turned {
             pages,
             sent_bytes,
-            is_blocked,
+            yields,
+            ..
         } = turned;
         self.parts.stats.add(Total::DownloadBytes, sent_bytes);
         if let Some(first) = self.stretches.front_mut() {
@@ -322,7 +327,6 @@ impl Span {
             }
         }
         // Who is asked to give back waits its turn again. A client that takes what it gets empties the send queue meanwhile.
-        let yields = !is_blocked && pages.lease.surplus_bytes() > 0;
         self.pages = (!yields || self.stretches.is_empty()).then_some(pages);
     }
 
