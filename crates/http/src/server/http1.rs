@@ -68,6 +68,12 @@ impl Shared {
                 }
             }
         }
+        if wire.is_write_blocked() {
+            wire.give_up();
+        }
+        if wire.is_given_up() {
+            return;
+        }
         let limits = linger::Linger {
             time: self.limits.linger,
             bytes_max: self.limits.linger_bytes_max,

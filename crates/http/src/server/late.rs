@@ -165,18 +165,19 @@ async fn send_file(wire: &Arc<Wire>, mut span: Span, patience: &Patience) -> io:
         let is_blocked = turned.is_blocked();
         span.turned(turned);
         if is_blocked {
-            taken(wire.stream(), &mut span, patience).await?;
+            taken(wire, &mut span, patience).await?;
         }
     }
     // The last bytes hold their memory until they are on their way.
     while !is_writable(wire.stream())? {
-        taken(wire.stream(), &mut span, patience).await?;
+        taken(wire, &mut span, patience).await?;
     }
     Ok(())
 }
 
 /// Waits until the client takes more. One that takes nothing must not keep others from what it holds.
-async fn taken(stream: &TcpStream, span: &mut Span, patience: &Patience) -> io::Result<()> {
+async fn taken(wire: &Wire, span: &mut Span, patience: &Patience) -> io::Result<()> {
+    let stream = wire.stream();
     if let Ok(taken) = timeout(REST_AFTER, stream.writable()).await {
         return taken;
     }
@@ -191,6 +192,7 @@ async fn taken(stream: &TcpStream, span: &mut Span, patience: &Patience) -> io::
             break;
         }
     }
+    wire.give_up();
     Err(io::ErrorKind::TimedOut.into())
 }
 

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::head::HeadScan;
@@ -52,6 +53,8 @@ struct State {
     is_flushed: bool,
     since: Instant,
     write_blocked_since: Option<Instant>,
+    /// The client is given up, and with it what it has not taken.
+    is_given_up: bool,
 }
 
 /// How a body is to be read.
@@ -97,6 +100,7 @@ impl Wire {
                 is_flushed: false,
                 since: Instant::now(),
                 write_blocked_since: None,
+                is_given_up: false,
             }),
         })
     }
@@ -247,6 +251,24 @@ impl Wire {
         let mut state = self.state();
         state.in_flight = false;
         state.since = Instant::now();
+    }
+
+    /// The client takes nothing: what stands in its send queue is dropped with the connection. Closed in order, the kernel would keep it for as
+    /// long as the client was borne with already.
+    pub(super) fn give_up(&self) {
+        self.state().is_given_up = true;
+        // Where it fails the kernel's own time-out ends it.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Whether the connection ends without a word.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.state().is_given_up
+    }
+
+    /// Whether the client takes nothing of what hyper sends it.
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.state().write_blocked_since.is_some()
     }
 
     /// Whether body bytes may still come that nobody will read.

@@ -123,9 +123,30 @@ async fn exclusive_downloads_that_nobody_takes_give_way_to_others() -> Result<()
     ensure!(status.figure("waiting")? > 0.0, "{}", status.json);
     // More of them wait than there is memory for, and somebody new comes behind all.
     stalled.pressure.probe("beside stalled downloads").await?;
+    // What gave way holds nothing, in the kernel neither.
+    let port = stalled.pressure.server.address().port();
+    let orphans = orphans(port)?;
+    ensure!(orphans.is_empty(), "{orphans:?}");
     ensure!(stalled.memory_box.usage()?.oom_kills == 0);
     drop(stalled.conns);
     crate::ledger_at_zero(&stalled.client).await
+}
+
+/// Connections of this port that are closed and still have something to send, as the kernel lists them.
+fn orphans(port: u16) -> Result<Vec<String>> {
+    const FIN_WAIT_1: &str = "04";
+    let local = format!(":{port:04X}");
+    let listed = std::fs::read_to_string("/proc/net/tcp")?;
+    let is_orphan = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_ours = fields.next().is_some_and(|own| own.ends_with(&local));
+        is_ours && fields.nth(1) == Some(FIN_WAIT_1)
+    };
+    Ok(listed
+        .lines()
+        .filter(is_orphan)
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Waits until no byte has gone out for a second, and what downloads hold has not changed in it;
