@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Busy,
     /// The disk answered with an error.
     Io,
+    /// The disk is mounted read-only.
+    ReadOnly,
     /// The database is damaged, or the file is not a catalog.
     Corrupt,
     /// The database was written by a newer version of this program.
@@ -37,7 +39,7 @@ impl ErrorKind {
     /// Whether the same call may succeed later without anybody changing it.
     pub fn retryable(self) -> bool {
         match self {
-            Self::Full | Self::Busy | Self::Io | Self::Closed => true,
+            Self::Full | Self::Busy | Self::Io | Self::ReadOnly | Self::Closed => true,
             Self::NotFound
             | Self::Gone
             | Self::Taken
@@ -59,6 +61,7 @@ impl ErrorKind {
             Self::Full => "full",
             Self::Busy => "busy",
             Self::Io => "io",
+            Self::ReadOnly => "read_only",
             Self::Corrupt => "corrupt",
             Self::Newer => "newer",
             Self::Older => "older",

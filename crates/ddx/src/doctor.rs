@@ -156,7 +156,18 @@ fn try_store(
         .ancestors()
         .find(|folder| folder.is_dir())
         .with_context(|| format!("{} has no folder above it", absolute.display()))?;
-    let trial = Trial::begin(parent)?;
+    let trial = match Trial::begin(parent) {
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+            let text = format!(
+                "{} is read-only: a server that ran there before serves its files and takes nothing; mount it for writing",
+                parent.display()
+            );
+            return Ok(vec![warning("data folder", text)]);
+        }
+        begun => {
+            begun.with_context(|| format!("nothing can be written in {}", parent.display()))?
+        }
+    };
     let store = LocalDisk::open(&trial.folder, settings.storage(), ledger.clone())
         .with_context(|| format!("{} can't hold data", parent.display()))?;
     let mut findings = Vec::new();
@@ -183,6 +194,7 @@ fn try_store(
             "disk",
             format!("everything goes through the page cache: {reason}"),
         ),
+        Lane::ReadOnly => warning("disk", "read-only"),
     });
     if usable > 0 {
         findings.push(durable_write(&store)?);
@@ -225,10 +237,9 @@ struct Trial {
 }
 
 impl Trial {
-    fn begin(parent: &Path) -> anyhow::Result<Self> {
+    fn begin(parent: &Path) -> std::io::Result<Self> {
         let folder = parent.join(format!(".ddx-doctor-{}", std::process::id()));
-        fs::create_dir(&folder)
-            .with_context(|| format!("nothing can be written in {}", parent.display()))?;
+        fs::create_dir(&folder)?;
         Ok(Self { folder })
     }
 }

@@ -17,7 +17,7 @@ use ddx_engine::{Engine, Total};
 use ddx_http::Served;
 use ddx_http::server::{Connections, Server, acceptor};
 use ddx_memory::{Ledger, Plan, Size};
-use ddx_storage::{LocalDisk, Store};
+use ddx_storage::{Lane, LocalDisk, Store};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
@@ -158,7 +158,14 @@ async fn open_and_recover(
     let parts = open(settings, ledger).await?;
     let engine = begun.get_or_init(|| parts.engine.clone());
     let recovered = engine.recover().await.context("recovery failed")?;
-    tracing::info!(?recovered, "disk and catalog agree");
+    match engine.is_read_only() {
+        true => tracing::warn!(
+            folder = %settings.data_dir.display(),
+            "read-only: files can be fetched, nothing can be sent, changed or deleted until its disk takes changes and the server is \
+             started again"
+        ),
+        false => tracing::info!(?recovered, "disk and catalog agree"),
+    }
     Ok(parts)
 }
 
@@ -184,7 +191,11 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
         if !catalog.accept_older && !SqliteCatalog::is_in(&folder) {
             refuse_files_without_records(&folder, &disk)?;
         }
-        let catalog = SqliteCatalog::open(&folder, catalog)
+        let opened = match disk.lane() {
+            Lane::ReadOnly => SqliteCatalog::open_read_only(&folder, catalog),
+            _ => SqliteCatalog::open(&folder, catalog),
+        };
+        let catalog = opened
             .with_context(|| format!("the catalog in {} can't be opened", folder.display()))?;
         anyhow::Ok((disk, catalog))
     })

@@ -89,7 +89,8 @@ impl Engine {
         match counted {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            // Where no count decides, a disk that can't be written to keeps nobody from reading.
+            // Where no count decides, a file can be read from a disk that can't be written to.
+            Err(Error::ReadOnly) if record.max_downloads.is_none() => return Ok(()),
             Err(Error::Catalog(error)) if record.max_downloads.is_none() => {
                 tracing::warn!(file = ?Id(record.file_id), error = &error as &dyn std::error::Error, "a download was not counted");
                 return Ok(());
@@ -119,8 +120,7 @@ impl Engine {
         }
         let layout = match self.0.layout(&record).await {
             Err(Error::Damaged { what }) => {
-                self.0.mark_damaged(&record, &what).await?;
-                return Err(damaged(&what));
+                return Err(self.0.found_damaged(&record, &what).await);
             }
             layout => layout?,
         };
@@ -135,6 +135,19 @@ impl Engine {
 }
 
 impl Parts {
+    /// What to answer to somebody who asked for bytes that are known to be wrong now. The file is damaged whether that can be written down
+    /// or not.
+    async fn found_damaged(&self, record: &FileRecord, what: &str) -> Error {
+        match self.mark_damaged(record, what).await {
+            Err(Error::NotFound) => return Error::NotFound,
+            Err(error) => {
+                tracing::error!(file = ?Id(record.file_id), what, error = &error as &dyn std::error::Error, "a file is damaged, which can't be recorded");
+            }
+            Ok(()) => {}
+        }
+        damaged(what)
+    }
+
     /// So much memory for a download, or the least that it can do with, which is waited for.
     pub(crate) async fn lease_for_download(
         &self,
@@ -344,8 +357,7 @@ impl Reading {
                 if bytes.is_empty() {
                     let what = "a segment of its bytes is shorter than its record";
                     let download = &self.download;
-                    download.parts.mark_damaged(&download.record, what).await?;
-                    return Err(damaged(what));
+                    return Err(download.parts.found_damaged(&download.record, what).await);
                 }
                 self.at += bytes.len() as u64;
                 return Ok(Some(bytes));
@@ -486,8 +498,7 @@ impl Reading {
             .await;
         match read {
             Err(Error::Storage(error)) if error.kind() == ErrorKind::NotFound => {
-                parts.mark_damaged(&self.download.record, MISSING).await?;
-                Err(damaged(MISSING))
+                Err(parts.found_damaged(&self.download.record, MISSING).await)
             }
             read => read,
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ddx_catalog::{Catalog, FileRecord, Kind, ShareRecord, State};
 use ddx_memory::{Holder, Ledger};
-use ddx_storage::Store;
+use ddx_storage::{Lane, Store};
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -91,6 +91,7 @@ pub(crate) fn on_disk(error: ddx_storage::Error) -> Error {
             free_bytes,
             floor_bytes,
         },
+        ddx_storage::ErrorKind::ReadOnly => Error::ReadOnly,
         _ => Error::Storage(error),
     }
 }
@@ -100,6 +101,7 @@ pub(crate) fn in_catalog(error: ddx_catalog::Error) -> Error {
         ddx_catalog::ErrorKind::NotFound | ddx_catalog::ErrorKind::Gone => Error::NotFound,
         ddx_catalog::ErrorKind::Taken => Error::NameTaken,
         ddx_catalog::ErrorKind::Closed => Error::Closing,
+        ddx_catalog::ErrorKind::ReadOnly => Error::ReadOnly,
         _ => Error::Catalog(error),
     }
 }
@@ -205,6 +207,21 @@ impl Engine {
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.0.changes.subscribe()
+    }
+
+    /// Whether the disk took no changes at the start. Then none is made until the next.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.0.is_read_only()
+    }
+
+    /// Whether the disk takes changes now, found by changing something of no account.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], or if the store fails.
+    pub async fn try_change(&self) -> Result<(), Error> {
+        let tried = self.0.blocking(|store| store.try_change().map_err(on_disk));
+        tried.await
     }
 
     /// What the disk has.
@@ -511,6 +528,11 @@ impl Parts {
             }
             Err(error) => Err(in_catalog(error)),
         }
+    }
+
+    /// As [`Engine::is_read_only`].
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.store.lane() == Lane::ReadOnly
     }
 
     /// Runs `work` on a blocking thread.

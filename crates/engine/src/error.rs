@@ -65,6 +65,9 @@ pub enum Error {
         /// What is always kept free.
         floor_bytes: u64,
     },
+    /// The disk is mounted read-only.
+    #[error("the disk is mounted read-only")]
+    ReadOnly,
     /// The queue itself is full.
     #[error("{waiting} uploads wait already")]
     QueueFull {
@@ -142,6 +145,7 @@ impl Error {
             | Self::ClientGone
             | Self::Stalled { .. }
             | Self::NoSpace { .. }
+            | Self::ReadOnly
             | Self::Storage(_)
             | Self::Catalog(_) => true,
             Self::NotFound

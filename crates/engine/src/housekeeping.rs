@@ -34,9 +34,12 @@ pub(crate) struct Chores {
 }
 
 impl Engine {
-    /// Expiry, freed space, late joins and late digests, until the engine closes.
+    /// Expiry, freed space, late joins and late digests, until the engine closes; none of it where nothing can be written.
     pub fn spawn_housekeeping(&self) {
         let parts = &self.0;
+        if parts.is_read_only() {
+            return;
+        }
         parts.spawn_chore(
             "expiry",
             |it| &it.never,

@@ -4,6 +4,8 @@
 //! record knows (a crash between making one and recording it) are deleted, complete files whose segments are missing are marked as damaged. Last,
 //! unfinished uploads are cut back to what was acknowledged; those whose bytes are missing are marked as failed.
 //!
+//! On a disk that is mounted read-only nothing is compared, since nothing could be mended; files are read as they are.
+//!
 //! A disk that can't answer for one segment has not lost it: that is told, and the start goes on.
 
 use std::collections::VecDeque;
@@ -46,6 +48,9 @@ impl Engine {
     pub async fn recover(&self) -> Result<Recovered, Error> {
         let parts = &self.0;
         let mut recovered = Recovered::default();
+        if parts.is_read_only() {
+            return Ok(recovered);
+        }
         parts.delete_doomed().await?;
         parts.reconcile(&mut recovered).await?;
         let mut after = None;

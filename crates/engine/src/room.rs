@@ -95,6 +95,9 @@ impl Parts {
             self.store.written_beside(needed_bytes);
             return Ok(());
         }
+        if self.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
         let space = self.space().await?;
         self.last_look.renew(&space);
         if self.last_look.admits(needed_bytes) {

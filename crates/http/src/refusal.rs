@@ -8,6 +8,9 @@ use std::time::Duration;
 /// When a request that met a passing failure is worth another try.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// When it is worth another try where somebody has to mount a disk.
+const RETRY_AFTER_MOUNT: Duration = Duration::from_secs(60);
+
 /// The problem that the client is told. What concerns the operator only is logged here.
 pub(crate) fn problem(error: Error) -> Problem {
     match error {
@@ -31,6 +34,7 @@ pub(crate) fn problem(error: Error) -> Problem {
             ))
             .limit(free_bytes.saturating_sub(floor_bytes))
             .value(needed_bytes),
+        Error::ReadOnly => Problem::new(Kind::ReadOnly).retry_after(RETRY_AFTER_MOUNT),
         Error::QueueFull { waiting, retry_after } => {
             Problem::new(Kind::QueueFull).limit(waiting).retry_after(retry_after)
         }

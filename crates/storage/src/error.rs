@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Corrupt,
     /// A setting can't be met.
     Setting,
+    /// The file system takes no changes: it is mounted read-only, or has met an error.
+    ReadOnly,
     /// The disk or the system failed.
     Io {
         /// Whether the same call may succeed later without anyone's help (no descriptors left, for instance).
@@ -66,7 +68,8 @@ impl Error {
             | ErrorKind::Exists
             | ErrorKind::Busy
             | ErrorKind::Corrupt
-            | ErrorKind::Setting => false,
+            | ErrorKind::Setting
+            | ErrorKind::ReadOnly => false,
         }
     }
 
@@ -113,8 +116,12 @@ impl Error {
     /// The system refused; `what` says in which step and on what.
     pub(crate) fn io(what: impl std::fmt::Display, source: impl Into<io::Error>) -> Self {
         let source = source.into();
-        let kind = ErrorKind::Io {
-            retryable: is_passing(&source),
+        let kind = if source.raw_os_error() == Some(rustix::io::Errno::ROFS.raw_os_error()) {
+            ErrorKind::ReadOnly
+        } else {
+            ErrorKind::Io {
+                retryable: is_passing(&source),
+            }
         };
         Self {
             kind,

@@ -66,6 +66,15 @@ pub trait Store: Send + Sync + 'static {
     /// I/O.
     fn space(&self) -> Result<Space, Error>;
 
+    /// Changes something of no account, to see whether the disk takes changes: a file system that has met an error may refuse them and
+    /// look as before.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](crate::ErrorKind::ReadOnly), I/O.
+    fn try_change(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// So many bytes go to the same disk past this store: where its file system counts late, they are not free meanwhile.
     fn written_beside(&self, bytes: u64) {
         let _ = bytes;
@@ -153,6 +162,8 @@ pub enum Lane {
         /// Why it is not [`Lane::Direct`].
         reason: String,
     },
+    /// By none: the file system took no changes when the store was opened.
+    ReadOnly,
 }
 
 impl fmt::Display for Lane {
@@ -160,6 +171,7 @@ impl fmt::Display for Lane {
         match self {
             Self::Direct => f.write_str("direct I/O"),
             Self::Windowed { reason } => write!(f, "page cache in small windows: {reason}"),
+            Self::ReadOnly => f.write_str("read-only, nothing is stored or deleted"),
         }
     }
 }

@@ -60,6 +60,35 @@ impl Image {
         Ok(image)
     }
 
+    /// Mounts it anew with these options, `ro` for instance.
+    pub fn remount(&self, options: &str) -> Result<()> {
+        let options = format!("remount,{options}");
+        call(
+            Command::new("mount")
+                .args(["-o", &options])
+                .arg(self.path()),
+        )
+    }
+
+    /// Unmounts it, lets the file system be repaired, and mounts it again.
+    pub fn repair(&self) -> Result<()> {
+        call(Command::new("umount").arg(self.path()))?;
+        let file = self.folder.path().join("disk.img");
+        let checked = Command::new("fsck.ext4").arg("-p").arg(&file).output()?;
+        // 1: it had errors and has none now.
+        ensure!(
+            matches!(checked.status.code(), Some(0 | 1)),
+            "{}",
+            String::from_utf8_lossy(&checked.stdout)
+        );
+        call(
+            Command::new("mount")
+                .args(["-o", "loop"])
+                .arg(&file)
+                .arg(self.path()),
+        )
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("mounted")

@@ -51,10 +51,10 @@ fn kind_of(error: &rusqlite::Error) -> ErrorKind {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => ErrorKind::Busy,
         ErrorCode::SystemIoFailure
         | ErrorCode::CannotOpen
-        | ErrorCode::ReadOnly
         | ErrorCode::PermissionDenied
         | ErrorCode::FileLockingProtocolFailed
         | ErrorCode::NoLargeFileSupport => ErrorKind::Io,
+        ErrorCode::ReadOnly => ErrorKind::ReadOnly,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => ErrorKind::Corrupt,
         // Our statements never change, so one that does not fit means that tables or columns are gone from the schema.
         ErrorCode::Unknown if failure.extended_code == ffi::SQLITE_ERROR => ErrorKind::Corrupt,
@@ -67,6 +67,7 @@ impl Error {
     pub(super) fn of_file(what: &str, error: std::io::Error) -> Self {
         let kind = match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            std::io::ErrorKind::ReadOnlyFilesystem => ErrorKind::ReadOnly,
             _ => ErrorKind::Io,
         };
         Error::new(kind, format!("{what}: {error}")).caused_by(error)

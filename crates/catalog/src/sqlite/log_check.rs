@@ -20,14 +20,19 @@ const MAGIC: u32 = 0x377f_0682;
 /// So many commits behind a break are no accident.
 const COMMITS_MIN: u32 = 2;
 
+/// Where the log of the catalog at `database` is.
+pub(super) fn path_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
 /// Looks through the log of the catalog at `database`, if there is one.
 ///
 /// # Errors
 /// [`ErrorKind::Older`] if commits lie behind damage, or if it can't be read.
 pub(super) fn check(database: &Path) -> Result<(), Error> {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-wal");
-    let path = PathBuf::from(name);
+    let path = path_of(database);
     let failed = |error| Error::of_file(&format!("can't read {}", path.display()), error);
     let file = match File::open(&path) {
         Err(error) if error.kind() == IoKind::NotFound => return Ok(()),

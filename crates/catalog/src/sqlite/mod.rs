@@ -16,6 +16,7 @@ mod generation;
 mod log_check;
 mod log_copy;
 mod queries;
+mod read_only;
 mod readers;
 mod removal;
 mod rows;
@@ -55,6 +56,8 @@ const STACK_BYTES: usize = 512 << 10;
 pub struct SqliteCatalog {
     folder: PathBuf,
     config: Config,
+    /// How a connection is opened that only reads.
+    open_reader: OpenReader,
     /// `None` once it is closed.
     queues: RwLock<Option<Queues>>,
     /// Room for bytes in the write queue, in units.
@@ -63,14 +66,20 @@ pub struct SqliteCatalog {
     /// One long read (backup, check) at a time.
     aside: Semaphore,
     counters: Arc<Counters>,
-    threads: Mutex<Vec<(JoinHandle<()>, oneshot::Receiver<()>)>>,
+    threads: Mutex<Vec<Ending>>,
 }
 
 #[derive(Debug, Clone)]
 struct Queues {
-    changes: mpsc::Sender<BoxedJob>,
+    /// `None` where nothing can be written.
+    changes: Option<mpsc::Sender<BoxedJob>>,
     queries: mpsc::Sender<Query>,
 }
+
+type OpenReader = fn(&Path, &Config) -> Result<Connection, Error>;
+
+/// A thread, and what tells that it has ended to one who can't block.
+type Ending = (JoinHandle<()>, oneshot::Receiver<()>);
 
 /// What a catalog has done since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,17 +108,8 @@ impl SqliteCatalog {
         let folder = folder.as_ref().to_owned();
         let (connection, generation) = schema::open_writer(&folder, &config)?;
         let (changes, change_queue) = mpsc::channel(config.write_queue_ops_max.max(1));
-        let (queries, query_queue) = mpsc::channel(config.read_queue_ops_max.max(1));
-        let query_queue: SharedQueue = Arc::new(Mutex::new(query_queue));
         let counters = Arc::new(Counters::default());
-        let mut threads = Vec::new();
-        for _ in 0..config.readers.max(1) {
-            let connection = schema::open_reader(&folder, &config)?;
-            let queue = query_queue.clone();
-            threads.push(spawn("catalog-read", move || {
-                readers::run(&connection, &queue)
-            })?);
-        }
+        let (queries, mut threads) = spawn_readers(&folder, &config, schema::open_reader)?;
         let log = LogCopy::start(
             schema::open_copier(&folder, &config)?,
             config.wal_frames_max,
@@ -125,19 +125,66 @@ impl SqliteCatalog {
             };
             writer::run(own, change_queue, &counted, batch_ops_max)
         })?);
+        let queues = Queues {
+            changes: Some(changes),
+            queries,
+        };
+        Ok(Self::of(
+            folder,
+            config,
+            schema::open_reader,
+            queues,
+            counters,
+            threads,
+        ))
+    }
+
+    /// Opens the catalog in a folder of a disk that is mounted read-only. Every change is refused with [`ErrorKind::ReadOnly`]. Blocks on
+    /// the disk.
+    ///
+    /// # Errors
+    /// As for [`SqliteCatalog::open`]; [`ErrorKind::ReadOnly`] if there is none, or an older one that would have to be migrated.
+    pub fn open_read_only(folder: impl AsRef<Path>, config: Config) -> Result<Self, Error> {
+        let folder = folder.as_ref().to_owned();
+        read_only::check(&folder, &config)?;
+        let (queries, threads) = spawn_readers(&folder, &config, read_only::open)?;
+        let queues = Queues {
+            changes: None,
+            queries,
+        };
+        let counters = Arc::default();
+        Ok(Self::of(
+            folder,
+            config,
+            read_only::open,
+            queues,
+            counters,
+            threads,
+        ))
+    }
+
+    fn of(
+        folder: PathBuf,
+        config: Config,
+        open_reader: OpenReader,
+        queues: Queues,
+        counters: Arc<Counters>,
+        threads: Vec<Ending>,
+    ) -> Self {
         let units =
             (config.write_queue_bytes_max / ROOM_UNIT_BYTES).clamp(1, u64::from(u32::MAX >> 4));
         let room_units = u32::try_from(units).unwrap_or(u32::MAX >> 4);
-        Ok(Self {
+        Self {
             folder,
-            queues: RwLock::new(Some(Queues { changes, queries })),
+            open_reader,
+            queues: RwLock::new(Some(queues)),
             room: Arc::new(Semaphore::new(room_units as usize)),
             room_units,
             aside: Semaphore::new(1),
             counters,
             threads: Mutex::new(threads),
             config,
-        })
+        }
     }
 
     /// Whether `folder` has a catalog already, as far as can be told without opening it.
@@ -145,12 +192,14 @@ impl SqliteCatalog {
         schema::is_in(folder.as_ref())
     }
 
-    /// Gives the page caches back to the allocator, for whoever wants memory more than speed: they fill again with use. Readers share
+    /// Gives the page caches back to the allocator, where memory is wanted more than speed: they fill again with use. Readers share
     /// a queue, so with several of them it is not certain that each is reached.
     pub async fn give_back_caches(&self) -> Result<(), Error> {
         const SQL: &str = "PRAGMA shrink_memory";
-        self.change(0, |connection| Ok(connection.execute_batch(SQL)?))
-            .await?;
+        if self.queues()?.changes.is_some() {
+            self.change(0, |connection| Ok(connection.execute_batch(SQL)?))
+                .await?;
+        }
         for _ in 0..self.config.readers.max(1) {
             self.query(|connection| Ok(connection.execute_batch(SQL)?))
                 .await?;
@@ -170,9 +219,8 @@ impl SqliteCatalog {
 
     /// What it has done since it was opened.
     pub fn stats(&self) -> Stats {
-        let waiting = self.queues().map_or(0, |queues| {
-            queues.changes.max_capacity() - queues.changes.capacity()
-        });
+        let changes = self.queues().ok().and_then(|queues| queues.changes);
+        let waiting = changes.map_or(0, |queue| queue.max_capacity() - queue.capacity());
         Stats {
             commits: self.commits(),
             operations: self.counters.operations.load(Ordering::Relaxed),
@@ -196,7 +244,7 @@ impl SqliteCatalog {
         bytes: u64,
         change: impl Fn(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let queues = self.queues()?;
+        let changes = self.queues()?.changes.ok_or_else(read_only::refusal)?;
         let units = u32::try_from(bytes.div_ceil(ROOM_UNIT_BYTES))
             .unwrap_or(u32::MAX)
             .clamp(1, self.room_units);
@@ -213,8 +261,8 @@ impl SqliteCatalog {
             caller,
             room,
         });
-        queues.changes.send(job).await.map_err(|_| closed())?;
-        drop(queues); // the writer ends when no sender is left
+        changes.send(job).await.map_err(|_| closed())?;
+        drop(changes); // the writer ends when no sender is left
         answer.await.map_err(|_| closed())?
     }
 
@@ -237,7 +285,7 @@ impl SqliteCatalog {
     ) -> Result<T, Error> {
         self.queues()?;
         let _only_one = self.aside.acquire().await.map_err(|_| closed())?;
-        let connection = schema::open_reader(&self.folder, &self.config)?;
+        let connection = (self.open_reader)(&self.folder, &self.config)?;
         let (caller, answer) = oneshot::channel();
         spawn("catalog-aside", move || {
             let _ = caller.send(read(&connection)); // the caller may have gone
@@ -248,7 +296,7 @@ impl SqliteCatalog {
     }
 
     /// Lets the threads end when their queues are empty.
-    fn hang_up(&self) -> Vec<(JoinHandle<()>, oneshot::Receiver<()>)> {
+    fn hang_up(&self) -> Vec<Ending> {
         drop(
             self.queues
                 .write()
@@ -267,11 +315,26 @@ impl Drop for SqliteCatalog {
     }
 }
 
-/// A thread, and what tells that it has ended to one who can't block.
-fn spawn(
-    name: &str,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<(JoinHandle<()>, oneshot::Receiver<()>), Error> {
+/// The threads that read, and their queue.
+fn spawn_readers(
+    folder: &Path,
+    config: &Config,
+    open: OpenReader,
+) -> Result<(mpsc::Sender<Query>, Vec<Ending>), Error> {
+    let (queries, queue) = mpsc::channel(config.read_queue_ops_max.max(1));
+    let queue: SharedQueue = Arc::new(Mutex::new(queue));
+    let mut threads = Vec::new();
+    for _ in 0..config.readers.max(1) {
+        let connection = open(folder, config)?;
+        let queue = queue.clone();
+        threads.push(spawn("catalog-read", move || {
+            readers::run(&connection, &queue)
+        })?);
+    }
+    Ok((queries, threads))
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Ending, Error> {
     let (ending, ended) = oneshot::channel::<()>();
     let thread = Builder::new()
         .name(name.to_owned())

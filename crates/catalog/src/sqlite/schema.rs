@@ -31,7 +31,7 @@ pub const BACKUPS_NAME: &str = "backups";
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"DDXC");
 
 /// A connection belongs to one thread at a time, so it needs no lock of its own.
-const NO_MUTEX: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+pub(super) const NO_MUTEX: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
 
 const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0001_records.sql")),
@@ -133,7 +133,7 @@ pub(super) fn open_reader(folder: &Path, config: &Config) -> Result<Connection, 
     Ok(connection)
 }
 
-fn set(connection: &Connection, cache_bytes: u64) -> Result<(), Error> {
+pub(super) fn set(connection: &Connection, cache_bytes: u64) -> Result<(), Error> {
     let kib = i64::try_from(cache_bytes >> 10).unwrap_or(i64::MAX);
     connection.pragma_update(None, "cache_size", -kib)?;
     connection.pragma_update(None, "mmap_size", 0)?;
@@ -145,7 +145,7 @@ fn set(connection: &Connection, cache_bytes: u64) -> Result<(), Error> {
 }
 
 /// The schema version of the file, 0 if it is new; an error if it is no catalog or one from the future.
-fn version_of(connection: &Connection) -> Result<i32, Error> {
+pub(super) fn version_of(connection: &Connection) -> Result<i32, Error> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 =

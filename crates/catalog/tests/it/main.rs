@@ -6,5 +6,7 @@
 mod commits;
 mod conformance;
 mod crash;
+mod crashed;
 mod model;
+mod read_only;
 mod schema;

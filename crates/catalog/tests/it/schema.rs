@@ -1,5 +1,6 @@
 //! Older, newer, damaged and foreign databases.
 
+use crate::crashed::{Crashed, LOG, RECORDS};
 use ddx_catalog::sqlite::{BACKUPS_NAME, Config, FILE_NAME, VERSION};
 use ddx_catalog::{Catalog, Error, ErrorKind, FileRecord, NewFile, SqliteCatalog, State, Totals};
 use rusqlite::Connection;
@@ -32,7 +33,7 @@ fn steps() -> Vec<String> {
 }
 
 /// A catalog as the program of an older version left it, with some records.
-fn older(folder: &Path, version: usize) {
+pub(crate) fn older(folder: &Path, version: usize) {
     let connection = Connection::open(folder.join(FILE_NAME)).unwrap();
     connection
         .execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL")
@@ -314,56 +315,6 @@ fn an_older_copy_is_refused_and_left_alone_until_it_is_accepted() {
     fs::write(&path, &old).unwrap();
     drop(accepting(folder.path()).unwrap());
     drop(open(folder.path()).expect("what was accepted is the newest from then on"));
-}
-
-/// A catalog as a crash leaves it, with nearly all of it in the log.
-struct Crashed {
-    folder: tempfile::TempDir,
-    files: Vec<(&'static str, Vec<u8>)>,
-}
-
-const LOG: &str = "catalog.sqlite3-wal";
-/// Too few for the log to begin anew meanwhile.
-const RECORDS: u8 = 60;
-
-impl Crashed {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let catalog = open(folder.path()).unwrap();
-        for number in 1..=RECORDS {
-            let new = NewFile {
-                record: FileRecord {
-                    file_id: [number; 16],
-                    share_id: [number; 16],
-                    ..FileRecord::default()
-                },
-                ..NewFile::default()
-            };
-            catalog.create(new).await.unwrap();
-        }
-        let files = [FILE_NAME, LOG, "catalog.generation"]
-            .map(|name| (name, fs::read(folder.path().join(name)).unwrap()));
-        drop(catalog);
-        Self {
-            folder,
-            files: files.into(),
-        }
-    }
-
-    fn log(&self) -> Vec<u8> {
-        self.files[1].1.clone()
-    }
-
-    /// As it was left, but for its log.
-    fn with_log(&self, log: &[u8]) -> &Path {
-        let folder = self.folder.path();
-        let _ = fs::remove_file(folder.join("catalog.sqlite3-shm"));
-        for (name, bytes) in &self.files {
-            fs::write(folder.join(name), bytes).unwrap();
-        }
-        fs::write(folder.join(LOG), log).unwrap();
-        folder
-    }
 }
 
 #[tokio::test]

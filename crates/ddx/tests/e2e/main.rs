@@ -27,6 +27,7 @@ mod matrix;
 mod network;
 mod power;
 mod queue;
+mod read_only;
 mod restart;
 mod storm;
 mod strain;

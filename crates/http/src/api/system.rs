@@ -57,6 +57,7 @@ pub(super) struct Disk {
     pub(super) floor_bytes: u64,
     pub(super) reserved_bytes: u64,
     available_bytes: u64,
+    read_only: bool,
 }
 
 /// Binary gigabytes, as memory is sold, to a tenth of a mebibyte.
@@ -119,6 +120,7 @@ pub(super) async fn disk(app: &App) -> Result<Disk, Error> {
         floor_bytes: space.floor_bytes,
         reserved_bytes: space.reserved_bytes,
         available_bytes: space.available_bytes(),
+        read_only: app.engine().is_read_only(),
     })
 }
 
@@ -181,7 +183,13 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
             let floor = disk.floor_bytes;
             Some(format!("the disk is full above the floor of {floor} bytes"))
         }
-        disk => disk.err().map(|error| error.to_string()),
+        Ok(_) => app
+            .engine()
+            .try_change()
+            .await
+            .err()
+            .map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
     };
     match memory.or(catalog).or(disk) {
         None => "ready\n".into_response(),

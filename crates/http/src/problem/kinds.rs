@@ -194,6 +194,9 @@ kinds! {
     ShuttingDown 503 "shutting-down" "The server is shutting down",
         "The server takes no new uploads because it is about to stop; bytes that arrived are kept.",
         "Try again after the time in Retry-After, and continue at the offset that HEAD tells.";
+    ReadOnly 503 "read-only" "The server can only be read from",
+        "The server's disk takes no changes at the moment; files can be fetched, and nothing can be sent, changed or deleted.",
+        "Try again later; the operator mounts the disk for writing and starts the server again.";
     #[fixed] StorageUnavailable 503 "storage-unavailable" "The storage does not answer",
         "The disk or the catalog could not do what was asked; it may be able to later.",
         "Try again after the time in Retry-After; the operator finds the reason in the log.";

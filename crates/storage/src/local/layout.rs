@@ -39,18 +39,27 @@ pub(super) struct Layout {
 pub(super) struct Ticket(u64);
 
 impl Layout {
-    /// Opens `root/segments`, making it if need be.
-    pub(super) fn open(root: &Path) -> Result<Self, Error> {
-        let what = |path: &Path| format!("open {}", path.display());
-        let root_fd = open_folder(rustix::fs::CWD, root).map_err(|e| Error::io(what(root), e))?;
-        let path = root.join(FOLDER);
+    /// Makes `root/segments` if need be, and opens it.
+    pub(super) fn make(root: &Path) -> Result<Self, Error> {
+        let root_fd = open_folder(rustix::fs::CWD, root)
+            .map_err(|e| Error::io(format!("open {}", root.display()), e))?;
         match rustix::fs::mkdirat(&root_fd, FOLDER, FOLDER_MODE) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(Error::io(format!("make {}", path.display()), error)),
+            Err(error) => {
+                let path = root.join(FOLDER);
+                return Err(Error::io(format!("make {}", path.display()), error));
+            }
         }
         rustix::fs::fsync(&root_fd)
             .map_err(|e| Error::io(format!("flush {}", root.display()), e))?;
-        let segments = open_folder(&root_fd, FOLDER).map_err(|e| Error::io(what(&path), e))?;
+        Self::open(root)
+    }
+
+    /// Opens `root/segments`.
+    pub(super) fn open(root: &Path) -> Result<Self, Error> {
+        let path = root.join(FOLDER);
+        let segments = open_folder(rustix::fs::CWD, &path)
+            .map_err(|e| Error::io(format!("open {}", path.display()), e))?;
         Ok(Self {
             segments,
             shards_added: Entries::new(),
@@ -332,7 +341,7 @@ mod tests {
     #[test]
     fn strangers_are_left_alone() {
         let root = tempfile::tempdir().unwrap();
-        let layout = Layout::open(root.path()).unwrap();
+        let layout = Layout::make(root.path()).unwrap();
         let id = SegmentId([7; 16]);
         layout.create(id).unwrap();
         let folder = root.path().join("segments");

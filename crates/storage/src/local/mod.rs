@@ -9,7 +9,8 @@
 //! which is a file system.
 //!
 //! For the operator: the folder may be on any file system; `Lane` says what it is good for. It belongs to one server at
-//! a time, which `flock` on the file `lock` sees to.
+//! a time, which `flock` on the file `lock` sees to. Where its file system takes no changes, segments
+//! are read and every change is refused.
 
 mod config;
 mod layout;
@@ -69,21 +70,24 @@ impl std::fmt::Debug for LocalDisk {
 }
 
 impl LocalDisk {
-    /// Opens the store in `root`, which is made if it does not exist, and tries what its file system can do.
+    /// Opens the store in `root`, which is made if it does not exist, and tries what its file system can do. One that takes no
+    /// changes can be read from until the store is opened anew ([`Lane::ReadOnly`]).
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) if another server has it, [`Setting`](ErrorKind::Setting), I/O.
     pub fn open(root: &Path, config: LocalDiskConfig, ledger: Ledger) -> Result<Self, Error> {
         config.check()?;
         make_durably(root)?;
-        let lock = lock(root, config.lock_wait)?;
-        let layout = Layout::open(root)?;
+        let (lock, layout, findings) = match take(root, &config) {
+            Err(error) if error.kind() == ErrorKind::ReadOnly => take_read_only(root, &config)?,
+            taken => taken?,
+        };
         let probe::Findings {
             lane,
             keeps_reservations,
             lives_in_memory,
             counts_late,
-        } = probe::probe(layout.folder(), config.direct)?;
+        } = findings;
         let folder = layout
             .folder()
             .try_clone()
@@ -120,19 +124,36 @@ fn make_durably(root: &Path) -> Result<(), Error> {
         .map_err(what)
 }
 
-/// Takes the folder for this process, for as long as the file is open.
-fn lock(root: &Path, wait: Duration) -> Result<File, Error> {
+/// Takes the folder, and tries what can be done in it.
+fn take(root: &Path, config: &LocalDiskConfig) -> Result<(File, Layout, probe::Findings), Error> {
     let path = root.join(LOCK);
-    let what = |e| Error::io(format!("lock {}", path.display()), e);
-    let options = || {
-        File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-    };
-    let mut file = options().map_err(what)?;
+    let failed = |e| Error::io(format!("lock {}", path.display()), e);
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let mut file = lock(root, options.open(&path).map_err(failed)?, config.lock_wait)?;
+    file.set_len(0).map_err(failed)?;
+    // Only for the message to a second server; on a full disk there is none.
+    let _ = writeln!(file, "{}", std::process::id());
+    let layout = Layout::make(root)?;
+    let findings = probe::probe(layout.folder(), config.direct)?;
+    Ok((file, layout, findings))
+}
+
+/// Takes the folder where nothing can be written: another mount of it may be one that can be written to.
+fn take_read_only(
+    root: &Path,
+    config: &LocalDiskConfig,
+) -> Result<(File, Layout, probe::Findings), Error> {
+    let path = root.join(LOCK);
+    // A copy of a folder need not have the file; then the folder stands for it.
+    let opened = File::open(&path).or_else(|_| File::open(root));
+    let opened = opened.map_err(|e| Error::io(format!("lock {}", path.display()), e))?;
+    let file = lock(root, opened, config.lock_wait)?;
+    Ok((file, Layout::open(root)?, probe::Findings::of_read_only()))
+}
+
+/// Locks the folder by this file, for as long as it is open.
+fn lock(root: &Path, mut file: File, wait: Duration) -> Result<File, Error> {
     let until = Instant::now() + wait;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -151,12 +172,11 @@ fn lock(root: &Path, wait: Duration) -> Result<File, Error> {
                     format!("{} is in use by another server{by}", root.display()),
                 ));
             }
-            Err(error) => return Err(what(error.into())),
+            Err(error) => {
+                return Err(Error::io(format!("lock {}", root.display()), error));
+            }
         }
     }
-    file.set_len(0).map_err(what)?;
-    // Only for the message above; on a full disk there is none.
-    let _ = writeln!(file, "{}", std::process::id());
     Ok(file)
 }
 
@@ -323,6 +343,10 @@ impl Store for LocalDisk {
 
     fn space(&self) -> Result<Space, Error> {
         self.0.account.space()
+    }
+
+    fn try_change(&self) -> Result<(), Error> {
+        probe::try_change(self.0.layout.folder())
     }
 
     fn written_beside(&self, bytes: u64) {

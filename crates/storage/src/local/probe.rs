@@ -35,17 +35,40 @@ pub(super) struct Findings {
     pub(super) counts_late: bool,
 }
 
-/// Tries the folder. Fails only if no file can be made and written in it at all.
-pub(super) fn probe(folder: &OwnedFd, direct: DirectIo) -> Result<Findings, Error> {
-    let path = NAME;
-    let remove = || match rustix::fs::unlinkat(folder, path, AtFlags::empty()) {
+impl Findings {
+    /// Of a folder in which nothing can be tried, nor is anything of it needed.
+    pub(super) fn of_read_only() -> Self {
+        Self {
+            lane: Lane::ReadOnly,
+            keeps_reservations: true,
+            lives_in_memory: false,
+            counts_late: false,
+        }
+    }
+}
+
+/// Makes a file and removes it. Others may do the same at the same time: who finds it made, or gone, has been told enough.
+pub(super) fn try_change(folder: &OwnedFd) -> Result<(), Error> {
+    make(folder)?;
+    remove(folder)
+}
+
+fn make(folder: &OwnedFd) -> Result<OwnedFd, Error> {
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, NAME, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|e| Error::io("make a probe file in the data folder", e))
+}
+
+fn remove(folder: &OwnedFd) -> Result<(), Error> {
+    match rustix::fs::unlinkat(folder, NAME, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(Error::io("remove the probe file", error)),
-    };
-    remove()?; // of a process that was killed here
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, path, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|e| Error::io("make a probe file in the data folder", e))?;
+    }
+}
+
+/// Tries the folder. Fails only if no file can be made and written in it at all.
+pub(super) fn probe(folder: &OwnedFd, direct: DirectIo) -> Result<Findings, Error> {
+    let file = make(folder)?;
     let keeps_reservations = keeps_reservations(&file);
     let lives_in_memory = lives_in_memory(folder);
     let lane = match (direct, lives_in_memory) {
@@ -55,12 +78,12 @@ pub(super) fn probe(folder: &OwnedFd, direct: DirectIo) -> Result<Findings, Erro
         (DirectIo::Auto, true) => Lane::Windowed {
             reason: "this file system lives in memory".to_owned(),
         },
-        (DirectIo::Auto, false) => match write_and_read_direct(folder, path) {
+        (DirectIo::Auto, false) => match write_and_read_direct(folder) {
             Ok(()) => Lane::Direct,
             Err(reason) => Lane::Windowed { reason },
         },
     };
-    remove()?;
+    remove(folder)?;
     Ok(Findings {
         lane,
         keeps_reservations,
@@ -106,9 +129,9 @@ pub(super) fn allocated_bytes(stat: &rustix::fs::Stat) -> u64 {
 #[repr(align(4096))]
 struct Block([u8; BLOCK_BYTES as usize]);
 
-fn write_and_read_direct(folder: &OwnedFd, path: &str) -> Result<(), String> {
+fn write_and_read_direct(folder: &OwnedFd) -> Result<(), String> {
     let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, path, flags, Mode::empty())
+    let file = rustix::fs::openat(folder, NAME, flags, Mode::empty())
         .map_err(|e| format!("opening a file with O_DIRECT was refused ({e})"))?;
     let file = File::from(file);
     let mut block = Box::new(Block([0; BLOCK_BYTES as usize]));

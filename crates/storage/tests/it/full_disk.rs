@@ -9,7 +9,7 @@ use std::time::Duration;
 use ddx_memory::{Config, Ledger};
 use ddx_storage::conformance::Aligned;
 use ddx_storage::{
-    DirectIo, Error, ErrorKind, LocalDisk, LocalDiskConfig, SegmentId, Store, Writer,
+    DirectIo, Error, ErrorKind, Lane, LocalDisk, LocalDiskConfig, SegmentId, Store, Writer,
 };
 use ddx_testkit::Image;
 
@@ -331,6 +331,51 @@ fn exclusive_a_device_that_is_full_beneath_is_told() {
     assert!(is_intact(&store, &granule, synced));
     drop(writer);
     assert!(is_intact(&store, &granule, synced));
+}
+
+/// A folder on a disk that takes no changes is read from, and every change is refused for that reason.
+#[test]
+fn exclusive_a_folder_that_takes_no_changes_can_be_read() {
+    let image = Image::new(32 * MIB).unwrap();
+    let config = LocalDiskConfig::default;
+    let store = open(&image.path(), config());
+    assert_ne!(store.lane(), Lane::ReadOnly);
+    store.create(id(1), None).unwrap();
+    let mut writer = store.open_writer(id(1), 0).unwrap();
+    writer.write(&[7; 5000]).unwrap();
+    writer.sync().unwrap();
+    drop((writer, store));
+    std::fs::remove_file(image.path().join("lock")).unwrap();
+    image.remount("ro").unwrap();
+
+    let store = open(&image.path(), config());
+    assert_eq!(store.lane(), Lane::ReadOnly);
+    assert_eq!(content(&store, id(1), 5000), [7; 5000]);
+    assert_eq!(store.list(None, 9).unwrap(), [id(1)]);
+    assert!(store.space().unwrap().total_bytes > 0);
+    let refused = [
+        store.create(id(2), Some(100)).unwrap_err(),
+        store.reserve(id(1), MIB).unwrap_err(),
+        store.open_writer(id(1), 5000).map(drop).unwrap_err(),
+        store.delete(id(1)).unwrap_err(),
+        store.try_change().unwrap_err(),
+    ];
+    for error in refused {
+        assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+    }
+    let impatient = LocalDiskConfig {
+        lock_wait: Duration::ZERO,
+        ..config()
+    };
+    let ledger = Ledger::on_this_machine(Config::default()).unwrap();
+    let second = LocalDisk::open(&image.path(), impatient, ledger).unwrap_err();
+    assert_eq!(second.kind(), ErrorKind::Busy, "{second}");
+    drop(store);
+
+    image.remount("rw").unwrap();
+    let store = open(&image.path(), config());
+    store.try_change().unwrap();
+    store.delete(id(1)).unwrap();
 }
 
 /// Two servers never share a folder, and the second one learns who has it.
