@@ -9,9 +9,10 @@ use ddx_memory::Row;
 use ddx_storage::Store;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Client, read_all};
+use crate::client::Client;
 use crate::held::Held;
 use crate::life::{FILE_EXPIRES, HOUSEKEEPING_EVERY, Life, Process, UPLOAD_EXPIRES};
+use crate::read::read_all;
 
 /// What runs comes to rest within this.
 const REST_MAX: Duration = Duration::from_secs(150);

@@ -13,6 +13,7 @@ mod last;
 pub mod life;
 pub mod machine;
 pub mod plan;
+pub mod read;
 mod send;
 pub mod shrink;
 pub mod tally;

@@ -4,6 +4,7 @@
 //! sentences. They need no runtime: any executor can drive them.
 #![allow(clippy::unwrap_used, reason = "a case fails by panicking")]
 
+mod complete;
 mod joining;
 mod life;
 mod removal;
@@ -40,15 +41,15 @@ pub const CASES: &[Case] = cases![
     life::an_offset_never_goes_back,
     life::a_checkpoint_may_bring_length_and_segments,
     life::only_a_receiving_file_is_checkpointed,
-    life::a_complete_file_is_final,
-    life::an_upload_may_end_inline,
-    life::a_completion_must_agree_with_the_record,
-    life::a_failed_file_keeps_its_record,
-    life::digests_are_filled_in_once,
-    life::a_damaged_file_says_so_and_gets_no_digest,
-    life::downloads_are_counted_up_to_their_maximum,
-    life::limits_of_a_complete_file_may_change,
-    life::totals_follow_each_change,
+    complete::a_complete_file_is_final,
+    complete::an_upload_may_end_inline,
+    complete::a_completion_must_agree_with_the_record,
+    complete::a_failed_file_keeps_its_record,
+    complete::digests_are_filled_in_once,
+    complete::a_damaged_file_says_so_and_gets_no_digest,
+    complete::downloads_are_counted_up_to_their_maximum,
+    complete::limits_of_a_complete_file_may_change,
+    complete::totals_follow_each_change,
     joining::a_final_shares_the_segments_of_its_parts,
     joining::a_final_waits_for_its_parts,
     joining::finals_that_wait_come_page_by_page,

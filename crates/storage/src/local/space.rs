@@ -1,7 +1,7 @@
 //! Who was promised how much of the disk.
 //!
 //! An upload must not fail at 99 %. So what is promised (a known length at creation, the next step of an unknown one) is
-//! checked against what is free *and promised to nobody*, and the floor stays out of reach. Two kinds of promises:
+//! checked against what is free *and not promised yet*, and the floor stays out of reach. Two kinds of promises:
 //!
 //! - The file system keeps it (`fallocate`): it is no longer free, survives restarts, and goes with the file.
 //! - We keep it, as a [`Ration`]: for lengths that are unknown, and on file systems without `fallocate`. It shrinks as
@@ -11,7 +11,7 @@
 //! commit, half a minute later. There, what was promised stays promised until the file system has been made to commit, which
 //! is asked of it when it decides whether something fits.
 //!
-//! Where files live in memory (tmpfs, ramfs), what is free is also what the ledger has to give: a file there is memory that nobody leases.
+//! Where files live in memory (tmpfs, ramfs), what is free is also what the ledger has to give: a file there is memory without a lease.
 //!
 //! Rejected: asking the file system before every write. That is a system call per write, and two that ask at once both hear
 //! "yes".
@@ -161,7 +161,7 @@ impl Account {
         })
     }
 
-    /// Promises `bytes` out of what is promised to nobody.
+    /// Promises `bytes` out of what is not promised yet.
     pub(super) fn claim(self: &Arc<Self>, bytes: u64) -> Result<Ration, Error> {
         let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         let mut has_committed = false;
@@ -287,7 +287,7 @@ impl Ration {
         self.left_bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
-    /// Gives back what is left, whoever else still holds it.
+    /// Gives back what is left, also while others hold it.
     pub(super) fn give_back(&self) {
         let left = self.left_bytes.swap(0, Ordering::AcqRel);
         self.account.rationed.fetch_sub(left, Ordering::AcqRel);
@@ -307,7 +307,7 @@ mod tests {
 
     /// An account of the disk under the temporary folder, whose floor leaves `available` bytes.
     fn account(available: u64) -> (tempfile::TempDir, Arc<Account>) {
-        // tmpfs: nobody else writes there so much that the figures move between two calls.
+        // tmpfs: others don't write there so much that the figures move between two calls.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let open = || OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
         let free = Account::new(open(), LocalDiskConfig::default(), None, false)
