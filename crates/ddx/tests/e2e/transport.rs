@@ -1,6 +1,7 @@
 //! The same server over HTTP/2 and TLS, and with heads and bodies cut at every place.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Data, MIB, Request, Run, Server, Turn, Tus};
@@ -279,5 +280,49 @@ async fn a_connection_goes_on_after_long_bodies_and_ends_after_one_that_was_not_
     conn.send_head(&refused).await?;
     let answer = conn.response("PUT").await?.expect(413)?;
     ensure!(answer.closes(), "{answer:?}");
+    ledger_at_zero(&client).await
+}
+
+/// A connection that rests is put aside. What comes on it then is answered, at once and as often as it comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_rested_is_answered_again_and_costs_nothing_meanwhile() -> Result<()> {
+    /// Long enough for a connection to be put aside.
+    const REST: Duration = Duration::from_millis(2_500);
+    let _turn = Turn::shared()?;
+    let server = setup().option("--header-timeout", "1s").start()?;
+    let client = server.client();
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(client.connect().await?.patience(Duration::from_secs(20)));
+    }
+    let data = Data::new(1, 300_000);
+    let link = client.put_for_link("rested.bin", &data).await?;
+    let asked = [Request::new("GET", "/healthz"), Request::new("GET", &link)];
+    for round in 0..3 {
+        for conn in &mut open {
+            for request in &asked {
+                let answer = conn.round(request, &[]).await;
+                answer
+                    .with_context(|| format!("round {round}"))?
+                    .expect(200)?;
+            }
+        }
+        let before = server.cpu_seconds()?;
+        tokio::time::sleep(REST).await;
+        let used = server.cpu_seconds()? - before;
+        ensure!(
+            used < REST.as_secs_f64() / 2.0,
+            "four connections that rest use {used} s in {REST:?}"
+        );
+    }
+    // One that closes after a rest is over; it does not spin.
+    drop(open);
+    let before = server.cpu_seconds()?;
+    tokio::time::sleep(REST).await;
+    let used = server.cpu_seconds()? - before;
+    ensure!(
+        used < REST.as_secs_f64() / 2.0,
+        "connections that are closed use {used} s in {REST:?}"
+    );
     ledger_at_zero(&client).await
 }

@@ -147,12 +147,6 @@ impl Shared {
             if look_at <= now {
                 return Turn::Over;
             }
-            if wire
-                .rests_since()
-                .is_some_and(|since| since.elapsed() >= REST_AFTER)
-            {
-                return Turn::Rest;
-            }
             let turn = std::future::poll_fn(|cx| match connection.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(Turn::Over),
                 // What hyper still has to send of the answer before goes out first.
@@ -168,7 +162,13 @@ impl Shared {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = tokio::time::sleep_until(look_at.min(now + look_every)) => {}
+                // Not before hyper has looked at the socket: one that rested has something on it now.
+                () = tokio::time::sleep_until(look_at.min(now + look_every)) => {
+                    let since = wire.rests_since();
+                    if since.is_some_and(|since| since.elapsed() >= REST_AFTER) {
+                        return Turn::Rest;
+                    }
+                }
             }
         }
     }
