@@ -72,10 +72,12 @@ impl Engine {
         mut source: S,
     ) -> impl Future<Output = Result<FileRecord, Error>> + Send + use<S> {
         let engine = self.clone();
+        let arrival = engine.0.arrive();
         self.run(async move {
             let parts = &*engine.0;
             let record = parts.live_upload(upload_key).await?;
-            let session = parts.sessions.take_over(Id(record.file_id)).await?;
+            let file_id = Id(record.file_id);
+            let session = parts.sessions.take_over(file_id, arrival).await?;
             // Read again: the one before us has moved it on.
             let record = parts.seated_upload(upload_key, &session).await?;
             parts
@@ -102,7 +104,7 @@ impl Engine {
         let (engine, record) = (self.clone(), Box::new(created.record.clone()));
         let outcome = self
             .run(async move {
-                let session = engine.0.sessions.take_over(Id(record.file_id)).await?;
+                let session = engine.0.sit_down(Id(record.file_id)).await?;
                 let work = engine.0.transfer(&session, record, append, &mut source);
                 work.await
             })
@@ -161,7 +163,7 @@ impl Parts {
                 begun,
             } => (created, append, begun),
         };
-        let session = self.sessions.take_over(Id(created.record.file_id)).await?;
+        let session = self.sit_down(Id(created.record.file_id)).await?;
         let record = Box::new(created.record.clone());
         match self
             .receive_into(&session, record, append, source, begun, keep)

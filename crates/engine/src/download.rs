@@ -114,7 +114,7 @@ impl Engine {
         if record.state == State::Failed {
             return Err(Error::NotFound);
         }
-        self.0.check_lives(&record)?;
+        self.0.check_lives(&record, self.0.now())?;
         if let Some(what) = &record.damage {
             return Err(damaged(what));
         }

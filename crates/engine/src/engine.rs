@@ -21,7 +21,7 @@ use crate::housekeeping::Chores;
 use crate::id::Id;
 use crate::live::{LiveUploads, Progress};
 use crate::room::LastLook;
-use crate::sessions::{Session, Sessions};
+use crate::sessions::{Arrival, Session, Sessions};
 use crate::stats::{Counted, Stats};
 use crate::surroundings::{Machine, Surroundings};
 
@@ -94,6 +94,11 @@ pub(crate) fn on_disk(error: ddx_storage::Error) -> Error {
         ddx_storage::ErrorKind::ReadOnly => Error::ReadOnly,
         _ => Error::Storage(error),
     }
+}
+
+/// Whether a record's time is over then.
+fn is_over(record: &FileRecord, at: i64) -> bool {
+    record.expires_at.is_some_and(|expires_at| expires_at <= at)
 }
 
 pub(crate) fn in_catalog(error: ddx_catalog::Error) -> Error {
@@ -273,14 +278,20 @@ impl Engine {
     /// asks before it resumes.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Expired`], [`Error::Superseded`] by a yet newer request, or if the catalog fails.
+    /// [`Error::NotFound`], [`Error::Expired`], or if the catalog fails.
     pub async fn head(&self, upload_key: Id) -> Result<FileRecord, Error> {
+        let arrival = self.0.arrive();
         let record = self.0.live_upload(upload_key).await?;
         if record.state != State::Receiving {
             return Ok(record);
         }
-        let session = self.0.sessions.take_over(Id(record.file_id)).await?;
-        self.0.seated_upload(upload_key, &session).await
+        let file_id = Id(record.file_id);
+        match self.0.sessions.take_over(file_id, arrival).await {
+            Ok(session) => self.0.seated_upload(upload_key, &session).await,
+            // A newer request is at it. What is recorded is true, and more may come at any moment.
+            Err(Error::Superseded) => self.0.live_upload(upload_key).await,
+            Err(error) => Err(error),
+        }
     }
 
     /// The record behind an upload's URL, without disturbing who writes to it.
@@ -392,39 +403,47 @@ impl Parts {
             .ok_or(Error::NotFound)
     }
 
+    /// When a request came; to be asked before it waits for anything.
+    pub(crate) fn arrive(&self) -> Arrival {
+        self.sessions.arrive(self.now())
+    }
+
     /// As [`Parts::by_upload_key`], unless its time is over. That of an upload which is being written to is not: the
     /// request that writes moves it on.
     pub(crate) async fn live_upload(&self, upload_key: Id) -> Result<FileRecord, Error> {
+        // The record may be old when it comes, and the upload have gone on since.
+        let asked_at = self.now();
         let record = self.by_upload_key(upload_key).await?;
-        self.check_lives(&record)?;
+        self.check_lives(&record, asked_at)?;
         Ok(record)
     }
 
-    /// Errs with [`Error::Expired`] for what is over, unless bytes arrive for it.
-    pub(crate) fn check_lives(&self, record: &FileRecord) -> Result<(), Error> {
+    /// Errs with [`Error::Expired`] for what was over `at` this time, unless bytes arrive for it.
+    pub(crate) fn check_lives(&self, record: &FileRecord, at: i64) -> Result<(), Error> {
         let arrives = record.state != State::Complete && self.sessions.is_taken(Id(record.file_id));
-        if self.is_over(record) && !arrives {
+        if is_over(record, at) && !arrives {
             return Err(Error::Expired);
         }
         Ok(())
     }
 
-    /// As [`Parts::live_upload`], for who has its seat: whoever wrote before has moved its time on.
+    /// Takes an upload's seat from whoever has it: for the request that made the upload, and for the one that ends it.
+    pub(crate) async fn sit_down(&self, file_id: Id) -> Result<Session, Error> {
+        self.sessions.take_over(file_id, self.arrive()).await
+    }
+
+    /// As [`Parts::live_upload`], for the request that has its seat: the one before has moved its time on. An upload that was not over
+    /// when the request came is taken on, however long the request has waited.
     pub(crate) async fn seated_upload(
         &self,
         upload_key: Id,
-        _seat: &Session,
+        seat: &Session,
     ) -> Result<FileRecord, Error> {
         let record = self.by_upload_key(upload_key).await?;
-        if self.is_over(&record) {
+        if is_over(&record, seat.came_at()) {
             return Err(Error::Expired);
         }
         Ok(record)
-    }
-
-    /// Whether its time is over by its record.
-    pub(crate) fn is_over(&self, record: &FileRecord) -> bool {
-        record.expires_at.is_some_and(|at| at <= self.now())
     }
 
     /// Milliseconds since the Unix epoch.
@@ -470,7 +489,7 @@ impl Parts {
     /// Stops who writes to the file, deletes its record, then its bytes.
     pub(crate) async fn remove(&self, record: &FileRecord) -> Result<(), Error> {
         let file_id = Id(record.file_id);
-        let _session = self.sessions.take_over(file_id).await?;
+        let _session = self.sit_down(file_id).await?;
         self.remove_seated(record).await
     }
 

@@ -27,6 +27,8 @@ pub struct Sent {
     pub is_wanted: AtomicBool,
     /// Bytes taken.
     pub taken_bytes: AtomicU64,
+    /// The first of them was taken while the upload could not have expired by any clock: it must not expire under this body.
+    pub is_in_time: AtomicBool,
 }
 
 /// A request's body.
@@ -44,6 +46,8 @@ pub struct Body {
     pub(crate) last: Last,
     pub(crate) trailer: Option<(Algorithm, Vec<u8>)>,
     pub(crate) sent: Arc<Sent>,
+    /// When its upload was to expire, as it was last told.
+    pub(crate) expires_at: Option<i64>,
 }
 
 impl Body {
@@ -95,9 +99,13 @@ impl Source for Body {
             into[..count].copy_from_slice(&self.bytes[self.at..self.at + count]);
             self.at += count;
             self.here -= count;
-            self.sent
+            let before = self
+                .sent
                 .taken_bytes
                 .fetch_add(count as u64, Ordering::Relaxed);
+            if before == 0 && !self.world.is_over(self.expires_at) {
+                self.sent.is_in_time.store(true, Ordering::Relaxed);
+            }
             self.world.event("bytes", self.number, count as u64);
             return Ok(Taken::Bytes(count));
         }

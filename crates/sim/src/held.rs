@@ -137,8 +137,7 @@ impl Held {
     /// Whether its time may be over by any clock that the server has seen.
     #[must_use]
     pub fn may_have_expired(&self, world: &World) -> bool {
-        self.expires_at
-            .is_some_and(|at| world.latest_at() + world.turned_back_ms() >= at)
+        world.is_over(self.expires_at)
     }
 }
 

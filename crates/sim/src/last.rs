@@ -84,6 +84,11 @@ async fn recover_again(life: &Life, process: &Process) {
     if life.world.failures() != life.failures_before.get() {
         return;
     }
+    // Nor is anything to be said where uploads expire meanwhile.
+    let mut records = before.0.iter();
+    if records.any(|record| life.world.is_over(record.expires_at)) {
+        return;
+    }
     match recovered {
         Ok(found) if found.removed + found.failed + found.stray_segments > 0 => {
             life.world

@@ -285,16 +285,17 @@ fn hand_over_max(plan: &Plan) -> Duration {
 }
 
 fn settings(setting: &Setting) -> Config {
+    let upload_expires = Duration::from_millis(setting.upload_expires_ms);
     Config {
         inline_max_bytes: setting.inline_max_bytes,
         granule_min_bytes: setting.granule_min_bytes,
         granule_max_bytes: setting.granule_max_bytes.max(setting.granule_min_bytes),
         checkpoint_every: Duration::from_millis(setting.checkpoint_ms),
         checkpoint_bytes: setting.checkpoint_bytes,
-        upload_expires: UPLOAD_EXPIRES,
+        upload_expires,
         file_expires: Some(FILE_EXPIRES),
         sha256_always: setting.sha256_always,
-        housekeeping_every: HOUSEKEEPING_EVERY,
+        housekeeping_every: HOUSEKEEPING_EVERY.min(upload_expires / 20),
         download_bytes: 4 * setting.granule_min_bytes,
         ..Config::default()
     }

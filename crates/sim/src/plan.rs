@@ -41,6 +41,8 @@ pub struct Setting {
     pub commit_ms: u64,
     /// Whether every file gets its SHA-256.
     pub sha256_always: bool,
+    /// For how long an upload is kept to which nothing comes.
+    pub upload_expires_ms: u64,
 }
 
 /// One file on its way to the server.
@@ -246,6 +248,9 @@ pub enum CatalogFault {
     Io,
 }
 
+/// Where uploads expire while their clients are still at work.
+const SOON_EXPIRES_MS: u64 = 20_000;
+
 fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
     from[random.below(from.len() as u64) as usize]
 }
@@ -339,6 +344,7 @@ impl Setting {
             disk_ms: pick(random, &[0, 2, 10, 50]),
             commit_ms: pick(random, &[0, 2, 20, 80]),
             sha256_always: random.once_in(8),
+            upload_expires_ms: pick(random, &[SOON_EXPIRES_MS, 1_200_000, 1_200_000, 1_200_000]),
         }
     }
 }
@@ -379,7 +385,7 @@ impl Upload {
             way,
             parts_bytes: (0..parts).map(|_| length(random, setting)).collect(),
             requests: (0..random.below(6))
-                .map(|_| Request::random(random))
+                .map(|_| Request::random(random, setting))
                 .collect(),
             is_followed: random.once_in(4),
             end,
@@ -406,7 +412,7 @@ fn length(random: &mut Random, setting: &Setting) -> u64 {
 }
 
 impl Request {
-    fn random(random: &mut Random) -> Self {
+    fn random(random: &mut Random, setting: &Setting) -> Self {
         let ending = match random.below(8) {
             0 | 1 => Ending::Cut(random.below(257)),
             2 => Ending::Stall(random.below(257)),
@@ -426,7 +432,13 @@ impl Request {
             ending,
             digest,
             twin_ms: random.once_in(6).then(|| random.below(200)),
-            rest_ms: pick(random, &[0, 0, 10, 3_000]),
+            rest_ms: match setting.upload_expires_ms {
+                // Until about the moment at which the upload is over.
+                SOON_EXPIRES_MS if random.once_in(3) => {
+                    SOON_EXPIRES_MS - 3_000 + random.below(4_000)
+                }
+                _ => pick(random, &[0, 0, 10, 3_000]),
+            },
         }
     }
 

@@ -96,6 +96,9 @@ impl Client {
             last,
             trailer,
             sent: sent.clone(),
+            expires_at: self.told().parts[part]
+                .as_ref()
+                .and_then(|held| held.expires_at),
         };
         (body, sent, expected)
     }
@@ -332,6 +335,13 @@ impl Client {
                     tally.cut_bodies += u64::from(matches!(error, Error::ClientGone));
                 });
                 let held = self.held(part);
+                let is_gone = matches!(error, Error::NotFound | Error::Expired);
+                if is_gone && !held.is_removed && sent.is_in_time.load(Ordering::Relaxed) {
+                    self.world.wrong(format!(
+                        "{}: expired under a body that came in time",
+                        held.name
+                    ));
+                }
                 Some(judge(&self.world, &held.name, Some(&held), excuse, &error))
             }
         }

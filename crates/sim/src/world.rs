@@ -291,6 +291,12 @@ impl World {
         self.state().latest_at.max(at)
     }
 
+    /// Whether what expires then may have, by any clock that the server has seen.
+    #[must_use]
+    pub fn is_over(&self, expires_at: Option<i64>) -> bool {
+        expires_at.is_some_and(|at| self.latest_at() + self.turned_back_ms() >= at)
+    }
+
     /// The time of day jumps.
     pub fn jump(&self, by_ms: i64) {
         let mut state = self.state();
@@ -327,6 +333,18 @@ impl World {
         state.commits += 1;
         let most = state.commit_ms;
         (state.commits, pause(&mut state.random, most))
+    }
+
+    /// How long the answer to a read of the catalog is under way.
+    pub fn next_read(&self) -> Duration {
+        let mut state = self.state();
+        let most = state.commit_ms;
+        match state.random.below(64) {
+            // The disk is asked, and is busy.
+            0 => pause(&mut state.random, most * 10),
+            1..16 => pause(&mut state.random, most),
+            _ => Duration::ZERO,
+        }
     }
 
     /// The number of the next call of the store.
