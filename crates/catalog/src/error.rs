@@ -83,8 +83,6 @@ impl fmt::Display for ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     detail: String,
-    #[source]
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -93,18 +91,7 @@ impl Error {
         Self {
             kind,
             detail: detail.into(),
-            source: None,
         }
-    }
-
-    /// The same, keeping what caused it.
-    #[must_use]
-    pub fn caused_by(
-        mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        self.source = Some(source.into());
-        self
     }
 
     /// What to act on.

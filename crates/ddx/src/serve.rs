@@ -129,7 +129,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     );
     served.is_ready(ddx_http::router(app));
     introduce(&parts, &settings, scheme, address)?;
-    let trimming = tokio::spawn(allocator::trim_when_idle(
+    let trimming = tokio::spawn(allocator::give_back(
         parts.ledger.clone(),
         parts.catalog.clone(),
     ));

@@ -14,6 +14,9 @@ impl From<rusqlite::Error> for Error {
         let said = match &error {
             // Without the statement's text, which may be that of the whole schema.
             rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+            rusqlite::Error::SqliteFailure(failure, _) => {
+                format!("{error} (code {} of SQLite)", failure.extended_code)
+            }
             other => other.to_string(),
         };
         let detail = match kind {
@@ -23,7 +26,7 @@ impl From<rusqlite::Error> for Error {
             ),
             _ => said,
         };
-        Error::new(kind, detail).caused_by(error)
+        Error::new(kind, detail)
     }
 }
 
@@ -70,7 +73,7 @@ impl Error {
             std::io::ErrorKind::ReadOnlyFilesystem => ErrorKind::ReadOnly,
             _ => ErrorKind::Io,
         };
-        Error::new(kind, format!("{what}: {error}")).caused_by(error)
+        Error::new(kind, format!("{what}: {error}"))
     }
 
     /// The same failure, for another caller who was in the same transaction.

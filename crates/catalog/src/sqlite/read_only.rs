@@ -45,7 +45,7 @@ pub(super) fn check(folder: &Path, config: &Config) -> Result<(), Error> {
         log_check::check(&path)?;
     }
     let named = |error| schema::named(&path, error);
-    let connection = open(folder, config)?;
+    let connection = open(folder, config).map_err(named)?;
     let found = schema::version_of(&connection).map_err(named)?;
     Generation::check(&connection, &path, found, config.accept_older).map_err(named)?;
     if found < VERSION {

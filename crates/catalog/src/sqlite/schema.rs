@@ -58,26 +58,29 @@ pub(super) fn open_writer(
         log_check::check(&path)?;
     }
     make_private(&path)?;
+    let opened = open_file(&path, config).map_err(|error| named(&path, error))?;
+    sync_folder(folder)?;
+    Ok(opened)
+}
+
+fn open_file(path: &Path, config: &Config) -> Result<(Connection, Generation), Error> {
     let mut connection =
-        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | NO_MUTEX)?;
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | NO_MUTEX)?;
     connection.busy_timeout(config.busy_timeout)?;
     // What is refused stays as it is: closing would copy the log into the database, and delete it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    let found = version_of(&connection).map_err(|error| named(&path, error))?;
-    let mut generation = Generation::check(&connection, &path, found, config.accept_older)
-        .map_err(|error| named(&path, error))?;
+    let found = version_of(&connection)?;
+    let mut generation = Generation::check(&connection, path, found, config.accept_older)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     if found == 0 {
         // Only before the first table: later it would be a write for nothing, which a full disk refuses, and with it the start.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(|error| named(&path, error.into()))?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let detail = format!(
-            "{}: this file system allows no write-ahead log (journal mode is {mode}); put the data folder on a local disk",
-            path.display()
+            "this file system allows no write-ahead log (journal mode is {mode}); put the data folder on a local disk"
         );
         return Err(Error::new(ErrorKind::Io, detail));
     }
@@ -91,13 +94,12 @@ pub(super) fn open_writer(
     )?;
     if found < VERSION {
         if found > 0 {
-            keep_copy(&connection, folder, found, config.backups_kept)?;
+            keep_copy(&connection, path, found, config.backups_kept)?;
         }
-        migrate(&mut connection).map_err(|error| named(&path, error))?;
+        migrate(&mut connection)?;
         tracing::info!(from = found, to = VERSION, path = %path.display(), "catalog schema brought up to date");
     }
     generation.raise(&connection);
-    sync_folder(folder)?;
     Ok((connection, generation))
 }
 
@@ -202,7 +204,6 @@ pub(super) fn named(path: &Path, error: Error) -> Error {
         error.kind(),
         format!("{}: {}", path.display(), error.detail()),
     )
-    .caused_by(error)
 }
 
 /// Reads a file to its end.
@@ -224,11 +225,11 @@ fn make_private(path: &Path) -> Result<(), Error> {
 
 fn keep_copy(
     connection: &Connection,
-    folder: &Path,
+    database: &Path,
     version: i32,
     kept: usize,
 ) -> Result<(), Error> {
-    let backups = folder.join(BACKUPS_NAME);
+    let backups = database.with_file_name(BACKUPS_NAME);
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -66,6 +66,11 @@ async fn a_start_on_a_bad_disk_loses_nothing() -> Result<()> {
                 refused.contains("ended before it listened") && !refused.contains("panicked"),
                 "{what}: {refused}"
             );
+            // A disk that can't answer has damaged nothing, and no copy is to be put in its place.
+            ensure!(
+                !refused.contains("backup") && !refused.contains("corrupt"),
+                "{what}: {refused}"
+            );
         } else {
             server.kill_9()?;
         }
