@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     head_bytes_max: 200,
     text_bytes_max: 64,
     margin_bytes_max: 100,
+    idle: std::time::Duration::from_secs(60),
 };
 
 pub(super) fn run(bytes: &[u8]) {

@@ -68,6 +68,7 @@ impl Settings {
             },
             form: ddx_http::plain::multipart::Limits {
                 parts_max: self.multipart_parts_max,
+                idle: self.body_idle_timeout,
                 ..ddx_http::plain::multipart::Limits::default()
             },
             metadata_bytes_max: usize::try_from(self.metadata_bytes_max)?,

@@ -36,6 +36,7 @@ mod transport;
 mod tus;
 mod tus_create;
 mod two_requests;
+mod waits;
 mod walk;
 
 use std::time::{Duration, Instant};

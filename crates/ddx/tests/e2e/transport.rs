@@ -1,6 +1,6 @@
 //! The same server over HTTP/2 and TLS, and with heads and bodies cut at every place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -103,14 +103,9 @@ async fn http_2_without_tls_is_spoken_by_prior_knowledge() -> Result<()> {
     ledger_at_zero(&server.client()).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tls_is_spoken_with_a_certificate_from_files() -> Result<()> {
-    let _turn = Turn::shared()?;
-    let folder = tempfile::tempdir()?;
-    let (cert, key) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
+/// A certificate of this machine and its key, in files of this folder.
+pub(crate) async fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     Run::new("openssl")
         .args([
             "req",
@@ -134,6 +129,14 @@ async fn tls_is_spoken_with_a_certificate_from_files() -> Result<()> {
         .finish()
         .await?
         .success()?;
+    Ok((cert, key))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_is_spoken_with_a_certificate_from_files() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let folder = tempfile::tempdir()?;
+    let (cert, key) = certificate(folder.path()).await?;
     let server = setup()
         .option("--tls-cert", cert.display().to_string())
         .option("--tls-key", key.display().to_string())

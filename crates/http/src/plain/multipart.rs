@@ -13,9 +13,11 @@ mod parser;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use tokio::time::timeout;
 
 pub use parser::{Event, Parser};
 
@@ -32,6 +34,8 @@ pub struct Limits {
     pub text_bytes_max: usize,
     /// Bytes before the first boundary, and after the last one. Default 4,096 each; clients send none, or a line break.
     pub margin_bytes_max: usize,
+    /// How long nothing may come where no file is being sent. Default 60 s.
+    pub idle: Duration,
 }
 
 impl Default for Limits {
@@ -41,6 +45,7 @@ impl Default for Limits {
             head_bytes_max: 8_192,
             text_bytes_max: 4_096,
             margin_bytes_max: 4_096,
+            idle: Duration::from_secs(60),
         }
     }
 }
@@ -76,6 +81,9 @@ pub struct Form<S> {
     in_part: bool,
     /// The stream has ended, or all that counts has been read.
     ended: bool,
+    /// Frames that have come.
+    frames: u64,
+    idle: Duration,
 }
 
 impl<S, E> Form<S>
@@ -92,23 +100,51 @@ where
             parser: Parser::new(content_type, limits)?,
             in_part: false,
             ended: false,
+            frames: 0,
+            idle: limits.idle,
         })
     }
 
     /// The next part; what was not read of the one before is skipped. `None`: the form was whole.
     ///
     /// # Errors
-    /// [`Error::Refused`] with [`Kind::FormInvalid`] or [`Kind::FormTooLarge`]; [`Error::Body`].
+    /// [`Error::Refused`] with [`Kind::FormInvalid`], [`Kind::FormTooLarge`] or [`Kind::BodyStalled`]; [`Error::Body`].
     pub async fn next(&mut self) -> Result<Option<Part>, Error<E>> {
-        poll_fn(|cx| self.poll_next_part(cx)).await
+        self.in_time(Self::poll_next_part).await
     }
 
-    /// The next bytes of the current part: a slice of one frame, never empty. `None`: the part has ended.
+    /// The next bytes of the current part: a slice of one frame, never empty. `None`: the part has ended. How long to wait for
+    /// them is for the caller to say, who may hold something meanwhile.
     ///
     /// # Errors
     /// As [`Form::next`].
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error<E>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Polls until there is an outcome, or nothing has come for too long.
+    async fn in_time<T>(
+        &mut self,
+        mut poll: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<Result<T, Error<E>>>,
+    ) -> Result<T, Error<E>> {
+        loop {
+            let before = self.frames;
+            match timeout(self.idle, poll_fn(|cx| poll(self, cx))).await {
+                Ok(outcome) => return outcome,
+                // It is slow, and comes.
+                Err(_) if self.frames > before => {}
+                Err(_) => {
+                    let seconds = self.idle.as_secs();
+                    return Err(Problem::new(Kind::BodyStalled)
+                        .detail(format!(
+                            "No byte of the form arrived for {seconds} seconds."
+                        ))
+                        .limit(seconds)
+                        .remedy("Send the form again.")
+                        .into());
+                }
+            }
+        }
     }
 
     /// The rest of the current part as text.
@@ -118,7 +154,7 @@ where
     pub async fn text(&mut self) -> Result<String, Error<E>> {
         let max = self.parser.limits().text_bytes_max;
         let mut text = Vec::new();
-        while let Some(chunk) = self.chunk().await? {
+        while let Some(chunk) = self.in_time(Self::poll_chunk).await? {
             if text.len() + chunk.len() > max {
                 return Err(Problem::new(Kind::FormTooLarge)
                     .detail("a text field is too long")
@@ -174,7 +210,10 @@ where
                 return Poll::Ready(Ok(None));
             }
             match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
-                Some(Ok(frame)) => self.parser.push(frame),
+                Some(Ok(frame)) => {
+                    self.frames += 1;
+                    self.parser.push(frame);
+                }
                 Some(Err(error)) => return Poll::Ready(Err(Error::Body(error))),
                 None => {
                     self.parser.finish()?;

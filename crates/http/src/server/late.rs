@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use ddx_engine::Span;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -82,7 +83,7 @@ pub(super) async fn write(
         }
         return Ok(());
     }
-    write_frames(wire.stream(), head, body, framing, patience.write).await
+    write_frames(wire, head, body, framing, patience.write).await
 }
 
 fn framing_of(head: &http::response::Parts, body: &Body) -> Framing {
@@ -101,17 +102,32 @@ fn framing_of(head: &http::response::Parts, body: &Body) -> Framing {
 }
 
 async fn write_frames(
-    stream: &TcpStream,
+    wire: &Wire,
     mut bytes: Vec<u8>,
     body: Body,
     framing: Framing,
     patience: Duration,
 ) -> io::Result<()> {
+    let stream = wire.stream();
     let mut body = pin!(body);
     let mut sent = 0;
-    while framing != Framing::Bare
-        && let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await
-    {
+    if framing == Framing::Bare {
+        return write_all(stream, &bytes, patience).await;
+    }
+    loop {
+        let mut next = pin!(std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)));
+        let frame = match next.as_mut().now_or_never() {
+            Some(frame) => frame,
+            None => {
+                // What is there goes out first: the client learns that its file is about to come.
+                write_all(stream, &bytes, patience).await?;
+                bytes.clear();
+                unless_gone(wire, next).await?
+            }
+        };
+        let Some(frame) = frame else {
+            break;
+        };
         let Ok(data) = frame.map_err(io::Error::other)?.into_data() else {
             continue;
         };
@@ -147,9 +163,21 @@ async fn write_frames(
     }
 }
 
+/// What a future brings, unless the client goes before.
+async fn unless_gone<T>(wire: &Wire, future: impl Future<Output = T>) -> io::Result<T> {
+    tokio::select! {
+        biased;
+        out = future => Ok(out),
+        () = wire.gone() => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
 /// Lets the kernel send the file. On a thread that may block, since what is not in its cache comes from the disk.
 async fn send_file(wire: &Arc<Wire>, mut span: Span, patience: &Patience) -> io::Result<()> {
-    while let Some(turn) = span.turn().await.map_err(io::Error::other)? {
+    while let Some(turn) = unless_gone(wire, span.turn())
+        .await?
+        .map_err(io::Error::other)?
+    {
         let sender = wire.clone();
         let turn = tokio::task::spawn_blocking(move || {
             turn.run(|file, offset, count| send_some(sender.stream(), file, offset, count))

@@ -8,6 +8,7 @@ mod head;
 mod http1;
 mod late;
 mod linger;
+mod streams;
 mod tls;
 mod wire;
 
@@ -22,8 +23,8 @@ use ddx_memory::{Charge, Ledger, Row};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use socket2::SockRef;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::wire::Wire;
 use crate::starting::Served;
 use http1::answer;
+use streams::Streams;
 pub use tls::{TlsError, acceptor};
 use wire::Transport;
 
@@ -152,6 +154,13 @@ struct Shared {
     closing: CancellationToken,
 }
 
+/// A connection on which nothing moves is asked for a sign of life after this, then this often, so many times: a client that has gone without a word
+/// is known to have gone within two minutes.
+const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
+
 /// How long the listener waits after it could not take a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -233,10 +242,12 @@ impl Shared {
     /// The kernel ends a connection whose client has taken nothing for so long. Plain HTTP/1.1 sees it by itself (`wire`); under TLS and HTTP/2 nobody
     /// else would.
     ///
-    /// And it takes no more than the client is about to get: left alone, a send queue grows to megabytes that nobody may ever take.
+    /// It asks clients that are silent for a sign of life. And it takes no more than the client is about to get: left alone, a send queue grows to megabytes that nobody may ever take.
     fn limit_writes(&self, stream: &TcpStream) -> std::io::Result<()> {
         let queue = u32::try_from(self.limits.send_queue_bytes).unwrap_or(u32::MAX);
-        SockRef::from(stream).set_tcp_notsent_lowat(queue)?;
+        let socket = SockRef::from(stream);
+        socket.set_tcp_keepalive(&KEEP_ALIVE)?;
+        socket.set_tcp_notsent_lowat(queue)?;
         let millis = u32::try_from(self.limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
         Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
     }
@@ -271,10 +282,16 @@ impl Shared {
         };
         let service = service_fn(move |request: Request<Incoming>| {
             let response = answer(self.app.router(), request, from, None);
-            async { Ok::<_, Infallible>(response.await) }
+            async { Ok::<_, Infallible>(response.await.map(Streams::answer)) }
         });
+        let limits = &self.limits;
+        let streams = Streams::new(
+            self.ledger.clone(),
+            limits.write_timeout,
+            limits.write_timeout_crowded,
+        );
         let mut connection = pin!(
-            hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            hyper::server::conn::http2::Builder::new(streams.clone())
                 .timer(TokioTimer::new())
                 .initial_stream_window_size(self.limits.http2_stream_window_bytes)
                 .initial_connection_window_size(self.limits.http2_window_bytes)
@@ -288,10 +305,17 @@ impl Shared {
                 .serve_connection(io, service)
         );
         tokio::select! {
-            _ = connection.as_mut() => return,
-            () = self.closing.cancelled() => connection.as_mut().graceful_shutdown(),
+            _ = connection.as_mut() => {}
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+            // A client that answers our pings and asks for nothing is idle all the same.
+            () = streams.are_idle_for(limits.idle_timeout) => {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(limits.header_timeout, connection).await;
+            }
         }
-        let _ = connection.await;
     }
 
     async fn encrypted(

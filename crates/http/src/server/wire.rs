@@ -178,6 +178,14 @@ impl Wire {
         self.stream.readable().await
     }
 
+    /// Returns once the client has closed the connection while nothing of it was expected. Where something came, it is not known.
+    pub(super) async fn gone(&self) {
+        if !self.has_early() && matches!(self.stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
+            return;
+        }
+        std::future::pending().await
+    }
+
     /// From now on the body, of this length, is read past hyper.
     pub(super) fn go_past(&self, length_bytes: u64) {
         let mut state = self.state();

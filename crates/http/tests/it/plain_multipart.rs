@@ -259,6 +259,10 @@ fn limits_hold_to_the_byte_in_any_frames() {
 
 /// Polls once; nothing here waits on anything but the stream, which is always ready.
 fn now<T>(future: impl Future<Output = T>) -> T {
+    // For the time limit, which is never met.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().build().unwrap();
+    let _clock = runtime.enter();
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("it waits although the stream is ready"),

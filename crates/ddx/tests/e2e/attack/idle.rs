@@ -132,6 +132,24 @@ async fn exclusive_downloads_that_nobody_takes_give_way_to_others() -> Result<()
     crate::ledger_at_zero(&stalled.client).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exclusive_downloads_whose_clients_leave_wait_for_nothing() -> Result<()> {
+    let _turn = Turn::alone()?;
+    let stalled = stall("10m").await?;
+    await_standstill(&stalled.client).await?;
+    let status = stalled.client.status().await?;
+    ensure!(status.figure("waiting")? > 0.0, "{}", status.json);
+    drop(stalled.conns);
+    // There is no more memory than before: those that waited are not served, they go.
+    until("they have gone", Duration::from_secs(20), || async {
+        let status = stalled.client.status().await?;
+        Ok(status.figure("waiting")? == 0.0 && status.rows()?["downloads"] == 0)
+    })
+    .await?;
+    ensure!(stalled.memory_box.usage()?.oom_kills == 0);
+    crate::ledger_at_zero(&stalled.client).await
+}
+
 /// Connections of this port that are closed and still have something to send, as the kernel lists them.
 fn orphans(port: u16) -> Result<Vec<String>> {
     const FIN_WAIT_1: &str = "04";

@@ -1,0 +1,242 @@
+//! The streams of one HTTP/2 connection: whether they run, and whether their answers are taken.
+//!
+//! hyper runs each stream as a future of its own, and asks an answer's body for more only while the client's window has room.
+//! So an answer that has given a piece and is not asked again is one that its client does not take, however lively the
+//! connection is otherwise; to drop the stream's future resets the stream. Pieces are small, so that a slow client is not
+//! taken for one that has stopped.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Error;
+use bytes::Bytes;
+use ddx_memory::Ledger;
+use http_body::{Body, Frame, SizeHint};
+use hyper::rt::Executor;
+
+use crate::body::AnswerBody;
+
+/// What an answer gives at once. Less than this in the time limit is no download.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// How often it is looked whether others wait for memory.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    /// The answer of the stream that this task runs.
+    static ANSWER: Arc<Answer>;
+}
+
+/// Runs the streams of one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Streams(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    running: AtomicUsize,
+    /// When a stream began or ended, or a piece of an answer left, for the last time.
+    moved_at: Mutex<Instant>,
+    ledger: Ledger,
+    /// How long an answer may not be taken, and how long while others wait for memory.
+    patience: Duration,
+    crowded: Duration,
+}
+
+impl Streams {
+    pub(super) fn new(ledger: Ledger, patience: Duration, crowded: Duration) -> Self {
+        Self(Arc::new(Shared {
+            running: AtomicUsize::new(0),
+            moved_at: Mutex::new(Instant::now()),
+            ledger,
+            patience,
+            crowded,
+        }))
+    }
+
+    /// Returns when no stream has run and nothing has left for so long.
+    pub(super) async fn are_idle_for(&self, time: Duration) {
+        loop {
+            let idle = match self.0.running.load(Ordering::Acquire) {
+                0 => self.0.moved_at().elapsed(),
+                _ => Duration::ZERO,
+            };
+            if idle >= time {
+                return;
+            }
+            tokio::time::sleep(time.saturating_sub(idle)).await;
+        }
+    }
+
+    /// The body of an answer, given in pieces. To be called where the stream's future runs.
+    pub(super) fn answer(body: AnswerBody) -> StreamBody {
+        StreamBody {
+            body,
+            rest: Bytes::new(),
+            answer: ANSWER.try_with(Arc::clone).ok(),
+        }
+    }
+}
+
+impl Shared {
+    fn moved_at(&self) -> Instant {
+        *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moved(&self) {
+        *self.moved_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, stream: F) {
+        let answer = Arc::new(Answer {
+            streams: self.0.clone(),
+            gave_at: Mutex::new(None),
+        });
+        let running = Running::begin(&self.0);
+        tokio::spawn(async move {
+            let _running = running;
+            tokio::select! {
+                _ = ANSWER.scope(answer.clone(), stream) => {}
+                () = answer.is_left() => tracing::debug!("a stream whose answer is not taken is reset"),
+            }
+        });
+    }
+}
+
+/// A stream that runs.
+struct Running(Arc<Shared>);
+
+impl Running {
+    fn begin(streams: &Arc<Shared>) -> Self {
+        streams.running.fetch_add(1, Ordering::AcqRel);
+        streams.moved();
+        Self(streams.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.moved();
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What is known of one answer.
+#[derive(Debug)]
+struct Answer {
+    streams: Arc<Shared>,
+    /// When it gave its last piece. None while it is asked for the next.
+    gave_at: Mutex<Option<Instant>>,
+}
+
+impl Answer {
+    fn gave(&self, at: Option<Instant>) {
+        *self.gave_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Returns when the client has taken nothing for too long.
+    async fn is_left(&self) {
+        let streams = &self.streams;
+        loop {
+            tokio::time::sleep(LOOK_EVERY.min(streams.patience)).await;
+            let gave_at = *self.gave_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(waits) = gave_at.map(|at| at.elapsed()) else {
+                continue;
+            };
+            let is_crowded = streams.ledger.snapshot().waiting > 0;
+            if waits >= streams.patience || (is_crowded && waits >= streams.crowded) {
+                return;
+            }
+        }
+    }
+}
+
+/// The body of one stream's answer.
+pub(super) struct StreamBody {
+    body: AnswerBody,
+    /// Of the body's last frame.
+    rest: Bytes,
+    answer: Option<Arc<Answer>>,
+}
+
+/// Bytes that leave.
+struct Piece {
+    bytes: Bytes,
+    streams: Arc<Shared>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.streams.moved();
+    }
+}
+
+impl StreamBody {
+    fn next_piece(&mut self) -> Bytes {
+        let bytes = self.rest.split_to(PIECE_BYTES.min(self.rest.len()));
+        match &self.answer {
+            Some(answer) => {
+                answer.gave(Some(Instant::now()));
+                let streams = answer.streams.clone();
+                Bytes::from_owner(Piece { bytes, streams })
+            }
+            None => bytes,
+        }
+    }
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(answer) = &self.answer {
+            answer.gave(None);
+        }
+        loop {
+            if !self.rest.is_empty() {
+                let piece = self.next_piece();
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.len() as u64;
+        let body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower() + rest);
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
+}
