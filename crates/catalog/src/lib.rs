@@ -163,6 +163,10 @@ pub trait Catalog: Send + Sync + 'static {
     /// does, all in one transaction; returns what they were. What has moved on since somebody looked stays.
     fn delete_expired(&self, now: i64, files: Vec<FileId>) -> Answer<'_, Vec<FileRecord>>;
 
+    /// Receiving files without a byte that have named segments since before `before`, the oldest first: space is reserved for them. At most
+    /// `limit` and [`PAGE_ROWS_MAX`].
+    fn reserved_unbegun(&self, before: i64, limit: u32) -> Answer<'_, Vec<FileId>>;
+
     /// Receiving and joining files in the order of their ids, those after the id `after`: for recovery on start. At
     /// most `limit` and [`PAGE_ROWS_MAX`].
     fn unfinished(&self, limit: u32, after: Option<FileId>) -> Answer<'_, Vec<FileRecord>>;

@@ -137,6 +137,13 @@ pub struct NewFile {
     pub inline: Option<Vec<u8>>,
 }
 
+impl FileRecord {
+    /// Whether it names segments and has no byte: then these are there for the space that they reserve.
+    pub fn reserves_unbegun(&self) -> bool {
+        self.state == State::Receiving && self.offset_bytes == 0 && !self.segments.is_empty()
+    }
+}
+
 /// How far a receiving file has come; its bytes up to `offset_bytes` are durable already.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Checkpoint {
@@ -155,7 +162,7 @@ pub struct Checkpoint {
     pub segments: Option<Vec<Segment>>,
     /// When this was.
     pub updated_at: i64,
-    /// When it may be deleted from now on.
+    /// When it may be deleted from now on. `None` leaves that as it is.
     pub expires_at: Option<i64>,
 }
 

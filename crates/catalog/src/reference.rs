@@ -3,6 +3,8 @@
 //!
 //! The backends are compared with it call by call (`tests/model.rs`), and the simulation of the whole server keeps its records in it.
 
+use std::collections::BTreeMap;
+
 use crate::{
     Checkpoint, Completion, ErrorKind, FileId, FileRecord, KeyHash, Kind, NewFile, Segment,
     SegmentId, ShareId, ShareRecord, State, Totals,
@@ -22,6 +24,8 @@ pub struct Reference {
     pub inline: Vec<(FileId, Vec<u8>)>,
     /// Segments to be deleted, oldest first.
     pub doomed: Vec<SegmentId>,
+    /// Since when files have, or had, segments and no byte.
+    reserved_at: BTreeMap<FileId, i64>,
 }
 
 fn ensure(holds: bool, otherwise: ErrorKind) -> Verdict {
@@ -164,6 +168,9 @@ impl Reference {
         if let Some(bytes) = &new.inline {
             self.inline.push((file.file_id, bytes.clone()));
         }
+        if file.reserves_unbegun() {
+            self.reserved_at.insert(file.file_id, file.updated_at);
+        }
         self.files.push(FileRecord {
             inline: new.inline.is_some(),
             damage: None,
@@ -241,9 +248,13 @@ impl Reference {
         file.crc64 = to.crc64;
         file.length_bytes = known;
         file.updated_at = to.updated_at;
-        file.expires_at = to.expires_at;
+        let is_reserved = to.segments.is_some() && file.reserves_unbegun();
+        file.expires_at = to.expires_at.or(file.expires_at);
         if let Some(expires_at) = to.expires_at.filter(|_| file.kind == Kind::Partial) {
             self.keep_families_of(to.file_id, to.updated_at, expires_at);
+        }
+        if is_reserved {
+            self.reserved_at.insert(to.file_id, to.updated_at);
         }
         Ok(())
     }
@@ -380,6 +391,7 @@ impl Reference {
         let place = self.files.iter().position(|file| file.file_id == file_id)?;
         let file = self.files.remove(place);
         self.inline.retain(|(id, _)| *id != file_id);
+        self.reserved_at.remove(&file_id);
         self.doom(&file.segments);
         if !self
             .files
@@ -447,6 +459,18 @@ impl Reference {
         let open = |file: &&FileRecord| matches!(file.state, State::Receiving | State::Joining);
         let mut files: Vec<_> = self.files.iter().filter(open).cloned().collect();
         files.sort_by_key(|file| file.file_id);
+        files
+    }
+
+    /// As [`Catalog::reserved_unbegun`](crate::Catalog::reserved_unbegun), with the times.
+    pub fn reserved_unbegun(&self, before: i64) -> Vec<(i64, FileId)> {
+        let since = |file: &FileRecord| Some((*self.reserved_at.get(&file.file_id)?, file.file_id));
+        let files = self.files.iter().filter(|file| file.reserves_unbegun());
+        let mut files: Vec<_> = files
+            .filter_map(since)
+            .filter(|(at, _)| *at < before)
+            .collect();
+        files.sort_unstable();
         files
     }
 

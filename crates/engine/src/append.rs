@@ -292,6 +292,7 @@ impl Parts {
         let context = self.context(&record, guard.live(), session.stop());
         let mut work = Work {
             parts: self,
+            began_at: record.offset_bytes,
             record,
             life,
             append,

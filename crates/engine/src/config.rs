@@ -23,6 +23,8 @@ pub struct Config {
     pub body_idle: Duration,
     /// An upload on which nothing happened for this long is given up.
     pub upload_expires: Duration,
+    /// So long space stays reserved for an upload to which no byte has come.
+    pub reservation_expires: Duration,
     /// A file goes this long after it was completed; never where None.
     pub file_expires: Option<Duration>,
     /// The largest file; as the disk allows where None.
@@ -57,6 +59,7 @@ impl Default for Config {
             checkpoint_bytes: 256 << 20,
             body_idle: Duration::from_secs(60),
             upload_expires: Duration::from_secs(24 * 3600),
+            reservation_expires: Duration::from_secs(600),
             file_expires: None,
             file_max_bytes: None,
             parts_max: 1_000,

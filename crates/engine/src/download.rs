@@ -370,6 +370,22 @@ impl Reading {
         !matches!(&self.download.layout, Layout::Pieces(pieces) if pieces.is_empty())
     }
 
+    /// Whether the file's bytes are in other segments than those that are read.
+    fn is_elsewhere(&self, record: &FileRecord) -> bool {
+        let ids = |record: &FileRecord| -> Vec<_> {
+            let segments = record.segments.iter();
+            segments.map(|segment| segment.segment_id).collect()
+        };
+        ids(record) != ids(&self.download.record)
+    }
+
+    async fn lay_out(&mut self, record: FileRecord) -> Result<(), Error> {
+        self.download.layout = self.download.parts.layout(&record).await?;
+        self.download.record = record;
+        self.open = None;
+        Ok(())
+    }
+
     /// Up to where a file that still arrives can be read, once that lies past what was read; None after waiting, to look again.
     async fn arrived(&mut self) -> Result<Option<u64>, Error> {
         if let Some(watching) = &mut self.watching {
@@ -396,21 +412,21 @@ impl Reading {
             State::Complete => {
                 self.arriving = false;
                 self.end = Some(self.end.unwrap_or(u64::MAX).min(record.offset_bytes));
-                self.download.layout = parts.layout(&record).await?;
-                self.download.record = record;
+                self.lay_out(record).await?;
                 Ok(None)
             }
             State::Failed => Err(Error::NotFound),
             State::Receiving | State::Joining => {
                 self.watching = parts.live.watch(Id(file_id));
-                // An upload of unknown length gets its segment with its first bytes.
-                if !self.is_laid_out() && record.kind != Kind::Final && !record.segments.is_empty()
-                {
-                    self.download.layout = parts.layout(&record).await?;
+                // An upload of unknown length gets its segment with its first bytes, as does one whose reservation has ended.
+                let offset = record.offset_bytes;
+                let is_new = !self.is_laid_out() || self.is_elsewhere(&record);
+                if is_new && record.kind != Kind::Final && !record.segments.is_empty() {
+                    self.lay_out(record).await?;
                 }
                 if self.watching.is_none() {
-                    if record.offset_bytes > self.at {
-                        return Ok(Some(record.offset_bytes));
+                    if offset > self.at {
+                        return Ok(Some(offset));
                     }
                     tokio::select! {
                         biased;

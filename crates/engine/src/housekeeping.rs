@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use ddx_catalog::{FileRecord, Kind, State};
+use ddx_catalog::{Checkpoint, FileRecord, Kind, State};
 use ddx_storage::{SegmentId, Store};
 use tokio::sync::Notify;
 
@@ -49,6 +49,11 @@ impl Engine {
             "shares",
             |it| &it.never,
             |it| async move { it.forget_empty_shares().await },
+        );
+        parts.spawn_chore(
+            "reservations",
+            |it| &it.never,
+            |it| async move { it.end_reservations().await },
         );
         parts.spawn_chore(
             "deletion",
@@ -134,6 +139,56 @@ impl Parts {
             if gone < u64::from(PAGE_ROWS) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Gives back the space of uploads to which nothing has come for a while. They stay, and reserve anew when something comes.
+    async fn end_reservations(&self) -> Result<(), Error> {
+        let lasts = i64::try_from(self.config.reservation_expires.as_millis());
+        loop {
+            let before = self.now() - lasts.unwrap_or(i64::MAX / 2);
+            // Those that a request has, and that wait for it, may all be the oldest.
+            let busy = u32::try_from(self.sessions.count()).unwrap_or(u32::MAX);
+            let page = self
+                .catalog
+                .reserved_unbegun(before, PAGE_ROWS.saturating_add(busy));
+            let page = page.await.map_err(in_catalog)?;
+            let ended = page
+                .into_iter()
+                .map(|file_id| self.end_reservation(file_id));
+            let ended = futures_util::future::try_join_all(ended).await?;
+            let count = ended.into_iter().filter(|is_ended| *is_ended).count();
+            if count == 0 {
+                return Ok(());
+            }
+            tracing::info!(
+                count,
+                "uploads to which nothing has come hold no space any more"
+            );
+            self.chores.deletion.notify_one();
+        }
+    }
+
+    async fn end_reservation(&self, file_id: [u8; 16]) -> Result<bool, Error> {
+        let Some(_seat) = self.sessions.take_if_free(Id(file_id)) else {
+            return Ok(false);
+        };
+        let record = self.catalog.file(file_id).await.map_err(in_catalog)?;
+        let Some(record) = record.filter(FileRecord::reserves_unbegun) else {
+            return Ok(false);
+        };
+        let checkpoint = Checkpoint {
+            file_id,
+            digest_state: record.digest_state,
+            crc64: record.crc64,
+            segments: Some(Vec::new()),
+            updated_at: record.updated_at,
+            ..Checkpoint::default()
+        };
+        match self.catalog.checkpoint(checkpoint).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ddx_catalog::ErrorKind::Gone => Ok(false),
+            Err(error) => Err(in_catalog(error)),
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Work<'a> {
     pub(crate) life: Life,
     pub(crate) append: Append,
     pub(crate) keep: Option<Duration>,
+    /// Where the upload stood when the request came.
+    pub(crate) began_at: u64,
 }
 
 pub(crate) enum Small {
@@ -189,7 +191,9 @@ impl Work<'_> {
             length_bytes: self.life.length_bytes(),
             segments: None,
             updated_at,
-            expires_at: Some(after(updated_at, self.parts.config.upload_expires)),
+            // A request that brings nothing keeps nothing alive.
+            expires_at: (mark.offset > self.began_at)
+                .then(|| after(updated_at, self.parts.config.upload_expires)),
         }
     }
 
@@ -254,7 +258,7 @@ impl Work<'_> {
         } else {
             let checkpoint = self.checkpoint(mark);
             self.record.updated_at = checkpoint.updated_at;
-            self.record.expires_at = checkpoint.expires_at;
+            self.record.expires_at = checkpoint.expires_at.or(self.record.expires_at);
             self.parts
                 .catalog
                 .checkpoint(checkpoint)

@@ -392,6 +392,13 @@ impl Catalog for SimulatedCatalog {
         self.change(move |records| Ok(records.delete_expired(now, &files)))
     }
 
+    fn reserved_unbegun(&self, before: i64, limit: u32) -> Answer<'_, Vec<FileId>> {
+        self.read(move |records| {
+            let ids = records.reserved_unbegun(before).into_iter();
+            page(ids.map(|(_, file_id)| file_id), limit)
+        })
+    }
+
     fn unfinished(&self, limit: u32, after: Option<FileId>) -> Answer<'_, Vec<FileRecord>> {
         self.read(move |records| {
             let files = records.unfinished().into_iter();

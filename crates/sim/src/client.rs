@@ -10,6 +10,7 @@ use ddx_engine::{Append, Created, Engine, Error, Id, NewUpload, Put, State};
 use ddx_storage::conformance::Random;
 
 use crate::held::{Excuse, Held, Next, judge};
+use crate::life::reservation_expires;
 use crate::plan::{End, Length, Plan, Request, Upload, Way};
 use crate::world::World;
 
@@ -29,6 +30,8 @@ pub struct Client {
     pub(crate) bytes: Vec<u8>,
     pub(crate) hand_over_max: Duration,
     pub(crate) inline_max_bytes: u64,
+    /// So long after it was made an upload may hold no space any more if it has no byte.
+    pub(crate) reserved_for: Duration,
     /// Nothing is planned to go wrong but what clients do.
     is_faultless: bool,
     state: Mutex<Told>,
@@ -75,6 +78,7 @@ impl Client {
             bytes: bytes_of(plan.seed, upload.number, upload.length_bytes()),
             hand_over_max,
             inline_max_bytes: plan.setting.inline_max_bytes,
+            reserved_for: reservation_expires(&plan.setting),
             is_faultless: plan.faults.is_empty(),
             state: Mutex::new(Told {
                 parts: vec![None; parts],

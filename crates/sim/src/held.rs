@@ -27,6 +27,8 @@ pub struct Held {
     pub is_complete: bool,
     /// Its client asked for its end, and may have got it.
     pub is_removed: bool,
+    /// When it was made.
+    pub created_at: i64,
     /// When it may go, as last told.
     pub expires_at: Option<i64>,
     /// Bodies of the right bytes, and the offsets from which they were sent.
@@ -74,6 +76,7 @@ impl Held {
             acknowledged_bytes: 0,
             is_complete: false,
             is_removed: false,
+            created_at: created.record.created_at,
             expires_at: created.record.expires_at,
             sent: Vec::new(),
         }

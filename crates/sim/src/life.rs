@@ -284,6 +284,11 @@ fn hand_over_max(plan: &Plan) -> Duration {
     Duration::from_millis(8_000 + stalls_ms)
 }
 
+/// So long space stays reserved for an upload to which nothing comes.
+pub(crate) fn reservation_expires(setting: &Setting) -> Duration {
+    Duration::from_millis(setting.upload_expires_ms / 4)
+}
+
 fn settings(setting: &Setting) -> Config {
     let upload_expires = Duration::from_millis(setting.upload_expires_ms);
     Config {
@@ -293,6 +298,7 @@ fn settings(setting: &Setting) -> Config {
         checkpoint_every: Duration::from_millis(setting.checkpoint_ms),
         checkpoint_bytes: setting.checkpoint_bytes,
         upload_expires,
+        reservation_expires: reservation_expires(setting),
         file_expires: Some(FILE_EXPIRES),
         sha256_always: setting.sha256_always,
         housekeeping_every: HOUSEKEEPING_EVERY.min(upload_expires / 20),

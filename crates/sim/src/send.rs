@@ -165,6 +165,14 @@ impl Client {
         }
     }
 
+    /// Whether nothing has come for so long that its space may have been given back.
+    fn may_be_unreserved(&self, part: usize) -> bool {
+        // The request may have to wait for a moment before it is looked at.
+        let lasts = self.reserved_for.saturating_sub(RETRY_AFTER * 10);
+        let made_at = self.held(part).created_at;
+        self.world.is_over(Some(made_at + lasts.as_millis() as i64))
+    }
+
     fn expired(&self) -> bool {
         self.world.count(|tally| tally.expired += 1);
         false
@@ -262,8 +270,8 @@ impl Client {
             self.plan.way,
             Way::Resumable(Length::AtOnce) | Way::Joined { .. }
         ) || self.plan.parts_bytes[part] <= self.inline_max_bytes
-            // A segment without a durable byte goes with the power, and its reservation with it.
-            || at == 0 && self.world.tally().power_cuts > 0;
+            // A segment without a durable byte goes with the power, and its reservation with it, or after some time.
+            || at == 0 && (self.world.tally().power_cuts > 0 || self.may_be_unreserved(part));
         if !excuse.is_wrong {
             self.keep(part, |held| held.sent.push((at, sent.clone())));
         }

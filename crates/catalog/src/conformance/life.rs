@@ -267,6 +267,55 @@ pub(super) async fn a_checkpoint_may_bring_length_and_segments(catalog: Arc<dyn 
     assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id::<16>(8)]);
 }
 
+pub(super) async fn a_checkpoint_without_an_expiry_leaves_it(catalog: Arc<dyn Catalog>) {
+    let record = FileRecord {
+        expires_at: Some(9_000),
+        ..receiving(1)
+    };
+    catalog.create(new(record)).await.unwrap();
+    catalog.checkpoint(at(1, 10)).await.unwrap();
+    assert_eq!(file(&*catalog, 1).await.expires_at, Some(9_000));
+}
+
+pub(super) async fn a_reservation_is_told_until_the_first_byte(catalog: Arc<dyn Catalog>) {
+    let reserved = |number: u32, updated_at| FileRecord {
+        segments: vec![segment(number, 0)],
+        updated_at,
+        ..receiving(number)
+    };
+    for (number, updated_at) in [(1, 3_000), (2, 1_000), (3, 2_000), (4, 4_000)] {
+        catalog
+            .create(new(reserved(number, updated_at)))
+            .await
+            .unwrap();
+    }
+    let nothing = FileRecord {
+        segments: Vec::new(),
+        ..receiving(5)
+    };
+    catalog.create(new(nothing)).await.unwrap();
+    let told = async |before| catalog.reserved_unbegun(before, 9).await.unwrap();
+    assert_eq!(told(4_000).await, [id(2), id(3), id(1)], "the oldest first");
+    assert_eq!(catalog.reserved_unbegun(4_000, 1).await.unwrap(), [id(2)]);
+    // A checkpoint without a byte renews nothing; the first byte, and giving it up, end it.
+    catalog.checkpoint(at(2, 0)).await.unwrap();
+    catalog.checkpoint(at(3, 1)).await.unwrap();
+    let given_up = Checkpoint {
+        segments: Some(Vec::new()),
+        ..at(1, 0)
+    };
+    catalog.checkpoint(given_up).await.unwrap();
+    assert_eq!(told(4_000).await, [id(2)]);
+    let anew = Checkpoint {
+        segments: Some(vec![segment(6, 0)]),
+        updated_at: 5_000,
+        ..at(1, 0)
+    };
+    catalog.checkpoint(anew).await.unwrap();
+    catalog.fail(id(2), "gone".to_owned(), 5_000).await.unwrap();
+    assert_eq!(told(9_000).await, [id(4), id(1)]);
+}
+
 pub(super) async fn only_a_receiving_file_is_checkpointed(catalog: Arc<dyn Catalog>) {
     assert_eq!(refused(catalog.checkpoint(at(1, 1))).await, ErrorKind::Gone);
     catalog.create(new(receiving(1))).await.unwrap();

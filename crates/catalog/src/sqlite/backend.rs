@@ -218,6 +218,10 @@ impl Catalog for SqliteCatalog {
         })
     }
 
+    fn reserved_unbegun(&self, before: i64, limit: u32) -> Answer<'_, Vec<FileId>> {
+        Box::pin(self.query(move |from| queries::reserved_unbegun(from, before, limit)))
+    }
+
     fn unfinished(&self, limit: u32, after: Option<FileId>) -> Answer<'_, Vec<FileRecord>> {
         Box::pin(self.query(move |from| queries::unfinished(from, limit, after.as_ref())))
     }

@@ -115,8 +115,8 @@ fn insert_file(connection: &Connection, new: &NewFile, share_no: i64) -> Result<
 }
 
 fn insert_upload(connection: &Connection, file_no: i64, file: &FileRecord) -> Result<(), Error> {
-    const SQL: &str = "INSERT INTO uploads (file_no, offset_bytes, crc64, digest_state, updated_at, expires_at) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    const SQL: &str = "INSERT INTO uploads (file_no, offset_bytes, crc64, digest_state, updated_at, expires_at, reserved_at) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     connection.prepare_cached(SQL)?.execute(params![
         file_no,
         signed(file.offset_bytes)?,
@@ -124,6 +124,7 @@ fn insert_upload(connection: &Connection, file_no: i64, file: &FileRecord) -> Re
         file.digest_state,
         file.updated_at,
         file.expires_at,
+        file.reserves_unbegun().then_some(file.updated_at),
     ])?;
     Ok(())
 }
@@ -239,7 +240,8 @@ fn parts_standing(connection: &Connection, parts: &[FileId]) -> Result<Vec<PartS
 
 pub(super) fn checkpoint(connection: &Connection, next: &Checkpoint) -> Result<(), Error> {
     const UPLOAD: &str = "UPDATE uploads SET offset_bytes = ?2, crc64 = ?3, digest_state = ?4, updated_at = ?5, \
-        expires_at = ?6 WHERE file_no = ?1";
+        expires_at = coalesce(?6, expires_at), \
+        reserved_at = CASE WHEN ?2 > 0 OR NOT ?7 THEN NULL WHEN ?7 THEN ?5 ELSE reserved_at END WHERE file_no = ?1";
     const LENGTH: &str = "UPDATE files SET length_bytes = ?2 WHERE file_no = ?1";
     let (file_no, now) = standing(connection, &next.file_id)?;
     check_checkpoint(&now, next)?;
@@ -250,6 +252,7 @@ pub(super) fn checkpoint(connection: &Connection, next: &Checkpoint) -> Result<(
         next.digest_state,
         next.updated_at,
         next.expires_at,
+        next.segments.as_ref().map(|segments| !segments.is_empty()),
     ])?;
     if let (None, Some(length)) = (now.length_bytes, next.length_bytes) {
         connection
@@ -356,7 +359,7 @@ pub(super) fn fail(
         .execute((file_no, reason, failed_at))?;
     connection
         .prepare_cached(
-            "UPDATE uploads SET digest_state = x'', updated_at = ?2 WHERE file_no = ?1",
+            "UPDATE uploads SET digest_state = x'', updated_at = ?2, reserved_at = NULL WHERE file_no = ?1",
         )?
         .execute((file_no, failed_at))?;
     Ok(())

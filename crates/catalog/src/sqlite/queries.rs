@@ -148,6 +148,20 @@ pub(super) fn expired(
         .collect()
 }
 
+pub(super) fn reserved_unbegun(
+    connection: &Connection,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<FileId>, Error> {
+    const SQL: &str = "SELECT file_id FROM uploads JOIN files USING (file_no) WHERE reserved_at < ?1 \
+        ORDER BY reserved_at LIMIT ?2";
+    connection
+        .prepare_cached(SQL)?
+        .query_map((before, page(limit)), |row| row.get(0))?
+        .map(|row| Ok(row?))
+        .collect()
+}
+
 pub(super) fn unfinished(
     connection: &Connection,
     limit: u32,

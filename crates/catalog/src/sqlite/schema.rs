@@ -38,6 +38,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0002_totals.sql")),
     M::up(include_str!("../../migrations/0003_generation.sql")),
     M::up(include_str!("../../migrations/0004_damage.sql")),
+    M::up(include_str!("../../migrations/0005_reservations.sql")),
 ];
 
 /// The schema version that this program writes.

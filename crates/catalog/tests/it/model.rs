@@ -398,6 +398,12 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
         catalog.unfinished(99, None).await.unwrap(),
         reference.unfinished()
     );
+    let reserved = reference.reserved_unbegun(9).into_iter();
+    let mut reserved: Vec<_> = reserved.map(|(_, file_id)| file_id).collect();
+    let mut found = catalog.reserved_unbegun(9, 99).await.unwrap();
+    reserved.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, reserved);
     assert_eq!(catalog.doomed_segments(99).await.unwrap(), reference.doomed);
     assert_eq!(
         catalog.segments(99, None).await.unwrap(),

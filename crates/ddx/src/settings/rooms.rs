@@ -136,6 +136,7 @@ impl Settings {
             checkpoint_bytes: self.checkpoint_bytes,
             body_idle: self.body_idle_timeout,
             upload_expires: self.upload_expires,
+            reservation_expires: self.reservation_expires,
             file_expires: self.file_expires,
             file_max_bytes: self.max_file_size_bytes,
             parts_max: self.parts_max,

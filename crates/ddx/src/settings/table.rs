@@ -113,6 +113,8 @@ settings! {
         "ballast" => ballast_bytes: Size = "4MiB" in "0".."1GiB";
         /// An unfinished upload on which nothing happened for this long is given up, and its bytes are freed.
         "upload_expires" => upload_expires: Span = "24h" in "1s".."3650d";
+        /// For so long the space of an upload's length stays reserved while no byte of it has come; after that it is reserved when they come.
+        "reservation_expires" => reservation_expires: Span = "10m" in "1s".."3650d";
         /// A file is deleted this long after it was completed. Without it files stay.
         "file_expires" => file_expires: Span = none in "1s".."36500d";
         /// How often expired files and freed space are seen to.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Data, Part, Request, Turn, Tus};
+use ddx_testkit::{Client, Data, Image, MIB, Part, Request, Response, Turn, Tus};
 
 use crate::bad_disk::segment_count;
 use crate::{ledger_at_zero, setup, until};
@@ -250,4 +250,80 @@ async fn a_length_that_is_told_late_is_reserved_then() -> Result<()> {
         server.client().fetch(upload.link()?, &data).await?;
     }
     ledger_at_zero(&server.client()).await
+}
+
+/// Space that one request reserves without sending a byte is given back after some minutes, here a second; the upload
+/// stays, and goes on when its bytes come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn space_for_what_never_comes_is_given_back_and_the_upload_stays() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let image = Image::new(96 * MIB)?;
+    let server = setup()
+        .data_dir(image.path().join("data"))
+        .option("--free-space-floor", "4MiB")
+        .option("--reservation-expires", "1s")
+        .option("--housekeeping-every", "100ms")
+        .start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let begun = Data::new(1, 30 * MIB);
+    let begun_upload = tus.create(Some(begun.len()), "begun.bin").await?;
+    tus.patch(&begun_upload.path, &begun, 0..1)
+        .await?
+        .expect(204)?;
+    let large = Data::new(2, 40 * MIB);
+    let silent = tus.create(Some(large.len()), "silent.bin").await?;
+    let other = Data::new(3, 20 * MIB);
+    client.put("other.bin", &other).await?.expect_problem(507)?;
+    until("there is room", Duration::from_secs(30), || async {
+        Ok(client
+            .put("other.bin", &Data::new(4, 20 * MIB))
+            .await?
+            .status
+            == 201)
+    })
+    .await?;
+    // What has begun has kept its space: it can be finished.
+    tus.finish_from(&begun_upload.path, &begun, 1).await?;
+    client.fetch(begun_upload.link()?, &begun).await?;
+    ensure!(tus.offset(&silent.path).await? == 0);
+    // There is no room for the other now, which is said; once there is, it comes whole.
+    tus.patch(&silent.path, &large, 0..MIB)
+        .await?
+        .expect_problem(507)?;
+    let found = client
+        .send(&Tus::request("DELETE", &begun_upload.path), &[])
+        .await?;
+    found.expect(204)?;
+    tus.finish_from(&silent.path, &large, 0).await?;
+    client.fetch(silent.link()?, &large).await?;
+    ledger_at_zero(&client).await
+}
+
+/// A request that brings nothing keeps nothing alive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_is_kept_by_bytes_and_not_by_requests() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let tus = Tus::new(&server.client());
+    let data = Data::new(1, 100_000);
+    let upload = tus.create(Some(data.len()), "kept.bin").await?;
+    let expires =
+        |answer: &Response| Ok::<_, anyhow::Error>(answer.field("upload-expires")?.to_owned());
+    tus.patch(&upload.path, &data, 0..1000).await?.expect(204)?;
+    let first = expires(&tus.head(&upload.path).await?)?;
+    // The field counts whole seconds.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let empty = tus
+        .patch(&upload.path, &data, 1000..1000)
+        .await?
+        .expect(204)?;
+    ensure!(expires(&empty)? == first, "an empty request moved it on");
+    ensure!(expires(&tus.head(&upload.path).await?)? == first);
+    let more = tus
+        .patch(&upload.path, &data, 1000..1001)
+        .await?
+        .expect(204)?;
+    ensure!(expires(&more)? != first, "a byte did not move it on");
+    Ok(())
 }
