@@ -35,15 +35,18 @@ impl Asked {
 
     /// Adds the fields of CORS.
     pub(crate) fn permit(self, app: &App, response: &mut Response) {
+        let headers = response.headers_mut();
+        if let CrossOrigin::Listed(_) = &app.config().cross_origin {
+            // Also where none was told: a cache would give that answer to every origin.
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
         let Some(origin) = self.origin else {
             return;
         };
-        let headers = response.headers_mut();
         match &app.config().cross_origin {
             CrossOrigin::Any => add_fields(headers),
             CrossOrigin::Listed(origins) => {
                 headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
-                headers.append(header::VARY, HeaderValue::from_static("Origin"));
                 if origins
                     .iter()
                     .any(|listed| listed.as_bytes() == origin.as_bytes())

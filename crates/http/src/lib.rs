@@ -24,7 +24,9 @@ mod refusal;
 mod routes;
 pub mod server;
 mod starting;
+mod strict;
 pub mod tus;
+mod vary;
 mod view;
 
 pub use app::{App, Config, CrossOrigin};

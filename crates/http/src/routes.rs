@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::app::App;
 use crate::links::Links;
 use crate::problem::{self, Kind, Problem};
-use crate::{api, cross_origin, download, observe, pages, plain, tus};
+use crate::vary::Vary;
+use crate::{api, cross_origin, download, observe, pages, plain, strict, tus};
 
 /// Everything that the server answers.
 pub fn router(app: App) -> Router {
@@ -44,13 +45,16 @@ pub fn router(app: App) -> Router {
 async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let seen = observe::Seen::of(&app, &request);
     let asked = cross_origin::Asked::of(&request);
-    let mut response = match asked.preflight() {
+    let vary = Vary::of(&app, request.extensions().get(), request.method());
+    let early = strict::refusal(&request).or_else(|| asked.preflight());
+    let mut response = match early {
         Some(answer) => answer,
         None => AssertUnwindSafe(next.run(request))
             .catch_unwind()
             .await
             .unwrap_or_else(panicked),
     };
+    vary.tell(response.headers_mut());
     asked.permit(&app, &mut response);
     add_common_fields(&mut response);
     seen.answered(&app, &response);

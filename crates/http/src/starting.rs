@@ -7,11 +7,14 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::problem::{Kind, Problem};
 use crate::routes::add_common_fields;
+use crate::strict;
 
 /// When another try is worth it.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -36,7 +39,8 @@ impl Served {
                     .detail(progress())
                     .retry_after(RETRY_AFTER);
                 with_fields(problem)
-            });
+            })
+            .layer(middleware::from_fn(strictly));
         let starting = match path_prefix {
             "" => routes,
             prefix => Router::new().nest(prefix, routes.clone()).merge(routes),
@@ -59,8 +63,45 @@ impl Served {
     }
 }
 
+/// The same rules as later, since a proxy may already send requests.
+async fn strictly(request: Request, next: Next) -> Response {
+    match strict::refusal(&request) {
+        Some(refused) => with_fields(refused),
+        None => next.run(request).await,
+    }
+}
+
 fn with_fields(answer: impl IntoResponse) -> Response {
     let mut response = answer.into_response();
     add_common_fields(&mut response);
     response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_start_answers_by_the_same_rules() {
+        let served = Served::starting("", || "opening the catalog".to_owned());
+        for (path, host, status) in [
+            ("/healthz", Some("a"), 200),
+            ("/x", Some("a"), 503),
+            ("/healthz", None, 400),
+            ("/x", Some("a/b"), 400),
+        ] {
+            let mut request = Request::new(Body::empty());
+            *request.uri_mut() = path.parse().unwrap();
+            if let Some(host) = host {
+                let host = host.parse().unwrap();
+                request.headers_mut().insert(http::header::HOST, host);
+            }
+            let answer = served.router().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status, "{path} {host:?}");
+            assert!(answer.headers().contains_key("referrer-policy"), "{path}");
+        }
+    }
 }

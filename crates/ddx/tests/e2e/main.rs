@@ -31,6 +31,7 @@ mod read_only;
 mod restart;
 mod storm;
 mod strain;
+mod strict;
 mod totals;
 mod transport;
 mod tus;

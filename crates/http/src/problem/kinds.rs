@@ -53,7 +53,13 @@ kinds! {
         "Send a complete body of the announced type.";
     HostRefused 400 "host-refused" "The host name is not usable",
         "The request has no Host field, several, or one that is not a host name with an optional port.",
-        "Use a plain host name, or set the public URL in the server's configuration.";
+        "Send one plain host name, with a port if it has one.";
+    TransferCoding 501 "transfer-coding" "This transfer coding is not known here",
+        "Transfer-Encoding names another coding than chunked; the body would be stored as it is packed.",
+        "Send the body as it is, in chunks or with Content-Length.";
+    FramingInvalid 400 "framing-invalid" "Where the body ends is not clear",
+        "Transfer-Encoding names chunked more than once, or stands beside Content-Length.",
+        "Send exactly one of Transfer-Encoding: chunked and Content-Length.";
     NotFound 404 "not-found" "Nothing is here",
         "The link is wrong, or what it led to was deleted or has expired.",
         "Check the link; ask the sender for a new one.";

@@ -10,7 +10,13 @@
 pub(super) struct HeadScan {
     began: bool,
     line_bytes: usize,
+    /// How much of the line's beginning is that of [`LENGTH`].
+    length_bytes: usize,
+    names_length: bool,
 }
+
+/// The field that tells a length, as it begins its line.
+const LENGTH: &[u8] = b"content-length:";
 
 impl HeadScan {
     /// Whether a byte of the request line has been seen.
@@ -18,15 +24,27 @@ impl HeadScan {
         self.began
     }
 
+    /// Whether a field tells the body's length. hyper keeps that from us where the body comes in
+    /// chunks, too.
+    pub(super) fn names_length(&self) -> bool {
+        self.names_length
+    }
+
     /// Takes the next bytes; the number of them that still belong to the head when it ends within them.
     pub(super) fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
         for (index, byte) in bytes.iter().enumerate() {
             match byte {
                 b'\n' if self.began && self.line_bytes == 0 => return Some(index + 1),
-                b'\n' => self.line_bytes = 0,
+                b'\n' => (self.line_bytes, self.length_bytes) = (0, 0),
                 b'\r' => {}
                 _ => {
                     self.began = true;
+                    if self.length_bytes == self.line_bytes
+                        && LENGTH.get(self.line_bytes) == Some(&byte.to_ascii_lowercase())
+                    {
+                        self.length_bytes += 1;
+                        self.names_length |= self.length_bytes == LENGTH.len();
+                    }
                     self.line_bytes += 1;
                 }
             }
@@ -51,6 +69,34 @@ mod tests {
         assert_eq!(end(b"GET / HTTP/1.1\n\nbody"), Some(16));
         assert_eq!(end(b"GET / HTTP/1.1\r\nHost: a\r\n"), None);
         assert_eq!(end(b"\r\n\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_length_is_seen_in_whatever_pieces_it_comes() {
+        let names = |fields: &str| {
+            let head = format!("PUT /content-length: HTTP/1.1\r\n{fields}\r\n\r\n");
+            let seen: Vec<bool> = (0..head.len())
+                .map(|cut| {
+                    let mut scan = HeadScan::default();
+                    let first = scan.end_in(&head.as_bytes()[..cut]);
+                    assert_eq!(first, None, "{fields}");
+                    assert!(scan.end_in(&head.as_bytes()[cut..]).is_some());
+                    scan.names_length()
+                })
+                .collect();
+            assert!(seen.iter().all(|names| *names == seen[0]), "{fields}");
+            seen[0]
+        };
+        assert!(names("Content-Length: 3"));
+        assert!(names("A: b\ncontent-LENGTH:"));
+        for other in [
+            "A: b",
+            "X-Content-Length: 3",
+            "Content-Lengths: 3",
+            "A: content-length: 3",
+        ] {
+            assert!(!names(other), "{other}");
+        }
     }
 
     /// The rule in one sentence: without its CRs, a head ends with the first empty line after a line that is not empty.

@@ -23,11 +23,13 @@ use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::unread::Watched;
 use super::wire::{BodyWay, Patience, Transport, Wire};
 use super::{Connection, Shared, late, linger};
 use crate::body::{AnswerBody, Tap};
 use crate::deliver::SendsFiles;
 use crate::download;
+use crate::strict::NamesLength;
 
 /// A request that was taken from hyper, with the length of its body.
 struct Late {
@@ -201,7 +203,10 @@ impl Shared {
         request.extensions_mut().insert(tap);
         request.extensions_mut().insert(SendsFiles);
         let Ok(mut response) = self.app.router().oneshot(request).await;
-        let may_go_on = wire.body_left() == 0 && !wants_close && !self.closing.is_cancelled();
+        let may_go_on = wire.body_left() == 0
+            && !wants_close
+            && !has_token(response.headers(), &header::CONNECTION, "close")
+            && !self.closing.is_cancelled();
         if !may_go_on {
             response
                 .headers_mut()
@@ -230,13 +235,30 @@ pub(super) fn answer(
     from: Connection,
     wire: Option<Arc<Wire>>,
 ) -> impl Future<Output = Response<AnswerBody>> {
+    let names_length = wire.as_ref().is_some_and(|wire| wire.names_length());
     if let Some(wire) = &wire {
         wire.decide(body_way(request.body()));
     }
-    let mut request = request.map(Body::new);
+    let (head, incoming) = request.into_parts();
+    // A client that was not asked to go on sends nothing more.
+    let may_drop = !has_token(&head.headers, &header::EXPECT, "100-continue");
+    let is_watched = head.version <= Version::HTTP_11 && !incoming.is_end_stream();
+    let (body, watched) = if is_watched {
+        let watched = Watched::new(incoming);
+        (watched.body(), Some(watched))
+    } else {
+        (Body::new(incoming), None)
+    };
+    let mut request = Request::from_parts(head, body);
     request.extensions_mut().insert(from);
+    if names_length {
+        request.extensions_mut().insert(NamesLength);
+    }
     async move {
-        let Ok(response) = app.oneshot(request).await;
+        let Ok(mut response) = app.oneshot(request).await;
+        if let Some(watched) = watched {
+            watched.tell(response.headers_mut(), may_drop).await;
+        }
         response.map(|body| AnswerBody::new(body, wire))
     }
 }

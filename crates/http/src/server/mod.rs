@@ -10,6 +10,7 @@ mod late;
 mod linger;
 mod streams;
 mod tls;
+mod unread;
 mod wire;
 
 use std::convert::Infallible;

@@ -49,6 +49,8 @@ struct State {
     /// hyper, waiting for the gate.
     reader: Option<Waker>,
     in_flight: bool,
+    /// The last head names a length.
+    names_length: bool,
     /// hyper has written all that it had to write since the last head.
     is_flushed: bool,
     since: Instant,
@@ -97,6 +99,7 @@ impl Wire {
                 early: Vec::new(),
                 reader: None,
                 in_flight: false,
+                names_length: false,
                 is_flushed: false,
                 since: Instant::now(),
                 write_blocked_since: None,
@@ -154,6 +157,13 @@ impl Wire {
         if let Some(reader) = state.reader.take() {
             reader.wake();
         }
+    }
+
+    /// Whether the head that hyper has just parsed tells a length. Not known after a body whose end
+    /// only hyper saw: heads are not looked at then.
+    pub(super) fn names_length(&self) -> bool {
+        let state = self.state();
+        state.names_length && matches!(state.gate, Gate::Held)
     }
 
     /// Whether hyper can be taken away from a request whose head it has just parsed: it holds nothing that the client has not been sent.
@@ -323,6 +333,7 @@ impl State {
                 }
                 match end {
                     Some(end) => {
+                        self.names_length = scan.names_length();
                         self.gate = Gate::Held;
                         self.is_flushed = false;
                         end

@@ -1,0 +1,153 @@
+//! What a request of HTTP/1 must be before any handler sees it: for one host, and with one end.
+//!
+//! A proxy and a server that find two different hosts, or two different ends of a body, in the same
+//! bytes can be played against each other (request smuggling). hyper takes what RFC 9112 leaves to
+//! the server, so it is refused here, at every address alike, and the connection is closed: where
+//! the next request begins is no longer sure.
+//!
+//! HTTP/2 has neither: its host is part of the target, and a frame's length is its only one.
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Uri, Version, header};
+
+use crate::fields;
+use crate::origin::{Base, Scheme};
+use crate::problem::{Kind, Problem};
+
+/// In the extensions of a request: its head names a length, too. hyper removes that field where the
+/// body comes in chunks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NamesLength;
+
+/// The answer to a request that is not taken, whatever its address.
+pub(crate) fn refusal(request: &Request) -> Option<Response> {
+    if request.version() > Version::HTTP_11 {
+        return None;
+    }
+    let checked = host(request.version(), request.uri(), request.headers())
+        .and_then(|()| framing(request.headers(), request.extensions()));
+    let mut response = checked.err()?.into_response();
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    Some(response)
+}
+
+/// Exactly one host, and none but `host[:port]` (RFC 9112 §3.2). Before 1.1 there may be none.
+fn host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |detail: String| Problem::new(Kind::HostRefused).detail(detail);
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let field = hosts.next();
+    if hosts.next().is_some() {
+        return Err(refused("there are several Host fields".to_owned()).limit(1_u64));
+    }
+    if field.is_none() && version == Version::HTTP_11 {
+        return Err(refused("there is no Host field".to_owned()));
+    }
+    // A target with a host of its own comes before the field, so it has to be as good.
+    let field = field.map(HeaderValue::as_bytes);
+    let target = uri.authority().map(|name| name.as_str().as_bytes());
+    for name in [field, target].into_iter().flatten() {
+        let name = String::from_utf8_lossy(name);
+        // Which port a scheme has of its own does not matter for whether this is a host.
+        Base::new(Scheme::Http, &name, "")
+            .map_err(|error| refused(error.to_string()).value(&*name))?;
+    }
+    Ok(())
+}
+
+/// The body's end is told once: by a length, or by chunks that nothing else is packed in (§6).
+fn framing(headers: &HeaderMap, extensions: &Extensions) -> Result<(), Problem> {
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let joined = fields::joined(headers, &header::TRANSFER_ENCODING)?.unwrap_or_default();
+    let codings: Vec<&str> = fields::split(&joined, ',').collect();
+    let is_chunked = |coding: &&str| coding.eq_ignore_ascii_case("chunked");
+    if !codings.iter().all(is_chunked) {
+        return Err(Problem::new(Kind::TransferCoding)
+            .limit("chunked")
+            .value(&*joined));
+    }
+    let fields = headers.get_all(header::TRANSFER_ENCODING).iter().count();
+    if codings.len() != 1 || fields != 1 {
+        return Err(Problem::new(Kind::FramingInvalid)
+            .detail("Transfer-Encoding names chunked other than once")
+            .limit("chunked")
+            .value(&*joined));
+    }
+    let has_length = headers.contains_key(header::CONTENT_LENGTH);
+    if has_length || extensions.get::<NamesLength>().is_some() {
+        return Err(Problem::new(Kind::FramingInvalid)
+            .detail("Transfer-Encoding and Content-Length came together"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use http::request::Builder;
+
+    fn request(fields: &[(&str, &str)]) -> Builder {
+        let request = http::Request::builder().uri("/x");
+        fields.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        })
+    }
+
+    fn status(request: Builder) -> Option<u16> {
+        let answer = refusal(&request.body(Body::empty()).unwrap())?;
+        assert_eq!(answer.headers()[header::CONNECTION], "close");
+        Some(answer.status().as_u16())
+    }
+
+    #[test]
+    fn one_host_is_asked_for() {
+        assert_eq!(status(request(&[("host", "a")])), None);
+        assert_eq!(status(request(&[("host", "[::1]:80")])), None);
+        assert_eq!(status(request(&[])), Some(400));
+        for host in ["", "a/b", "a:x", "a,b", "u@a", "[::1", "\u{e4}"] {
+            assert_eq!(status(request(&[("host", host)])), Some(400), "{host:?}");
+        }
+        assert_eq!(
+            status(request(&[("host", "a"), ("host", "a")])),
+            Some(400),
+            "two that are the same are two"
+        );
+        let target = |uri| request(&[("host", "a")]).uri(uri);
+        assert_eq!(status(target("http://b:80/x")), None);
+        assert_eq!(status(target("http://u@b/x")), Some(400));
+    }
+
+    #[test]
+    fn other_versions_have_their_own_rules() {
+        let of = |version, fields| status(request(fields).version(version));
+        assert_eq!(of(Version::HTTP_10, &[]), None);
+        assert_eq!(of(Version::HTTP_10, &[("host", "a/b")]), Some(400));
+        assert_eq!(of(Version::HTTP_2, &[]), None);
+    }
+
+    #[test]
+    fn a_body_has_one_end() {
+        let coded = |fields: &[(&str, &str)]| status(request(&[&[("host", "a")], fields].concat()));
+        let te = "transfer-encoding";
+        assert_eq!(coded(&[(te, "chunked")]), None);
+        assert_eq!(coded(&[(te, "Chunked ")]), None);
+        assert_eq!(coded(&[(te, "gzip, chunked")]), Some(501));
+        assert_eq!(coded(&[(te, "chunked;a=b")]), Some(501));
+        assert_eq!(coded(&[(te, "gzip"), (te, "chunked")]), Some(501));
+        assert_eq!(coded(&[(te, "chunked, chunked")]), Some(400));
+        assert_eq!(coded(&[(te, "chunked"), (te, "chunked")]), Some(400));
+        assert_eq!(coded(&[(te, "")]), Some(400));
+        assert_eq!(
+            coded(&[(te, "chunked"), ("content-length", "3")]),
+            Some(400)
+        );
+        let removed = request(&[("host", "a"), (te, "chunked")]).extension(NamesLength);
+        assert_eq!(status(removed), Some(400));
+    }
+}
