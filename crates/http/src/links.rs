@@ -5,10 +5,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use ddx_engine::{Created, Id};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
 use crate::app::App;
 use crate::names;
@@ -34,18 +34,29 @@ impl FromRequestParts<App> for Links {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let connection = parts.extensions.get::<Connection>();
-        let connection = connection.ok_or_else(|| Problem::new(Kind::Internal))?;
-        let peer = Peer {
-            address: connection.peer.ip(),
-            tls: connection.is_tls,
-        };
+        let peer = peer(&parts.extensions).ok_or_else(|| Problem::new(Kind::Internal))?;
         let origin = &app.config().origin;
         Ok(Self {
             base: origin.base(peer, &parts.uri, &parts.headers)?,
             client: origin.client(peer, &parts.headers),
         })
     }
+}
+
+fn peer(extensions: &Extensions) -> Option<Peer> {
+    let connection = extensions.get::<Connection>()?;
+    Some(Peer {
+        address: connection.peer.ip(),
+        tls: connection.is_tls,
+    })
+}
+
+/// Whether a page of this origin is one of the server's own.
+pub(crate) fn is_own_origin(app: &App, request: &Request, origin: &str) -> bool {
+    peer(request.extensions()).is_some_and(|peer| {
+        let config = &app.config().origin;
+        config.is_own(peer, request.uri(), request.headers(), origin)
+    })
 }
 
 impl Links {

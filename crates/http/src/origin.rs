@@ -113,9 +113,25 @@ impl Config {
     /// # Errors
     /// [`Kind::HostRefused`].
     pub fn base(&self, peer: Peer, uri: &Uri, headers: &HeaderMap) -> Result<Base, Problem> {
-        if let Some(base) = &self.public_url {
-            return Ok(base.clone());
+        match &self.public_url {
+            Some(base) => Ok(base.clone()),
+            None => self.asked(peer, uri, headers),
         }
+    }
+
+    /// Whether an `Origin` is that of this server's own pages: of its public URL, or of the name by
+    /// which this request reached it. A page can choose neither of the two.
+    #[must_use]
+    pub fn is_own(&self, peer: Peer, uri: &Uri, headers: &HeaderMap, origin: &str) -> bool {
+        let public = self.public_url.as_ref();
+        public.is_some_and(|base| base.is_origin(origin))
+            || self
+                .asked(peer, uri, headers)
+                .is_ok_and(|base| base.is_origin(origin))
+    }
+
+    /// The base by which the request reached the server.
+    fn asked(&self, peer: Peer, uri: &Uri, headers: &HeaderMap) -> Result<Base, Problem> {
         let hops = self.hops(peer, headers);
         let scheme = match hops.as_ref().and_then(|hops| hops.scheme) {
             Some(scheme) => scheme,

@@ -44,9 +44,9 @@ pub fn router(app: App) -> Router {
 /// What every request passes, in one layer: each of its own would be one more future that a slow upload holds to its end.
 async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let seen = observe::Seen::of(&app, &request);
-    let asked = cross_origin::Asked::of(&request);
+    let asked = cross_origin::Asked::of(&app, &request);
     let vary = Vary::of(&app, request.extensions().get(), request.method());
-    let early = strict::refusal(&request).or_else(|| asked.preflight());
+    let early = strict::refusal(&request).or_else(|| asked.answer());
     let mut response = match early {
         Some(answer) => answer,
         None => AssertUnwindSafe(next.run(request))

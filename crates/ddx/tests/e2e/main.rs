@@ -15,6 +15,7 @@ mod bad_start;
 mod boxes;
 mod clients;
 mod clock;
+mod cross_site;
 mod damage;
 mod disk;
 mod dropped;

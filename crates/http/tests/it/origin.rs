@@ -76,6 +76,42 @@ fn without_a_proxy_the_request_tells_the_name() {
 }
 
 #[test]
+fn the_own_origin_is_the_public_one_and_that_of_the_request() {
+    let public = Config {
+        public_url: Some("https://files.example.org/share".parse().unwrap()),
+        ..config()
+    };
+    let own = |config: &Config, from: &str, pairs: &[(&'static str, &str)], origin: &str| {
+        config.is_own(peer(from), &Uri::from_static("/x"), &headers(pairs), origin)
+    };
+    let host = [("host", "a:8000")];
+    assert!(own(&config(), STRANGER, &host, "http://a:8000"));
+    for origin in [
+        "http://a",
+        "https://a:8000",
+        "http://b:8000",
+        "null",
+        "",
+        "http://a:8000/x",
+    ] {
+        assert!(!own(&config(), STRANGER, &host, origin), "{origin}");
+    }
+    assert!(own(&public, STRANGER, &host, "https://files.example.org"));
+    assert!(own(&public, STRANGER, &host, "http://a:8000"));
+    assert!(!own(&public, STRANGER, &host, "http://files.example.org"));
+    let proxied = [
+        ("host", "a:8000"),
+        ("x-forwarded-for", STRANGER),
+        ("x-forwarded-host", "b.org"),
+        ("x-forwarded-proto", "https"),
+    ];
+    assert!(own(&config(), PROXY, &proxied, "https://b.org"));
+    assert!(!own(&config(), PROXY, &proxied, "http://a:8000"));
+    assert!(!own(&config(), STRANGER, &proxied, "https://b.org"));
+    assert!(!own(&config(), STRANGER, &[("host", "a/b")], "http://a"));
+}
+
+#[test]
 fn a_bad_name_is_refused() {
     for host in [
         "", "a b", "a/b", "a\"b", "a<b", "a@b", "a:b", "a:0", "a:99999", "a:+1", "[::1", "[x]",
