@@ -22,11 +22,18 @@ pub(super) fn run(bytes: &[u8]) {
     }
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
-    match (whole, request.parse(&bytes[..whole.unwrap_or(bytes.len())])) {
-        (Some(end), Ok(httparse::Status::Complete(parsed))) => {
+    let end = whole.map(|(end, _)| end);
+    match (whole, request.parse(&bytes[..end.unwrap_or(bytes.len())])) {
+        (Some((end, names_length)), Ok(httparse::Status::Complete(parsed))) => {
             assert_eq!(parsed, end, "hyper's parser stops elsewhere");
+            let mut names = request.headers.iter().map(|field| field.name);
+            let has_length = names.any(|name| name.eq_ignore_ascii_case("content-length"));
+            assert_eq!(
+                names_length, has_length,
+                "a length that only one of them sees"
+            );
         }
-        (Some(end), Ok(httparse::Status::Partial)) => {
+        (Some((end, _)), Ok(httparse::Status::Partial)) => {
             panic!("hyper's parser waits for bytes past {end}, and gets none")
         }
         (None, Ok(httparse::Status::Complete(parsed))) => {
@@ -37,7 +44,8 @@ pub(super) fn run(bytes: &[u8]) {
     }
 }
 
-fn end_of<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Option<usize> {
+/// Where it ends, and whether it names a length.
+fn end_of<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Option<(usize, bool)> {
     let mut scan = HeadScan::default();
     let mut before = 0;
     for piece in pieces {
@@ -46,7 +54,7 @@ fn end_of<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Option<usize> {
                 scan.has_begun() && end <= piece.len(),
                 "an end before a begin"
             );
-            return Some(before + end);
+            return Some((before + end, scan.names_length()));
         }
         before += piece.len();
     }
