@@ -103,12 +103,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         progress_of(begun.clone()),
     ));
     let scheme = if tls.is_some() { "https" } else { "http" };
+    let http = settings.http()?;
     let server = Server {
         listener,
         limits: settings.server(files_max),
         connections: connections.clone(),
         app: served.clone(),
         ledger: ledger.clone(),
+        trusted_proxies: http.origin.trusted_proxies.clone(),
         tls,
     };
     let serving = tokio::spawn(server.run(closing.clone()));
@@ -121,12 +123,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         }
     };
     parts.engine.spawn_housekeeping();
-    let app = ddx_http::App::new(
-        parts.engine.clone(),
-        settings.http()?,
-        closing.clone(),
-        connections,
-    );
+    let app = ddx_http::App::new(parts.engine.clone(), http, closing.clone(), connections);
     served.is_ready(ddx_http::router(app));
     introduce(&parts, &settings, scheme, address)?;
     let trimming = tokio::spawn(allocator::give_back(

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ddx_engine::Engine;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::names;
 use crate::origin;
+use crate::places::Places;
 use crate::plain;
 use crate::server::Connections;
 use crate::tus;
@@ -31,6 +31,8 @@ pub struct Config {
     pub ranges_max: usize,
     /// Event streams at once.
     pub sse_clients_max: usize,
+    /// Event streams of one client at once.
+    pub sse_per_client_max: usize,
     /// What browsers are told to send at once at most.
     pub request_body_max_bytes: u64,
     /// Which other sites' pages may use this server.
@@ -58,7 +60,7 @@ struct Parts {
     engine: Engine,
     config: Config,
     metrics: Metrics,
-    sse_places: Arc<Semaphore>,
+    sse_places: Arc<Places>,
     closing: CancellationToken,
     connections: Arc<Connections>,
     started: Instant,
@@ -83,7 +85,7 @@ impl App {
         closing: CancellationToken,
         connections: Arc<Connections>,
     ) -> Self {
-        let sse_places = Arc::new(Semaphore::new(config.sse_clients_max));
+        let sse_places = Places::new(config.sse_clients_max, config.sse_per_client_max);
         Self(Arc::new(Parts {
             engine,
             config,
@@ -108,7 +110,7 @@ impl App {
         &self.0.metrics
     }
 
-    pub(crate) fn sse_places(&self) -> &Arc<Semaphore> {
+    pub(crate) fn sse_places(&self) -> &Arc<Places> {
         &self.0.sse_places
     }
 

@@ -18,6 +18,7 @@ pub mod negotiate;
 mod observe;
 pub mod origin;
 mod pages;
+mod places;
 pub mod plain;
 pub mod problem;
 mod refusal;

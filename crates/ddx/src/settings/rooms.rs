@@ -74,6 +74,7 @@ impl Settings {
             metadata_bytes_max: usize::try_from(self.metadata_bytes_max)?,
             ranges_max: self.ranges_max,
             sse_clients_max: self.sse_clients_max,
+            sse_per_client_max: self.sse_per_client_max,
             request_body_max_bytes: self.request_body_max_bytes,
             cross_origin: if origins.iter().any(|origin| origin == "*") {
                 ddx_http::CrossOrigin::Any
@@ -116,6 +117,7 @@ impl Settings {
             connections_max: usize::try_from(connections)
                 .unwrap_or(usize::MAX)
                 .min(1 << 24),
+            connections_per_client_max: self.connections_per_client_max,
             ..ddx_http::server::Limits::default()
         }
     }

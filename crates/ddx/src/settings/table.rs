@@ -189,6 +189,9 @@ settings! {
         /// How many connections may be open. Without it: as many as the ledger has memory for and the limit of open files
         /// lets in.
         "connections_max" => connections_max: Count<u64> = none in "1".."16777216";
+        /// How many of these one client may have: an address, or a network of 64 bits of IPv6. Without it: half of those that there is
+        /// memory for, and no limit for this machine itself. Trusted proxies have none.
+        "connections_per_client_max" => connections_per_client_max: Count<u64> = none in "1".."16777216";
         /// The longest name of a file, in bytes of UTF-8.
         "name_bytes_max" => name_bytes_max: Size = "255" in "64".."4KiB";
         /// How many folders deep a path inside a share may be.
@@ -205,6 +208,9 @@ settings! {
         "download_buffer" => download_buffer_bytes: Size = "256KiB" in "16KiB".."16MiB";
         /// How many streams of events may be open.
         "sse_clients_max" => sse_clients_max: Count<usize> = "1024" in "1".."1000000";
+        /// How many of these one client may have: an address, or a network of 64 bits of IPv6. Behind a proxy that is not named in
+        /// `trusted_proxies` all of its clients are one.
+        "sse_per_client_max" => sse_per_client_max: Count<usize> = "256" in "1".."1000000";
     }
     group "Process" {
         /// Threads that serve connections. Without it: one for each processor.

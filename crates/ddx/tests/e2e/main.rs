@@ -23,6 +23,7 @@ mod expiry;
 mod fetch;
 mod joining;
 mod kill;
+mod limits;
 mod load;
 mod matrix;
 mod network;

@@ -12,7 +12,6 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use ddx_engine::{Change, FileRecord, Id, Kind as UploadKind, State as FileState};
 use futures_util::Stream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Interval;
@@ -20,6 +19,7 @@ use tokio::time::Interval;
 use super::shares::PAGE_FILES_MAX;
 use crate::app::App;
 use crate::links::Links;
+use crate::places::{Full, Place};
 use crate::problem::{Kind, Problem};
 use crate::refusal::{problem, upload_problem};
 use crate::view::File;
@@ -29,13 +29,17 @@ const FILE_EVERY: Duration = Duration::from_millis(250);
 const SYSTEM_EVERY: Duration = Duration::from_secs(1);
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 
-fn place(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
-    let limit = app.config().sse_clients_max;
-    app.sse_places().clone().try_acquire_owned().map_err(|_| {
-        Problem::new(Kind::QueueFull)
+fn place(app: &App, links: &Links) -> Result<Place, Problem> {
+    let taken = app.sse_places().take(links.owner());
+    taken.map_err(|full| match full {
+        Full::All(limit) => Problem::new(Kind::TooManyStreams)
             .detail("All places for event streams are taken.")
             .limit(limit)
-            .retry_after(SYSTEM_EVERY * 10)
+            .retry_after(SYSTEM_EVERY * 10),
+        Full::Client(limit) => Problem::new(Kind::TooManyOfOne)
+            .detail(format!("{limit} event streams of one address are open."))
+            .limit(limit)
+            .retry_after(SYSTEM_EVERY * 10),
     })
 }
 
@@ -72,7 +76,7 @@ pub(super) async fn share(
 }
 
 async fn begin(app: &App, links: Links, share_id: Id) -> Result<Watching, Problem> {
-    let place = place(app)?;
+    let place = place(app, &links)?;
     // Listen first, look second: nothing falls between.
     let changes = app.engine().changes();
     let mut watching = Watching::new(app.clone(), links, Subject::Share(share_id), changes, place);
@@ -92,7 +96,7 @@ pub(super) async fn upload(
     let Ok(upload_key) = upload_key.parse::<Id>() else {
         return Problem::new(Kind::UploadNotFound).into_response();
     };
-    let place = match place(&app) {
+    let place = match place(&app, &links) {
         Ok(place) => place,
         Err(problem) => return problem.into_response(),
     };
@@ -114,8 +118,8 @@ pub(super) async fn upload(
 }
 
 /// `GET /api/v1/system/events`
-pub(super) async fn system(State(app): State<App>) -> Response {
-    let place = match place(&app) {
+pub(super) async fn system(State(app): State<App>, links: Links) -> Response {
+    let place = match place(&app, &links) {
         Ok(place) => place,
         Err(problem) => return problem.into_response(),
     };
@@ -152,7 +156,7 @@ struct Watching {
     interval: Interval,
     files: BTreeMap<Id, Shown>,
     due: VecDeque<Event>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Watching {
@@ -161,7 +165,7 @@ impl Watching {
         links: Links,
         subject: Subject,
         changes: Receiver<Change>,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Self {
         let mut interval = tokio::time::interval(FILE_EVERY);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

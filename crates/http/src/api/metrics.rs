@@ -145,7 +145,7 @@ fn tell_server(app: &App) {
         .set(Metric::Connections, &[], connections.open() as f64);
     app.metrics()
         .raise(Metric::ConnectionsAccepted, &[], connections.accepted());
-    let streams = app.config().sse_clients_max - app.sse_places().available_permits();
+    let streams = app.sse_places().count();
     app.metrics().set(Metric::EventStreams, &[], streams as f64);
     app.metrics()
         .set(Metric::BuildInfo, &[app.config().version], 1.0);

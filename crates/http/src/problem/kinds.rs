@@ -194,6 +194,12 @@ kinds! {
     QueueFull 503 "queue-full" "Too many uploads are waiting",
         "The queue for memory is as long as it may be.",
         "Try again after the time in Retry-After.";
+    TooManyStreams 503 "too-many-streams" "Too many event streams are open",
+        "As many event streams are open as there may be.",
+        "Try again after the time in Retry-After, or ask for the state now and then.";
+    TooManyOfOne 429 "too-many-of-one" "One client has too much open",
+        "The address has as much open at the same time as one client may have.",
+        "End what is not needed any more, or ask the operator to raise the limit.";
     Starting 503 "starting" "The server is starting",
         "The server has been started and compares its disk with its records before it takes requests; nothing is lost.",
         "Try again after the time in Retry-After, and continue at the offset that HEAD tells.";

@@ -83,7 +83,7 @@ impl Shared {
         linger::close(wire.stream(), wire.has_unread(), limits).await;
     }
 
-    fn patience(&self) -> Patience {
+    pub(super) fn patience(&self) -> Patience {
         Patience {
             head: self.limits.header_timeout,
             idle: self.limits.idle_timeout,

@@ -4,6 +4,7 @@
 //! without a time-out. Each connection is charged to the ledger before it is served; where the charge is refused, the listener waits, and the kernel's
 //! backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
 
+mod crowd;
 mod head;
 mod http1;
 mod late;
@@ -20,8 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::response::IntoResponse as _;
 use ddx_memory::{Charge, Ledger, Row};
-use http::Request;
+use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,7 +34,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::wire::Wire;
+use crate::origin::TrustedProxies;
+use crate::problem::{Kind, Problem};
 use crate::starting::Served;
+use crowd::Crowd;
 use http1::answer;
 use streams::Streams;
 pub use tls::{TlsError, acceptor};
@@ -57,6 +62,8 @@ pub struct Limits {
     pub headers_max: usize,
     /// Connections at once, whatever memory there is.
     pub connections_max: usize,
+    /// Connections of one client at once; half of what there is room for where None.
+    pub connections_per_client_max: Option<u64>,
     /// How long an early answer waits for the client to stop sending.
     pub linger: Duration,
     /// What is read and dropped meanwhile, at most.
@@ -82,6 +89,7 @@ impl Default for Limits {
             header_bytes_max: 8 << 10,
             headers_max: 100,
             connections_max: 100_000,
+            connections_per_client_max: None,
             linger: Duration::from_secs(10),
             linger_bytes_max: 256 << 20,
             tap_min_bytes: 64 << 10,
@@ -135,6 +143,8 @@ pub struct Server {
     pub app: Arc<Served>,
     /// What connections are charged to.
     pub ledger: Ledger,
+    /// Who speaks for many, and is not counted as one client.
+    pub trusted_proxies: TrustedProxies,
     /// Where they are counted.
     pub connections: Arc<Connections>,
 }
@@ -162,6 +172,18 @@ const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
 
+/// So many clients at once are told that they have too many connections; others find theirs closed.
+const REFUSALS_MAX: usize = 32;
+
+/// When another try is worth it.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
+
+/// What is read of a request that is refused unseen.
+const REFUSED: linger::Linger = linger::Linger {
+    time: Duration::from_secs(1),
+    bytes_max: 64 << 10,
+};
+
 /// How long the listener waits after it could not take a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -169,6 +191,8 @@ impl Server {
     /// Serves until `closing`, then lets connections finish the request they are in.
     pub async fn run(self, closing: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let crowd = Crowd::new(&self.limits, self.trusted_proxies);
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
         let tasks = TaskTracker::new();
         let shared = Arc::new(Shared {
             limits: self.limits,
@@ -188,11 +212,24 @@ impl Server {
                 continue;
             };
             let shared = shared.clone();
+            let member = match crowd.enter(peer.ip(), &shared.ledger) {
+                Ok(member) => member,
+                Err(limit) => {
+                    tracing::debug!(%peer, limit, "a client has too many connections");
+                    if let Ok(refusal) = refusals.clone().try_acquire_owned() {
+                        tasks.spawn(async move {
+                            shared.refuse(stream, limit).await;
+                            drop((held, refusal));
+                        });
+                    }
+                    continue;
+                }
+            };
             let connections = self.connections.clone();
             connections.accepted.fetch_add(1, Ordering::Relaxed);
             tasks.spawn(async move {
                 shared.connection(stream, peer).await;
-                drop(held);
+                drop((held, member));
                 connections.closed.fetch_add(1, Ordering::Relaxed);
             });
         }
@@ -228,6 +265,24 @@ async fn accept(
 }
 
 impl Shared {
+    /// Tells a client that has too many connections so. One that speaks TLS or HTTP/2 finds its connection closed.
+    async fn refuse(&self, stream: TcpStream, limit: u64) {
+        if self.tls.is_some() {
+            return;
+        }
+        let problem = Problem::new(Kind::TooManyOfOne)
+            .detail(format!("{limit} connections of one address are open."))
+            .limit(limit)
+            .retry_after(REFUSED_FOR);
+        let mut answer = problem.into_response();
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+        let (wire, patience) = (Wire::new(stream), self.patience());
+        if late::write(&wire, answer, &patience).await.is_ok() {
+            linger::close(wire.stream(), true, REFUSED).await;
+        }
+    }
+
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         // Answers are small and written whole: waiting to fill a packet only adds latency.
         if stream.set_nodelay(true).is_err() || self.limit_writes(&stream).is_err() {
