@@ -69,8 +69,9 @@ impl Engine {
     /// An empty share that files can be uploaded into.
     ///
     /// # Errors
-    /// If the catalog fails.
+    /// [`Error::NoSpace`], or if the catalog fails.
     pub async fn create_share(&self) -> Result<CreatedShare, Error> {
+        self.0.has_room_for_record(0).await?;
         let created = CreatedShare {
             share_id: self.0.surroundings.id(),
             share_key: self.0.surroundings.id(),

@@ -86,10 +86,14 @@ impl Parts {
 
     /// Refuses an upload that will not reserve its space, if there is none above the floor.
     pub(crate) async fn has_room_for_small(&self, draft: &Draft) -> Result<(), Error> {
-        let inline_bytes = match draft.record.length_bytes {
-            Some(length) if length > self.config.inline_max_bytes => return Ok(()),
-            length => length.unwrap_or(0),
-        };
+        match draft.record.length_bytes {
+            Some(length) if length > self.config.inline_max_bytes => Ok(()),
+            length => self.has_room_for_record(length.unwrap_or(0)).await,
+        }
+    }
+
+    /// Refuses a record with so many bytes in it, if there is no space for it above the floor.
+    pub(crate) async fn has_room_for_record(&self, inline_bytes: u64) -> Result<(), Error> {
         let needed_bytes = inline_bytes * WRITTEN_TWICE + RECORD_BYTES + CHANGE_BYTES;
         if self.last_look.admits(needed_bytes) {
             self.store.written_beside(needed_bytes);

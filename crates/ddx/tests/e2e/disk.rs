@@ -331,6 +331,8 @@ async fn small_files_stop_at_the_floor_and_can_be_deleted_then() -> Result<()> {
     println!("{} files of 16 kB, {free} bytes are free", stored.len());
     ensure!(free >= FLOOR, "{free} bytes are free");
     ensure!(stored.len() > 500, "only {} files", stored.len());
+    let share = Request::new("POST", "/api/v1/shares");
+    client.send(&share, &[]).await?.expect_problem(507)?;
     server.terminate(Duration::from_secs(60))?;
     server.start_again().context("on a full disk")?;
     let free = image.free_bytes()?;
