@@ -39,7 +39,6 @@ async fn check(life: &Life, process: &Process) -> bool {
         life.world.cut_power();
         return false;
     }
-    recover_again(life, process).await;
     digests(life, failures).await;
     if life.world.failures() == failures {
         segments(life);
@@ -76,17 +75,12 @@ async fn rest(life: &Life, process: &Process) {
     }
 }
 
-/// A start changes nothing that the one before it has put right.
-async fn recover_again(life: &Life, process: &Process) {
+/// A start changes nothing that the one before it has put right. To be called before anything else runs.
+pub(crate) async fn recover_again(life: &Life, process: &Process) {
     let before = standing(life);
     let recovered = process.engine.recover().await;
     // A call that fails here or failed at the start leaves something to do.
     if life.world.failures() != life.failures_before.get() {
-        return;
-    }
-    // Nor is anything to be said where uploads expire meanwhile.
-    let mut records = before.0.iter();
-    if records.any(|record| life.world.is_over(record.expires_at)) {
         return;
     }
     match recovered {
@@ -327,7 +321,10 @@ async fn expire(life: &Life) {
             )
         };
         let (used, segments) = (space.total_bytes - space.free_bytes, stored(life).len());
-        if left == (0, 0, 0) && segments == 0 && used == 0 && space.reserved_bytes == 0 {
+        // What no record knows is found by a start; where that could not delete it, the next one does.
+        let failed = life.world.failures() != life.failures_before.get();
+        let is_free = segments == 0 && used == 0 && space.reserved_bytes == 0;
+        if left == (0, 0, 0) && (is_free || failed) {
             return;
         }
         if began.elapsed() > HOUSEKEEPING_EVERY * 30 {

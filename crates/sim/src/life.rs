@@ -142,6 +142,13 @@ impl Life {
             self.world.count(|tally| tally.crashed_starts += 1);
             return false;
         };
+        if self.is_last.get() {
+            tokio::select! {
+                biased;
+                _ = self.world.downfall() => return false,
+                () = last::recover_again(self, &process) => {}
+            }
+        }
         process.engine.spawn_housekeeping();
         self.spawn_weather(&process.ledger);
         let mut clients = JoinSet::new();

@@ -224,6 +224,8 @@ impl Store for Handle {
         };
         content.cut(at);
         drop(content);
+        // What was in doubt is cut off.
+        segment.safe_until = None;
         segment.has_writer = true;
         let content = segment.content.clone();
         Ok(Box::new(SimulatedWriter {
