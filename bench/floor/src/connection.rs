@@ -131,7 +131,7 @@ impl<'a> Connection<'a> {
             let writer = scope.spawn(move || -> Result<()> {
                 for mut buffer in full {
                     writing.take(&mut buffer)?;
-                    // After the last byte nobody waits for buffers; they come back through the channel.
+                    // After the last byte buffers are not waited for; they come back through the channel.
                     let _ = give_empty.send(buffer);
                 }
                 Ok(())

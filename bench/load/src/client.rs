@@ -154,7 +154,7 @@ impl Client {
         let request = Request {
             method: "GET",
             path: path.to_owned(),
-            // Some servers show a page to whoever does not say that he wants bytes.
+            // Some servers show a page where the request does not ask for bytes.
             fields: "Accept: */*\r\n".to_owned(),
             ..Request::default()
         };

@@ -57,7 +57,7 @@ pub trait Catalog: Send + Sync + 'static {
     /// The share of this id.
     fn share(&self, share_id: ShareId) -> Answer<'_, Option<ShareRecord>>;
 
-    /// The share whose key has this hash: whoever knows the key may add files.
+    /// The share whose key has this hash: files can be added with the key.
     fn share_by_key(&self, share_key_hash: KeyHash) -> Answer<'_, Option<ShareRecord>>;
 
     /// The files of a share in the order of their paths (byte order), those after the path `after`. At most `limit`

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Config {
     /// Changes that may wait for the writer. More callers wait in order outside the queue. Default 1,024.
     pub write_queue_ops_max: usize,
-    /// Bytes (inline bytes and texts) that waiting changes may hold together; whoever comes next waits. A single
+    /// Bytes (inline bytes and texts) that waiting changes may hold together; the next one waits. A single
     /// change above it is let through alone. Default 4 MiB: bytes that wait here are the lease of nobody whose
     /// request was cut, so the bound must not rest on callers.
     pub write_queue_bytes_max: u64,

@@ -130,7 +130,7 @@ fn number(connection: &Connection) -> Result<u64, Error> {
 pub(super) fn mark_copy(copy: &Path) -> Result<(), Error> {
     const SQL: &str = "UPDATE generation SET number = number - 1 WHERE number > 0";
     let connection = Connection::open(copy)?;
-    connection.pragma_update(None, "journal_mode", "MEMORY")?; // whoever is cut off here begins the copy anew
+    connection.pragma_update(None, "journal_mode", "MEMORY")?; // a copy that is cut off here is begun anew
     let table = "SELECT 1 FROM sqlite_schema WHERE name = 'generation'";
     if connection.prepare(table)?.exists([])? {
         connection.execute(SQL, [])?;

@@ -20,7 +20,7 @@ pub(super) fn query<T: Send + 'static>(
     let (caller, answer) = oneshot::channel();
     let query = move |connection: &Connection| {
         if caller.is_closed() {
-            return; // nobody waits for it any more
+            return; // its caller has gone
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| in_transaction(connection, read)))
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Other, "a read panicked")));
@@ -42,7 +42,7 @@ fn in_transaction<T>(
 /// A reader's loop; ends when all senders are gone and the queue is empty.
 pub(super) fn run(connection: &Connection, queue: &Mutex<mpsc::Receiver<Query>>) {
     loop {
-        // The lock is held while waiting: whoever has it takes the next read and passes the lock on.
+        // The lock is held while waiting: the thread that has it takes the next read and passes the lock on.
         let next = queue
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -196,7 +196,7 @@ pub(super) fn named(path: &Path, error: Error) -> Error {
         && let Err(failed) = read_whole(path)
     {
         let what = format!(
-            "the disk can't read {}, of which nobody knows whether it is damaged; see to the disk first",
+            "the disk can't read {}, so it can't be told whether it is damaged; see to the disk first",
             path.display()
         );
         return Error::of_file(&what, failed);

@@ -175,6 +175,8 @@ async fn a_disk_that_others_filled_up_is_no_reason_not_to_start_nor_to_read() ->
         let answer = client.put("new.bin", &Data::new(2, length)).await?;
         answer.expect_problem(507)?;
     }
+    let share = Request::new("POST", "/api/v1/shares");
+    client.send(&share, &[]).await?.expect_problem(507)?;
     // What was set aside is there for what was promised, and for deletions; also when it was used before a start.
     tus.patch(&upload.path, &data, MIB..2 * MIB)
         .await?
@@ -331,8 +333,6 @@ async fn small_files_stop_at_the_floor_and_can_be_deleted_then() -> Result<()> {
     println!("{} files of 16 kB, {free} bytes are free", stored.len());
     ensure!(free >= FLOOR, "{free} bytes are free");
     ensure!(stored.len() > 500, "only {} files", stored.len());
-    let share = Request::new("POST", "/api/v1/shares");
-    client.send(&share, &[]).await?.expect_problem(507)?;
     server.terminate(Duration::from_secs(60))?;
     server.start_again().context("on a full disk")?;
     let free = image.free_bytes()?;
