@@ -25,9 +25,13 @@ ONE_INPUT_SECONDS_MAX = 10
 
 
 def build() -> Path:
-    """Counters go into our own crates only, by a wrapper around the compiler; nothing else is built anew."""
+    """Counters go into our own crates only, by a wrapper around the compiler.
+
+    The whole workspace is named so that registry crates have the features of the other builds, and are not built anew.
+    """
     env = {**os.environ, "RUSTC_WORKSPACE_WRAPPER": str(ROOT / "fuzz" / "instrument.sh")}
-    command = ["cargo", "build", "--quiet", "--locked", "--package", "ddx-fuzz", "--features", "coverage"]
+    command = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "ddx-fuzz"]
+    command += ["--features", "ddx-fuzz/coverage"]
     subprocess.run(command, cwd=ROOT, env=env, check=True)
     binary = WORK / "ddx-fuzz"
     WORK.mkdir(parents=True, exist_ok=True)

@@ -257,11 +257,15 @@ def lint_steps() -> list:
 
 
 def rust_tests(root: Path = ROOT, again: bool = True, more: tuple = ()) -> Step:
-    """The Rust tests of a workspace. How often one is tried again stands in .config/nextest.toml."""
+    """The Rust tests of a workspace. How often one is tried again stands in .config/nextest.toml.
+
+    Most of them wait for a disk, a client or a time limit, so there are twice as many at a time as cores.
+    """
+    threads = f"--test-threads={2 * (os.cpu_count() or 1)}"
     command = [TOOLS / "bin" / "cargo-nextest", "nextest", "run", "--locked", "--workspace", "--all-targets"]
     return Step(
         "Rust tests",
-        [*command, "--profile", "gate", *([] if again else ["--retries", "0"]), *more],
+        [*command, "--profile", "gate", threads, *([] if again else ["--retries", "0"]), *more],
         cwd=root,
         env={"DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python"},
         needs=(BUILD,),

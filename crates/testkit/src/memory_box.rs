@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -29,6 +30,8 @@ enum Version {
 pub struct MemoryBox {
     folder: PathBuf,
     version: Version,
+    /// When each limit came into force, and its bytes as the kernel rounded them; never empty.
+    limits: Mutex<Vec<(Instant, u64)>>,
 }
 
 /// What the kernel says about a box, in bytes and counts.
@@ -59,9 +62,12 @@ impl MemoryBox {
             sweep(&parent);
             match make(version, &parent.join(&name), limit_bytes) {
                 Ok(()) => {
+                    let folder = parent.join(&name);
+                    let limit = number(&folder, limit_file(version))?;
                     return Ok(Self {
-                        folder: parent.join(&name),
+                        folder,
                         version,
+                        limits: Mutex::new(vec![(Instant::now(), limit)]),
                     });
                 }
                 Err(error) => {
@@ -83,10 +89,28 @@ impl MemoryBox {
 
     /// Changes the limit while the box is in use.
     pub fn set_limit(&self, limit_bytes: u64) -> Result<()> {
+        // Held over the change, so that a test that asks for the limits knows of it as soon as the server can.
+        let mut limits = self.limits();
         write(
             &self.folder.join(limit_file(self.version)),
             &limit_bytes.to_string(),
-        )
+        )?;
+        limits.push((Instant::now(), self.limit()?));
+        Ok(())
+    }
+
+    /// Every limit that was in force at `from` or later, in their order.
+    pub fn limits_since(&self, from: Instant) -> Vec<u64> {
+        let limits = self.limits();
+        let later = limits.partition_point(|(since, _)| *since <= from);
+        limits[later.saturating_sub(1)..]
+            .iter()
+            .map(|(_, limit_bytes)| *limit_bytes)
+            .collect()
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Vec<(Instant, u64)>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The limit now, as the kernel rounded it.

@@ -206,6 +206,22 @@ fn a_server_is_started_killed_and_started_again_on_the_same_data_and_port() -> R
 }
 
 #[test]
+fn a_box_knows_every_limit_that_was_in_force_since_a_moment() -> Result<()> {
+    let memory_box = MemoryBox::new(64 * MIB)?;
+    let first = Instant::now();
+    memory_box.set_limit(48 * MIB)?;
+    memory_box.set_limit(32 * MIB + 1)?;
+    let later = Instant::now();
+    memory_box.set_limit(56 * MIB)?;
+    let all = [64 * MIB, 48 * MIB, 32 * MIB, 56 * MIB];
+    assert_eq!(memory_box.limits_since(first), all);
+    assert_eq!(memory_box.limits_since(later), all[2..]);
+    assert_eq!(memory_box.limits_since(Instant::now()), all[3..]);
+    assert_eq!(memory_box.limit()?, all[3]);
+    Ok(())
+}
+
+#[test]
 fn a_server_that_does_not_start_says_why() {
     let error = Setup::new("/bin/false").start().unwrap_err();
     assert!(

@@ -100,7 +100,6 @@ impl Watch {
 struct Last {
     asked: Instant,
     epoch: f64,
-    limit_bytes: u64,
 }
 
 struct Looker {
@@ -123,7 +122,6 @@ impl Looker {
     }
 
     async fn look(&mut self) -> Result<()> {
-        let limit_before = self.memory_box.limit()?;
         let asked = Instant::now();
         let status = self.client.status().await;
         let status =
@@ -144,18 +142,14 @@ impl Looker {
                 last.epoch,
                 context()
             );
-            let limits = [last.limit_bytes, limit_before, limit];
+            let limits = self.memory_box.limits_since(last.asked);
             ensure!(
                 limits.iter().any(|limit| *limit as f64 == total),
                 "the total is {total}, the limit {limits:?}: {}",
                 context()
             );
         }
-        self.last = Some(Last {
-            asked,
-            epoch,
-            limit_bytes: limit,
-        });
+        self.last = Some(Last { asked, epoch });
         self.note(&status)?;
         let metrics = self.client.metrics().await;
         let metrics = metrics
