@@ -25,8 +25,8 @@ pub mod sqlite;
 
 pub use error::{Error, ErrorKind};
 pub use record::{
-    Checkpoint, Completion, FileId, FileRecord, KeyHash, Kind, NewFile, Segment, SegmentId,
-    ShareId, ShareRecord, State, Totals, Work,
+    Checkpoint, Completion, FileId, FileRecord, FileSummary, KeyHash, Kind, NewFile, Segment,
+    SegmentId, ShareId, ShareRecord, State, Totals, Work,
 };
 
 pub use sqlite::SqliteCatalog;
@@ -40,6 +40,9 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
 /// The most rows that one listing call returns, whatever `limit` it was given.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
+
+/// A page of [`Catalog::share_files`] ends after the file with which its texts ([`FileSummary::text_bytes`]) come to so much.
+pub const PAGE_TEXT_BYTES: usize = 8 << 10;
 
 /// Records of shares, files and their segments. All methods may be called at the same time from any thread.
 ///
@@ -61,14 +64,15 @@ pub trait Catalog: Send + Sync + 'static {
     fn share_by_key(&self, share_key_hash: KeyHash) -> Answer<'_, Option<ShareRecord>>;
 
     /// The files of a share in the order of their paths (byte order), those after the path `after`. At most `limit`
-    /// and [`PAGE_ROWS_MAX`]: a share may hold a hundred thousand files, and no answer may. Every kind and state is
-    /// in it, parts of a concatenation too. Empty if there is no such share.
+    /// and [`PAGE_ROWS_MAX`], and no more after [`PAGE_TEXT_BYTES`]: a share may hold a hundred thousand files, and
+    /// no answer may. Every kind and state is in it, parts of a concatenation too. Only where it is empty is there
+    /// nothing after `after`, or no such share.
     fn share_files(
         &self,
         share_id: ShareId,
         after: Option<String>,
         limit: u32,
-    ) -> Answer<'_, Vec<FileRecord>>;
+    ) -> Answer<'_, Vec<FileSummary>>;
 
     /// Deletes up to `limit` shares that were made before `created_before` and hold no file; returns how many.
     fn forget_empty_shares(&self, created_before: i64, limit: u32) -> Answer<'_, u64>;

@@ -115,6 +115,44 @@ pub struct FileRecord {
     pub damage: Option<String>,
 }
 
+/// A file as a listing shows it: the record without keys, metadata, digest state, segments and parts, which grow with what a
+/// client sends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileSummary {
+    /// Its id.
+    pub file_id: FileId,
+    /// The share that it is in.
+    pub share_id: ShareId,
+    /// Its path in the share.
+    pub path: String,
+    /// The media type that the client gave.
+    pub content_type: Option<String>,
+    /// Its role in a concatenation.
+    pub kind: Kind,
+    /// How far it is.
+    pub state: State,
+    /// Its length, if it is known already.
+    pub length_bytes: Option<u64>,
+    /// Durable bytes from its start.
+    pub offset_bytes: u64,
+    /// CRC-64/NVME of these.
+    pub crc64: u64,
+    /// BLAKE3 of all bytes; `None` while it is pending.
+    pub blake3: Option<[u8; 32]>,
+    /// SHA-256 of all bytes, if somebody asked for it.
+    pub sha256: Option<[u8; 32]>,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it became complete.
+    pub completed_at: Option<i64>,
+    /// When it may be deleted; `None`: never.
+    pub expires_at: Option<i64>,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// What is known to be wrong with its bytes.
+    pub damage: Option<String>,
+}
+
 /// A share: what a link opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ShareRecord {
@@ -135,6 +173,38 @@ pub struct NewFile {
     pub share_key_hash: KeyHash,
     /// All bytes of a complete small file.
     pub inline: Option<Vec<u8>>,
+}
+
+impl From<FileRecord> for FileSummary {
+    fn from(record: FileRecord) -> Self {
+        Self {
+            file_id: record.file_id,
+            share_id: record.share_id,
+            path: record.path,
+            content_type: record.content_type,
+            kind: record.kind,
+            state: record.state,
+            length_bytes: record.length_bytes,
+            offset_bytes: record.offset_bytes,
+            crc64: record.crc64,
+            blake3: record.blake3,
+            sha256: record.sha256,
+            created_at: record.created_at,
+            completed_at: record.completed_at,
+            expires_at: record.expires_at,
+            failure: record.failure,
+            damage: record.damage,
+        }
+    }
+}
+
+impl FileSummary {
+    /// Bytes of its texts, which have no fixed size.
+    pub fn text_bytes(&self) -> usize {
+        let optional = [&self.content_type, &self.failure, &self.damage];
+        let optional = optional.into_iter().flatten().map(String::len);
+        self.path.len() + optional.sum::<usize>()
+    }
 }
 
 impl FileRecord {

@@ -195,7 +195,8 @@ impl Parts {
                 let created = self.register(draft.completed_inline(Vec::new())).await?;
                 return Ok(BegunPut::Whole(Box::new(created)));
             }
-            let guard = self.live.begin(Id(draft.record.file_id), 0, true);
+            let (share_id, file_id) = (Id(draft.record.share_id), Id(draft.record.file_id));
+            let guard = self.live.begin(share_id, file_id, 0, true);
             let nobody = tokio_util::sync::CancellationToken::new();
             let context = self.context(&draft.record, guard.live(), &nobody);
             match gather(&context, source, length).await? {
@@ -286,9 +287,12 @@ impl Parts {
         }
         record.length_bytes = life.length_bytes();
         let is_unchecked = append.expected.is_some();
-        let guard = self
-            .live
-            .begin(Id(record.file_id), life.durable_bytes(), is_unchecked);
+        let guard = self.live.begin(
+            Id(record.share_id),
+            Id(record.file_id),
+            life.durable_bytes(),
+            is_unchecked,
+        );
         let context = self.context(&record, guard.live(), session.stop());
         let mut work = Work {
             parts: self,

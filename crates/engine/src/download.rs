@@ -284,7 +284,10 @@ impl Download {
         let arriving = self.record.state != State::Complete;
         let end = end.or((!arriving).then_some(self.record.offset_bytes));
         let watching = arriving
-            .then(|| self.parts.live.watch(Id(self.record.file_id)))
+            .then(|| {
+                let (share_id, file_id) = (Id(self.record.share_id), Id(self.record.file_id));
+                self.parts.live.watch(share_id, file_id)
+            })
             .flatten();
         let reading = Reading {
             download: self,
@@ -417,7 +420,7 @@ impl Reading {
             }
             State::Failed => Err(Error::NotFound),
             State::Receiving | State::Joining => {
-                self.watching = parts.live.watch(Id(file_id));
+                self.watching = parts.live.watch(Id(record.share_id), Id(file_id));
                 // An upload of unknown length gets its segment with its first bytes, as does one whose reservation has ended.
                 let offset = record.offset_bytes;
                 let is_new = !self.is_laid_out() || self.is_elsewhere(&record);

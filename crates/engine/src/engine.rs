@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ddx_catalog::{Catalog, FileRecord, Kind, ShareRecord, State};
+use ddx_catalog::{Catalog, FileRecord, FileSummary, Kind, ShareRecord, State};
 use ddx_memory::{Holder, Ledger};
 use ddx_storage::{Lane, Store};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -204,8 +204,14 @@ impl Engine {
 
     /// How an upload moves, if it is being received now.
     #[must_use]
-    pub fn progress(&self, file_id: Id) -> Option<watch::Receiver<Progress>> {
-        self.0.live.watch(file_id)
+    pub fn progress(&self, share_id: Id, file_id: Id) -> Option<watch::Receiver<Progress>> {
+        self.0.live.watch(share_id, file_id)
+    }
+
+    /// Files of a share that are being received now, up to `limit` of them.
+    #[must_use]
+    pub fn moving(&self, share_id: Id, limit: usize) -> Vec<(Id, Progress)> {
+        self.0.live.of_share(share_id, limit)
     }
 
     /// Changes of all files, from now on.
@@ -315,30 +321,27 @@ impl Engine {
             .ok_or(Error::NotFound)
     }
 
-    /// A share and the first `limit` of its files after the path `after`.
+    /// A share.
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
-    pub async fn share(
+    pub async fn share(&self, share_id: Id) -> Result<ShareRecord, Error> {
+        let share = self.0.catalog.share(share_id.0).await;
+        share.map_err(in_catalog)?.ok_or(Error::NotFound)
+    }
+
+    /// Up to `limit` of a share's files after the path `after`; none where there are no more.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub async fn share_files(
         &self,
         share_id: Id,
         after: Option<String>,
         limit: u32,
-    ) -> Result<(ShareRecord, Vec<FileRecord>), Error> {
-        let share = self
-            .0
-            .catalog
-            .share(share_id.0)
-            .await
-            .map_err(in_catalog)?
-            .ok_or(Error::NotFound)?;
-        let files = self
-            .0
-            .catalog
-            .share_files(share_id.0, after, limit)
-            .await
-            .map_err(in_catalog)?;
-        Ok((share, files))
+    ) -> Result<Vec<FileSummary>, Error> {
+        let files = self.0.catalog.share_files(share_id.0, after, limit);
+        files.await.map_err(in_catalog)
     }
 
     /// The file at a path of a share.

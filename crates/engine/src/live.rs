@@ -106,47 +106,65 @@ impl Live {
     }
 }
 
-/// All uploads that are being received.
+/// Uploads by their file.
+type Files = HashMap<Id, Weak<Live>>;
+
+/// All uploads that are being received, by their share: who follows a share asks for these only.
 #[derive(Debug, Default)]
-pub(crate) struct LiveUploads(Mutex<HashMap<Id, Weak<Live>>>);
+pub(crate) struct LiveUploads(Mutex<HashMap<Id, Files>>);
 
 /// Keeps an upload among the live ones until dropped.
 #[derive(Debug)]
 pub(crate) struct LiveGuard {
     uploads: Arc<LiveUploads>,
+    share_id: Id,
     file_id: Id,
     live: Arc<Live>,
 }
 
 impl LiveUploads {
-    fn map(&self) -> MutexGuard<'_, HashMap<Id, Weak<Live>>> {
+    fn map(&self) -> MutexGuard<'_, HashMap<Id, Files>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn begin(
         self: &Arc<Self>,
+        share_id: Id,
         file_id: Id,
         written_bytes: u64,
         is_unchecked: bool,
     ) -> LiveGuard {
         let live = Arc::new(Live::new(written_bytes, is_unchecked));
-        self.map().insert(file_id, Arc::downgrade(&live));
+        let mut map = self.map();
+        let files = map.entry(share_id).or_default();
+        files.insert(file_id, Arc::downgrade(&live));
+        drop(map);
         LiveGuard {
             uploads: self.clone(),
+            share_id,
             file_id,
             live,
         }
     }
 
-    pub(crate) fn watch(&self, file_id: Id) -> Option<watch::Receiver<Progress>> {
-        self.map()
-            .get(&file_id)
-            .and_then(Weak::upgrade)
-            .map(|live| live.watch())
+    pub(crate) fn watch(&self, share_id: Id, file_id: Id) -> Option<watch::Receiver<Progress>> {
+        let map = self.map();
+        let live = map.get(&share_id)?.get(&file_id)?.upgrade()?;
+        Some(live.watch())
+    }
+
+    /// Up to `limit` of those of a share.
+    pub(crate) fn of_share(&self, share_id: Id, limit: usize) -> Vec<(Id, Progress)> {
+        let map = self.map();
+        let files = map.get(&share_id).into_iter().flatten();
+        let live = files.filter_map(|(file_id, live)| Some((*file_id, live.upgrade()?)));
+        live.take(limit)
+            .map(|(file_id, live)| (file_id, live.sender.borrow().clone()))
+            .collect()
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.map().len()
+        self.map().values().map(HashMap::len).sum()
     }
 }
 
@@ -163,12 +181,16 @@ impl Drop for LiveGuard {
             progress.waiting = None;
         });
         let mut map = self.uploads.map();
+        let Some(files) = map.get_mut(&self.share_id) else {
+            return;
+        };
         // A newer request may have begun its own entry already.
-        if map
-            .get(&self.file_id)
-            .is_some_and(|entry| std::ptr::eq(entry.as_ptr(), Arc::as_ptr(&self.live)))
-        {
-            map.remove(&self.file_id);
+        let entry = files.get(&self.file_id);
+        if entry.is_some_and(|entry| std::ptr::eq(entry.as_ptr(), Arc::as_ptr(&self.live))) {
+            files.remove(&self.file_id);
+        }
+        if files.is_empty() {
+            map.remove(&self.share_id);
         }
     }
 }

@@ -65,6 +65,11 @@ impl Links {
         format!("{}{path}", self.base.prefix())
     }
 
+    /// What all links begin with.
+    pub(crate) fn base(&self) -> &Base {
+        &self.base
+    }
+
     /// Among whom memory is shared fairly: an address, or the network of 64 bits that one IPv6 customer has to himself.
     pub(crate) fn owner(&self) -> String {
         match self.client {

@@ -65,6 +65,27 @@ pub fn negotiate(headers: &HeaderMap, offered: &[Format]) -> Format {
     best.map_or(first, |(_, format)| format)
 }
 
+/// Whether a client takes answers in this content coding (`Accept-Encoding`, RFC 9110 §12.5.3). It has to name it.
+#[must_use]
+pub fn takes_coding(headers: &HeaderMap, coding: &str) -> bool {
+    let given = headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    given.flat_map(|value| value.split(',')).any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(coding))
+            && !parts.any(|part| {
+                matches!(
+                    part.replace(' ', "").as_str(),
+                    "q=0" | "q=0.0" | "q=0.00" | "q=0.000"
+                )
+            })
+    })
+}
+
 /// What the most precise matching member says of this form.
 fn rank(accept: &str, format: Format) -> Option<Rank> {
     let (top, sub) = format.halves();

@@ -63,6 +63,14 @@ pub(crate) fn problem(error: Error) -> Problem {
     }
 }
 
+/// The same for a share, whose absence has a name of its own.
+pub(crate) fn share_problem(error: Error) -> Problem {
+    match error {
+        Error::NotFound => Problem::new(Kind::ShareNotFound),
+        other => problem(other),
+    }
+}
+
 /// The same for an upload's URL, whose absence has a name of its own.
 pub(crate) fn upload_problem(error: Error) -> Problem {
     match error {

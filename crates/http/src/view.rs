@@ -1,8 +1,9 @@
 //! A file as the API and the pages show it: its record, and what moves.
 
-use ddx_engine::{FileRecord, Id, Progress, State};
+use ddx_engine::{FileSummary, Id, Progress, State};
 use serde::Serialize;
 
+use crate::app::App;
 use crate::links::Links;
 use crate::names;
 
@@ -45,8 +46,19 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
     data_encoding::HEXLOWER.encode(bytes.as_ref())
 }
 
+impl App {
+    /// A file as it stands at this moment.
+    pub(crate) fn view(&self, file: &FileSummary, links: &Links) -> File {
+        let progress = self
+            .engine()
+            .progress(Id(file.share_id), Id(file.file_id))
+            .map(|watch| watch.borrow().clone());
+        File::new(file, progress.as_ref(), links)
+    }
+}
+
 impl File {
-    pub(crate) fn new(record: &FileRecord, progress: Option<&Progress>, links: &Links) -> Self {
+    pub(crate) fn new(record: &FileSummary, progress: Option<&Progress>, links: &Links) -> Self {
         let is_complete = record.state == State::Complete;
         let moving = progress.filter(|_| !is_complete);
         let received_bytes = moving

@@ -16,6 +16,8 @@ pub enum Row {
     Buffers,
     /// A fixed charge for each connection: task, HTTP parser, TLS.
     Connections,
+    /// A fixed charge for each listing and event stream under way.
+    Answers,
     /// Receive and send memory of sockets, which the kernel holds.
     SocketMemory,
     /// Page cache granted to buffered writers and not yet written back.
@@ -40,9 +42,10 @@ pub enum Row {
 
 impl Row {
     /// All of them, in the order of a snapshot.
-    pub const ALL: [Row; 12] = [
+    pub const ALL: [Row; 13] = [
         Row::Buffers,
         Row::Connections,
+        Row::Answers,
         Row::SocketMemory,
         Row::DirtyWindows,
         Row::Waiters,
@@ -56,8 +59,9 @@ impl Row {
     ];
 
     /// Those that [`crate::Ledger::charge`] takes.
-    pub const CHARGEABLE: [Row; 5] = [
+    pub const CHARGEABLE: [Row; 6] = [
         Row::Connections,
+        Row::Answers,
         Row::SocketMemory,
         Row::DirtyWindows,
         Row::Waiters,
@@ -69,6 +73,7 @@ impl Row {
         match self {
             Row::Buffers => "buffers",
             Row::Connections => "connections",
+            Row::Answers => "answers",
             Row::SocketMemory => "socket_memory",
             Row::DirtyWindows => "dirty_windows",
             Row::Waiters => "waiters",

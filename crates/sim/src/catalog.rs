@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddx_catalog::reference::{Reference, Verdict};
 use ddx_catalog::{
-    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, KeyHash, Kind,
-    NewFile, PAGE_ROWS_MAX, SegmentId, ShareId, ShareRecord, State, Totals, Work,
+    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, FileSummary,
+    KeyHash, Kind, NewFile, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, SegmentId, ShareId, ShareRecord, State,
+    Totals, Work,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -258,13 +259,17 @@ impl Catalog for SimulatedCatalog {
         share_id: ShareId,
         after: Option<String>,
         limit: u32,
-    ) -> Answer<'_, Vec<FileRecord>> {
+    ) -> Answer<'_, Vec<FileSummary>> {
         self.read(move |records| {
             let files = records.share_files(share_id).into_iter();
-            page(
-                files.filter(|file| after.as_ref().is_none_or(|after| file.path > *after)),
-                limit,
-            )
+            let files = files.filter(|file| after.as_ref().is_none_or(|after| file.path > *after));
+            let mut text_bytes = 0;
+            let files = files.map(FileSummary::from).take_while(|file| {
+                let is_open = text_bytes < PAGE_TEXT_BYTES;
+                text_bytes += file.text_bytes();
+                is_open
+            });
+            page(files, limit)
         })
     }
 

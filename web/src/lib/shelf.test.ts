@@ -27,3 +27,16 @@ test('a flood of events is drawn once, not once for each', () => {
   expect(drawn).toBeLessThan(20);
   expect(shelf.files).toHaveLength(5_000);
 });
+
+test('what was deleted while nothing was heard goes once all files have been told anew', () => {
+  const shelf = new Shelf();
+  for (const one of [file('a'), file('b'), file('c')]) shelf.put(one);
+  shelf.reset();
+  shelf.put(file('b'));
+  shelf.put(file('d'));
+  expect(shelf.files).toHaveLength(4);
+  shelf.listed();
+  expect(shelf.files.map((one) => one.key)).toEqual(['b', 'd']);
+  shelf.listed();
+  expect(shelf.files).toHaveLength(2);
+});

@@ -6,6 +6,10 @@ import type { ServerFile } from './api';
 export interface ShareEvents {
   file(file: ServerFile): void;
   gone(fileId: string): void;
+  /** Every file is told anew from here on … */
+  reset?(): void;
+  /** … to here: what was not told among them is gone. */
+  listed?(): void;
   /** The stream is open (true) or lost (false). */
   live?(on: boolean): void;
 }
@@ -26,10 +30,13 @@ export function watchShare(shareId: string, events: ShareEvents): () => void {
     source = stream;
     stream.onopen = () => {
       delay = RETRY_MIN_MS;
+      events.reset?.();
       events.live?.(true);
     };
     stream.addEventListener('file', (event) => events.file(JSON.parse(event.data) as ServerFile));
     stream.addEventListener('gone', (event) => events.gone((JSON.parse(event.data) as { file_id: string }).file_id));
+    stream.addEventListener('reset', () => events.reset?.());
+    stream.addEventListener('listed', () => events.listed?.());
     stream.onerror = () => {
       // EventSource reconnects only after some errors (not after an HTTP error), and then in its own time.
       stream.close();

@@ -38,7 +38,10 @@ pub(super) async fn a_record_reads_back_as_it_was_written(catalog: Arc<dyn Catal
             .as_ref(),
         Some(&record)
     );
-    assert_eq!(catalog.share_files(id(1), None, 9).await.unwrap(), [record]);
+    assert_eq!(
+        catalog.share_files(id(1), None, 9).await.unwrap(),
+        [record.into()]
+    );
     assert_eq!(catalog.file(id(2)).await.unwrap(), None);
     let too_long = FileRecord {
         length_bytes: Some(u64::MAX),

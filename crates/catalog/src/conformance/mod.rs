@@ -33,6 +33,7 @@ pub const CASES: &[Case] = cases![
     shares::a_file_makes_its_share,
     shares::a_path_is_taken_once_in_a_share,
     shares::a_listing_goes_by_path_and_by_page,
+    shares::a_page_of_a_listing_ends_by_bytes,
     shares::shares_that_stay_empty_are_forgotten,
     life::a_record_reads_back_as_it_was_written,
     life::a_file_without_keys_is_found_by_none,

@@ -1,7 +1,7 @@
 //! Cases about shares and the files in them.
 
 use super::{file, id, new, receiving, refused, small};
-use crate::{Catalog, ErrorKind, FileRecord, NewFile, ShareRecord};
+use crate::{Catalog, ErrorKind, FileRecord, FileSummary, NewFile, PAGE_TEXT_BYTES, ShareRecord};
 use std::sync::Arc;
 
 pub(super) async fn a_share_is_found_by_id_and_by_key(catalog: Arc<dyn Catalog>) {
@@ -178,6 +178,31 @@ pub(super) async fn a_listing_goes_by_path_and_by_page(catalog: Arc<dyn Catalog>
         catalog.share_files(id(100), None, 0).await.unwrap().len(),
         0
     );
+}
+
+pub(super) async fn a_page_of_a_listing_ends_by_bytes(catalog: Arc<dyn Catalog>) {
+    for number in 1..=40 {
+        let record = FileRecord {
+            share_id: id(100),
+            path: format!("{number:02}{}", "p".repeat(998)),
+            metadata: "m".repeat(4_000),
+            ..receiving(number)
+        };
+        catalog.create(new(record)).await.unwrap();
+    }
+    let (mut seen, mut after) = (0, None);
+    loop {
+        let page = catalog
+            .share_files(id(100), after.clone(), 1_000)
+            .await
+            .unwrap();
+        let text_bytes: usize = page.iter().map(FileSummary::text_bytes).sum();
+        assert!(text_bytes < PAGE_TEXT_BYTES + 1_100, "{text_bytes}");
+        let Some(last) = page.last() else { break };
+        after = Some(last.path.clone());
+        seen += page.len();
+    }
+    assert_eq!(seen, 40);
 }
 
 pub(super) async fn shares_that_stay_empty_are_forgotten(catalog: Arc<dyn Catalog>) {

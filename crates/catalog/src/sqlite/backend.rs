@@ -2,8 +2,8 @@
 
 use super::{SqliteCatalog, changes, check, queries, removal, schema};
 use crate::{
-    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, KeyHash,
-    NewFile, SegmentId, ShareId, ShareRecord, Totals, Work,
+    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, FileSummary,
+    KeyHash, NewFile, SegmentId, ShareId, ShareRecord, Totals, Work,
 };
 use std::path::PathBuf;
 
@@ -61,7 +61,7 @@ impl Catalog for SqliteCatalog {
         share_id: ShareId,
         after: Option<String>,
         limit: u32,
-    ) -> Answer<'_, Vec<FileRecord>> {
+    ) -> Answer<'_, Vec<FileSummary>> {
         Box::pin(
             self.query(move |from| queries::share_files(from, &share_id, after.as_deref(), limit)),
         )

@@ -1,19 +1,22 @@
 //! Reads. A listing first takes the row numbers from one index and then loads each row: one statement makes all
 //! records, and none of them sorts.
 
-use super::rows::{file_no, load, share_from, size_at};
+use super::rows::{file_no, load, share_from, size_at, summary_from};
 use crate::{
-    Error, FileId, FileRecord, KeyHash, PAGE_ROWS_MAX, SegmentId, ShareId, ShareRecord, Totals,
+    Error, FileId, FileRecord, FileSummary, KeyHash, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, SegmentId,
+    ShareId, ShareRecord, Totals,
 };
 use rusqlite::{Connection, OptionalExtension, Params};
 
 const SHARE: &str = "SELECT share_id, share_key_hash, created_at FROM shares WHERE share_id = ?1";
 const SHARE_BY_KEY: &str =
     "SELECT share_id, share_key_hash, created_at FROM shares WHERE share_key_hash = ?1";
-const SHARE_FILES: &str = "SELECT file_no FROM files WHERE share_no = (SELECT share_no FROM shares WHERE share_id = ?1) \
-    ORDER BY path LIMIT ?2";
-const SHARE_FILES_AFTER: &str = "SELECT file_no FROM files WHERE share_no = (SELECT share_no FROM shares WHERE share_id = ?1) \
-    AND path > ?3 ORDER BY path LIMIT ?2";
+/// No path is empty, so an empty one is before all.
+const SHARE_FILES: &str = "SELECT f.file_id, f.path, f.content_type, f.kind, f.state, f.length_bytes, \
+    iif(f.state = 2, f.length_bytes, u.offset_bytes), iif(f.state = 2, f.crc64, u.crc64), f.blake3, f.sha256, \
+    f.created_at, f.completed_at, iif(f.state = 2, f.expires_at, u.expires_at), f.failure, f.damage \
+    FROM files f LEFT JOIN uploads u USING (file_no) \
+    WHERE f.share_no = (SELECT share_no FROM shares WHERE share_id = ?1) AND f.path > ?2 ORDER BY f.path LIMIT ?3";
 const FILE_BY_PATH: &str = "SELECT file_no FROM files WHERE share_no = (SELECT share_no FROM shares WHERE share_id = ?1) \
     AND path = ?2";
 const INLINE: &str =
@@ -66,15 +69,21 @@ pub(super) fn share_files(
     share_id: &ShareId,
     after: Option<&str>,
     limit: u32,
-) -> Result<Vec<FileRecord>, Error> {
-    match after {
-        None => list(connection, SHARE_FILES, (share_id, page(limit))),
-        Some(after) => list(
-            connection,
-            SHARE_FILES_AFTER,
-            (share_id, page(limit), after),
-        ),
+) -> Result<Vec<FileSummary>, Error> {
+    let mut statement = connection.prepare_cached(SHARE_FILES)?;
+    let rows = statement.query_map((share_id, after.unwrap_or_default(), page(limit)), |row| {
+        summary_from(row, share_id)
+    })?;
+    let (mut files, mut text_bytes) = (Vec::new(), 0);
+    for file in rows {
+        let file = file?;
+        text_bytes += file.text_bytes();
+        files.push(file);
+        if text_bytes >= PAGE_TEXT_BYTES {
+            break;
+        }
     }
+    Ok(files)
 }
 
 pub(super) fn file(connection: &Connection, file_id: &FileId) -> Result<Option<FileRecord>, Error> {
@@ -259,7 +268,6 @@ mod tests {
         SHARE,
         SHARE_BY_KEY,
         SHARE_FILES,
-        SHARE_FILES_AFTER,
         FILE_BY_PATH,
         INLINE,
         FINALS_WAITING_FOR,

@@ -1,6 +1,9 @@
 //! Between rows and records.
 
-use crate::{Error, ErrorKind, FileId, FileRecord, KeyHash, Kind, Segment, ShareRecord, State};
+use crate::{
+    Error, ErrorKind, FileId, FileRecord, FileSummary, KeyHash, Kind, Segment, ShareId,
+    ShareRecord, State,
+};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 pub(super) fn kind_code(kind: Kind) -> i64 {
@@ -124,6 +127,28 @@ pub(super) fn file_from(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
         parts: Vec::new(),
         failure: row.get(24)?,
         damage: row.get(25)?,
+    })
+}
+
+/// A row of a share's listing.
+pub(super) fn summary_from(row: &Row<'_>, share_id: &ShareId) -> rusqlite::Result<FileSummary> {
+    Ok(FileSummary {
+        file_id: row.get(0)?,
+        share_id: *share_id,
+        path: row.get(1)?,
+        content_type: row.get(2)?,
+        kind: kind_at(row, 3)?,
+        state: state_at(row, 4)?,
+        length_bytes: size_or_none_at(row, 5)?,
+        offset_bytes: size_at(row, 6)?,
+        crc64: crc_at(row, 7)?,
+        blake3: row.get(8)?,
+        sha256: row.get(9)?,
+        created_at: row.get(10)?,
+        completed_at: row.get(11)?,
+        expires_at: row.get(12)?,
+        failure: row.get(13)?,
+        damage: row.get(14)?,
     })
 }
 

@@ -4,8 +4,8 @@
 use ddx_catalog::reference::Reference;
 use ddx_catalog::sqlite::Config;
 use ddx_catalog::{
-    Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, Kind, NewFile, Segment,
-    ShareRecord, SqliteCatalog, State,
+    Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, FileSummary, Kind, NewFile,
+    Segment, ShareRecord, SqliteCatalog, State,
 };
 use proptest::prelude::*;
 use std::fmt::Debug;
@@ -391,7 +391,11 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
         assert_eq!(catalog.share_by_key(key).await.unwrap(), by_key);
         assert_eq!(
             catalog.share_files(id(number), None, 99).await.unwrap(),
-            reference.share_files(id(number))
+            reference
+                .share_files(id(number))
+                .into_iter()
+                .map(FileSummary::from)
+                .collect::<Vec<_>>()
         );
     }
     assert_eq!(

@@ -15,10 +15,9 @@ pub(crate) use system::status_document;
 /// Its routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
+        .merge(events::routes())
         .route("/api/v1/shares", post(shares::create))
         .route("/api/v1/shares/{share_id}", get(shares::show))
-        .route("/api/v1/shares/{share_id}/events", get(events::share))
-        .route("/api/v1/uploads/{upload_key}/events", get(events::upload))
         .route("/api/v1/files/{file_id}", get(shares::file))
         .route("/api/v1/limits", get(system::limits))
         .route("/api/v1/system/upload-status", get(system::upload_status))
@@ -26,7 +25,6 @@ pub(crate) fn routes() -> Router<App> {
             "/api/v1/system/upload-progress/{file_id}",
             get(shares::file),
         )
-        .route("/api/v1/system/events", get(events::system))
         .route("/healthz", get(system::healthz))
         .route("/readyz", get(system::readyz))
         .route("/metrics", get(metrics::metrics))

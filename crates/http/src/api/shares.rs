@@ -3,18 +3,18 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use ddx_engine::{Id, Kind as UploadKind};
-use http::StatusCode;
+use ddx_engine::{FileSummary, Id};
+use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::links::Links;
+use crate::listing::{self, Draw, Listing};
 use crate::problem::{Kind, Problem};
-use crate::refusal::problem;
-use crate::view::File;
+use crate::refusal::{problem, share_problem};
 
 /// Files of a share in one answer; the next page begins after the last path of this one.
-pub(super) const PAGE_FILES_MAX: u32 = 1_000;
+const PAGE_FILES_MAX: u32 = 1_000;
 
 #[derive(Debug, Serialize)]
 struct Created {
@@ -24,13 +24,20 @@ struct Created {
     created_at: i64,
 }
 
+/// What comes before a share's files.
 #[derive(Debug, Serialize)]
 struct Share {
     share_id: String,
     link: String,
     created_at: i64,
-    files: Vec<File>,
-    /// Where the next page begins, if there is one: `?after=`.
+}
+
+/// Draws the array of files, and where the next page begins, if there is one: `?after=`.
+struct Files {
+    app: App,
+    links: Links,
+    count: u32,
+    /// The path of the last one drawn, once there are as many as one answer has.
     next: Option<String>,
 }
 
@@ -61,47 +68,66 @@ pub(super) async fn show(
     links: Links,
     Path(share_id): Path<String>,
     Query(page): Query<Page>,
+    request: HeaderMap,
 ) -> Response {
-    match find(&app, &links, &share_id, page.after).await {
-        Ok(share) => ([(http::header::CACHE_CONTROL, "no-store")], Json(share)).into_response(),
-        Err(problem) => problem.into_response(),
-    }
+    let listed = list(&app, links, &share_id, page.after, &request).await;
+    listed.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn find(
+async fn list(
     app: &App,
-    links: &Links,
+    links: Links,
     share_id: &str,
     after: Option<String>,
-) -> Result<Share, Problem> {
-    let missing = || Problem::new(Kind::ShareNotFound);
-    let share_id: Id = share_id.parse().map_err(|_| missing())?;
-    let found = app.engine().share(share_id, after, PAGE_FILES_MAX).await;
-    let (share, records) = found.map_err(|error| match error {
-        ddx_engine::Error::NotFound => missing(),
-        other => problem(other),
-    })?;
-    let next = (records.len() as u32 == PAGE_FILES_MAX)
-        .then(|| records.last().map(|record| record.path.clone()))
-        .flatten();
-    let files = records
-        .iter()
-        .filter(|record| record.kind != UploadKind::Partial)
-        .map(|record| {
-            let progress = app
-                .engine()
-                .progress(Id(record.file_id))
-                .map(|watch| watch.borrow().clone());
-            File::new(record, progress.as_ref(), links)
-        })
-        .collect();
-    Ok(Share {
+    request: &HeaderMap,
+) -> Result<Response, Problem> {
+    let share_id: Id = share_id
+        .parse()
+        .map_err(|_| Problem::new(Kind::ShareNotFound))?;
+    let share = app.engine().share(share_id).await.map_err(share_problem)?;
+    let charge = app.charge_answer(listing::PAGE_BYTES)?;
+    let share = Share {
         share_id: share_id.to_string(),
         link: links.share(share_id),
         created_at: share.created_at,
-        files,
-        next,
-    })
+    };
+    // Strings and numbers only: nothing in it can fail to serialize.
+    let mut head = serde_json::to_vec(&share).unwrap_or_default();
+    head.pop();
+    head.extend_from_slice(b",\"files\":[");
+    let files = Files {
+        app: app.clone(),
+        links,
+        count: 0,
+        next: None,
+    };
+    let listing = Listing::of_share(share_id, after, charge);
+    let media_type = "application/json";
+    listing::answer(app.engine(), listing, request, media_type, head, files)
+        .await
+        .map_err(problem)
+}
+
+impl Draw for Files {
+    fn file(&mut self, file: &FileSummary, into: &mut Vec<u8>) -> bool {
+        if self.next.is_some() {
+            return false;
+        }
+        if self.count > 0 {
+            into.push(b',');
+        }
+        // Into memory, strings and numbers only: neither can fail.
+        let _ = serde_json::to_writer(into, &self.app.view(file, &self.links));
+        self.count += 1;
+        self.next = (self.count == PAGE_FILES_MAX).then(|| file.path.clone());
+        true
+    }
+
+    fn end(&mut self, into: &mut Vec<u8>) {
+        into.extend_from_slice(b"],\"next\":");
+        let _ = serde_json::to_writer(&mut *into, &self.next);
+        into.push(b'}');
+    }
 }
 
 /// `GET /api/v1/files/{file_id}` and `GET /api/v1/system/upload-progress/{file_id}`
@@ -115,12 +141,8 @@ pub(super) async fn file(
     };
     match app.engine().file(file_id).await {
         Ok(record) => {
-            let progress = app
-                .engine()
-                .progress(file_id)
-                .map(|watch| watch.borrow().clone());
-            let file = File::new(&record, progress.as_ref(), &links);
-            ([(http::header::CACHE_CONTROL, "no-store")], Json(file)).into_response()
+            let file = app.view(&record.into(), &links);
+            ([(header::CACHE_CONTROL, "no-store")], Json(file)).into_response()
         }
         Err(error) => problem(error).into_response(),
     }

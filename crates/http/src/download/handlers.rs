@@ -3,20 +3,18 @@
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use ddx_engine::{FileRecord, Id, Kind as UploadKind, State as FileState};
+use ddx_engine::{FileSummary, Id, Kind as UploadKind, State as FileState};
 use http::request::Parts;
 use http::{HeaderMap, Request, header};
 
 use super::disposition::Disposition;
 use crate::app::App;
 use crate::links::Links;
+use crate::listing::{self, Draw, Listing};
 use crate::names;
 use crate::pages;
 use crate::problem::{Kind, Problem};
-use crate::refusal::problem;
-
-/// Names of a listing for a terminal.
-const LISTED_MAX: u32 = 1_000;
+use crate::refusal::{problem, share_problem};
 
 /// `/d/{share_id}`
 pub(super) async fn share(
@@ -58,6 +56,7 @@ fn wants_page(headers: &HeaderMap) -> bool {
         })
 }
 
+/// The bytes of a share's only file, or the links of all.
 async fn bytes_or_list(
     app: &App,
     links: &Links,
@@ -66,29 +65,47 @@ async fn bytes_or_list(
 ) -> Result<Response, Problem> {
     let missing = || Problem::new(Kind::ShareNotFound);
     let share_id: Id = share_id.parse().map_err(|_| missing())?;
-    let found = app.engine().share(share_id, None, LISTED_MAX).await;
-    let (_, records) = found.map_err(|error| match error {
-        ddx_engine::Error::NotFound => missing(),
-        other => problem(other),
-    })?;
-    let mut files: Vec<FileRecord> = records.into_iter().filter(is_shown).collect();
-    if files.len() > 1 {
-        let list: String = files
-            .iter()
-            .map(|file| links.file(share_id, &file.path) + "\n")
-            .collect();
-        return Ok((
-            [
-                (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-                (header::CACHE_CONTROL, "no-store"),
-            ],
-            list,
-        )
-            .into_response());
+    let charge = app.charge_answer(listing::PAGE_BYTES)?;
+    let mut listing = Listing::of_share(share_id, None, charge);
+    let mut shown = Vec::with_capacity(2);
+    while shown.len() < 2
+        && let Some(file) = listing.next(app.engine()).await.map_err(problem)?
+    {
+        shown.extend(is_shown(&file).then_some(file));
     }
-    let record = files.pop().ok_or_else(missing)?;
+    if let [_, _] = shown.as_slice() {
+        let mut lines = Lines(links.clone());
+        let mut head = Vec::new();
+        shown
+            .iter()
+            .for_each(|file| _ = lines.file(file, &mut head));
+        let media_type = "text/plain; charset=utf-8";
+        let fields = &request.headers;
+        return listing::answer(app.engine(), listing, fields, media_type, head, lines)
+            .await
+            .map_err(problem);
+    }
+    let only = shown.pop().ok_or_else(missing)?;
+    let record = app.engine().file(Id(only.file_id)).await;
+    let record = record.map_err(share_problem)?;
     app.deliver(record, request, Disposition::Attachment, &links.owner())
         .await
+}
+
+/// A link on each line.
+struct Lines(Links);
+
+impl Draw for Lines {
+    fn file(&mut self, file: &FileSummary, into: &mut Vec<u8>) -> bool {
+        if is_shown(file) {
+            let link = self.0.file(Id(file.share_id), &file.path);
+            into.extend_from_slice(link.as_bytes());
+            into.push(b'\n');
+        }
+        true
+    }
+
+    fn end(&mut self, _: &mut Vec<u8>) {}
 }
 
 async fn file_bytes(
@@ -113,7 +130,7 @@ async fn file_bytes(
         .file_at(share_id, path)
         .await
         .map_err(problem)?;
-    if !is_shown(&record) {
+    if record.kind == UploadKind::Partial || record.state == FileState::Failed {
         return Err(missing());
     }
     let wanted = match request.uri.query() {
@@ -123,6 +140,6 @@ async fn file_bytes(
     app.deliver(record, request, wanted, &links.owner()).await
 }
 
-fn is_shown(record: &FileRecord) -> bool {
-    record.kind != UploadKind::Partial && record.state != FileState::Failed
+fn is_shown(file: &FileSummary) -> bool {
+    file.state != FileState::Failed
 }

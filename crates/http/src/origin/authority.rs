@@ -10,7 +10,7 @@ const AUTHORITY_BYTES_MAX: usize = 261;
 const PREFIX_BYTES_MAX: usize = 256;
 
 /// How the client speaks to this server, or to the proxy before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Without TLS.
     Http,
@@ -66,7 +66,7 @@ pub enum BaseError {
 }
 
 /// The base of absolute links.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Base {
     scheme: Scheme,
     authority: String,

@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
+use crate::negotiate::takes_coding;
+
 #[derive(RustEmbed)]
 #[folder = "$DDX_PAGES"]
 #[allow_missing = true]
@@ -79,31 +81,12 @@ fn below(prefix: &str, file: &EmbeddedFile) -> Content {
 pub(crate) fn serve(path: &str, headers: &HeaderMap) -> Option<Response> {
     let (file, encoding) = [("br", ".br"), ("gzip", ".gz")]
         .into_iter()
-        .filter(|(encoding, _)| accepts(headers, encoding))
+        .filter(|(encoding, _)| takes_coding(headers, encoding))
         .find_map(|(encoding, ending)| {
             Some((Pages::get(&format!("{path}{ending}"))?, Some(encoding)))
         })
         .or_else(|| Some((Pages::get(path)?, None)))?;
     Some(respond(path, file.into(), encoding, headers))
-}
-
-fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
-    let given = headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    given.flat_map(|value| value.split(',')).any(|item| {
-        let mut parts = item.split(';').map(str::trim);
-        parts
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case(encoding))
-            && !parts.any(|part| {
-                matches!(
-                    part.replace(' ', "").as_str(),
-                    "q=0" | "q=0.0" | "q=0.00" | "q=0.000"
-                )
-            })
-    })
 }
 
 fn respond(

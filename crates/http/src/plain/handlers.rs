@@ -237,7 +237,7 @@ fn answer(links: &Links, created: &[Created], format: Format) -> Response {
     let mut response = match format {
         Format::Json => {
             let files = created.iter().map(|created| ToldFile {
-                file: File::new(&created.record, None, links),
+                file: File::new(&created.record.clone().into(), None, links),
                 delete_link: links.delete(created.delete_key),
             });
             let told = Told {

@@ -194,6 +194,9 @@ kinds! {
     QueueFull 503 "queue-full" "Too many uploads are waiting",
         "The queue for memory is as long as it may be.",
         "Try again after the time in Retry-After.";
+    NoMemory 503 "no-memory" "The server has no memory for this now",
+        "What this request needs does not fit beside what the server holds already; uploads that were accepted go on.",
+        "Try again after the time in Retry-After.";
     TooManyStreams 503 "too-many-streams" "Too many event streams are open",
         "As many event streams are open as there may be.",
         "Try again after the time in Retry-After, or ask for the state now and then.";

@@ -109,6 +109,7 @@ impl Books {
     pub(crate) fn charged(&self) -> Charged {
         Charged {
             anon: self.charge_of(Row::Connections)
+                + self.charge_of(Row::Answers)
                 + self.charge_of(Row::Waiters)
                 + self.charge_of(Row::Downloads),
             socket: self.charge_of(Row::SocketMemory),
@@ -385,7 +386,12 @@ impl Books {
 
     /// What a row may still be charged. Connections and what goes with them may use the reserve down to the floor: they are
     /// accepted already, and refusing them would fail a client that asks for little. Windows and downloads may not.
+    ///
+    /// Listings and event streams may, too, since pages have to work while uploads hold all the rest; but all of them
+    /// together get a quarter of the ceiling, as anyone can ask for them.
     pub(crate) fn room_for(&self, row: Row) -> u64 {
+        let down_to_floor = (self.measure.budget + self.measure.reserve.min(self.measure.base()))
+            .saturating_sub(self.charges_held() + self.leased + self.measure.limits.floor);
         match row {
             Row::DirtyWindows => {
                 let part = if self.pressure.rung() >= Rung::ShrinkDirty {
@@ -397,8 +403,11 @@ impl Books {
                 self.free().min(most.saturating_sub(self.charge_of(row)))
             }
             Row::Downloads => self.free(),
-            _ => (self.measure.budget + self.measure.reserve.min(self.measure.base()))
-                .saturating_sub(self.charges_held() + self.leased + self.measure.limits.floor),
+            Row::Answers => {
+                let most = self.measure.limits.ceiling / 4;
+                down_to_floor.min(most.saturating_sub(self.charge_of(row)))
+            }
+            _ => down_to_floor,
         }
     }
 

@@ -115,9 +115,11 @@ impl Books {
             Row::Reserve => reserve,
             Row::Withheld => withheld,
             Row::Free => left - reserve - withheld,
-            Row::Connections | Row::SocketMemory | Row::DirtyWindows | Row::Waiters => {
-                self.charge_of(row)
-            }
+            Row::Connections
+            | Row::Answers
+            | Row::SocketMemory
+            | Row::DirtyWindows
+            | Row::Waiters => self.charge_of(row),
         });
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         Parts {

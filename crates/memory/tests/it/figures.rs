@@ -31,6 +31,24 @@ fn charges_take_from_what_is_free_and_are_refused_with_the_figure_that_decided()
 }
 
 #[test]
+fn listings_and_streams_get_a_quarter_of_the_ceiling_at_any_load() {
+    let world = World::new(GIB);
+    let most = world.snapshot().ceiling_bytes / 4;
+    assert!(world.ledger.charge(Row::Answers, most + 1).is_err());
+    let all = world.ledger.charge(Row::Answers, most).unwrap();
+    assert!(world.ledger.charge(Row::Answers, 1).is_err());
+    drop(all);
+    world
+        .script
+        .change(|facts| facts.others_bytes = GIB - 128 * MIB);
+    world.sample_after(millis(200));
+    assert_eq!(world.free(), 0);
+    let one = world.ledger.charge(Row::Answers, 64 << 10).unwrap();
+    assert_adds_up(&world.snapshot());
+    drop(one);
+}
+
+#[test]
 fn connections_may_use_the_reserve_down_to_the_floor_when_buffers_may_not() {
     let world = World::new(GIB);
     world

@@ -216,6 +216,7 @@ export const en = {
     rows: {
       buffers: 'Uploads in flight',
       connections: 'Connections',
+      answers: 'Listings and live pages',
       socket_memory: 'Sockets',
       dirty_windows: 'On the way to disk',
       waiters: 'Waiting uploads',

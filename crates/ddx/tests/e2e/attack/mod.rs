@@ -6,6 +6,7 @@
 //! worst moment. By default the smallest box and a middle one; `DDX_FULL=1` takes all of them, and ten thousand slow
 //! connections if `DDX_BIN` names a release build.
 
+mod answers;
 mod cache;
 mod idle;
 mod load;

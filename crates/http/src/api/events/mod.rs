@@ -1,0 +1,252 @@
+//! Event streams (server-sent events): one share with all its files, one upload, the system.
+//!
+//! A browser opens at most six HTTP/1.1 connections to a server, so one stream serves a whole share. A stream begins with
+//! every file as it is, a page at a time as the client takes them, says `listed`, and goes on with what changes ([`hub`]).
+//! It holds one frame and its place in the journal: one that falls behind is told `reset`, and begins anew.
+
+mod hub;
+mod journal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use bytes::Bytes;
+use ddx_engine::{Error, FileSummary, Id};
+use ddx_memory::Charge;
+use http::header;
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::links::Links;
+use crate::listing::{self, Listing};
+use crate::places::{Full, Place};
+use crate::problem::{Kind, Problem};
+use crate::refusal::{share_problem, upload_problem};
+use hub::{Hub, Hubs, Subject, frame};
+use journal::Next;
+
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// When another try is worth it where there are too many.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Every file has been told as it was: what the client knows beside them is gone.
+const LISTED: Bytes = Bytes::from_static(b"event: listed\ndata: {}\n\n");
+
+/// Something was missed, and every file is told anew.
+const RESET: Bytes = Bytes::from_static(b"event: reset\ndata: {}\n\n");
+
+/// What a stream holds beside the listing that it begins with: a frame, and its state.
+const STREAM_BYTES: u64 = 4 << 10;
+
+/// Its routes.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/api/v1/shares/{share_id}/events", get(share))
+        .route("/api/v1/uploads/{upload_key}/events", get(upload))
+        .route("/api/v1/system/events", get(system))
+        .layer(Extension(Arc::new(Hubs::default())))
+}
+
+fn place(app: &App, links: &Links) -> Result<Place, Problem> {
+    let taken = app.sse_places().take(links.owner());
+    taken.map_err(|full| match full {
+        Full::All(limit) => Problem::new(Kind::TooManyStreams)
+            .detail("All places for event streams are taken.")
+            .limit(limit)
+            .retry_after(RETRY_AFTER),
+        Full::Client(limit) => Problem::new(Kind::TooManyOfOne)
+            .detail(format!("{limit} event streams of one address are open."))
+            .limit(limit)
+            .retry_after(RETRY_AFTER),
+    })
+}
+
+fn answer(stream: Result<Stream, Problem>) -> Response {
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(problem) => return problem.into_response(),
+    };
+    let frames = futures_util::stream::unfold(stream, |mut stream| async move {
+        let frame = stream.next().await.inspect_err(|error| {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "an event stream ends"
+            );
+        });
+        let frame = frame.ok().flatten()?;
+        Some((Ok::<_, std::convert::Infallible>(frame), stream))
+    });
+    // Proxies hold back what they take for a file otherwise.
+    let fields = [
+        (header::CONTENT_TYPE.as_str(), "text/event-stream"),
+        (header::CACHE_CONTROL.as_str(), "no-cache"),
+        ("x-accel-buffering", "no"),
+    ];
+    (fields, Body::from_stream(frames)).into_response()
+}
+
+/// `GET /api/v1/shares/{share_id}/events`
+async fn share(
+    State(app): State<App>,
+    Extension(hubs): Extension<Arc<Hubs>>,
+    links: Links,
+    Path(share_id): Path<String>,
+) -> Response {
+    answer(follow_share(app, &hubs, links, &share_id).await)
+}
+
+async fn follow_share(
+    app: App,
+    hubs: &Arc<Hubs>,
+    links: Links,
+    share_id: &str,
+) -> Result<Stream, Problem> {
+    let share_id: Id = share_id
+        .parse()
+        .map_err(|_| Problem::new(Kind::ShareNotFound))?;
+    app.engine().share(share_id).await.map_err(share_problem)?;
+    let stream = Stream::begin(app, hubs, links, Subject::Share(share_id));
+    stream?.with_listing(None)
+}
+
+/// `GET /api/v1/uploads/{upload_key}/events`
+async fn upload(
+    State(app): State<App>,
+    Extension(hubs): Extension<Arc<Hubs>>,
+    links: Links,
+    Path(upload_key): Path<String>,
+) -> Response {
+    answer(follow_upload(app, &hubs, links, &upload_key).await)
+}
+
+async fn follow_upload(
+    app: App,
+    hubs: &Arc<Hubs>,
+    links: Links,
+    upload_key: &str,
+) -> Result<Stream, Problem> {
+    let upload_key: Id = upload_key
+        .parse()
+        .map_err(|_| Problem::new(Kind::UploadNotFound))?;
+    let record = app.engine().upload(upload_key).await;
+    let file = FileSummary::from(record.map_err(upload_problem)?);
+    let subject = Subject::File {
+        share_id: Id(file.share_id),
+        file_id: Id(file.file_id),
+    };
+    Stream::begin(app, hubs, links, subject)?.with_listing(Some(file))
+}
+
+/// `GET /api/v1/system/events`
+async fn system(
+    State(app): State<App>,
+    Extension(hubs): Extension<Arc<Hubs>>,
+    links: Links,
+) -> Response {
+    answer(Stream::begin(app, &hubs, links, Subject::System))
+}
+
+/// One client that follows a subject.
+struct Stream {
+    app: App,
+    links: Links,
+    subject: Subject,
+    hub: Arc<Hub>,
+    news: watch::Receiver<u64>,
+    /// The version up to which it has been told what changed.
+    seen: u64,
+    /// The files that it is still to be told as they are.
+    listing: Option<Listing>,
+    _charge: Charge,
+    _place: Place,
+}
+
+impl Stream {
+    fn begin(app: App, hubs: &Arc<Hubs>, links: Links, subject: Subject) -> Result<Self, Problem> {
+        let place = place(&app, &links)?;
+        let charge = app.charge_answer(STREAM_BYTES)?;
+        let hub = hubs.of(&app, &links, subject)?;
+        Ok(Self {
+            news: hub.news(),
+            app,
+            links,
+            subject,
+            hub,
+            seen: 0,
+            listing: None,
+            _charge: charge,
+            _place: place,
+        })
+    }
+
+    /// Tells all files as they are: this one, which was looked at already, or those of the share. What changes from here on
+    /// is told after them.
+    fn with_listing(mut self, file: Option<FileSummary>) -> Result<Self, Problem> {
+        self.seen = self.hub.journal.last();
+        let charge = self.app.charge_answer(listing::PAGE_BYTES)?;
+        self.listing = match (file, self.subject) {
+            (Some(file), _) => Some(Listing::of_file(file, charge)),
+            (None, Subject::Share(share_id)) => Some(Listing::of_share(share_id, None, charge)),
+            (None, _) => None,
+        };
+        Ok(self)
+    }
+
+    /// What was missed is found by looking anew. False where there is no memory for that: the stream ends, and its client
+    /// comes again.
+    async fn look_anew(&mut self) -> Result<bool, Error> {
+        self.seen = self.hub.journal.last();
+        let Ok(charge) = self.app.charge_answer(listing::PAGE_BYTES) else {
+            return Ok(false);
+        };
+        self.listing = match self.subject {
+            Subject::Share(share_id) => Some(Listing::of_share(share_id, None, charge)),
+            Subject::File { file_id, .. } => match self.app.engine().file(file_id).await {
+                Ok(record) => Some(Listing::of_file(record.into(), charge)),
+                Err(Error::NotFound) => None,
+                Err(error) => return Err(error),
+            },
+            Subject::System => None,
+        };
+        Ok(true)
+    }
+
+    /// The next frame; None at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if let Some(listing) = &mut self.listing {
+                if let Some(file) = listing.next(self.app.engine()).await? {
+                    let file = self.app.view(&file, &self.links);
+                    return Ok(Some(frame("file", &file)));
+                }
+                self.listing = None;
+                return Ok(Some(LISTED));
+            }
+            self.news.mark_unchanged();
+            match self.hub.journal.next(self.seen) {
+                Next::Frame(version, frame) => {
+                    self.seen = version;
+                    return Ok(Some(frame));
+                }
+                Next::Lost if self.look_anew().await? => return Ok(Some(RESET)),
+                Next::Lost => return Ok(None),
+                Next::Nothing => {}
+            }
+            tokio::select! {
+                () = self.app.closing().cancelled() => return Ok(None),
+                changed = self.news.changed() => if changed.is_err() {
+                    return Ok(None);
+                },
+                () = tokio::time::sleep(KEEP_ALIVE_EVERY) => {
+                    return Ok(Some(Bytes::from_static(b":\n\n")));
+                }
+            }
+        }
+    }
+}

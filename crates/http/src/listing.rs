@@ -1,0 +1,193 @@
+//! The files of a share, one after the other: a listing of any length takes a bounded amount of memory.
+//!
+//! The catalog gives a small page at a time, and the next is asked for when the client has taken this one.
+
+use std::collections::VecDeque;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use ddx_engine::{Engine, Error, FileSummary, Id, Kind};
+use ddx_memory::{Charge, Refusal, Row};
+use futures_util::Stream;
+use http::{HeaderMap, header};
+
+use crate::app::App;
+use crate::gzip::Gzip;
+use crate::negotiate::takes_coding;
+use crate::problem::{self, Problem};
+
+/// Files in a page. Their texts are bounded by [`ddx_engine::PAGE_TEXT_BYTES`].
+const PAGE_ROWS: u32 = 32;
+
+/// What a page holds at most: 32 files of some 300 bytes each, their texts and the last one's excess, as the catalog gives
+/// them and once more as they are drawn.
+pub(crate) const PAGE_BYTES: u64 = 24 << 10;
+
+/// A body is drawn in pieces of about so much, each when the client has taken the one before. No more than hyper buffers
+/// for a connection, so that the charge outlasts all but that.
+const PIECE_BYTES: usize = 8 << 10;
+
+/// Files of one share, or one file, that are still to be told.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    share_id: Id,
+    page: VecDeque<FileSummary>,
+    /// The path of the last file that was asked for.
+    after: Option<String>,
+    is_over: bool,
+    _charge: Charge,
+}
+
+impl App {
+    /// Books memory for an answer that lasts, until the charge is dropped.
+    pub(crate) fn charge_answer(&self, bytes: u64) -> Result<Charge, Problem> {
+        let charge = self.engine().ledger().charge(Row::Answers, bytes);
+        charge.map_err(|refusal| {
+            let problem = Problem::new(problem::Kind::NoMemory).value(bytes);
+            match refusal {
+                Refusal::NoMemory {
+                    free_bytes,
+                    retry_after,
+                    ..
+                } => problem.limit(free_bytes).retry_after(retry_after),
+                _ => problem,
+            }
+        })
+    }
+}
+
+impl Listing {
+    /// The files of a share after the path `after`, parts of joined files left out.
+    pub(crate) fn of_share(share_id: Id, after: Option<String>, charge: Charge) -> Self {
+        Self {
+            share_id,
+            page: VecDeque::new(),
+            after,
+            is_over: false,
+            _charge: charge,
+        }
+    }
+
+    /// One file, whatever it is.
+    pub(crate) fn of_file(file: FileSummary, charge: Charge) -> Self {
+        Self {
+            share_id: Id(file.share_id),
+            page: VecDeque::from([file]),
+            after: None,
+            is_over: true,
+            _charge: charge,
+        }
+    }
+
+    /// The next file.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub(crate) async fn next(&mut self, engine: &Engine) -> Result<Option<FileSummary>, Error> {
+        loop {
+            if let Some(file) = self.page.pop_front() {
+                return Ok(Some(file));
+            }
+            if self.is_over {
+                return Ok(None);
+            }
+            let page = engine.share_files(self.share_id, self.after.clone(), PAGE_ROWS);
+            let page = page.await?;
+            match page.last() {
+                Some(last) => self.after = Some(last.path.clone()),
+                None => self.is_over = true,
+            }
+            let shown = page.into_iter().filter(|file| file.kind != Kind::Partial);
+            self.page = shown.collect();
+        }
+    }
+}
+
+/// How files become an answer's body.
+pub(crate) trait Draw: Send + 'static {
+    /// Draws a file; false where the answer ends before it.
+    fn file(&mut self, file: &FileSummary, into: &mut Vec<u8>) -> bool;
+
+    /// Draws what comes after the last file.
+    fn end(&mut self, into: &mut Vec<u8>);
+}
+
+struct Drawing<D> {
+    engine: Engine,
+    listing: Listing,
+    draw: D,
+    /// Where the client takes it compressed.
+    gzip: Option<Gzip>,
+    is_over: bool,
+}
+
+impl<D: Draw> Drawing<D> {
+    /// A piece, from what was drawn of it already.
+    async fn piece(&mut self, mut drawn: Vec<u8>) -> Result<Bytes, Error> {
+        while !self.is_over && drawn.len() < PIECE_BYTES {
+            let file = self.listing.next(&self.engine).await?;
+            let goes_on = file.is_some_and(|file| self.draw.file(&file, &mut drawn));
+            if !goes_on {
+                self.draw.end(&mut drawn);
+                self.is_over = true;
+            }
+        }
+        match &mut self.gzip {
+            Some(gzip) => Ok(gzip.piece(&drawn, self.is_over).into()),
+            None => Ok(drawn.into()),
+        }
+    }
+}
+
+/// Answers `request` with a listing of this type that begins with `head`.
+///
+/// # Errors
+/// If the catalog fails before there is anything to answer. Later it breaks the body off.
+pub(crate) async fn answer(
+    engine: &Engine,
+    listing: Listing,
+    request: &HeaderMap,
+    media_type: &'static str,
+    head: Vec<u8>,
+    draw: impl Draw,
+) -> Result<Response, Error> {
+    let gzip = takes_coding(request, "gzip").then(Gzip::default);
+    let coding = gzip
+        .is_some()
+        .then_some([(header::CONTENT_ENCODING, "gzip")]);
+    let fields = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "Accept-Encoding"),
+    ];
+    let mut drawing = Drawing {
+        engine: engine.clone(),
+        listing,
+        draw,
+        gzip,
+        is_over: false,
+    };
+    let first = drawing.piece(head).await?;
+    let body = if drawing.is_over {
+        Body::from(first)
+    } else {
+        Body::from_stream(pieces(first, drawing))
+    };
+    Ok((fields, coding, body).into_response())
+}
+
+fn pieces(
+    first: Bytes,
+    drawing: Drawing<impl Draw>,
+) -> impl Stream<Item = Result<Bytes, Error>> + Send {
+    let state = (Some(first), drawing);
+    futures_util::stream::try_unfold(state, |(first, mut drawing)| async move {
+        let piece = match first {
+            Some(first) => first,
+            None if drawing.is_over => return Ok(None),
+            None => drawing.piece(Vec::new()).await?,
+        };
+        Ok(Some((piece, (None, drawing))))
+    })
+}
