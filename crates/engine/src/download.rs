@@ -15,6 +15,7 @@ use ddx_memory::{Buffer, Holder, Lease};
 use ddx_storage::{ErrorKind, SegmentId};
 use futures_util::Stream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
@@ -27,6 +28,11 @@ use crate::stats::Total;
 
 /// How long a download waits for an interrupted upload to be resumed, between looks at its record.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A client that asks for more within this takes what it gets at once.
+const QUICK: Duration = Duration::from_millis(50);
+/// One that takes so long for a chunk has only the least read for it.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Bytes of a buffer that go out and give the buffer back when they are sent.
 struct Chunk {
@@ -289,6 +295,7 @@ impl Download {
                 self.parts.live.watch(share_id, file_id)
             })
             .flatten();
+        let chunk_bytes = self.parts.config.granule_min_bytes;
         let reading = Reading {
             download: self,
             at: start,
@@ -297,6 +304,8 @@ impl Download {
             watching,
             is_whole: false,
             open: None,
+            chunk_bytes,
+            gave_at: None,
         };
         futures_util::stream::unfold(Some(reading), |reading| async move {
             let mut reading = reading?;
@@ -322,6 +331,10 @@ struct Reading {
     is_whole: bool,
     /// The piece that is read, and where it begins: no other is open.
     open: Option<(u64, Arc<SegmentFile>)>,
+    /// How much is read at once: more for a client that takes it at once, since it is held until it is taken.
+    chunk_bytes: u64,
+    /// When the last chunk was given.
+    gave_at: Option<Instant>,
 }
 
 impl Drop for Reading {
@@ -333,7 +346,21 @@ impl Drop for Reading {
 }
 
 impl Reading {
+    /// How much is read now, by how long the client took for the chunk before.
+    fn pace(&mut self) {
+        let Some(took) = self.gave_at.map(|at| at.elapsed()) else {
+            return;
+        };
+        let config = &self.download.parts.config;
+        self.chunk_bytes = match took {
+            took if took <= QUICK => (2 * self.chunk_bytes).min(config.download_bytes),
+            took if took >= SLOW => config.granule_min_bytes,
+            _ => self.chunk_bytes,
+        };
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        self.pace();
         loop {
             if self.end.is_some_and(|end| self.at >= end) {
                 return Ok(None);
@@ -363,6 +390,7 @@ impl Reading {
                     return Err(download.parts.found_damaged(&download.record, what).await);
                 }
                 self.at += bytes.len() as u64;
+                self.gave_at = Some(Instant::now());
                 return Ok(Some(bytes));
             }
         }
@@ -490,6 +518,7 @@ impl Reading {
         let wanted = parts
             .config
             .download_bytes
+            .min(self.chunk_bytes)
             .min(parts.ledger.share_bytes() / 2)
             .max(parts.config.granule_min_bytes);
         let mut pages = parts

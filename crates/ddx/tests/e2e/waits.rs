@@ -104,7 +104,7 @@ async fn a_slow_form_is_waited_for() -> Result<()> {
 }
 
 /// The least of HTTP/2 (RFC 9113) that a client needs to be a nuisance.
-struct Http2 {
+pub(crate) struct Http2 {
     stream: TcpStream,
 }
 
@@ -126,7 +126,7 @@ struct Frame {
 
 impl Http2 {
     /// With an initial window of so many bytes for each answer.
-    async fn open(server: &Server, window: u32) -> Result<Self> {
+    pub(crate) async fn open(server: &Server, window: u32) -> Result<Self> {
         let mut stream = connect(server).await?;
         stream
             .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -149,7 +149,13 @@ impl Http2 {
     }
 
     /// Asks, by fields that are not compressed (RFC 7541, 6.2.2).
-    async fn ask(&mut self, stream: u32, method: &str, path: &str, ends: bool) -> Result<()> {
+    pub(crate) async fn ask(
+        &mut self,
+        stream: u32,
+        method: &str,
+        path: &str,
+        ends: bool,
+    ) -> Result<()> {
         let mut fields = Vec::new();
         let pseudo = [
             (":method", method),

@@ -19,8 +19,12 @@ use hyper::rt::Executor;
 
 use crate::body::AnswerBody;
 
-/// What an answer gives at once. Less than this in the time limit is no download.
-const PIECE_BYTES: usize = 16 << 10;
+/// What an answer gives at once to a client that is not known to be quick. Less than this in the time limit is no download.
+const PIECE_BYTES_MIN: usize = 16 << 10;
+/// What it gives at once to one that has taken the pieces before at once.
+const PIECE_BYTES_MAX: usize = 64 << 10;
+/// A piece that is taken within this is taken at once.
+const QUICK: Duration = Duration::from_millis(50);
 
 /// How often it is looked whether others wait for memory.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -75,6 +79,7 @@ impl Streams {
         StreamBody {
             body,
             rest: Bytes::new(),
+            piece_bytes: PIECE_BYTES_MIN,
             answer: ANSWER.try_with(Arc::clone).ok(),
         }
     }
@@ -138,8 +143,10 @@ struct Answer {
 }
 
 impl Answer {
-    fn gave(&self, at: Option<Instant>) {
-        *self.gave_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    /// When it gives a piece, or None when it is asked for one; what it was before.
+    fn gave(&self, at: Option<Instant>) -> Option<Instant> {
+        let mut gave_at = self.gave_at.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *gave_at, at)
     }
 
     /// Returns when the client has taken nothing for too long.
@@ -164,6 +171,7 @@ pub(super) struct StreamBody {
     body: AnswerBody,
     /// Of the body's last frame.
     rest: Bytes,
+    piece_bytes: usize,
     answer: Option<Arc<Answer>>,
 }
 
@@ -187,7 +195,7 @@ impl Drop for Piece {
 
 impl StreamBody {
     fn next_piece(&mut self) -> Bytes {
-        let bytes = self.rest.split_to(PIECE_BYTES.min(self.rest.len()));
+        let bytes = self.rest.split_to(self.piece_bytes.min(self.rest.len()));
         match &self.answer {
             Some(answer) => {
                 answer.gave(Some(Instant::now()));
@@ -207,8 +215,11 @@ impl Body for StreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some(answer) = &self.answer {
-            answer.gave(None);
+        if let Some(gave_at) = self.answer.as_ref().and_then(|answer| answer.gave(None)) {
+            self.piece_bytes = match gave_at.elapsed() {
+                took if took <= QUICK => (2 * self.piece_bytes).min(PIECE_BYTES_MAX),
+                _ => PIECE_BYTES_MIN,
+            };
         }
         loop {
             if !self.rest.is_empty() {

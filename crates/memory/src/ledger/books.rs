@@ -12,7 +12,7 @@ use crate::buffer::{Mapping, Pool};
 use crate::classes::{PIECE_BYTES, previous_power_of_two};
 use crate::lease::Purpose;
 use crate::pressure::{Fill, Pressure};
-use crate::queue::Queue;
+use crate::queue::{Queue, Request};
 use crate::{Config, Holder, Refusal, Row, Rung};
 
 /// What is done once the lock is released.
@@ -178,13 +178,27 @@ impl Books {
             && (held == 0 || held + bytes <= self.share())
     }
 
-    /// Whether it leaves uploads their half. A download keeps its memory until its client takes it, so that a handful of clients that take nothing
-    /// would hold all there is for as long as they are borne with.
+    /// What all downloads may hold. A download keeps its memory until its client takes it, so that a handful of clients
+    /// that take nothing would hold all there is for as long as they are borne with.
+    fn downloads_max(&self) -> u64 {
+        self.leasable().max(self.shared_floor()) / 2
+    }
+
+    /// Whether it leaves uploads their half.
     fn leaves_room_for_uploads(&self, bytes: u64, purpose: Purpose) -> bool {
-        let half = self.leasable().max(self.shared_floor()) / 2;
         purpose == Purpose::Upload
             || self.leased_to_downloads == 0
-            || self.leased_to_downloads + bytes <= half
+            || self.leased_to_downloads + bytes <= self.downloads_max()
+    }
+
+    /// Whether it leaves half of what downloads may hold to those of others. Without that, one client that opens many and
+    /// takes none of them would make all others wait.
+    fn leaves_room_for_others(&self, user: u64, bytes: u64, purpose: Purpose) -> bool {
+        if purpose == Purpose::Upload {
+            return true;
+        }
+        let own = self.queue.downloads_bytes(user);
+        own == 0 || own + bytes <= self.downloads_max() / 2
     }
 
     fn is_full(&self, held: u64) -> bool {
@@ -213,7 +227,7 @@ impl Books {
         if self.closing && slot.is_none() {
             return None;
         }
-        let blesses = self.decide(slot, bytes, purpose)?;
+        let blesses = self.decide(holder.user, slot, bytes, purpose)?;
         let slot = self.queue.slot(holder);
         self.book(slot, bytes, blesses, purpose);
         self.queue.hold(slot, bytes, now, true);
@@ -222,7 +236,8 @@ impl Books {
 
     /// The same for a lease that there is already.
     pub(crate) fn grow(&mut self, slot: u32, by: u64, now: Duration, purpose: Purpose) -> bool {
-        let Some(blesses) = self.decide(Some(slot), by, purpose) else {
+        let user = self.queue.user_of(slot);
+        let Some(blesses) = self.decide(user, Some(slot), by, purpose) else {
             return false;
         };
         self.book(slot, by, blesses, purpose);
@@ -231,9 +246,11 @@ impl Books {
     }
 
     /// `Some(true)` if the floor is what covers it.
-    fn decide(&self, slot: Option<u32>, bytes: u64, purpose: Purpose) -> Option<bool> {
+    fn decide(&self, user: u64, slot: Option<u32>, bytes: u64, purpose: Purpose) -> Option<bool> {
         let held = slot.map_or(0, |slot| self.queue.held(slot));
-        if !self.leaves_room_for_uploads(bytes, purpose) {
+        if !self.leaves_room_for_uploads(bytes, purpose)
+            || !self.leaves_room_for_others(user, bytes, purpose)
+        {
             return None;
         }
         let nobody_waits = self.queue.waiting() == 0;
@@ -255,6 +272,7 @@ impl Books {
         self.leased += bytes;
         if purpose == Purpose::Download {
             self.leased_to_downloads += bytes;
+            self.queue.download_takes(slot, bytes);
         }
         self.version += 1;
     }
@@ -279,6 +297,7 @@ impl Books {
         self.leased -= bytes;
         if purpose == Purpose::Download {
             self.leased_to_downloads -= bytes;
+            self.queue.download_gives_back(slot, bytes);
         }
         self.returned += bytes;
         self.version += 1;
@@ -302,7 +321,8 @@ impl Books {
     ///
     /// If it can't, all behind it wait as well, unless what it waits for is what its own upload holds. That one would wait
     /// for itself, and everybody with it, so the first that holds nothing goes before it; and where the number of uploads is
-    /// what is short, the first of those that are counted already. And where a download waits, for its half or for the floor that is not for it, the
+    /// what is short, the first of those that are counted already. A download that waits for what its own client's
+    /// downloads hold is passed over. And where a download waits, for its half or for the floor that is not for it, the
     /// first upload goes before it.
     fn next_to_serve(&mut self, now: Duration) -> Option<Next> {
         if self.queue.waiting() == 0 {
@@ -313,8 +333,15 @@ impl Books {
             return Some(next);
         }
         let mut request = self.queue.request(head)?;
+        if !self.is_below_own_share(request) {
+            let next = self.queue.first(|other| self.is_below_own_share(other))?;
+            if let Some(next) = self.servable(next) {
+                return Some(next);
+            }
+            request = self.queue.request(next)?;
+        }
         if request.purpose == Purpose::Download {
-            let first = self.queue.first_upload()?;
+            let first = self.queue.first(|other| other.purpose == Purpose::Upload)?;
             if let Some(next) = self.servable(first) {
                 return Some(next);
             }
@@ -339,6 +366,11 @@ impl Books {
         asked.min(whole_pages(self.measure.limits.granule_max))
     }
 
+    fn is_below_own_share(&self, request: &Request) -> bool {
+        let bytes = self.bytes_for(request.bytes);
+        self.leaves_room_for_others(request.holder.user, bytes, request.purpose)
+    }
+
     fn servable(&self, number: u64) -> Option<Next> {
         let request = self.queue.request(number)?;
         let (slot, bytes) = (request.upload, self.bytes_for(request.bytes));
@@ -348,7 +380,9 @@ impl Books {
         let blesses =
             !fits && purpose == Purpose::Upload && self.floor_covers(Some(slot), held, bytes);
         let covered = fits || blesses || self.shared_floor_covers(held, bytes);
-        (covered && self.leaves_room_for_uploads(bytes, purpose)).then_some(Next {
+        let leaves_room = self.leaves_room_for_uploads(bytes, purpose)
+            && self.leaves_room_for_others(request.holder.user, bytes, purpose);
+        (covered && leaves_room).then_some(Next {
             number,
             slot,
             bytes,

@@ -34,6 +34,8 @@ const REFRESH_MAX: usize = 64;
 struct User {
     id: u64,
     account: Account,
+    /// Of what it holds, what downloads hold.
+    downloads_bytes: u64,
     /// Its uploads that wait: service had, oldest request, upload.
     order: BTreeSet<(u128, u64, u32)>,
     /// Uploads that hold or wait.
@@ -154,6 +156,7 @@ impl Queue {
                 let user = self.users.insert(User {
                     id: holder.user,
                     account: Account::default(),
+                    downloads_bytes: 0,
                     order: BTreeSet::new(),
                     uploads: 0,
                     key: None,
@@ -180,6 +183,29 @@ impl Queue {
 
     pub(crate) fn held(&self, slot: u32) -> u64 {
         self.uploads.at(slot).account.held
+    }
+
+    /// Whose it is.
+    pub(crate) fn user_of(&self, slot: u32) -> u64 {
+        self.uploads.at(slot).holder.user
+    }
+
+    /// What downloads of a user hold.
+    pub(crate) fn downloads_bytes(&self, user: u64) -> u64 {
+        let slot = self.by_user.get(&user);
+        slot.map_or(0, |slot| self.users.at(*slot).downloads_bytes)
+    }
+
+    /// Counts what a download takes.
+    pub(crate) fn download_takes(&mut self, slot: u32, bytes: u64) {
+        let user = self.uploads.at(slot).user;
+        self.users.at_mut(user).downloads_bytes += bytes;
+    }
+
+    /// Counts what a download gives back.
+    pub(crate) fn download_gives_back(&mut self, slot: u32, bytes: u64) {
+        let user = self.uploads.at(slot).user;
+        self.users.at_mut(user).downloads_bytes -= bytes;
     }
 
     /// Σ of what all uploads hold; the ledger keeps its own sum, and compares at each sample of a debug build.
@@ -370,16 +396,13 @@ impl Queue {
             .and_then(|upload| upload.requests.first().copied())
     }
 
-    /// The first upload's request in order. As long as the downloads before it.
-    pub(crate) fn first_upload(&self) -> Option<u64> {
+    /// The first request in order of which this is true. As long as those before it.
+    pub(crate) fn first(&self, is_wanted: impl Fn(&Request) -> bool) -> Option<u64> {
         let users = self.order.iter().map(|(_, _, user)| self.users.at(*user));
         users
             .flat_map(|user| user.order.iter())
             .filter_map(|(_, _, upload)| self.uploads.at(*upload).requests.first().copied())
-            .find(|number| {
-                self.request(*number)
-                    .is_some_and(|request| request.purpose == Purpose::Upload)
-            })
+            .find(|number| self.request(*number).is_some_and(&is_wanted))
     }
 
     /// Whether the next that waits has had less than this upload: its user less than this one's, or, of one user, itself.

@@ -409,25 +409,70 @@ fn downloads_that_stand_still_leave_uploads_their_half() {
     let world = World::new(GIB);
     let all = world.free();
     let mut downloads = Vec::new();
-    while let Some(lease) = world
-        .ledger
-        .try_lease_for_download(holder(1, downloads.len() as u64), 16 * MIB)
-    {
-        downloads.push(lease);
+    for user in 1..=2 {
+        while let Some(lease) = world
+            .ledger
+            .try_lease_for_download(holder(user, downloads.len() as u64), MIB)
+        {
+            downloads.push(lease);
+        }
     }
     let snapshot = world.snapshot();
     assert!(snapshot.row(Row::Downloads) <= all / 2);
-    assert!(snapshot.row(Row::Downloads) + 16 * MIB > all / 2);
+    assert!(snapshot.row(Row::Downloads) + MIB > all / 2);
     // One more waits, and holds up no upload: neither one that finds memory, nor one that has to wait.
-    let one_more = world.ledger.admit_for_download(holder(2, 1), MIB);
+    let one_more = world.ledger.admit_for_download(holder(4, 1), MIB);
     let mut one_more = one_more.unwrap();
     downloads.pop();
     assert!(granted(&mut one_more).is_some_and(|lease| lease.bytes() == MIB));
-    let next = world.ledger.admit_for_download(holder(2, 2), 16 * MIB);
+    let next = world.ledger.admit_for_download(holder(4, 2), 16 * MIB);
     let next = next.unwrap();
     let mut upload = world.ledger.admit(holder(3, 1), MIB).unwrap();
     assert_eq!(granted(&mut upload).unwrap().bytes(), MIB);
     drop((downloads, next, one_more));
+    assert_eq!(world.snapshot().row(Row::Downloads), 0);
+}
+
+#[test]
+fn one_clients_downloads_leave_half_to_those_of_others() {
+    let world = World::new(GIB);
+    let most = world.free() / 2;
+    let mut downloads = Vec::new();
+    while let Some(lease) = world
+        .ledger
+        .try_lease_for_download(holder(1, downloads.len() as u64), MIB)
+    {
+        downloads.push(lease);
+    }
+    let held = world.snapshot().row(Row::Downloads);
+    assert!(
+        held <= most / 2 && held + MIB > most / 2,
+        "{held} of {most}"
+    );
+    assert!(!downloads[0].try_grow(MIB), "growing counts as well");
+    let mut waiting: Vec<_> = (0..100)
+        .map(|number| {
+            world
+                .ledger
+                .admit_for_download(holder(1, 1_000 + number), MIB)
+        })
+        .map(Result::unwrap)
+        .collect();
+    assert!(waiting.iter_mut().all(|one| granted(one).is_none()));
+    // Others pass those that wait for their own client: downloads, and uploads of the same client too.
+    for user in [2, 3] {
+        let mut other = world
+            .ledger
+            .admit_for_download(holder(user, 1), MIB)
+            .unwrap();
+        assert_eq!(granted(&mut other).unwrap().bytes(), MIB);
+    }
+    let mut upload = world.ledger.admit(holder(1, 5_000), MIB).unwrap();
+    assert_eq!(granted(&mut upload).unwrap().bytes(), MIB);
+    // What is given back goes to the client's next.
+    downloads.pop();
+    assert!(waiting.iter_mut().any(|one| granted(one).is_some()));
+    drop((downloads, waiting));
     assert_eq!(world.snapshot().row(Row::Downloads), 0);
 }
 
@@ -438,15 +483,17 @@ fn no_download_is_the_one_that_may_go_on_at_any_pressure() {
     world.sample_after(millis(200));
     let floor = world.snapshot().floor_bytes;
     let mut downloads = Vec::new();
-    while let Some(lease) = world
-        .ledger
-        .try_lease_for_download(holder(1, downloads.len() as u64), 64 * KIB)
-    {
-        downloads.push(lease);
+    for user in 1..=2 {
+        while let Some(lease) = world
+            .ledger
+            .try_lease_for_download(holder(user, downloads.len() as u64), 64 * KIB)
+        {
+            downloads.push(lease);
+        }
     }
     assert_eq!(world.snapshot().leased_bytes, floor / 4);
     let waiting: Vec<_> = (0..10)
-        .map(|number| world.ledger.admit_for_download(holder(2, number), 64 * KIB))
+        .map(|number| world.ledger.admit_for_download(holder(4, number), 64 * KIB))
         .collect();
     let mut upload = world.ledger.admit(holder(3, 1), floor / 2).unwrap();
     let mut upload = granted(&mut upload).unwrap();

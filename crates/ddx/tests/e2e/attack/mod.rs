@@ -13,6 +13,7 @@ mod load;
 mod pressure;
 mod slow;
 mod watch;
+mod windows;
 
 use std::sync::Arc;
 use std::time::Duration;
