@@ -21,6 +21,7 @@ mod disk;
 mod dropped;
 mod expiry;
 mod fetch;
+mod heads;
 mod joining;
 mod kill;
 mod limits;

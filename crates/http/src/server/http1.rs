@@ -23,13 +23,15 @@ use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::gate::{BodyWay, STEP_BYTES};
 use super::unread::Watched;
-use super::wire::{BodyWay, Patience, Transport, Wire};
+use super::wire::{Patience, Transport, Wire};
 use super::{Connection, Shared, late, linger};
 use crate::body::{AnswerBody, Tap};
 use crate::deliver::SendsFiles;
 use crate::download;
-use crate::strict::NamesLength;
+use crate::problem::Problem;
+use crate::strict;
 
 /// A request that was taken from hyper, with the length of its body.
 struct Late {
@@ -41,7 +43,7 @@ struct Late {
 enum Turn {
     /// The connection is over.
     Over,
-    /// Nothing is asked, and nothing has been for a while.
+    /// Nothing is asked, and nothing has been for a while; or what is asked is not for this hyper.
     Rest,
     /// A request came that is better taken past hyper.
     Late(Box<Late>),
@@ -57,6 +59,12 @@ impl Shared {
             is_tls: false,
         };
         while self.has_next(&wire).await {
+            if let Some((problem, is_head)) = wire.take_refusal() {
+                if !Box::pin(self.refuse_head(&wire, problem, is_head, from)).await {
+                    return;
+                }
+                break;
+            }
             // Boxed, each: of the two only one is alive at a time, and hyper's part is by far the larger one.
             let turn = Box::pin(self.by_hyper(&wire, from)).await;
             match turn {
@@ -92,17 +100,40 @@ impl Shared {
         }
     }
 
-    /// Waits, with nothing but the socket, until the next request begins or the client closes.
+    /// Waits, with nothing but the socket and what has come of it, until the head of the next request is whole or refused, or the client closes.
     async fn has_next(&self, wire: &Wire) -> bool {
-        let until = wire
-            .deadline(&self.patience())
-            .map_or_else(Instant::now, Instant::from_std);
-        tokio::select! {
-            biased;
-            () = self.closing.cancelled() => false,
-            ready = wire.begins() => ready.is_ok(),
-            () = tokio::time::sleep_until(until) => false,
+        loop {
+            let until = wire
+                .deadline(&self.patience())
+                .map_or_else(Instant::now, Instant::from_std);
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled() => return false,
+                gathered = wire.gather() => match gathered {
+                    Ok(false) => {}
+                    Ok(true) => return true,
+                    Err(_) => return false,
+                },
+                () = tokio::time::sleep_until(until) => return false,
+            }
         }
+    }
+
+    /// Answers a head that hyper has not seen. Whether the client took it.
+    async fn refuse_head(
+        &self,
+        wire: &Arc<Wire>,
+        problem: Problem,
+        is_head: bool,
+        from: Connection,
+    ) -> bool {
+        let mut request = strict::refused_request(problem, is_head);
+        request.extensions_mut().insert(from);
+        let Ok(mut response) = self.app.router().oneshot(request).await;
+        if is_head {
+            *response.body_mut() = Body::empty();
+        }
+        late::write(wire, response, &self.patience()).await.is_ok()
     }
 
     /// Requests by hyper, until one comes that is better taken past it, or none does.
@@ -129,12 +160,14 @@ impl Shared {
                 }
             }
         });
+        let head_bytes_max = wire.size_hyper();
         let mut connection = std::pin::pin!(
             hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(None)
                 .half_close(false)
-                .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
+                // A buffer that is full before its head ends is too small for hyper.
+                .max_buf_size(head_bytes_max + usize::from(head_bytes_max > STEP_BYTES))
                 .max_headers(self.limits.headers_max)
                 .serve_connection(Transport(wire.clone()), service)
         );
@@ -156,6 +189,7 @@ impl Shared {
                     Some(late) => Poll::Ready(Turn::Late(late)),
                     None => Poll::Pending,
                 },
+                Poll::Pending if wire.is_done_with_hyper() => Poll::Ready(Turn::Rest),
                 Poll::Pending => Poll::Pending,
             });
             tokio::select! {
@@ -185,7 +219,7 @@ impl Shared {
             BodyWay::None => (request.method() == Method::GET
                 && download::may_be_file(request.uri().path()))
             .then_some(0),
-            BodyWay::Unknown => None,
+            BodyWay::Chunks => None,
         }
     }
 
@@ -235,7 +269,6 @@ pub(super) fn answer(
     from: Connection,
     wire: Option<Arc<Wire>>,
 ) -> impl Future<Output = Response<AnswerBody>> {
-    let names_length = wire.as_ref().is_some_and(|wire| wire.names_length());
     if let Some(wire) = &wire {
         wire.decide(body_way(request.body()));
     }
@@ -251,9 +284,6 @@ pub(super) fn answer(
     };
     let mut request = Request::from_parts(head, body);
     request.extensions_mut().insert(from);
-    if names_length {
-        request.extensions_mut().insert(NamesLength);
-    }
     async move {
         let Ok(mut response) = app.oneshot(request).await;
         if let Some(watched) = watched {
@@ -269,6 +299,6 @@ fn body_way(body: &Incoming) -> BodyWay {
     }
     match body.size_hint().exact() {
         Some(length) => BodyWay::Known(length),
-        None => BodyWay::Unknown,
+        None => BodyWay::Chunks,
     }
 }

@@ -298,7 +298,10 @@ mod tests {
         let address = listener.local_addr().expect("its address");
         let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (mut client, (server, _)) = (client.expect("connects"), server.expect("accepts"));
-        let wire = Wire::new(server);
+        let ledger = ddx_memory::Ledger::on_this_machine(ddx_memory::Config::default());
+        let limits = super::super::Limits::default().of_heads();
+        let heads = super::super::Heads::new(limits, ledger.expect("a ledger"));
+        let wire = Wire::new(server, heads);
         let soon = Duration::from_secs(5);
         let patience = Patience {
             head: soon,

@@ -4,8 +4,11 @@
 //! without a time-out. Each connection is charged to the ledger before it is served; where the charge is refused, the listener waits, and the kernel's
 //! backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
 
+mod chunks;
 mod crowd;
+mod gate;
 mod head;
+mod head_check;
 mod http1;
 mod late;
 mod linger;
@@ -38,6 +41,8 @@ use crate::origin::TrustedProxies;
 use crate::problem::{Kind, Problem};
 use crate::starting::Served;
 use crowd::Crowd;
+use gate::Heads;
+use head_check::HeadLimits;
 use http1::answer;
 use streams::Streams;
 pub use tls::{TlsError, acceptor};
@@ -56,8 +61,10 @@ pub struct Limits {
     pub write_timeout_crowded: Duration,
     /// What a connection's send queue may hold before it takes no more.
     pub send_queue_bytes: u64,
-    /// The longest head. hyper's smallest is 8 KiB.
+    /// The longest head, 8 KiB at least.
     pub header_bytes_max: usize,
+    /// The longest address of a request.
+    pub uri_bytes_max: usize,
     /// Header fields in a head.
     pub headers_max: usize,
     /// Connections at once, whatever memory there is.
@@ -86,7 +93,8 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(60),
             write_timeout_crowded: Duration::from_secs(5),
             send_queue_bytes: 16 << 10,
-            header_bytes_max: 8 << 10,
+            header_bytes_max: 32 << 10,
+            uri_bytes_max: 8 << 10,
             headers_max: 100,
             connections_max: 100_000,
             connections_per_client_max: None,
@@ -96,6 +104,16 @@ impl Default for Limits {
             http2_streams_max: 64,
             http2_stream_window_bytes: 256 << 10,
             http2_window_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Limits {
+    fn of_heads(&self) -> HeadLimits {
+        HeadLimits {
+            bytes_max: self.header_bytes_max.max(gate::STEP_BYTES),
+            uri_bytes_max: self.uri_bytes_max,
+            fields_max: self.headers_max,
         }
     }
 }
@@ -162,6 +180,7 @@ struct Shared {
     tls: Option<tokio_rustls::TlsAcceptor>,
     app: Arc<Served>,
     ledger: Ledger,
+    heads: Arc<Heads>,
     closing: CancellationToken,
 }
 
@@ -194,8 +213,10 @@ impl Server {
         let crowd = Crowd::new(&self.limits, self.trusted_proxies);
         let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
         let tasks = TaskTracker::new();
+        let heads = Heads::new(self.limits.of_heads(), self.ledger.clone());
         let shared = Arc::new(Shared {
             limits: self.limits,
+            heads,
             tls: self.tls,
             app: self.app,
             ledger: self.ledger,
@@ -277,7 +298,7 @@ impl Shared {
         let mut answer = problem.into_response();
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
-        let (wire, patience) = (Wire::new(stream), self.patience());
+        let (wire, patience) = (Wire::new(stream, self.heads.clone()), self.patience());
         if late::write(&wire, answer, &patience).await.is_ok() {
             linger::close(wire.stream(), true, REFUSED).await;
         }
@@ -309,7 +330,7 @@ impl Shared {
     }
 
     async fn plain(&self, stream: TcpStream, peer: SocketAddr) {
-        let wire = Wire::new(stream);
+        let wire = Wire::new(stream, self.heads.clone());
         let http2 = tokio::select! {
             () = self.closing.cancelled() => return,
             http2 = tokio::time::timeout(self.limits.idle_timeout, wire.speaks_http2()) => http2,
