@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Body, Client, Conn, Data, MIB, MemoryBox, Request, Turn};
+use ddx_testkit::{Body, Client, Conn, Data, MIB, MemoryBox, Request, Run, Turn};
 
 use crate::{ledger_at_zero, setup, until};
 
@@ -170,6 +170,66 @@ async fn long_heads_are_taken_and_their_memory_given_back() -> Result<()> {
     ledger_at_zero(&client).await
 }
 
+/// The same rules behind TLS. One answer each, in order, and then the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_over_tls_are_held_to_the_same() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let folder = tempfile::tempdir()?;
+    let (cert, key) = crate::transport::certificate(folder.path()).await?;
+    let server = setup()
+        .option("--tls-cert", cert.display().to_string())
+        .option("--tls-key", key.display().to_string())
+        .start()?;
+    let answers = async |text: &str| {
+        let path = folder.path().join("request");
+        std::fs::write(&path, text)?;
+        let said = Run::new("openssl")
+            .args(["s_client", "-quiet", "-connect"])
+            .arg(server.address().to_string())
+            .stdin(std::fs::File::open(&path)?)
+            .finish()
+            .await?;
+        anyhow::Ok(said.stdout)
+    };
+    let good = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let put = "PUT /t.bin HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
+    let chunks = "\r\n3\r\nabc\r\n0\r\n\r\n";
+    let cookie = head(&format!("Cookie: {}\r\n", "c".repeat(31 << 10)));
+    let too_long = head(&format!("Cookie: {}\r\n", "c".repeat(40 << 10)));
+    let before = format!("{good}{put}{chunks}{cookie}{good}{cookie}");
+    for (bad, status, slug) in [
+        (
+            format!("{put}Content-Length: 13\r\n{chunks}"),
+            400,
+            "framing-invalid",
+        ),
+        (
+            format!(
+                "PUT /t.bin HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\nTransfer-Encoding: chunked\r\n{chunks}"
+            ),
+            400,
+            "framing-invalid",
+        ),
+        ("BAD\r\n\r\n".to_owned(), 400, "head-invalid"),
+        (too_long, 431, "headers-too-large"),
+    ] {
+        let told = answers(&format!("{before}{bad}{good}")).await?;
+        let statuses: Vec<&str> = told
+            .match_indices("HTTP/1.1 ")
+            .filter_map(|(at, _)| told.get(at + 9..at + 12))
+            .collect();
+        let last = status.to_string();
+        ensure!(
+            statuses == ["200", "201", "200", "200", "200", &*last],
+            "{statuses:?}: {told}"
+        );
+        ensure!(told.contains(&format!("/errors/{slug}")), "{slug}: {told}");
+        let told = answers(&bad).await?;
+        ensure!(told.starts_with(&format!("HTTP/1.1 {status}")), "{told}");
+    }
+    Ok(())
+}
+
 /// Each with most of a head, and no end of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_heads_without_end_take_no_more_than_there_is() -> Result<()> {
@@ -203,7 +263,8 @@ async fn exclusive_heads_without_end_take_no_more_than_there_is() -> Result<()> 
         let drift = status.figure("drift_bytes")?;
         println!("{held} bytes of connections, drift {drift}, an upload beside them {took:?}");
         ensure!(took < Duration::from_secs(5), "an upload takes {took:?}");
-        ensure!(drift.abs() < 12.0 * MIB as f64, "drift of {drift} bytes");
+        // What such a connection holds is less than what each is charged, so the sum is below zero.
+        ensure!(drift < 4.0 * MIB as f64, "drift of {drift} bytes");
         most = most.max(held);
     }
     ensure!(

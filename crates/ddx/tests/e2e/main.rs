@@ -22,6 +22,7 @@ mod dropped;
 mod expiry;
 mod fetch;
 mod heads;
+mod http2;
 mod joining;
 mod kill;
 mod limits;

@@ -9,87 +9,47 @@
 //! here, while it is gathered and until its request is over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use ddx_memory::{Charge, Ledger, Refusal, Row};
+use ddx_memory::Ledger;
 
 use super::chunks::ChunkScan;
 use super::head::HeadScan;
 use super::head_check::HeadLimits;
+use super::quota::{Quota, Share};
 use crate::problem::{Kind, Problem};
 
 /// In such steps heads are charged; the first is part of what a connection is charged.
 pub(super) const STEP_BYTES: usize = 8 << 10;
 
-/// So much is let to long heads however few connections there are.
-const LONG_HEADS_BYTES: u64 = 256 << 10;
-
-/// When another try is worth it, at least.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// All long heads together get one part in so many of what connections may have: clients that send
+/// heads and never end them must not keep others from connecting.
+const PART: u64 = 4;
 
 /// What heads are held to, and what long ones hold together.
 #[derive(Debug)]
 pub(super) struct Heads {
     limits: HeadLimits,
-    ledger: Ledger,
-    long_bytes: AtomicU64,
-}
-
-/// What a long head is charged.
-#[derive(Debug)]
-struct LongHead {
-    heads: Arc<Heads>,
-    charge: Charge,
+    quota: Arc<Quota>,
 }
 
 impl Heads {
     pub(super) fn new(limits: HeadLimits, ledger: Ledger) -> Arc<Self> {
-        Arc::new(Self {
-            limits,
-            ledger,
-            long_bytes: AtomicU64::new(0),
-        })
+        let quota = Quota::new(ledger, PART);
+        Arc::new(Self { limits, quota })
     }
 
-    /// Charges one step more. All long heads together get a quarter of what connections may have:
-    /// clients that send heads and never end them must not keep others from connecting.
-    fn lengthen(self: &Arc<Self>, held: &mut Option<LongHead>) -> Result<(), Problem> {
+    /// Charges one step more.
+    fn lengthen(&self, held: &mut Option<Share>) -> Result<(), Problem> {
         let step = STEP_BYTES as u64;
-        let snapshot = self.ledger.snapshot();
-        let connections = snapshot.row(Row::Connections) + snapshot.free_to_lease_bytes;
-        let most = (connections / 4).max(LONG_HEADS_BYTES);
-        if self.long_bytes.load(Ordering::Relaxed) + step > most {
-            return Err(no_memory(RETRY_AFTER));
-        }
         let charged = match held {
-            Some(held) => held.charge.grow(step),
-            None => self.ledger.charge(Row::Connections, step).map(|charge| {
-                let heads = self.clone();
-                *held = Some(LongHead { heads, charge });
-            }),
+            Some(held) => held.grow(step),
+            None => self.quota.take(step).map(|share| *held = Some(share)),
         };
-        match charged {
-            Ok(()) => {
-                self.long_bytes.fetch_add(step, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(Refusal::NoMemory { retry_after, .. }) => Err(no_memory(retry_after)),
-            Err(_) => Err(no_memory(RETRY_AFTER)),
-        }
-    }
-}
-
-fn no_memory(retry_after: Duration) -> Problem {
-    Problem::new(Kind::NoMemory)
-        .detail("The head of the request is long, and there is no memory for long heads now.")
-        .retry_after(retry_after.max(RETRY_AFTER))
-}
-
-impl Drop for LongHead {
-    fn drop(&mut self) {
-        let bytes = self.charge.bytes();
-        self.heads.long_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        charged.map_err(|retry_after| {
+            Problem::new(Kind::NoMemory)
+                .detail("The request's head is long, and there is no memory for long heads now.")
+                .retry_after(retry_after)
+        })
     }
 }
 
@@ -146,9 +106,9 @@ pub(super) struct Gate {
     scanned: usize,
     /// Whether the head that was refused asks for an answer without content.
     refused_is_head: bool,
-    gathered: Option<LongHead>,
+    gathered: Option<Share>,
     /// Of the request that is under way.
-    held: Option<LongHead>,
+    held: Option<Share>,
     /// hyper takes no longer head.
     hyper_takes_bytes: usize,
 }
@@ -305,7 +265,7 @@ impl Gate {
     fn room_for_head(&mut self) -> usize {
         let step_end = (self.early.len() / STEP_BYTES + 1) * STEP_BYTES;
         loop {
-            let charged = self.gathered.as_ref().map_or(0, |held| held.charge.bytes());
+            let charged = self.gathered.as_ref().map_or(0, Share::bytes);
             if (step_end - STEP_BYTES) as u64 <= charged {
                 break;
             }

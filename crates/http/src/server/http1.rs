@@ -25,7 +25,7 @@ use tower::ServiceExt;
 
 use super::gate::{BodyWay, STEP_BYTES};
 use super::unread::Watched;
-use super::wire::{Patience, Transport, Wire};
+use super::wire::{Carrier, Patience, Transport, Wire};
 use super::{Connection, Shared, late, linger};
 use crate::body::{AnswerBody, Tap};
 use crate::deliver::SendsFiles;
@@ -84,11 +84,14 @@ impl Shared {
         if wire.is_given_up() {
             return;
         }
-        let limits = linger::Linger {
+        linger::close(wire.stream(), wire.has_unread(), self.lingers()).await;
+    }
+
+    pub(super) fn lingers(&self) -> linger::Linger {
+        linger::Linger {
             time: self.limits.linger,
             bytes_max: self.limits.linger_bytes_max,
-        };
-        linger::close(wire.stream(), wire.has_unread(), limits).await;
+        }
     }
 
     pub(super) fn patience(&self) -> Patience {
@@ -127,13 +130,23 @@ impl Shared {
         is_head: bool,
         from: Connection,
     ) -> bool {
+        let response = self.refusal_of_head(problem, is_head, from).await;
+        late::write(wire, response, &self.patience()).await.is_ok()
+    }
+
+    pub(super) async fn refusal_of_head(
+        &self,
+        problem: Problem,
+        is_head: bool,
+        from: Connection,
+    ) -> Response<Body> {
         let mut request = strict::refused_request(problem, is_head);
         request.extensions_mut().insert(from);
         let Ok(mut response) = self.app.router().oneshot(request).await;
         if is_head {
             *response.body_mut() = Body::empty();
         }
-        late::write(wire, response, &self.patience()).await.is_ok()
+        response
     }
 
     /// Requests by hyper, until one comes that is better taken past it, or none does.
@@ -150,7 +163,10 @@ impl Shared {
                     }));
                     None
                 }
-                None => Some(answer(self.app.router(), request, from, Some(wire.clone()))),
+                None => {
+                    let carrier = Carrier::Plain(wire.clone());
+                    Some(answer(self.app.router(), request, from, carrier))
+                }
             };
             async {
                 match response {
@@ -262,21 +278,18 @@ fn has_token(headers: &HeaderMap, name: &header::HeaderName, word: &str) -> bool
         .any(|token| token.trim().eq_ignore_ascii_case(word))
 }
 
-/// One request by hyper, whichever protocol carries it.
+/// One request by hyper.
 pub(super) fn answer(
     app: Router,
     request: Request<Incoming>,
     from: Connection,
-    wire: Option<Arc<Wire>>,
+    carrier: Carrier,
 ) -> impl Future<Output = Response<AnswerBody>> {
-    if let Some(wire) = &wire {
-        wire.decide(body_way(request.body()));
-    }
+    carrier.decide(body_way(request.body()));
     let (head, incoming) = request.into_parts();
     // A client that was not asked to go on sends nothing more.
     let may_drop = !has_token(&head.headers, &header::EXPECT, "100-continue");
-    let is_watched = head.version <= Version::HTTP_11 && !incoming.is_end_stream();
-    let (body, watched) = if is_watched {
+    let (body, watched) = if !incoming.is_end_stream() {
         let watched = Watched::new(incoming);
         (watched.body(), Some(watched))
     } else {
@@ -289,7 +302,7 @@ pub(super) fn answer(
         if let Some(watched) = watched {
             watched.tell(response.headers_mut(), may_drop).await;
         }
-        response.map(|body| AnswerBody::new(body, wire))
+        response.map(|body| AnswerBody::new(body, Some(carrier)))
     }
 }
 

@@ -18,8 +18,9 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-pub(super) use super::gate::BodyWay;
-use super::gate::{Gate, Heads, Next};
+use super::gate::{BodyWay, Gate, Heads, Next};
+use super::quota::Share;
+use super::secure::SecureGate;
 use crate::problem::Problem;
 
 /// Bytes asked of the socket at once on hyper's behalf, on the stack.
@@ -47,6 +48,37 @@ struct State {
 pub(crate) struct Wire {
     stream: TcpStream,
     state: Mutex<State>,
+}
+
+/// What carries a request.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    Plain(Arc<Wire>),
+    Secure(Arc<SecureGate>),
+    /// A stream of HTTP/2, with what it is charged.
+    Stream {
+        _charged: Share,
+    },
+}
+
+impl Carrier {
+    /// Called once for each request that stays with hyper, as soon as hyper has parsed its head.
+    pub(super) fn decide(&self, way: BodyWay) {
+        match self {
+            Self::Plain(wire) => wire.decide(way),
+            Self::Secure(gate) => gate.decide(way),
+            Self::Stream { .. } => {}
+        }
+    }
+
+    /// The answer's last byte has been handed to hyper.
+    pub(crate) fn answered(&self) {
+        match self {
+            Self::Plain(wire) => wire.answered(),
+            Self::Secure(gate) => gate.answered(),
+            Self::Stream { .. } => {}
+        }
+    }
 }
 
 /// Time limits of a connection.
@@ -112,8 +144,7 @@ impl Wire {
         }
     }
 
-    /// Called once for each request that stays with hyper, as soon as hyper has parsed its head.
-    pub(crate) fn decide(&self, way: BodyWay) {
+    fn decide(&self, way: BodyWay) {
         let mut state = self.state();
         state.in_flight = true;
         state.gate.decide(way);
@@ -239,8 +270,7 @@ impl Wire {
         Ok(count)
     }
 
-    /// The answer's last byte has been handed to hyper.
-    pub(crate) fn answered(&self) {
+    fn answered(&self) {
         let mut state = self.state();
         state.in_flight = false;
         state.is_flushed = false;
