@@ -315,3 +315,55 @@ fn body_way(body: &Incoming) -> BodyWay {
         None => BodyWay::Chunks,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::server::{Limits, Server};
+    use crate::starting::Served;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio_util::sync::CancellationToken;
+
+    /// hyper has it all and the client takes none of it: longer than a connection that rests is left
+    /// to hyper.
+    #[tokio::test]
+    async fn an_answer_that_is_not_taken_for_a_while_comes_whole() {
+        const BYTES: usize = 4 << 20;
+        let app = Arc::new(Served::starting("", String::new));
+        app.is_ready(Router::new().fallback(async || {
+            // hyper finds nothing to send meanwhile, and says so.
+            tokio::task::yield_now().await;
+            vec![b'x'; BYTES]
+        }));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = CancellationToken::new();
+        let server = Server {
+            listener,
+            limits: Limits::default(),
+            tls: None,
+            app,
+            ledger: ddx_memory::Ledger::on_this_machine(ddx_memory::Config::default()).unwrap(),
+            trusted_proxies: "".parse().unwrap(),
+            connections: Arc::default(),
+        };
+        let server = tokio::spawn(server.run(closing.clone()));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 << 10).unwrap();
+        let mut client = socket.connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        // Time is what is tested: nothing tells when hyper would be taken for idle.
+        tokio::time::sleep(REST_AFTER * 2 + Limits::default().header_timeout / 4).await;
+        let mut answer = Vec::new();
+        while answer.len() < BYTES {
+            let count = client.read_buf(&mut answer).await.unwrap();
+            assert_ne!(count, 0, "cut after {} bytes", answer.len());
+        }
+        drop(client);
+        closing.cancel();
+        server.await.unwrap();
+    }
+}
