@@ -11,7 +11,7 @@ use ddx_engine::{Algorithm, Cut, Source, Taken};
 use http::{HeaderMap, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::server::Wire;
+use crate::server::{Carrier, Wire};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -252,19 +252,19 @@ impl FrameBody {
 /// An answer's body, which tells the connection when the request is over.
 pub(crate) struct AnswerBody {
     body: Body,
-    wire: Option<Arc<Wire>>,
+    carrier: Option<Carrier>,
 }
 
 impl AnswerBody {
-    pub(crate) fn new(body: Body, wire: Option<Arc<Wire>>) -> Self {
-        Self { body, wire }
+    pub(crate) fn new(body: Body, carrier: Option<Carrier>) -> Self {
+        Self { body, carrier }
     }
 }
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        if let Some(wire) = &self.wire {
-            wire.answered();
+        if let Some(carrier) = &self.carrier {
+            carrier.answered();
         }
     }
 }

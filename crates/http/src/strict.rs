@@ -5,29 +5,47 @@
 //! the server, so it is refused here, at every address alike, and the connection is closed: where
 //! the next request begins is no longer sure.
 //!
+//! The body's end is looked at in the head as it came (`server::head_check`), before hyper gets it.
+//!
 //! HTTP/2 has neither: its host is part of the target, and a frame's length is its only one.
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::{Extensions, HeaderMap, HeaderValue, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 use crate::fields;
 use crate::origin::{Base, Scheme};
 use crate::problem::{Kind, Problem};
 
-/// In the extensions of a request: its head names a length, too. hyper removes that field where the
-/// body comes in chunks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NamesLength;
+/// In the extensions of a request that stands for a head that was refused before anybody could make
+/// a request of it: why. It goes the way of all requests so that it is measured and answered as they
+/// are.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused(pub(crate) Problem);
+
+/// A request for that.
+pub(crate) fn refused_request(problem: Problem, is_head: bool) -> Request {
+    let mut request = Request::new(Body::empty());
+    if is_head {
+        *request.method_mut() = Method::HEAD;
+    }
+    // No route has it.
+    *request.uri_mut() = Uri::from_static("*");
+    request.extensions_mut().insert(Refused(problem));
+    request
+}
 
 /// The answer to a request that is not taken, whatever its address.
 pub(crate) fn refusal(request: &Request) -> Option<Response> {
     if request.version() > Version::HTTP_11 {
         return None;
     }
-    let checked = host(request.version(), request.uri(), request.headers())
-        .and_then(|()| framing(request.headers(), request.extensions()));
-    let mut response = checked.err()?.into_response();
+    let refused = match request.extensions().get() {
+        Some(Refused(problem)) => problem.clone(),
+        None => host(request.version(), request.uri(), request.headers()).err()?,
+    };
+    let mut response = refused.into_response();
     response
         .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -58,29 +76,40 @@ fn host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem>
 }
 
 /// The body's end is told once: by a length, or by chunks that nothing else is packed in (§6).
-fn framing(headers: &HeaderMap, extensions: &Extensions) -> Result<(), Problem> {
-    if !headers.contains_key(header::TRANSFER_ENCODING) {
+/// `codings` are the values of `Transfer-Encoding`; `has_length` is whether `Content-Length` is there.
+pub(crate) fn framing<'v>(
+    codings: impl Iterator<Item = &'v [u8]>,
+    has_length: bool,
+) -> Result<(), Problem> {
+    let fields: Vec<_> = codings.map(String::from_utf8_lossy).collect();
+    if fields.is_empty() {
         return Ok(());
     }
-    let joined = fields::joined(headers, &header::TRANSFER_ENCODING)?.unwrap_or_default();
+    let joined = fields.join(",");
+    let refused = |detail: &str| {
+        Problem::new(Kind::FramingInvalid)
+            .detail(detail)
+            .limit("chunked")
+            .value(&*joined)
+    };
     let codings: Vec<&str> = fields::split(&joined, ',').collect();
     let is_chunked = |coding: &&str| coding.eq_ignore_ascii_case("chunked");
+    if !codings.last().is_some_and(is_chunked) {
+        return Err(refused("Transfer-Encoding does not end with chunked"));
+    }
     if !codings.iter().all(is_chunked) {
         return Err(Problem::new(Kind::TransferCoding)
             .limit("chunked")
             .value(&*joined));
     }
-    let fields = headers.get_all(header::TRANSFER_ENCODING).iter().count();
-    if codings.len() != 1 || fields != 1 {
-        return Err(Problem::new(Kind::FramingInvalid)
-            .detail("Transfer-Encoding names chunked other than once")
-            .limit("chunked")
-            .value(&*joined));
+    // An empty member beside it is one more coding for other readers.
+    if fields.len() != 1 || !is_chunked(&joined.trim()) {
+        return Err(refused("Transfer-Encoding names chunked other than once"));
     }
-    let has_length = headers.contains_key(header::CONTENT_LENGTH);
-    if has_length || extensions.get::<NamesLength>().is_some() {
-        return Err(Problem::new(Kind::FramingInvalid)
-            .detail("Transfer-Encoding and Content-Length came together"));
+    if has_length {
+        return Err(refused(
+            "Transfer-Encoding and Content-Length came together",
+        ));
     }
     Ok(())
 }
@@ -89,7 +118,6 @@ fn framing(headers: &HeaderMap, extensions: &Extensions) -> Result<(), Problem> 
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use axum::body::Body;
     use http::request::Builder;
 
     fn request(fields: &[(&str, &str)]) -> Builder {
@@ -133,21 +161,32 @@ mod tests {
 
     #[test]
     fn a_body_has_one_end() {
-        let coded = |fields: &[(&str, &str)]| status(request(&[&[("host", "a")], fields].concat()));
-        let te = "transfer-encoding";
-        assert_eq!(coded(&[(te, "chunked")]), None);
-        assert_eq!(coded(&[(te, "Chunked ")]), None);
-        assert_eq!(coded(&[(te, "gzip, chunked")]), Some(501));
-        assert_eq!(coded(&[(te, "chunked;a=b")]), Some(501));
-        assert_eq!(coded(&[(te, "gzip"), (te, "chunked")]), Some(501));
-        assert_eq!(coded(&[(te, "chunked, chunked")]), Some(400));
-        assert_eq!(coded(&[(te, "chunked"), (te, "chunked")]), Some(400));
-        assert_eq!(coded(&[(te, "")]), Some(400));
-        assert_eq!(
-            coded(&[(te, "chunked"), ("content-length", "3")]),
-            Some(400)
-        );
-        let removed = request(&[("host", "a"), (te, "chunked")]).extension(NamesLength);
-        assert_eq!(status(removed), Some(400));
+        let coded = |values: &[&str], has_length| {
+            let values = values.iter().map(|value| value.as_bytes());
+            let problem = framing(values, has_length).err()?;
+            Some(problem.status().as_u16())
+        };
+        assert_eq!(coded(&[], true), None);
+        assert_eq!(coded(&["chunked"], false), None);
+        assert_eq!(coded(&["Chunked "], false), None);
+        assert_eq!(coded(&["gzip, chunked"], false), Some(501));
+        assert_eq!(coded(&["gzip", "chunked"], false), Some(501));
+        assert_eq!(coded(&["chunked;a=b, chunked"], false), Some(501));
+        assert_eq!(coded(&["chunked;a=b"], false), Some(400));
+        assert_eq!(coded(&["chunked, gzip"], false), Some(400));
+        assert_eq!(coded(&["chunked, chunked"], false), Some(400));
+        assert_eq!(coded(&["chunked", "chunked"], false), Some(400));
+        assert_eq!(coded(&[""], false), Some(400));
+        assert_eq!(coded(&["chunked,"], false), Some(400));
+        assert_eq!(coded(&["chunked"], true), Some(400));
+    }
+
+    #[test]
+    fn a_refused_head_is_answered_as_a_request_is() {
+        let request = refused_request(Problem::new(Kind::HeadInvalid), true);
+        assert_eq!(request.method(), Method::HEAD);
+        let answer = refusal(&request).unwrap();
+        assert_eq!(answer.status(), 400);
+        assert_eq!(answer.headers()[header::CONNECTION], "close");
     }
 }

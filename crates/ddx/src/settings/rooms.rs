@@ -113,6 +113,7 @@ impl Settings {
             write_timeout_crowded: self.write_timeout_crowded,
             send_queue_bytes: self.send_queue_bytes,
             header_bytes_max: usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX),
+            uri_bytes_max: usize::try_from(self.uri_bytes_max).unwrap_or(usize::MAX),
             headers_max: self.headers_max,
             connections_max: usize::try_from(connections)
                 .unwrap_or(usize::MAX)

@@ -182,8 +182,10 @@ settings! {
         "write_timeout_crowded" => write_timeout_crowded: Span = "5s" in "1s".."1h";
         /// What the kernel may hold of an answer that has not been sent, for each connection, before it takes no more.
         "send_queue" => send_queue_bytes: Size = "16KiB" in "4KiB".."16MiB";
-        /// The largest head of a request. Each connection that uploads slowly holds twice of it.
-        "header_bytes_max" => header_bytes_max: Size = "8KiB" in "8KiB".."1MiB";
+        /// The largest head of a request. What is longer than 8 KiB is charged to the ledger while the request is there.
+        "header_bytes_max" => header_bytes_max: Size = "32KiB" in "8KiB".."1MiB";
+        /// The longest address in a request.
+        "uri_bytes_max" => uri_bytes_max: Size = "8KiB" in "1KiB".."60KiB";
         /// How many fields a head may have.
         "headers_max" => headers_max: Count<usize> = "100" in "16".."1000";
         /// How many connections may be open. Without it: as many as the ledger has memory for and the limit of open files

@@ -21,6 +21,8 @@ mod disk;
 mod dropped;
 mod expiry;
 mod fetch;
+mod heads;
+mod http2;
 mod joining;
 mod kill;
 mod limits;

@@ -170,15 +170,23 @@ async fn a_body_in_another_coding_than_chunks_is_refused_and_nothing_is_stored()
         let answer = raw(&client, &text).await?.expect(201)?;
         ensure!(!answer.closes(), "{answer:?}");
     }
-    // What the parser itself can not read it refuses without a word of ours.
     for fields in [
         "Transfer-Encoding: identity\r\n",
         "Transfer-Encoding: chunked, gzip\r\n",
     ] {
         let text = format!("PUT /t.bin HTTP/1.1\r\nHost: a\r\n{fields}{BODY}");
-        raw(&client, &text).await?.expect(400)?;
+        refused(&client, &text, 400, "framing-invalid").await?;
     }
-    ensure!(files(&client).await? == 2.0, "a refused body was stored");
+    // After a body in chunks, too.
+    let chunked_put = format!("PUT /t.bin HTTP/1.1\r\nHost: a\r\n{chunked}");
+    let mut conn = client.connect().await?;
+    conn.send(format!("{chunked_put}{BODY}").as_bytes()).await?;
+    conn.response("PUT").await?.expect(201)?;
+    let both = format!("{chunked_put}Content-Length: 13\r\n{BODY}");
+    conn.send(both.as_bytes()).await?;
+    let problem = conn.response("PUT").await?.expect_problem(400)?;
+    ensure!(problem["type"] == "/errors/framing-invalid", "{problem}");
+    ensure!(files(&client).await? == 3.0, "a refused body was stored");
     ledger_at_zero(&client).await
 }
 

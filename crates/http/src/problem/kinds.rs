@@ -48,6 +48,9 @@ kinds! {
     HeaderInvalid 400 "header-invalid" "A header field is malformed",
         "A header field is missing, given twice, or not of its form.",
         "Send the field once, in the form that the protocol gives it.";
+    HeadInvalid 400 "head-invalid" "The request can not be read",
+        "The request line or a header field is not of the form that HTTP/1.1 gives it.",
+        "Send a request line and fields as RFC 9112 has them, each on one line.";
     BodyInvalid 400 "body-invalid" "The body is malformed",
         "The body is not what the content type says, or ends too early.",
         "Send a complete body of the announced type.";
@@ -58,7 +61,7 @@ kinds! {
         "Transfer-Encoding names another coding than chunked; the body would be stored as it is packed.",
         "Send the body as it is, in chunks or with Content-Length.";
     FramingInvalid 400 "framing-invalid" "Where the body ends is not clear",
-        "Transfer-Encoding names chunked more than once, or stands beside Content-Length.",
+        "Transfer-Encoding names chunked more than once, does not end with it, or stands beside Content-Length.",
         "Send exactly one of Transfer-Encoding: chunked and Content-Length.";
     NotFound 404 "not-found" "Nothing is here",
         "The link is wrong, or what it led to was deleted or has expired.",

@@ -23,13 +23,15 @@ use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::gate::{BodyWay, STEP_BYTES};
 use super::unread::Watched;
-use super::wire::{BodyWay, Patience, Transport, Wire};
+use super::wire::{Carrier, Patience, Transport, Wire};
 use super::{Connection, Shared, late, linger};
 use crate::body::{AnswerBody, Tap};
 use crate::deliver::SendsFiles;
 use crate::download;
-use crate::strict::NamesLength;
+use crate::problem::Problem;
+use crate::strict;
 
 /// A request that was taken from hyper, with the length of its body.
 struct Late {
@@ -41,7 +43,7 @@ struct Late {
 enum Turn {
     /// The connection is over.
     Over,
-    /// Nothing is asked, and nothing has been for a while.
+    /// Nothing is asked, and nothing has been for a while; or what is asked is not for this hyper.
     Rest,
     /// A request came that is better taken past hyper.
     Late(Box<Late>),
@@ -57,6 +59,12 @@ impl Shared {
             is_tls: false,
         };
         while self.has_next(&wire).await {
+            if let Some((problem, is_head)) = wire.take_refusal() {
+                if !Box::pin(self.refuse_head(&wire, problem, is_head, from)).await {
+                    return;
+                }
+                break;
+            }
             // Boxed, each: of the two only one is alive at a time, and hyper's part is by far the larger one.
             let turn = Box::pin(self.by_hyper(&wire, from)).await;
             match turn {
@@ -76,11 +84,14 @@ impl Shared {
         if wire.is_given_up() {
             return;
         }
-        let limits = linger::Linger {
+        linger::close(wire.stream(), wire.has_unread(), self.lingers()).await;
+    }
+
+    pub(super) fn lingers(&self) -> linger::Linger {
+        linger::Linger {
             time: self.limits.linger,
             bytes_max: self.limits.linger_bytes_max,
-        };
-        linger::close(wire.stream(), wire.has_unread(), limits).await;
+        }
     }
 
     pub(super) fn patience(&self) -> Patience {
@@ -92,17 +103,50 @@ impl Shared {
         }
     }
 
-    /// Waits, with nothing but the socket, until the next request begins or the client closes.
+    /// Waits, with nothing but the socket and what has come of it, until the head of the next request is whole or refused, or the client closes.
     async fn has_next(&self, wire: &Wire) -> bool {
-        let until = wire
-            .deadline(&self.patience())
-            .map_or_else(Instant::now, Instant::from_std);
-        tokio::select! {
-            biased;
-            () = self.closing.cancelled() => false,
-            ready = wire.begins() => ready.is_ok(),
-            () = tokio::time::sleep_until(until) => false,
+        loop {
+            let until = wire
+                .deadline(&self.patience())
+                .map_or_else(Instant::now, Instant::from_std);
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled() => return false,
+                gathered = wire.gather() => match gathered {
+                    Ok(false) => {}
+                    Ok(true) => return true,
+                    Err(_) => return false,
+                },
+                () = tokio::time::sleep_until(until) => return false,
+            }
         }
+    }
+
+    /// Answers a head that hyper has not seen. Whether the client took it.
+    async fn refuse_head(
+        &self,
+        wire: &Arc<Wire>,
+        problem: Problem,
+        is_head: bool,
+        from: Connection,
+    ) -> bool {
+        let response = self.refusal_of_head(problem, is_head, from).await;
+        late::write(wire, response, &self.patience()).await.is_ok()
+    }
+
+    pub(super) async fn refusal_of_head(
+        &self,
+        problem: Problem,
+        is_head: bool,
+        from: Connection,
+    ) -> Response<Body> {
+        let mut request = strict::refused_request(problem, is_head);
+        request.extensions_mut().insert(from);
+        let Ok(mut response) = self.app.router().oneshot(request).await;
+        if is_head {
+            *response.body_mut() = Body::empty();
+        }
+        response
     }
 
     /// Requests by hyper, until one comes that is better taken past it, or none does.
@@ -119,7 +163,10 @@ impl Shared {
                     }));
                     None
                 }
-                None => Some(answer(self.app.router(), request, from, Some(wire.clone()))),
+                None => {
+                    let carrier = Carrier::Plain(wire.clone());
+                    Some(answer(self.app.router(), request, from, carrier))
+                }
             };
             async {
                 match response {
@@ -129,12 +176,14 @@ impl Shared {
                 }
             }
         });
+        let head_bytes_max = wire.size_hyper();
         let mut connection = std::pin::pin!(
             hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(None)
                 .half_close(false)
-                .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
+                // A buffer that is full before its head ends is too small for hyper.
+                .max_buf_size(head_bytes_max + usize::from(head_bytes_max > STEP_BYTES))
                 .max_headers(self.limits.headers_max)
                 .serve_connection(Transport(wire.clone()), service)
         );
@@ -156,6 +205,7 @@ impl Shared {
                     Some(late) => Poll::Ready(Turn::Late(late)),
                     None => Poll::Pending,
                 },
+                Poll::Pending if wire.is_done_with_hyper() => Poll::Ready(Turn::Rest),
                 Poll::Pending => Poll::Pending,
             });
             tokio::select! {
@@ -185,7 +235,7 @@ impl Shared {
             BodyWay::None => (request.method() == Method::GET
                 && download::may_be_file(request.uri().path()))
             .then_some(0),
-            BodyWay::Unknown => None,
+            BodyWay::Chunks => None,
         }
     }
 
@@ -228,22 +278,18 @@ fn has_token(headers: &HeaderMap, name: &header::HeaderName, word: &str) -> bool
         .any(|token| token.trim().eq_ignore_ascii_case(word))
 }
 
-/// One request by hyper, whichever protocol carries it.
+/// One request by hyper.
 pub(super) fn answer(
     app: Router,
     request: Request<Incoming>,
     from: Connection,
-    wire: Option<Arc<Wire>>,
+    carrier: Carrier,
 ) -> impl Future<Output = Response<AnswerBody>> {
-    let names_length = wire.as_ref().is_some_and(|wire| wire.names_length());
-    if let Some(wire) = &wire {
-        wire.decide(body_way(request.body()));
-    }
+    carrier.decide(body_way(request.body()));
     let (head, incoming) = request.into_parts();
     // A client that was not asked to go on sends nothing more.
     let may_drop = !has_token(&head.headers, &header::EXPECT, "100-continue");
-    let is_watched = head.version <= Version::HTTP_11 && !incoming.is_end_stream();
-    let (body, watched) = if is_watched {
+    let (body, watched) = if !incoming.is_end_stream() {
         let watched = Watched::new(incoming);
         (watched.body(), Some(watched))
     } else {
@@ -251,15 +297,12 @@ pub(super) fn answer(
     };
     let mut request = Request::from_parts(head, body);
     request.extensions_mut().insert(from);
-    if names_length {
-        request.extensions_mut().insert(NamesLength);
-    }
     async move {
         let Ok(mut response) = app.oneshot(request).await;
         if let Some(watched) = watched {
             watched.tell(response.headers_mut(), may_drop).await;
         }
-        response.map(|body| AnswerBody::new(body, wire))
+        response.map(|body| AnswerBody::new(body, Some(carrier)))
     }
 }
 
@@ -269,6 +312,58 @@ fn body_way(body: &Incoming) -> BodyWay {
     }
     match body.size_hint().exact() {
         Some(length) => BodyWay::Known(length),
-        None => BodyWay::Unknown,
+        None => BodyWay::Chunks,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::server::{Limits, Server};
+    use crate::starting::Served;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio_util::sync::CancellationToken;
+
+    /// hyper has it all and the client takes none of it: longer than a connection that rests is left
+    /// to hyper.
+    #[tokio::test]
+    async fn an_answer_that_is_not_taken_for_a_while_comes_whole() {
+        const BYTES: usize = 4 << 20;
+        let app = Arc::new(Served::starting("", String::new));
+        app.is_ready(Router::new().fallback(async || {
+            // hyper finds nothing to send meanwhile, and says so.
+            tokio::task::yield_now().await;
+            vec![b'x'; BYTES]
+        }));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = CancellationToken::new();
+        let server = Server {
+            listener,
+            limits: Limits::default(),
+            tls: None,
+            app,
+            ledger: ddx_memory::Ledger::on_this_machine(ddx_memory::Config::default()).unwrap(),
+            trusted_proxies: "".parse().unwrap(),
+            connections: Arc::default(),
+        };
+        let server = tokio::spawn(server.run(closing.clone()));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 << 10).unwrap();
+        let mut client = socket.connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        // Time is what is tested: nothing tells when hyper would be taken for idle.
+        tokio::time::sleep(REST_AFTER * 2 + Limits::default().header_timeout / 4).await;
+        let mut answer = Vec::new();
+        while answer.len() < BYTES {
+            let count = client.read_buf(&mut answer).await.unwrap();
+            assert_ne!(count, 0, "cut after {} bytes", answer.len());
+        }
+        drop(client);
+        closing.cancel();
+        server.await.unwrap();
     }
 }

@@ -86,6 +86,19 @@ pub(super) async fn write(
     write_frames(wire, head, body, framing, patience.write).await
 }
 
+/// A short answer as it goes out, for connections that are not written to here.
+pub(super) async fn whole(response: Response<Body>) -> Vec<u8> {
+    let (mut head, body) = response.into_parts();
+    // It is in memory already: nothing in it can fail or be too long.
+    let body = axum::body::to_bytes(body, usize::MAX).await;
+    let body = body.unwrap_or_default();
+    let length = HeaderValue::from(body.len());
+    head.headers.insert(header::CONTENT_LENGTH, length);
+    let mut bytes = head_bytes(&head);
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
 fn framing_of(head: &http::response::Parts, body: &Body) -> Framing {
     if matches!(
         head.status,
@@ -275,7 +288,11 @@ fn head_bytes(head: &http::response::Parts) -> Vec<u8> {
     bytes
 }
 
-async fn write_all(stream: &TcpStream, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
+pub(super) async fn write_all(
+    stream: &TcpStream,
+    mut bytes: &[u8],
+    patience: Duration,
+) -> io::Result<()> {
     while !bytes.is_empty() {
         timeout(patience, stream.writable()).await??;
         match stream.try_write(bytes) {
@@ -298,7 +315,10 @@ mod tests {
         let address = listener.local_addr().expect("its address");
         let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (mut client, (server, _)) = (client.expect("connects"), server.expect("accepts"));
-        let wire = Wire::new(server);
+        let ledger = ddx_memory::Ledger::on_this_machine(ddx_memory::Config::default());
+        let limits = super::super::Limits::default().of_heads();
+        let heads = super::super::Heads::new(limits, ledger.expect("a ledger"));
+        let wire = Wire::new(server, heads);
         let soon = Duration::from_secs(5);
         let patience = Patience {
             head: soon,

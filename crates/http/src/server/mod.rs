@@ -4,44 +4,47 @@
 //! without a time-out. Each connection is charged to the ledger before it is served; where the charge is refused, the listener waits, and the kernel's
 //! backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
 
+mod chunks;
 mod crowd;
+mod frames;
+mod gate;
 mod head;
+mod head_check;
 mod http1;
+mod http2;
+mod inflow;
 mod late;
 mod linger;
+mod quota;
+mod secure;
 mod streams;
 mod tls;
 mod unread;
 mod wire;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::response::IntoResponse as _;
 use ddx_memory::{Charge, Ledger, Row};
-use http::{HeaderValue, Request, header};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{HeaderValue, header};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::wire::Wire;
+pub(crate) use self::wire::{Carrier, Wire};
 use crate::origin::TrustedProxies;
 use crate::problem::{Kind, Problem};
 use crate::starting::Served;
 use crowd::Crowd;
-use http1::answer;
-use streams::Streams;
+use gate::Heads;
+use head_check::HeadLimits;
+use quota::Quota;
 pub use tls::{TlsError, acceptor};
-use wire::Transport;
 
 /// Limits of connections. Each is a setting of the server.
 #[derive(Debug, Clone)]
@@ -56,8 +59,10 @@ pub struct Limits {
     pub write_timeout_crowded: Duration,
     /// What a connection's send queue may hold before it takes no more.
     pub send_queue_bytes: u64,
-    /// The longest head. hyper's smallest is 8 KiB.
+    /// The longest head, 8 KiB at least.
     pub header_bytes_max: usize,
+    /// The longest address of a request.
+    pub uri_bytes_max: usize,
     /// Header fields in a head.
     pub headers_max: usize,
     /// Connections at once, whatever memory there is.
@@ -86,7 +91,8 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(60),
             write_timeout_crowded: Duration::from_secs(5),
             send_queue_bytes: 16 << 10,
-            header_bytes_max: 8 << 10,
+            header_bytes_max: 32 << 10,
+            uri_bytes_max: 8 << 10,
             headers_max: 100,
             connections_max: 100_000,
             connections_per_client_max: None,
@@ -96,6 +102,16 @@ impl Default for Limits {
             http2_streams_max: 64,
             http2_stream_window_bytes: 256 << 10,
             http2_window_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Limits {
+    fn of_heads(&self) -> HeadLimits {
+        HeadLimits {
+            bytes_max: self.header_bytes_max.max(gate::STEP_BYTES),
+            uri_bytes_max: self.uri_bytes_max,
+            fields_max: self.headers_max,
         }
     }
 }
@@ -162,6 +178,8 @@ struct Shared {
     tls: Option<tokio_rustls::TlsAcceptor>,
     app: Arc<Served>,
     ledger: Ledger,
+    heads: Arc<Heads>,
+    http2_quota: Arc<Quota>,
     closing: CancellationToken,
 }
 
@@ -194,8 +212,11 @@ impl Server {
         let crowd = Crowd::new(&self.limits, self.trusted_proxies);
         let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
         let tasks = TaskTracker::new();
+        let heads = Heads::new(self.limits.of_heads(), self.ledger.clone());
         let shared = Arc::new(Shared {
             limits: self.limits,
+            heads,
+            http2_quota: http2::quota(self.ledger.clone()),
             tls: self.tls,
             app: self.app,
             ledger: self.ledger,
@@ -277,7 +298,7 @@ impl Shared {
         let mut answer = problem.into_response();
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
-        let (wire, patience) = (Wire::new(stream), self.patience());
+        let (wire, patience) = (Wire::new(stream, self.heads.clone()), self.patience());
         if late::write(&wire, answer, &patience).await.is_ok() {
             linger::close(wire.stream(), true, REFUSED).await;
         }
@@ -309,7 +330,7 @@ impl Shared {
     }
 
     async fn plain(&self, stream: TcpStream, peer: SocketAddr) {
-        let wire = Wire::new(stream);
+        let wire = Wire::new(stream, self.heads.clone());
         let http2 = tokio::select! {
             () = self.closing.cancelled() => return,
             http2 = tokio::time::timeout(self.limits.idle_timeout, wire.speaks_http2()) => http2,
@@ -321,56 +342,9 @@ impl Shared {
                     peer,
                     is_tls: false,
                 };
-                Box::pin(self.http2(Transport(wire), from)).await;
+                Box::pin(self.http2_plain(wire, from)).await;
             }
             Ok(Err(_)) | Err(_) => {}
-        }
-    }
-
-    async fn http2<T>(&self, io: T, from: Connection)
-    where
-        T: hyper::rt::Read + hyper::rt::Write + Unpin,
-    {
-        // The windows are memory that the client may fill at will.
-        let window = u64::from(self.limits.http2_window_bytes);
-        let Ok(_charge) = self.ledger.charge(Row::Connections, window) else {
-            return;
-        };
-        let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(self.app.router(), request, from, None);
-            async { Ok::<_, Infallible>(response.await.map(Streams::answer)) }
-        });
-        let limits = &self.limits;
-        let streams = Streams::new(
-            self.ledger.clone(),
-            limits.write_timeout,
-            limits.write_timeout_crowded,
-        );
-        let mut connection = pin!(
-            hyper::server::conn::http2::Builder::new(streams.clone())
-                .timer(TokioTimer::new())
-                .initial_stream_window_size(self.limits.http2_stream_window_bytes)
-                .initial_connection_window_size(self.limits.http2_window_bytes)
-                .max_concurrent_streams(self.limits.http2_streams_max)
-                .max_send_buf_size(64 << 10)
-                .max_header_list_size(
-                    u32::try_from(self.limits.header_bytes_max).unwrap_or(u32::MAX)
-                )
-                .keep_alive_interval(self.limits.idle_timeout / 2)
-                .keep_alive_timeout(self.limits.header_timeout)
-                .serve_connection(io, service)
-        );
-        tokio::select! {
-            _ = connection.as_mut() => {}
-            () = self.closing.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
-            // A client that answers our pings and asks for nothing is idle all the same.
-            () = streams.are_idle_for(limits.idle_timeout) => {
-                connection.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(limits.header_timeout, connection).await;
-            }
         }
     }
 
@@ -386,26 +360,8 @@ impl Shared {
             return;
         };
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            return self.http2(TokioIo::new(stream), from).await;
+            return self.http2_over_tls(stream, from).await;
         }
-        let service = service_fn(|request: Request<Incoming>| {
-            let response = answer(self.app.router(), request, from, None);
-            async { Ok::<_, Infallible>(response.await) }
-        });
-        let mut connection = pin!(
-            hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                // One figure for heads and for idling is all that hyper has; plain connections have both (`wire`).
-                .header_read_timeout(self.limits.idle_timeout)
-                .half_close(false)
-                .max_buf_size(self.limits.header_bytes_max.max(8 << 10))
-                .max_headers(self.limits.headers_max)
-                .serve_connection(TokioIo::new(stream), service)
-        );
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = self.closing.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = connection.await;
+        self.http1_over_tls(stream, from).await;
     }
 }

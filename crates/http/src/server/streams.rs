@@ -17,6 +17,7 @@ use ddx_memory::Ledger;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
+use super::quota::Quota;
 use crate::body::AnswerBody;
 
 /// What an answer gives at once to a client that is not known to be quick. Less than this in the time limit is no download.
@@ -63,14 +64,29 @@ impl Streams {
     /// Returns when no stream has run and nothing has left for so long.
     pub(super) async fn are_idle_for(&self, time: Duration) {
         loop {
-            let idle = match self.0.running.load(Ordering::Acquire) {
-                0 => self.0.moved_at().elapsed(),
-                _ => Duration::ZERO,
-            };
+            let idle = self.idle();
             if idle >= time {
                 return;
             }
             tokio::time::sleep(time.saturating_sub(idle)).await;
+        }
+    }
+
+    /// Returns when others want what an idle connection holds, and nothing has run or left for so long.
+    pub(super) async fn give_way(&self, quota: &Quota, time: Duration) {
+        loop {
+            quota.is_used_up().await;
+            if self.idle() >= time {
+                return;
+            }
+        }
+    }
+
+    /// How long no stream has run and nothing has left.
+    fn idle(&self) -> Duration {
+        match self.0.running.load(Ordering::Acquire) {
+            0 => self.0.moved_at().elapsed(),
+            _ => Duration::ZERO,
         }
     }
 

@@ -1,12 +1,12 @@
 //! One plain connection, shared between hyper and whoever reads a long body: the tap.
 //!
-//! hyper copies each body byte through its own read buffer and hands it on in frames. For an upload that is one copy too many, and two buffers of 8 KiB
-//! that a slow upload holds to its end. So hyper gets the head, and then goes: a long body of known length is read straight from the socket
-//! into the buffer that was leased for it, and its answer is written past hyper too (`late`). What makes this exact is a gate: the transport gives hyper the bytes of the head and
-//! not one more, and holds the rest until the request has been looked at. hyper therefore never holds a body byte that
-//! the tap would miss, however head and body were split across packets, and can be taken away and begun anew between any two requests.
+//! hyper copies each body byte through its own read buffer and hands it on in frames. For an upload
+//! that is one copy too many, and two buffers of 8 KiB that a slow upload holds to its end. So hyper
+//! gets the head, and then goes: a long body of known length is read straight from the socket into
+//! the buffer that was leased for it, and its answer is written past hyper too (`late`). What makes
+//! this exact is the gate (`gate`): hyper gets a whole head and not one byte more.
 //!
-//! Chunked bodies, short ones, HTTP/2 and TLS go through hyper.
+//! Chunked bodies, short ones and HTTP/2 go through hyper.
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +18,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::head::HeadScan;
+use super::gate::{BodyWay, Gate, Heads, Next};
+use super::quota::Share;
+use super::secure::SecureGate;
+use crate::problem::Problem;
 
 /// Bytes asked of the socket at once on hyper's behalf, on the stack.
 const READ_BYTES: usize = 8 * 1024;
@@ -26,32 +29,13 @@ const READ_BYTES: usize = 8 * 1024;
 /// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What hyper may have of the bytes that come.
-#[derive(Debug)]
-enum Gate {
-    /// A request's head, to its last byte.
-    Head(HeadScan),
-    /// Nothing, until the handler has decided on the body.
-    Held,
-    /// This much of a body, then the next head.
-    Body { left: u64 },
-    /// Everything: HTTP/2, chunked bodies.
-    Open,
-    /// Nothing: so much of a body is still to be read past hyper.
-    Past { left: u64 },
-}
-
 #[derive(Debug)]
 struct State {
     gate: Gate,
-    /// Read from the socket, not yet given to anyone.
-    early: Vec<u8>,
     /// hyper, waiting for the gate.
     reader: Option<Waker>,
     in_flight: bool,
-    /// The last head names a length.
-    names_length: bool,
-    /// hyper has written all that it had to write since the last head.
+    /// hyper has written all that it had to write since the last head and the last answer.
     is_flushed: bool,
     since: Instant,
     write_blocked_since: Option<Instant>,
@@ -59,22 +43,42 @@ struct State {
     is_given_up: bool,
 }
 
-/// How a body is to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyWay {
-    /// There is none.
-    None,
-    /// Through hyper, with this length.
-    Known(u64),
-    /// Through hyper, to an end that only hyper recognises.
-    Unknown,
-}
-
 /// A plain TCP connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: TcpStream,
     state: Mutex<State>,
+}
+
+/// What carries a request.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    Plain(Arc<Wire>),
+    Secure(Arc<SecureGate>),
+    /// A stream of HTTP/2, with what it is charged.
+    Stream {
+        _charged: Share,
+    },
+}
+
+impl Carrier {
+    /// Called once for each request that stays with hyper, as soon as hyper has parsed its head.
+    pub(super) fn decide(&self, way: BodyWay) {
+        match self {
+            Self::Plain(wire) => wire.decide(way),
+            Self::Secure(gate) => gate.decide(way),
+            Self::Stream { .. } => {}
+        }
+    }
+
+    /// The answer's last byte has been handed to hyper.
+    pub(crate) fn answered(&self) {
+        match self {
+            Self::Plain(wire) => wire.answered(),
+            Self::Secure(gate) => gate.answered(),
+            Self::Stream { .. } => {}
+        }
+    }
 }
 
 /// Time limits of a connection.
@@ -91,15 +95,13 @@ pub(crate) struct Patience {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream) -> Arc<Self> {
+    pub(super) fn new(stream: TcpStream, heads: Arc<Heads>) -> Arc<Self> {
         Arc::new(Self {
             stream,
             state: Mutex::new(State {
-                gate: Gate::Head(HeadScan::default()),
-                early: Vec::new(),
+                gate: Gate::new(heads),
                 reader: None,
                 in_flight: false,
-                names_length: false,
                 is_flushed: false,
                 since: Instant::now(),
                 write_blocked_since: None,
@@ -134,58 +136,78 @@ impl Wire {
                 continue;
             }
             let mut state = self.state();
-            state.early.extend_from_slice(&bytes[..seen]);
+            state.gate.keep(&bytes[..seen]);
             if same {
-                state.gate = Gate::Open;
+                state.gate.open();
             }
             return Ok(same);
         }
     }
 
-    /// Called once for each request that stays with hyper, as soon as hyper has parsed its head.
-    pub(crate) fn decide(&self, way: BodyWay) {
+    fn decide(&self, way: BodyWay) {
         let mut state = self.state();
         state.in_flight = true;
-        if matches!(state.gate, Gate::Open) {
-            return;
-        }
-        state.gate = match way {
-            BodyWay::None | BodyWay::Known(0) => Gate::Head(HeadScan::default()),
-            BodyWay::Known(left) => Gate::Body { left },
-            BodyWay::Unknown => Gate::Open,
-        };
+        state.gate.decide(way);
         if let Some(reader) = state.reader.take() {
             reader.wake();
         }
     }
 
-    /// Whether the head that hyper has just parsed tells a length. Not known after a body whose end
-    /// only hyper saw: heads are not looked at then.
-    pub(super) fn names_length(&self) -> bool {
-        let state = self.state();
-        state.names_length && matches!(state.gate, Gate::Held)
-    }
-
     /// Whether hyper can be taken away from a request whose head it has just parsed: it holds nothing that the client has not been sent.
     pub(super) fn is_free_of_hyper(&self) -> bool {
         let state = self.state();
-        state.is_flushed && matches!(state.gate, Gate::Held)
+        state.is_flushed && state.gate.is_held()
     }
 
-    /// Since when nothing is asked, nothing is to be answered, and hyper holds nothing that it was given.
+    /// Whether hyper is to go, though nothing is over: it holds nothing, and what comes next is not for it.
+    pub(super) fn is_done_with_hyper(&self) -> bool {
+        let state = self.state();
+        let is_between = state.is_flushed && !state.in_flight;
+        is_between && (state.gate.is_refused() || state.gate.wants_another_hyper())
+    }
+
+    /// The longest head that the hyper which begins now is to take.
+    pub(super) fn size_hyper(&self) -> usize {
+        self.state().gate.size_hyper()
+    }
+
+    /// Why a head was refused, and whether its answer is to have no content.
+    pub(super) fn take_refusal(&self) -> Option<(Problem, bool)> {
+        self.state().gate.take_refusal()
+    }
+
+    /// Since when nothing is to be answered, hyper holds nothing that it was given, and no head is whole.
     pub(super) fn rests_since(&self) -> Option<Instant> {
         let state = self.state();
-        let is_between = matches!(&state.gate, Gate::Head(scan) if !scan.has_begun());
-        (is_between && state.is_flushed && !state.in_flight && state.early.is_empty())
-            .then_some(state.since)
+        let is_between = state.is_flushed && !state.in_flight && state.gate.is_at_head();
+        is_between.then_some(state.since)
     }
 
-    /// Returns once the next request's first bytes are there, or the end of the connection.
-    pub(super) async fn begins(&self) -> io::Result<()> {
-        if self.has_early() {
-            return Ok(());
+    /// Gathers what has come of a head, or waits until something does. Whether the head is there, or refused. Errs at the end of the connection.
+    pub(super) async fn gather(&self) -> io::Result<bool> {
+        if self.state().is_gathered() {
+            return Ok(true);
         }
-        self.stream.readable().await
+        self.stream.readable().await?;
+        self.gather_some()
+    }
+
+    /// Not inside the future, which would hold the buffer for as long as the connection rests.
+    fn gather_some(&self) -> io::Result<bool> {
+        let mut bytes = [0; READ_BYTES];
+        let mut state = self.state();
+        let Next::Read(most) = state.gate.next(0) else {
+            return Ok(true);
+        };
+        match self.stream.try_read(&mut bytes[..most.min(READ_BYTES)]) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                state.gate.keep(&bytes[..count]);
+                Ok(state.is_gathered())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns once the client has closed the connection while nothing of it was expected. Where something came, it is not known.
@@ -199,14 +221,14 @@ impl Wire {
     /// From now on the body, of this length, is read past hyper.
     pub(super) fn go_past(&self, length_bytes: u64) {
         let mut state = self.state();
-        state.gate = Gate::Past { left: length_bytes };
+        state.gate.go_past(length_bytes);
         state.in_flight = true;
         state.reader = None;
     }
 
-    /// Whether bodies of requests that hyper has begun to take can go past it: not after one whose end only hyper knew.
+    /// Whether the request that hyper has begun to take can go past it.
     pub(super) fn can_go_past(&self) -> bool {
-        matches!(self.state().gate, Gate::Held)
+        self.state().gate.is_held()
     }
 
     /// After an answer that was written past hyper: whether the next request may begin. It may not where some of the body is still under way.
@@ -214,61 +236,46 @@ impl Wire {
         let mut state = self.state();
         state.in_flight = false;
         state.since = Instant::now();
-        let is_over = matches!(state.gate, Gate::Past { left: 0 });
-        if is_over {
-            state.gate = Gate::Head(HeadScan::default());
-        }
-        is_over
+        state.gate.is_over();
+        state.gate.begin_anew()
     }
 
     /// How much of a body that goes past hyper has not been read yet.
     pub(crate) fn body_left(&self) -> u64 {
-        match self.state().gate {
-            Gate::Past { left } => left,
-            _ => 0,
-        }
+        self.state().gate.past_left()
     }
 
     /// Whether some of it is here, read together with the head.
     pub(crate) fn has_early(&self) -> bool {
-        !self.state().early.is_empty()
+        self.state().gate.has_early()
     }
 
     /// The next bytes of a body that goes past hyper. `WouldBlock` where none are here, `UnexpectedEof` where none will come.
     pub(crate) fn read_body(&self, into: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state();
-        let Gate::Past { left } = state.gate else {
-            return Ok(0);
-        };
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        let left = usize::try_from(state.gate.past_left()).unwrap_or(usize::MAX);
+        let most = left.min(into.len());
         if most == 0 {
             return Ok(0);
         }
-        let count = if state.early.is_empty() {
+        let count = if state.gate.has_early() {
+            state.gate.take_early(&mut into[..most])
+        } else {
             match self.stream.try_read(&mut into[..most])? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => count,
             }
-        } else {
-            let count = state.early.len().min(most);
-            into[..count].copy_from_slice(&state.early[..count]);
-            state.early.drain(..count);
-            if state.early.is_empty() {
-                state.early = Vec::new();
-            }
-            count
         };
-        state.gate = Gate::Past {
-            left: left - count as u64,
-        };
+        state.gate.took_past(count);
         Ok(count)
     }
 
-    /// The answer's last byte has been handed to hyper.
-    pub(crate) fn answered(&self) {
+    fn answered(&self) {
         let mut state = self.state();
         state.in_flight = false;
+        state.is_flushed = false;
         state.since = Instant::now();
+        state.gate.is_over();
     }
 
     /// The client takes nothing: what stands in its send queue is dropped with the connection. Closed in order, the kernel would keep it for as
@@ -289,13 +296,10 @@ impl Wire {
         self.state().write_blocked_since.is_some()
     }
 
-    /// Whether body bytes may still come that nobody will read.
+    /// Whether bytes may still come that nobody will read.
     pub(crate) fn has_unread(&self) -> bool {
-        let state = self.state();
-        match &state.gate {
-            Gate::Head(scan) => scan.has_begun() || !state.early.is_empty(),
-            _ => true,
-        }
+        let gate = &self.state().gate;
+        !gate.is_at_head() || gate.has_begun() || gate.has_early()
     }
 
     /// When the connection has used up its patience, as things stand now; None while a handler works and the client reads.
@@ -304,53 +308,28 @@ impl Wire {
         if let Some(since) = state.write_blocked_since {
             return Some(since + patience.write);
         }
-        match &state.gate {
-            _ if state.in_flight => None,
-            Gate::Head(scan) if scan.has_begun() => Some(state.since + patience.head),
-            _ => Some(state.since + patience.idle),
+        if state.in_flight {
+            return None;
         }
+        let from_now = match state.gate.has_begun() {
+            true => patience.head,
+            false => patience.idle,
+        };
+        Some(state.since + from_now)
     }
 }
 
 impl State {
-    /// How much hyper may be given now; None where the gate is shut.
-    fn allowance(&self) -> Option<usize> {
-        match self.gate {
-            Gate::Held | Gate::Past { .. } => None,
-            Gate::Body { left } => Some(usize::try_from(left).unwrap_or(usize::MAX)),
-            Gate::Head(_) | Gate::Open => Some(usize::MAX),
+    /// Looks at what has come of a head; its time counts from its first byte.
+    fn look(&mut self) {
+        if self.gate.look() {
+            self.since = Instant::now();
         }
     }
 
-    /// Of these bytes, how many go to hyper; moves the gate on.
-    fn pass(&mut self, bytes: &[u8]) -> usize {
-        match &mut self.gate {
-            Gate::Head(scan) => {
-                let had_begun = scan.has_begun();
-                let end = scan.end_in(bytes);
-                if !had_begun && scan.has_begun() {
-                    self.since = Instant::now();
-                }
-                match end {
-                    Some(end) => {
-                        self.names_length = scan.names_length();
-                        self.gate = Gate::Held;
-                        self.is_flushed = false;
-                        end
-                    }
-                    None => bytes.len(),
-                }
-            }
-            Gate::Body { left } => {
-                *left -= bytes.len() as u64;
-                if *left == 0 {
-                    self.gate = Gate::Head(HeadScan::default());
-                }
-                bytes.len()
-            }
-            Gate::Open => bytes.len(),
-            Gate::Held | Gate::Past { .. } => unreachable!("a shut gate has no allowance"),
-        }
+    fn is_gathered(&mut self) -> bool {
+        self.look();
+        !self.gate.is_at_head()
     }
 }
 
@@ -368,36 +347,33 @@ impl Read for Transport {
         loop {
             {
                 let mut state = wire.state();
-                let Some(allowance) = state.allowance() else {
-                    state.reader = Some(cx.waker().clone());
-                    return Poll::Pending;
-                };
-                let most = allowance.min(buffer.remaining());
-                if !state.early.is_empty() {
-                    let mut early = std::mem::take(&mut state.early);
-                    let offered = early.len().min(most);
-                    let passed = state.pass(&early[..offered]);
-                    buffer.put_slice(&early[..passed]);
-                    early.drain(..passed);
-                    if !early.is_empty() {
-                        state.early = early;
+                state.look();
+                match state.gate.next(buffer.remaining()) {
+                    Next::Nothing => {
+                        state.reader = Some(cx.waker().clone());
+                        return Poll::Pending;
                     }
-                    return Poll::Ready(Ok(()));
+                    Next::Give(most) => {
+                        state.is_flushed = false;
+                        state.gate.give(most, |bytes| buffer.put_slice(bytes));
+                        return Poll::Ready(Ok(()));
+                    }
+                    Next::Read(_) => {}
                 }
             }
             ready!(wire.stream.poll_read_ready(cx))?;
             let mut bytes = [0; READ_BYTES];
             let mut state = wire.state();
-            let Some(allowance) = state.allowance() else {
+            let Next::Read(most) = state.gate.next(buffer.remaining()) else {
                 continue;
             };
-            let most = allowance.min(buffer.remaining()).min(READ_BYTES);
-            match wire.stream.try_read(&mut bytes[..most]) {
+            match wire.stream.try_read(&mut bytes[..most.min(READ_BYTES)]) {
                 Ok(count) => {
-                    let passed = state.pass(&bytes[..count]);
+                    let passed = state.gate.pass(&bytes[..count]);
                     buffer.put_slice(&bytes[..passed]);
-                    state.early.extend_from_slice(&bytes[passed..count]);
-                    return Poll::Ready(Ok(()));
+                    if passed > 0 || count == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),

@@ -492,6 +492,17 @@ impl Charge {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// Books so much more.
+    ///
+    /// # Errors
+    /// As [`Ledger::charge`]; what was booked before stays.
+    pub fn grow(&mut self, by: u64) -> Result<(), Refusal> {
+        let row = self.row;
+        self.inner.change(|books, _, _| books.charge(row, by))?;
+        self.bytes += by;
+        Ok(())
+    }
 }
 
 impl Drop for Charge {

@@ -1,0 +1,160 @@
+//! HTTP/2, by hyper: what a connection is charged, when it is idle, and what one of its streams may hold.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use ddx_memory::Ledger;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tower::ServiceExt as _;
+
+use super::frames::GOODBYE;
+use super::inflow::{Inflow, Metered, REST_BYTES};
+use super::quota::{Quota, Share};
+use super::streams::Streams;
+use super::wire::{Carrier, Transport, Wire};
+use super::{Connection, REFUSED, Shared, late, linger};
+use crate::body::AnswerBody;
+use crate::problem::{Kind, Problem};
+
+/// What connections of HTTP/2 have beside what every connection has gets one part in so many: others
+/// must be able to connect, whatever these hold.
+const PART: u64 = 2;
+
+/// What a stream's task and its request hold beside the fields.
+const STREAM_BYTES: u64 = 4 << 10;
+
+/// What one field holds beside its name and its value (RFC 9113, section 6.5.2).
+const FIELD_BYTES: usize = 32;
+
+/// A connection that is not read from while there is no memory answers no ping meanwhile. The kernel
+/// ends those whose client has gone: they do not confirm the ping's bytes either.
+const PONG_WITHIN: Duration = Duration::from_secs(3600);
+
+pub(super) fn quota(ledger: Ledger) -> Arc<Quota> {
+    Quota::new(ledger, PART)
+}
+
+impl Shared {
+    pub(super) async fn http2_plain(&self, wire: Arc<Wire>, from: Connection) {
+        if let Ok(rest) = self.http2_quota.take(REST_BYTES) {
+            return self.http2(Transport(wire), from, rest).await;
+        }
+        tracing::debug!(peer = %from.peer, "no memory for another HTTP/2 connection");
+        let said = late::write_all(wire.stream(), GOODBYE, self.limits.write_timeout).await;
+        if said.is_ok() {
+            linger::close(wire.stream(), true, REFUSED).await;
+        }
+    }
+
+    pub(super) async fn http2_over_tls(&self, mut stream: TlsStream<TcpStream>, from: Connection) {
+        if let Ok(rest) = self.http2_quota.take(REST_BYTES) {
+            return self.http2(TokioIo::new(stream), from, rest).await;
+        }
+        tracing::debug!(peer = %from.peer, "no memory for another HTTP/2 connection");
+        let said = async {
+            stream.write_all(GOODBYE).await?;
+            stream.shutdown().await
+        };
+        if let Ok(Ok(())) = tokio::time::timeout(self.limits.write_timeout, said).await {
+            linger::close(stream.get_ref().0, true, REFUSED).await;
+        }
+    }
+
+    /// `_rest`: what the connection is charged for its rest.
+    async fn http2<T>(&self, io: T, from: Connection, _rest: Share)
+    where
+        T: hyper::rt::Read + hyper::rt::Write + Unpin,
+    {
+        let limits = &self.limits;
+        let window_bytes = u64::from(limits.http2_window_bytes);
+        let inflow = Inflow::new(self.http2_quota.clone(), window_bytes);
+        let io = Metered::new(io, inflow.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response = self.stream(request, from, &inflow);
+            async { Ok::<_, Infallible>(response.await.map(Streams::answer)) }
+        });
+        let streams = Streams::new(
+            self.ledger.clone(),
+            limits.write_timeout,
+            limits.write_timeout_crowded,
+        );
+        let mut connection = pin!(
+            hyper::server::conn::http2::Builder::new(streams.clone())
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(limits.http2_stream_window_bytes)
+                .initial_connection_window_size(limits.http2_window_bytes)
+                .max_concurrent_streams(limits.http2_streams_max)
+                .max_send_buf_size(64 << 10)
+                .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
+                .keep_alive_interval(limits.idle_timeout / 2)
+                .keep_alive_timeout(PONG_WITHIN)
+                .serve_connection(io, service)
+        );
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+            // Others want in, and this one has not asked for anything for a while.
+            () = streams.give_way(&self.http2_quota, limits.write_timeout_crowded) => {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(limits.write_timeout_crowded, connection).await;
+            }
+            // A client that answers our pings and asks for nothing is idle all the same.
+            () = streams.are_idle_for(limits.idle_timeout) => {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(limits.header_timeout, connection).await;
+            }
+        }
+    }
+
+    /// One stream. What its head holds is charged until its answer is gone.
+    fn stream(
+        &self,
+        request: Request<Incoming>,
+        from: Connection,
+        inflow: &Arc<Inflow>,
+    ) -> impl Future<Output = Response<AnswerBody>> + use<> {
+        let share = self
+            .http2_quota
+            .take(STREAM_BYTES + of_fields(request.headers()));
+        let (head, incoming) = request.into_parts();
+        let body = match http_body::Body::is_end_stream(&incoming) {
+            true => Body::empty(),
+            false => Body::new(inflow.body(incoming)),
+        };
+        let app = self.app.router();
+        async move {
+            let share = match share {
+                Ok(share) => share,
+                Err(retry_after) => {
+                    let problem = Problem::new(Kind::NoMemory).retry_after(retry_after);
+                    let response = problem.into_response();
+                    return response.map(|body| AnswerBody::new(body, None));
+                }
+            };
+            let mut request = Request::from_parts(head, body);
+            request.extensions_mut().insert(from);
+            let Ok(response) = app.oneshot(request).await;
+            response.map(|body| AnswerBody::new(body, Some(Carrier::Stream { _charged: share })))
+        }
+    }
+}
+
+fn of_fields(fields: &HeaderMap) -> u64 {
+    let sizes = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+    sizes.sum::<usize>() as u64
+}

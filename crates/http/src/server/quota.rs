@@ -1,0 +1,122 @@
+//! A part of the ceiling, for one kind of thing that clients can ask for at will.
+//!
+//! The ledger knows what there is, but not who should have it. Connections are accepted before
+//! anything is known of them, so what one kind of them holds beside that must leave room for others
+//! to connect.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ddx_memory::{Charge, Ledger, Refusal, Row};
+use tokio::sync::Notify;
+
+/// So much may always be asked for, however few connections there are; the ledger decides.
+const LEAST_BYTES: u64 = 256 << 10;
+
+/// When another try is worth it, at least.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What one kind of thing holds in all.
+#[derive(Debug)]
+pub(super) struct Quota {
+    ledger: Ledger,
+    /// Of the ceiling, one part in so many.
+    part: u64,
+    held_bytes: AtomicU64,
+    /// Told when somebody found it used up.
+    refused: Notify,
+}
+
+/// What one of them holds, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    quota: Arc<Quota>,
+    charge: Charge,
+}
+
+impl Quota {
+    pub(super) fn new(ledger: Ledger, part: u64) -> Arc<Self> {
+        Arc::new(Self {
+            ledger,
+            part,
+            held_bytes: AtomicU64::new(0),
+            refused: Notify::new(),
+        })
+    }
+
+    /// Books so much. Errs with the time after which another try is worth it.
+    pub(super) fn take(self: &Arc<Self>, bytes: u64) -> Result<Share, Duration> {
+        let charge = self.has_room_for(bytes).and_then(|()| {
+            let charge = self.ledger.charge(Row::Connections, bytes);
+            charge.map_err(|refusal| retry_after(&refusal))
+        });
+        let charge = charge.inspect_err(|_| self.refused.notify_waiters())?;
+        self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let quota = self.clone();
+        Ok(Share { quota, charge })
+    }
+
+    /// Returns when somebody next finds it used up.
+    pub(super) async fn is_used_up(&self) {
+        self.refused.notified().await;
+    }
+
+    fn has_room_for(&self, bytes: u64) -> Result<(), Duration> {
+        // Of the ceiling, and not of what is free: while uploads hold all that, connections come and go all the same.
+        let most = (self.ledger.snapshot().ceiling_bytes / self.part).max(LEAST_BYTES);
+        match self.held_bytes.load(Ordering::Relaxed) + bytes <= most {
+            true => Ok(()),
+            false => Err(RETRY_AFTER),
+        }
+    }
+}
+
+impl Share {
+    pub(super) fn bytes(&self) -> u64 {
+        self.charge.bytes()
+    }
+
+    /// Books so much more; else what was booked stays.
+    pub(super) fn grow(&mut self, by: u64) -> Result<(), Duration> {
+        self.quota.has_room_for(by)?;
+        let grown = self.charge.grow(by);
+        grown.map_err(|refusal| retry_after(&refusal))?;
+        self.quota.held_bytes.fetch_add(by, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let bytes = self.charge.bytes();
+        self.quota.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+fn retry_after(refusal: &Refusal) -> Duration {
+    match refusal {
+        Refusal::NoMemory { retry_after, .. } => (*retry_after).max(RETRY_AFTER),
+        _ => RETRY_AFTER,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_given_back_whole() {
+        let ledger = Ledger::on_this_machine(ddx_memory::Config::default()).unwrap();
+        let quota = Quota::new(ledger.clone(), 4);
+        let row = || ledger.snapshot().row(Row::Connections);
+        let mut share = quota.take(100).unwrap();
+        share.grow(50).unwrap();
+        assert_eq!((share.bytes(), row()), (150, 150));
+        assert!(share.grow(u64::MAX / 2).is_err());
+        assert_eq!((share.bytes(), row()), (150, 150));
+        drop(share);
+        assert_eq!((quota.held_bytes.load(Ordering::Relaxed), row()), (0, 0));
+    }
+}
