@@ -25,8 +25,8 @@ pub mod sqlite;
 
 pub use error::{Error, ErrorKind};
 pub use record::{
-    Checkpoint, Completion, FileId, FileRecord, FileSummary, KeyHash, Kind, NewFile, Segment,
-    SegmentId, ShareId, ShareRecord, State, Totals, Work,
+    Checkpoint, Completion, FileId, FileRecord, FileSummary, KeyHash, Kind, NewFile, OwnerTotals,
+    Segment, SegmentId, ShareId, ShareRecord, State, Totals, Work,
 };
 
 pub use sqlite::SqliteCatalog;
@@ -188,6 +188,9 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// How many files and bytes there are. Kept with each change, so that asking costs nothing.
     fn totals(&self) -> Answer<'_, Totals>;
+
+    /// What an owner ([`FileRecord::owner`]) has unfinished. Kept with each change, too.
+    fn owner_totals(&self, owner: String) -> Answer<'_, OwnerTotals>;
 
     /// Counts a download of a complete file that has not expired at `now`. `false`, and no count, if it has, or
     /// `max_downloads` is reached; two callers never both get the last one. [`ErrorKind::NotFound`] if the file is not

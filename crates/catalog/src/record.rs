@@ -270,6 +270,15 @@ pub struct Work {
     pub log_bytes: u64,
 }
 
+/// What one owner has unfinished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OwnerTotals {
+    /// Receiving and joining files, parts counted.
+    pub unfinished: u64,
+    /// The lengths of these, where they are known.
+    pub promised_bytes: u64,
+}
+
 /// How much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Checkpoint, Completion, ErrorKind, FileId, FileRecord, KeyHash, Kind, NewFile, Segment,
-    SegmentId, ShareId, ShareRecord, State, Totals,
+    Checkpoint, Completion, ErrorKind, FileId, FileRecord, KeyHash, Kind, NewFile, OwnerTotals,
+    Segment, SegmentId, ShareId, ShareRecord, State, Totals,
 };
 
 /// What the reference answers.
@@ -513,6 +513,18 @@ impl Reference {
         ids.sort_unstable();
         ids.dedup();
         ids
+    }
+
+    /// As [`Catalog::owner_totals`](crate::Catalog::owner_totals).
+    pub fn owner_totals(&self, owner: &str) -> OwnerTotals {
+        let open = |file: &&FileRecord| matches!(file.state, State::Receiving | State::Joining);
+        let own = self.files.iter().filter(open);
+        let lengths = own.filter(|file| file.owner == owner);
+        let lengths = lengths.map(|file| file.length_bytes.unwrap_or(0));
+        lengths.fold(OwnerTotals::default(), |sum, length_bytes| OwnerTotals {
+            unfinished: sum.unfinished + 1,
+            promised_bytes: sum.promised_bytes + length_bytes,
+        })
     }
 
     /// As [`Catalog::totals`](crate::Catalog::totals).

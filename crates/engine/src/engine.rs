@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ddx_catalog::{Catalog, FileRecord, FileSummary, Kind, ShareRecord, State};
+use ddx_catalog::{Catalog, FileRecord, FileSummary, Kind, OwnerTotals, ShareRecord, State};
 use ddx_memory::{Holder, Ledger};
 use ddx_storage::{Lane, Store};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -328,6 +328,15 @@ impl Engine {
     pub async fn share(&self, share_id: Id) -> Result<ShareRecord, Error> {
         let share = self.0.catalog.share(share_id.0).await;
         share.map_err(in_catalog)?.ok_or(Error::NotFound)
+    }
+
+    /// What an owner ([`FileRecord::owner`]) has unfinished.
+    ///
+    /// # Errors
+    /// If the catalog fails.
+    pub async fn owner_totals(&self, owner: String) -> Result<OwnerTotals, Error> {
+        let totals = self.0.catalog.owner_totals(owner).await;
+        totals.map_err(in_catalog)
     }
 
     /// Up to `limit` of a share's files after the path `after`; none where there are no more.

@@ -30,7 +30,7 @@ mod work;
 pub use append::{Append, Expected, Put};
 pub use config::Config;
 pub use create::{Created, CreatedShare, NewUpload};
-pub use ddx_catalog::{FileRecord, FileSummary, Kind, PAGE_TEXT_BYTES, State, Totals};
+pub use ddx_catalog::{FileRecord, FileSummary, Kind, OwnerTotals, PAGE_TEXT_BYTES, State, Totals};
 pub use ddx_digest::Algorithm;
 pub use download::Download;
 pub use engine::{Change, Engine};

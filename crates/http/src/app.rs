@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::Metrics;
 use crate::names;
 use crate::origin;
+use crate::pace::Paces;
 use crate::places::Places;
 use crate::plain;
 use crate::server::Connections;
@@ -33,6 +34,14 @@ pub struct Config {
     pub sse_clients_max: usize,
     /// Event streams of one client at once.
     pub sse_per_client_max: usize,
+    /// Requests of one client in a second; without it a figure that people do not meet, and none for this machine.
+    pub requests_per_client_max: Option<u64>,
+    /// Uploads and shares that one client may make in a day; without it as above.
+    pub creations_per_client_max: Option<u64>,
+    /// Uploads that one client may have unfinished; without it a figure that people do not meet, and none for this machine.
+    pub unfinished_per_client_max: Option<u64>,
+    /// What these may come to; without it nine tenths of what the disk has, and the first may have all.
+    pub reserved_per_client_max_bytes: Option<u64>,
     /// What browsers are told to send at once at most.
     pub request_body_max_bytes: u64,
     /// Which other sites' pages may use this server.
@@ -61,6 +70,7 @@ struct Parts {
     config: Config,
     metrics: Metrics,
     sse_places: Arc<Places>,
+    paces: Paces,
     closing: CancellationToken,
     connections: Arc<Connections>,
     started: Instant,
@@ -86,11 +96,16 @@ impl App {
         connections: Arc<Connections>,
     ) -> Self {
         let sse_places = Places::new(config.sse_clients_max, config.sse_per_client_max);
+        let paces = Paces::new(
+            config.requests_per_client_max,
+            config.creations_per_client_max,
+        );
         Self(Arc::new(Parts {
             engine,
             config,
             metrics: Metrics::new(),
             sse_places,
+            paces,
             closing,
             connections,
             started: Instant::now(),
@@ -112,6 +127,11 @@ impl App {
 
     pub(crate) fn sse_places(&self) -> &Arc<Places> {
         &self.0.sse_places
+    }
+
+    /// How often clients may ask.
+    pub(crate) fn paces(&self) -> &Paces {
+        &self.0.paces
     }
 
     pub(crate) fn closing(&self) -> &CancellationToken {

@@ -3,6 +3,7 @@
 //! Each protocol is a module whose `wire` is pure (fields and bytes in, values out) and whose handlers call the engine. What they share
 //! stands beside them: names, digests, problem documents, links. [`router`] puts them together, and [`server`] serves them.
 
+mod allowance;
 mod api;
 mod app;
 mod body;
@@ -19,6 +20,7 @@ pub mod names;
 pub mod negotiate;
 mod observe;
 pub mod origin;
+mod pace;
 mod pages;
 mod places;
 pub mod plain;

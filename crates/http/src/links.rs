@@ -3,7 +3,7 @@
 //! Both rest on the same rules (`origin`), so they are found together, once per request, before a handler runs: a request whose
 //! host is no host is refused before anything is done for it.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, Request};
 use ddx_engine::{Created, Id};
@@ -12,7 +12,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
 use crate::app::App;
 use crate::names;
-use crate::origin::{Base, Peer};
+use crate::origin::{Base, Peer, client_of};
 use crate::problem::{Kind, Problem};
 use crate::server::Connection;
 
@@ -51,6 +51,12 @@ fn peer(extensions: &Extensions) -> Option<Peer> {
     })
 }
 
+/// The client of a request.
+pub(crate) fn client(app: &App, request: &Request) -> Option<IpAddr> {
+    let peer = peer(request.extensions())?;
+    Some(app.config().origin.client(peer, request.headers()))
+}
+
 /// Whether a page of this origin is one of the server's own.
 pub(crate) fn is_own_origin(app: &App, request: &Request, origin: &str) -> bool {
     peer(request.extensions()).is_some_and(|peer| {
@@ -65,6 +71,11 @@ impl Links {
         format!("{}{path}", self.base.prefix())
     }
 
+    /// The client's address.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// What all links begin with.
     pub(crate) fn base(&self) -> &Base {
         &self.base
@@ -72,12 +83,9 @@ impl Links {
 
     /// Among whom memory is shared fairly: an address, or the network of 64 bits that one IPv6 customer has to himself.
     pub(crate) fn owner(&self) -> String {
-        match self.client {
+        match client_of(self.client) {
             IpAddr::V4(address) => format!("ip:{address}"),
-            IpAddr::V6(address) => {
-                let network = Ipv6Addr::from_bits(address.to_bits() >> 64 << 64);
-                format!("ip:{network}/64")
-            }
+            IpAddr::V6(network) => format!("ip:{network}/64"),
         }
     }
 

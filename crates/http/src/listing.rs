@@ -20,6 +20,9 @@ use crate::problem::{self, Problem};
 /// Files in a page. Their texts are bounded by [`ddx_engine::PAGE_TEXT_BYTES`].
 const PAGE_ROWS: u32 = 32;
 
+/// Files in a page that is only glanced at.
+const GLANCE_ROWS: u32 = 4;
+
 /// What a page holds at most: 32 files of some 300 bytes each, their texts and the last one's excess, as the catalog gives
 /// them and once more as they are drawn.
 pub(crate) const PAGE_BYTES: u64 = 24 << 10;
@@ -36,7 +39,8 @@ pub(crate) struct Listing {
     /// The path of the last file that was asked for.
     after: Option<String>,
     is_over: bool,
-    _charge: Charge,
+    page_rows: u32,
+    _charge: Option<Charge>,
 }
 
 impl App {
@@ -60,13 +64,28 @@ impl App {
 impl Listing {
     /// The files of a share after the path `after`, parts of joined files left out.
     pub(crate) fn of_share(share_id: Id, after: Option<String>, charge: Charge) -> Self {
+        let mut listing = Self::glance_at(share_id);
+        listing.after = after;
+        listing.go_on(charge);
+        listing
+    }
+
+    /// The same, to look at a few files at once and not for long: what its request holds anyway covers that.
+    pub(crate) fn glance_at(share_id: Id) -> Self {
         Self {
             share_id,
             page: VecDeque::new(),
-            after,
+            after: None,
             is_over: false,
-            _charge: charge,
+            page_rows: GLANCE_ROWS,
+            _charge: None,
         }
+    }
+
+    /// All further files are looked at, for as long as that takes.
+    pub(crate) fn go_on(&mut self, charge: Charge) {
+        self.page_rows = PAGE_ROWS;
+        self._charge = Some(charge);
     }
 
     /// One file, whatever it is.
@@ -76,7 +95,8 @@ impl Listing {
             page: VecDeque::from([file]),
             after: None,
             is_over: true,
-            _charge: charge,
+            page_rows: PAGE_ROWS,
+            _charge: Some(charge),
         }
     }
 
@@ -92,7 +112,7 @@ impl Listing {
             if self.is_over {
                 return Ok(None);
             }
-            let page = engine.share_files(self.share_id, self.after.clone(), PAGE_ROWS);
+            let page = engine.share_files(self.share_id, self.after.clone(), self.page_rows);
             let page = page.await?;
             match page.last() {
                 Some(last) => self.after = Some(last.path.clone()),

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::app::App;
-use crate::links::Links;
+use crate::links::{self, Links};
 use crate::problem::{self, Kind, Problem};
 use crate::vary::Vary;
 use crate::{api, cross_origin, download, observe, pages, plain, strict, tus};
@@ -46,7 +46,9 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     let seen = observe::Seen::of(&app, &request);
     let asked = cross_origin::Asked::of(&app, &request);
     let vary = Vary::of(&app, request.extensions().get(), request.method());
-    let early = strict::refusal(&request).or_else(|| asked.answer());
+    let early = too_many(&app, &request)
+        .or_else(|| strict::refusal(&request))
+        .or_else(|| asked.answer());
     let mut response = match early {
         Some(answer) => answer,
         None => AssertUnwindSafe(next.run(request))
@@ -59,6 +61,12 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     add_common_fields(&mut response);
     seen.answered(&app, &response);
     response
+}
+
+fn too_many(app: &App, request: &Request) -> Option<Response> {
+    let client = links::client(app, request)?;
+    let counted = app.paces().count_request(client);
+    counted.err().map(IntoResponse::into_response)
 }
 
 /// `GET /` and every other address that nothing else has: the pages and their files.

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ddx_catalog::reference::{Reference, Verdict};
 use ddx_catalog::{
     Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, FileSummary,
-    KeyHash, Kind, NewFile, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, SegmentId, ShareId, ShareRecord, State,
-    Totals, Work,
+    KeyHash, Kind, NewFile, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, SegmentId, ShareId,
+    ShareRecord, State, Totals, Work,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -436,6 +436,10 @@ impl Catalog for SimulatedCatalog {
                 limit,
             )
         })
+    }
+
+    fn owner_totals(&self, owner: String) -> Answer<'_, OwnerTotals> {
+        self.read(move |records| records.owner_totals(&owner))
     }
 
     fn totals(&self) -> Answer<'_, Totals> {

@@ -348,3 +348,44 @@ pub(super) async fn totals_follow_each_change(catalog: Arc<dyn Catalog>) {
     }
     assert_eq!(catalog.totals().await.unwrap(), totals(0, 0, 0));
 }
+
+pub(super) async fn what_an_owner_has_unfinished_follows_each_change(catalog: Arc<dyn Catalog>) {
+    let of = |number: u32, owner: &str, length_bytes| FileRecord {
+        owner: owner.to_owned(),
+        length_bytes,
+        ..receiving(number)
+    };
+    let owed = async |owner: &str| {
+        let owed = catalog.owner_totals(owner.to_owned()).await.unwrap();
+        (owed.unfinished, owed.promised_bytes)
+    };
+    assert_eq!(owed("a").await, (0, 0));
+    for record in [
+        of(1, "a", Some(100)),
+        of(2, "a", None),
+        of(3, "a", Some(7)),
+        of(4, "b", Some(1)),
+    ] {
+        catalog.create(new(record)).await.unwrap();
+    }
+    assert_eq!((owed("a").await, owed("b").await), ((3, 107), (1, 1)));
+    let told = Checkpoint {
+        file_id: id(2),
+        length_bytes: Some(50),
+        ..Checkpoint::default()
+    };
+    catalog.checkpoint(told).await.unwrap();
+    assert_eq!(owed("a").await, (3, 157));
+    catalog
+        .complete(completion(1, vec![segment(1, 100)]))
+        .await
+        .unwrap();
+    assert_eq!(owed("a").await, (2, 57));
+    catalog.fail(id(3), "why".to_owned(), 9).await.unwrap();
+    assert_eq!(owed("a").await, (1, 50));
+    for number in 1..=3 {
+        catalog.delete(id(number)).await.unwrap().unwrap();
+    }
+    assert_eq!((owed("a").await, owed("b").await), ((0, 0), (1, 1)));
+    catalog.check().await.unwrap();
+}

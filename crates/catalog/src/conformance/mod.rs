@@ -53,6 +53,7 @@ pub const CASES: &[Case] = cases![
     complete::downloads_are_counted_up_to_their_maximum,
     complete::limits_of_a_complete_file_may_change,
     complete::totals_follow_each_change,
+    complete::what_an_owner_has_unfinished_follows_each_change,
     joining::a_final_shares_the_segments_of_its_parts,
     joining::a_final_waits_for_its_parts,
     joining::finals_that_wait_come_page_by_page,

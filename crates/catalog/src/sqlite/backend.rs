@@ -3,7 +3,7 @@
 use super::{SqliteCatalog, changes, check, queries, removal, schema};
 use crate::{
     Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, FileSummary,
-    KeyHash, NewFile, SegmentId, ShareId, ShareRecord, Totals, Work,
+    KeyHash, NewFile, OwnerTotals, SegmentId, ShareId, ShareRecord, Totals, Work,
 };
 use std::path::PathBuf;
 
@@ -258,6 +258,10 @@ impl Catalog for SqliteCatalog {
 
     fn totals(&self) -> Answer<'_, Totals> {
         Box::pin(self.query(queries::totals))
+    }
+
+    fn owner_totals(&self, owner: String) -> Answer<'_, OwnerTotals> {
+        Box::pin(self.query(move |from| queries::owner_totals(from, &owner)))
     }
 
     fn count_download(&self, file_id: FileId, now: i64) -> Answer<'_, bool> {

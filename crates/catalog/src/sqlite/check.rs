@@ -33,6 +33,12 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "SELECT 1 FROM shares s WHERE empty = EXISTS (SELECT 1 FROM files f WHERE f.share_no = s.share_no)",
     ),
     (
+        "what an owner has unfinished is not what the files say",
+        "SELECT 1 FROM (SELECT owner, count(*) AS unfinished, coalesce(sum(length_bytes), 0) AS promised_bytes \
+            FROM files WHERE state IN (0, 1) GROUP BY owner) f FULL JOIN owners o USING (owner) \
+            WHERE f.unfinished IS NOT o.unfinished OR f.promised_bytes IS NOT o.promised_bytes",
+    ),
+    (
         "the totals are not those of the files",
         "SELECT 1 FROM (SELECT count(*) FILTER (WHERE state = 2 AND kind <> 1) AS files, \
             coalesce(sum(length_bytes) FILTER (WHERE state = 2 AND kind <> 1), 0) AS bytes, \

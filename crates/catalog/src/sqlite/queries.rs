@@ -3,8 +3,8 @@
 
 use super::rows::{file_no, load, share_from, size_at, summary_from};
 use crate::{
-    Error, FileId, FileRecord, FileSummary, KeyHash, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, SegmentId,
-    ShareId, ShareRecord, Totals,
+    Error, FileId, FileRecord, FileSummary, KeyHash, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES,
+    SegmentId, ShareId, ShareRecord, Totals,
 };
 use rusqlite::{Connection, OptionalExtension, Params};
 
@@ -41,6 +41,7 @@ const SEGMENTS: &str = "SELECT DISTINCT segment_id FROM file_segments WHERE segm
 const FILES_OF_SEGMENT: &str =
     "SELECT DISTINCT file_no FROM file_segments WHERE segment_id = ?1 ORDER BY file_no LIMIT ?2";
 const TOTALS: &str = "SELECT files, bytes, unfinished, damaged FROM totals";
+const OWNER_TOTALS: &str = "SELECT unfinished, promised_bytes FROM owners WHERE owner = ?1";
 const FILE_BY_UPLOAD_KEY: &str = "SELECT file_no FROM files WHERE upload_key_hash = ?1";
 const FILE_BY_DELETE_KEY: &str = "SELECT file_no FROM files WHERE delete_key_hash = ?1";
 
@@ -234,6 +235,18 @@ pub(super) fn totals(connection: &Connection) -> Result<Totals, Error> {
     Ok(connection.prepare_cached(TOTALS)?.query_row([], totals)?)
 }
 
+pub(super) fn owner_totals(connection: &Connection, owner: &str) -> Result<OwnerTotals, Error> {
+    let totals = |row: &rusqlite::Row<'_>| {
+        Ok(OwnerTotals {
+            unfinished: size_at(row, 0)?,
+            promised_bytes: size_at(row, 1)?,
+        })
+    };
+    let mut statement = connection.prepare_cached(OWNER_TOTALS)?;
+    let found = statement.query_row([owner], totals).optional()?;
+    Ok(found.unwrap_or_default())
+}
+
 fn page(limit: u32) -> u32 {
     limit.min(PAGE_ROWS_MAX)
 }
@@ -282,6 +295,7 @@ mod tests {
         KNOWS_SEGMENT,
         SEGMENTS,
         TOTALS,
+        OWNER_TOTALS,
         FILE_BY_UPLOAD_KEY,
         FILE_BY_DELETE_KEY,
     ];

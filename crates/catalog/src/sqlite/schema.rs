@@ -39,6 +39,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0003_generation.sql")),
     M::up(include_str!("../../migrations/0004_damage.sql")),
     M::up(include_str!("../../migrations/0005_reservations.sql")),
+    M::up(include_str!("../../migrations/0007_owners.sql")),
 ];
 
 /// The schema version that this program writes.

@@ -53,8 +53,11 @@ fn segments() -> impl Strategy<Value = Vec<Segment>> {
     prop::collection::vec(segment, 0..3)
 }
 
+const OWNERS: &[&str] = &["ip:192.0.2.1", "ip:2001:db8::/64"];
+
 fn record() -> impl Strategy<Value = FileRecord> {
-    let names = (1..10_u8, 1..5_u8, key(), key(), "[ab]{1,2}");
+    let owner = prop::sample::select(OWNERS);
+    let names = (1..10_u8, 1..5_u8, key(), key(), "[ab]{1,2}", owner);
     let kinds = (
         prop_oneof![Just(Kind::Whole), Just(Kind::Partial), Just(Kind::Final)],
         prop_oneof![
@@ -78,13 +81,14 @@ fn record() -> impl Strategy<Value = FileRecord> {
     );
     (names, kinds, sizes, rest).prop_map(
         |(names, (kind, state), (length_bytes, offset_bytes, segments, parts), rest)| {
-            let (file, share, upload_key_hash, delete_key_hash, path) = names;
+            let (file, share, upload_key_hash, delete_key_hash, path, owner) = names;
             let (created_at, expires_at, max_downloads, blake3) = rest;
             FileRecord {
                 file_id: id(file),
                 share_id: id(share),
                 upload_key_hash,
                 delete_key_hash,
+                owner: owner.to_owned(),
                 path,
                 kind,
                 state,
@@ -414,6 +418,12 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
         reference.segments()
     );
     assert_eq!(catalog.totals().await.unwrap(), reference.totals());
+    for &owner in OWNERS {
+        assert_eq!(
+            catalog.owner_totals(owner.to_owned()).await.unwrap(),
+            reference.owner_totals(owner)
+        );
+    }
     let expired = catalog.expired(12, 0, 99).await.unwrap();
     let mut expired: Vec<_> = expired
         .iter()

@@ -7,6 +7,9 @@ use super::Settings;
 /// and the digest's state (7 KB), and the allocator's part. One with a short request has hyper's two buffers of 8 KiB instead; an idle one holds 3 KB.
 const CONNECTION_BYTES: u64 = 18 << 10;
 
+/// What a connection with a slow upload was measured to hold beside that where it is encrypted (47 KB in all, with 500 of them).
+const TLS_BYTES: u64 = 30 << 10;
+
 impl Settings {
     /// The ledger's part.
     pub(crate) fn memory(&self) -> ddx_memory::Config {
@@ -21,7 +24,7 @@ impl Settings {
             },
             waiters_max: self.waiters_max,
             uploads_max: self.uploads_max,
-            connection_bytes: CONNECTION_BYTES,
+            connection_bytes: CONNECTION_BYTES + self.tls_cert.as_ref().map_or(0, |_| TLS_BYTES),
             granule_bytes_min: ddx_engine::Config::default().granule_min_bytes,
             granule_bytes_max: self.granule_max_bytes,
             sample_every: self.memory_sample_every,
@@ -75,6 +78,10 @@ impl Settings {
             ranges_max: self.ranges_max,
             sse_clients_max: self.sse_clients_max,
             sse_per_client_max: self.sse_per_client_max,
+            requests_per_client_max: self.requests_per_client_max,
+            creations_per_client_max: self.creations_per_client_max,
+            unfinished_per_client_max: self.unfinished_per_client_max,
+            reserved_per_client_max_bytes: self.reserved_per_client_max_bytes,
             request_body_max_bytes: self.request_body_max_bytes,
             cross_origin: if origins.iter().any(|origin| origin == "*") {
                 ddx_http::CrossOrigin::Any

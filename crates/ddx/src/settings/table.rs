@@ -213,6 +213,16 @@ settings! {
         /// How many of these one client may have: an address, or a network of 64 bits of IPv6. Behind a proxy that is not named in
         /// `trusted_proxies` all of its clients are one.
         "sse_per_client_max" => sse_per_client_max: Count<usize> = "256" in "1".."1000000";
+        /// How many requests one client may make in a second; ten times as many at once. Without it: 2,000, and no limit for this
+        /// machine itself.
+        "requests_per_client_max" => requests_per_client_max: Count<u64> = none in "1".."1000000";
+        /// How many uploads and shares one client may make in a day. Without it: a million, and no limit for this machine itself.
+        "creations_per_client_max" => creations_per_client_max: Count<u64> = none in "1".."1000000000";
+        /// How many resumable uploads one client may have unfinished. Without it: 10,000, and no limit for this machine itself.
+        "unfinished_per_client_max" => unfinished_per_client_max: Count<u64> = none in "1".."1000000000";
+        /// What these may come to together. Without it the first may be as large as the disk allows, and the next leave a tenth of
+        /// it to others; there is no limit for this machine itself.
+        "reserved_per_client_max" => reserved_per_client_max_bytes: Size = none in "1".."1EiB";
     }
     group "Process" {
         /// Threads that serve connections. Without it: one for each processor.

@@ -48,6 +48,9 @@ pub(super) struct Page {
 
 /// `POST /api/v1/shares`
 pub(super) async fn create(State(app): State<App>, links: Links) -> Response {
+    if let Err(problem) = app.paces().count_creation(links.client()) {
+        return problem.into_response();
+    }
     match app.engine().create_share().await {
         Ok(share) => {
             let body = Created {

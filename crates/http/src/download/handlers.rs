@@ -65,8 +65,8 @@ async fn bytes_or_list(
 ) -> Result<Response, Problem> {
     let missing = || Problem::new(Kind::ShareNotFound);
     let share_id: Id = share_id.parse().map_err(|_| missing())?;
-    let charge = app.charge_answer(listing::PAGE_BYTES)?;
-    let mut listing = Listing::of_share(share_id, None, charge);
+    // Most shares are one file, which is not to wait for the memory of a list.
+    let mut listing = Listing::glance_at(share_id);
     let mut shown = Vec::with_capacity(2);
     while shown.len() < 2
         && let Some(file) = listing.next(app.engine()).await.map_err(problem)?
@@ -74,6 +74,7 @@ async fn bytes_or_list(
         shown.extend(is_shown(&file).then_some(file));
     }
     if let [_, _] = shown.as_slice() {
+        listing.go_on(app.charge_answer(listing::PAGE_BYTES)?);
         let mut lines = Lines(links.clone());
         let mut head = Vec::new();
         shown

@@ -43,6 +43,7 @@ async fn put_file(app: &App, links: &Links, request: Request<Body>) -> Result<Re
     // The strongest that the server can check while the bytes come.
     let digest = put.digests.into_iter().next();
     let is_digest = digest.is_some();
+    app.paces().count_creation(links.client())?;
     let new = NewUpload {
         owner: links.owner(),
         share_key: None,
@@ -126,6 +127,7 @@ async fn form_files(
                     .share_key,
             ),
         };
+        app.paces().count_creation(links.client())?;
         let new = new_file(links, key, &part, &limits.names)?;
         let slot = Arc::new(Mutex::new(None));
         let source = PartBody {

@@ -1,18 +1,18 @@
 //! How many connections each client has, so that none has all that the machine can bear.
 //!
-//! A client is an address, or the network of 64 bits that one IPv6 customer has to himself. Without a setting it may have half of what
+//! Without a setting it may have half of what
 //! there is memory for, which ordinary people never meet. Proxies speak for many, so those that are trusted are not counted, nor
 //! is, without a setting, this machine itself.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddx_memory::{Ledger, Row};
 
 use super::Limits;
-use crate::origin::TrustedProxies;
+use crate::origin::{TrustedProxies, client_of};
 
 /// So many are not worth a look at the ledger.
 const FEW: u64 = 64;
@@ -95,14 +95,6 @@ impl Drop for Member {
                 own.remove();
             }
         }
-    }
-}
-
-/// Whom an address counts for.
-fn client_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 

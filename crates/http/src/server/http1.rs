@@ -109,6 +109,13 @@ impl Shared {
             let until = wire
                 .deadline(&self.patience())
                 .map_or_else(Instant::now, Instant::from_std);
+            let idle = (!wire.has_begun()).then(|| self.idle.enter());
+            let gives_place = async {
+                match &idle {
+                    Some(idle) => idle.gives_place().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 () = self.closing.cancelled() => return false,
@@ -117,6 +124,7 @@ impl Shared {
                     Ok(true) => return true,
                     Err(_) => return false,
                 },
+                () = gives_place => return false,
                 () = tokio::time::sleep_until(until) => return false,
             }
         }

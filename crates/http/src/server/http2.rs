@@ -106,6 +106,10 @@ impl Shared {
                 connection.as_mut().graceful_shutdown();
                 let _ = connection.await;
             }
+            () = streams.gives_place(&self.idle) => {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(limits.write_timeout_crowded, connection).await;
+            }
             // Others want in, and this one has not asked for anything for a while.
             () = streams.give_way(&self.http2_quota, limits.write_timeout_crowded) => {
                 connection.as_mut().graceful_shutdown();

@@ -1,8 +1,8 @@
 //! The server under the ways in: connections, their limits, and the road of a body.
 //!
 //! hyper is driven directly, one protocol chosen before it starts. Its own detection costs several KiB more per idle connection and waits for the first bytes
-//! without a time-out. Each connection is charged to the ledger before it is served; where the charge is refused, the listener waits, and the kernel's
-//! backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
+//! without a time-out. Each connection is charged to the ledger before it is served; where the charge is refused, the one idle longest
+//! gives its place, and the kernel's backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
 
 mod chunks;
 mod crowd;
@@ -12,6 +12,7 @@ mod head;
 mod head_check;
 mod http1;
 mod http2;
+mod idle;
 mod inflow;
 mod late;
 mod linger;
@@ -43,6 +44,7 @@ use crate::starting::Served;
 use crowd::Crowd;
 use gate::Heads;
 use head_check::HeadLimits;
+use idle::IdleConnections;
 use quota::Quota;
 pub use tls::{TlsError, acceptor};
 
@@ -180,6 +182,7 @@ struct Shared {
     ledger: Ledger,
     heads: Arc<Heads>,
     http2_quota: Arc<Quota>,
+    idle: IdleConnections,
     closing: CancellationToken,
 }
 
@@ -205,6 +208,9 @@ const REFUSED: linger::Linger = linger::Linger {
 /// How long the listener waits after it could not take a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long it waits for one that was asked to give its place.
+const GIVE_PAUSE: Duration = Duration::from_millis(2);
+
 impl Server {
     /// Serves until `closing`, then lets connections finish the request they are in.
     pub async fn run(self, closing: CancellationToken) {
@@ -220,17 +226,29 @@ impl Server {
             tls: self.tls,
             app: self.app,
             ledger: self.ledger,
+            idle: IdleConnections::default(),
             closing: closing.clone(),
         });
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = closing.cancelled() => break,
-                accepted = accept(&self.listener, &places, &shared.ledger) => accepted,
+                accepted = self.listener.accept() => accepted,
             };
-            let Some((stream, peer, held)) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Descriptors may be what is missing.
+                    shared.idle.ask_longest();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let held = tokio::select! {
+                biased;
+                () = closing.cancelled() => break,
+                held = shared.place(&places) => held,
             };
             let shared = shared.clone();
             let member = match crowd.enter(peer.ip(), &shared.ledger) {
@@ -262,30 +280,25 @@ impl Server {
 
 type Held = (tokio::sync::OwnedSemaphorePermit, Charge);
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-    ledger: &Ledger,
-) -> Option<(TcpStream, SocketAddr, Held)> {
-    // The place and the memory first: a connection that is accepted is served.
-    let place = places.clone().acquire_owned().await.ok()?;
-    let charge = match ledger.charge(Row::Connections, ledger.config().connection_bytes) {
-        Ok(charge) => charge,
-        Err(refusal) => {
-            tracing::debug!(%refusal, "no memory for another connection; the backlog waits");
-            return None;
-        }
-    };
-    match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, (place, charge))),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            None
+impl Shared {
+    /// A place for one more connection, and its memory. Others wait in the kernel's backlog meanwhile.
+    async fn place(&self, places: &Arc<Semaphore>) -> Held {
+        loop {
+            if let Ok(place) = places.clone().try_acquire_owned() {
+                let bytes = self.ledger.config().connection_bytes;
+                match self.ledger.charge(Row::Connections, bytes) {
+                    Ok(charge) => return (place, charge),
+                    Err(refusal) => tracing::debug!(%refusal, "no memory for another connection"),
+                }
+            }
+            let pause = match self.idle.ask_longest() {
+                true => GIVE_PAUSE,
+                false => ACCEPT_PAUSE,
+            };
+            tokio::time::sleep(pause).await;
         }
     }
-}
 
-impl Shared {
     /// Tells a client that has too many connections so. One that speaks TLS or HTTP/2 finds its connection closed.
     async fn refuse(&self, stream: TcpStream, limit: u64) {
         if self.tls.is_some() {
@@ -331,10 +344,13 @@ impl Shared {
 
     async fn plain(&self, stream: TcpStream, peer: SocketAddr) {
         let wire = Wire::new(stream, self.heads.clone());
+        let idle = self.idle.enter();
         let http2 = tokio::select! {
             () = self.closing.cancelled() => return,
+            () = idle.gives_place() => return,
             http2 = tokio::time::timeout(self.limits.idle_timeout, wire.speaks_http2()) => http2,
         };
+        drop(idle);
         match http2 {
             Ok(Ok(false)) => self.http1(wire, peer).await,
             Ok(Ok(true)) => {
@@ -355,8 +371,15 @@ impl Shared {
         peer: SocketAddr,
     ) {
         let from = Connection { peer, is_tls: true };
+        // Until it is over nothing is asked.
+        let idle = self.idle.enter();
         let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream));
-        let Ok(Ok(stream)) = handshake.await else {
+        let stream = tokio::select! {
+            () = idle.gives_place() => return,
+            stream = handshake => stream,
+        };
+        drop(idle);
+        let Ok(Ok(stream)) = stream else {
             return;
         };
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {

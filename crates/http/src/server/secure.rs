@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -16,10 +16,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 
 use super::gate::{BodyWay, Gate, Heads, Next, STEP_BYTES};
 use super::http1::answer;
+use super::idle::IdleConnections;
 use super::wire::Carrier;
 use super::{Connection, Shared, late, linger};
 
@@ -38,20 +40,27 @@ struct State {
 
 /// The gate of an encrypted connection.
 #[derive(Debug)]
-pub(crate) struct SecureGate(Mutex<State>);
+pub(crate) struct SecureGate {
+    state: Mutex<State>,
+    /// Told when a request begins, and when one is over.
+    moved: Notify,
+}
 
 impl SecureGate {
     fn new(heads: Arc<Heads>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
-            gate: Gate::new(heads),
-            reader: None,
-            in_flight: false,
-            is_flushed: false,
-        })))
+        Arc::new(Self {
+            state: Mutex::new(State {
+                gate: Gate::new(heads),
+                reader: None,
+                in_flight: false,
+                is_flushed: false,
+            }),
+            moved: Notify::new(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn decide(&self, way: BodyWay) {
@@ -68,6 +77,28 @@ impl SecureGate {
         state.in_flight = false;
         state.is_flushed = false;
         state.gate.is_over();
+        drop(state);
+        self.moved.notify_waiters();
+    }
+
+    /// Returns when the connection is to give its place while nothing is asked on it.
+    async fn gives_place(&self, connections: &IdleConnections) {
+        loop {
+            let mut moved = pin!(self.moved.notified());
+            moved.as_mut().enable();
+            let is_idle = {
+                let state = self.state();
+                !state.in_flight && !state.gate.has_begun()
+            };
+            let idle = is_idle.then(|| connections.enter());
+            match &idle {
+                Some(idle) => tokio::select! {
+                    () = idle.gives_place() => return,
+                    () = moved => {}
+                },
+                None => moved.await,
+            }
+        }
     }
 
     /// Whether hyper holds nothing, and what comes next is not for it.
@@ -94,7 +125,9 @@ impl<T: AsyncRead + Unpin> Read for Transport<T> {
         loop {
             let most = {
                 let mut state = this.gate.state();
-                state.gate.look();
+                if state.gate.look() {
+                    this.gate.moved.notify_waiters();
+                }
                 match state.gate.next(buffer.remaining()) {
                     Next::Nothing => {
                         state.reader = Some(cx.waker().clone());
@@ -205,6 +238,7 @@ impl Shared {
             .max_buf_size(head_bytes_max + usize::from(head_bytes_max > STEP_BYTES))
             .max_headers(self.limits.headers_max)
             .serve_connection(transport, service);
+        let mut gives_place = pin!(gate.gives_place(&self.idle));
         let mut is_closing = false;
         loop {
             let turn = std::future::poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
@@ -215,6 +249,10 @@ impl Shared {
             tokio::select! {
                 goes_on = turn => {
                     return goes_on.then(|| connection.into_parts().io.stream);
+                }
+                () = &mut gives_place, if !is_closing => {
+                    is_closing = true;
+                    Pin::new(&mut connection).graceful_shutdown();
                 }
                 () = self.closing.cancelled(), if !is_closing => {
                     is_closing = true;

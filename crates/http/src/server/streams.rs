@@ -5,7 +5,7 @@
 //! connection is otherwise; to drop the stream's future resets the stream. Pieces are small, so that a slow client is not
 //! taken for one that has stopped.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -16,7 +16,9 @@ use bytes::Bytes;
 use ddx_memory::Ledger;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
+use tokio::sync::Notify;
 
+use super::idle::IdleConnections;
 use super::quota::Quota;
 use crate::body::AnswerBody;
 
@@ -26,6 +28,9 @@ const PIECE_BYTES_MIN: usize = 16 << 10;
 const PIECE_BYTES_MAX: usize = 64 << 10;
 /// A piece that is taken within this is taken at once.
 const QUICK: Duration = Duration::from_millis(50);
+
+/// A connection without a stream for so long is idle.
+const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether others wait for memory.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -44,6 +49,8 @@ struct Shared {
     running: AtomicUsize,
     /// When a stream began or ended, or a piece of an answer left, for the last time.
     moved_at: Mutex<Instant>,
+    /// Told when a stream begins.
+    began: Notify,
     ledger: Ledger,
     /// How long an answer may not be taken, and how long while others wait for memory.
     patience: Duration,
@@ -55,6 +62,7 @@ impl Streams {
         Self(Arc::new(Shared {
             running: AtomicUsize::new(0),
             moved_at: Mutex::new(Instant::now()),
+            began: Notify::new(),
             ledger,
             patience,
             crowded,
@@ -78,6 +86,23 @@ impl Streams {
             quota.is_used_up().await;
             if self.idle() >= time {
                 return;
+            }
+        }
+    }
+
+    /// Returns when the connection is to give its place while no stream runs.
+    pub(super) async fn gives_place(&self, connections: &IdleConnections) {
+        loop {
+            self.are_idle_for(REST_AFTER).await;
+            let mut began = pin!(self.0.began.notified());
+            began.as_mut().enable();
+            if self.idle() < REST_AFTER {
+                continue;
+            }
+            let idle = connections.enter();
+            tokio::select! {
+                () = idle.gives_place() => return,
+                () = began => {}
             }
         }
     }
@@ -139,6 +164,7 @@ impl Running {
     fn begin(streams: &Arc<Shared>) -> Self {
         streams.running.fetch_add(1, Ordering::AcqRel);
         streams.moved();
+        streams.began.notify_waiters();
         Self(streams.clone())
     }
 }

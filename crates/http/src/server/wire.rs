@@ -210,6 +210,11 @@ impl Wire {
         }
     }
 
+    /// Whether a byte of the next head is here.
+    pub(super) fn has_begun(&self) -> bool {
+        self.state().gate.has_begun()
+    }
+
     /// Returns once the client has closed the connection while nothing of it was expected. Where something came, it is not known.
     pub(super) async fn gone(&self) {
         if !self.has_early() && matches!(self.stream.peek(&mut [0]).await, Ok(0) | Err(_)) {

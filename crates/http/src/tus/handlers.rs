@@ -55,7 +55,7 @@ pub(super) async fn upload(
     let answer = match method {
         // Boxed, so that each holds what it needs and not what the largest does: a slow PATCH waits here.
         Ok(Method::HEAD) => Box::pin(head(&app, key)).await,
-        Ok(Method::PATCH) => Box::pin(patch(&app, key, request)).await,
+        Ok(Method::PATCH) => Box::pin(patch(&app, &links, key, request)).await,
         Ok(Method::DELETE) => Box::pin(terminate(&app, key)).await,
         Ok(Method::GET) => Box::pin(bytes(&app, &links, key, request)).await,
         Ok(_) => Err(Problem::new(Kind::MethodRefused)),
@@ -117,6 +117,12 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
         Some(concat) => format!("{}{CONCAT_MARK}{concat}", metadata.raw()),
         None => metadata.raw().to_owned(),
     };
+    app.paces().count_creation(links.client())?;
+    let length_bytes = match creation.length {
+        Length::Known(length) => Some(length),
+        Length::Deferred | Length::OfParts => None,
+    };
+    app.allow_upload(links, length_bytes).await?;
     let new = NewUpload {
         owner: links.owner(),
         share_key,
@@ -125,10 +131,7 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
         metadata: metadata_kept,
         is_part: creation.concat == Some(Concat::Partial),
         protocol: PROTOCOL,
-        length_bytes: match creation.length {
-            Length::Known(length) => Some(length),
-            Length::Deferred | Length::OfParts => None,
-        },
+        length_bytes,
         keep: None,
         max_downloads: None,
         with_sha256: false,
@@ -221,8 +224,19 @@ async fn head(app: &App, key: Id) -> Result<Response, Problem> {
     Ok(response)
 }
 
-async fn patch(app: &App, key: Id, request: Request<Body>) -> Result<Response, Problem> {
+async fn patch(
+    app: &App,
+    links: &Links,
+    key: Id,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
     let given = wire::append(request.headers(), &app.tus_limits())?;
+    if let Some(length_bytes) = given.length {
+        let record = app.engine().head(key).await.map_err(upload_problem)?;
+        if record.length_bytes.is_none() {
+            app.allow_length(links, length_bytes).await?;
+        }
+    }
     let append = Append {
         offset: given.offset,
         announced_bytes: announced(&request),

@@ -15,6 +15,9 @@ use crate::pressure::{Fill, Pressure};
 use crate::queue::{Queue, Request};
 use crate::{Config, Holder, Refusal, Row, Rung};
 
+/// So much listings and event streams may have together however low the ceiling is, if it is there.
+const ANSWERS_BYTES_MIN: u64 = 1 << 20;
+
 /// What is done once the lock is released.
 #[derive(Default)]
 pub(crate) struct Deferred {
@@ -422,7 +425,7 @@ impl Books {
     /// accepted already, and refusing them would fail a client that asks for little. Windows and downloads may not.
     ///
     /// Listings and event streams may, too, since pages have to work while uploads hold all the rest; but all of them
-    /// together get a quarter of the ceiling, as anyone can ask for them.
+    /// together get a quarter of the ceiling, as anyone can ask for them, and some where there is hardly one.
     pub(crate) fn room_for(&self, row: Row) -> u64 {
         let down_to_floor = (self.measure.budget + self.measure.reserve.min(self.measure.base()))
             .saturating_sub(self.charges_held() + self.leased + self.measure.limits.floor);
@@ -438,7 +441,7 @@ impl Books {
             }
             Row::Downloads => self.free(),
             Row::Answers => {
-                let most = self.measure.limits.ceiling / 4;
+                let most = (self.measure.limits.ceiling / 4).max(ANSWERS_BYTES_MIN);
                 down_to_floor.min(most.saturating_sub(self.charge_of(row)))
             }
             _ => down_to_floor,

@@ -1,0 +1,95 @@
+//! Connections on which nothing is asked. Where there is no place for a new one, the one idle longest gives its own.
+//!
+//! Without that, connections that are merely kept would shut out the next person who comes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// All idle connections, in the order in which they became so.
+#[derive(Debug, Default)]
+pub(super) struct IdleConnections(Mutex<Order>);
+
+#[derive(Debug, Default)]
+struct Order {
+    next: u64,
+    longest_first: BTreeMap<u64, Arc<Notify>>,
+}
+
+/// One of them, for as long as nothing is asked on it.
+#[derive(Debug)]
+pub(super) struct Idle<'c> {
+    connections: &'c IdleConnections,
+    number: u64,
+    gives_place: Arc<Notify>,
+}
+
+impl IdleConnections {
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing is asked on a connection from now on.
+    pub(super) fn enter(&self) -> Idle<'_> {
+        let mut order = self.order();
+        let number = order.next;
+        order.next += 1;
+        let gives_place = Arc::new(Notify::new());
+        order.longest_first.insert(number, gives_place.clone());
+        Idle {
+            connections: self,
+            number,
+            gives_place,
+        }
+    }
+
+    /// Tells the one that is idle longest to give its place. Whether there is one.
+    pub(super) fn ask_longest(&self) -> bool {
+        let longest = self.order().longest_first.pop_first();
+        longest.is_some_and(|(_, gives_place)| {
+            gives_place.notify_one();
+            true
+        })
+    }
+}
+
+impl Idle<'_> {
+    /// Returns when it is to give its place.
+    pub(super) async fn gives_place(&self) {
+        self.gives_place.notified().await;
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.connections.order().longest_first.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_one_idle_longest_gives_its_place() {
+        let connections = IdleConnections::default();
+        assert!(!connections.ask_longest());
+        let (one, two, three) = (
+            connections.enter(),
+            connections.enter(),
+            connections.enter(),
+        );
+        drop(one);
+        assert!(connections.ask_longest());
+        assert!(two.gives_place().now_or_never().is_some());
+        assert!(three.gives_place().now_or_never().is_none());
+        drop(two);
+        assert!(connections.ask_longest());
+        assert!(!connections.ask_longest(), "each is asked once");
+        drop(three);
+        assert!(connections.order().longest_first.is_empty());
+    }
+}
