@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod names;
 pub mod negotiate;
 mod observe;
+pub mod operators;
 pub mod origin;
 mod pages;
 mod places;

@@ -27,6 +27,7 @@ mod limits;
 mod load;
 mod matrix;
 mod network;
+mod operators;
 mod power;
 mod queue;
 mod read_only;
