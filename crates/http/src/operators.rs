@@ -113,3 +113,33 @@ impl FromRequestParts<App> for Operator {
             .ok_or_else(|| Problem::new(Kind::NotFound))
     }
 }
+
+/// What strangers are told of the free space: all but the two highest binary digits as zero: enough to tell whether a file may fit, and no gauge of the disk. What
+/// is free is less than half as much again.
+pub(crate) fn coarse(bytes: u64) -> u64 {
+    let dropped_bits = 62_u32.saturating_sub(bytes.leading_zeros());
+    bytes >> dropped_bits << dropped_bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::coarse;
+
+    #[test]
+    fn two_binary_digits_are_told() {
+        for (bytes, told) in [
+            (0, 0),
+            (1, 1),
+            (3, 3),
+            (4, 4),
+            (5, 4),
+            (7, 6),
+            (1000, 768),
+            (1 << 40, 1 << 40),
+            (u64::MAX, 3 << 62),
+        ] {
+            assert_eq!(coarse(bytes), told, "{bytes}");
+            assert!(bytes - told <= told / 2, "{bytes}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Request, Response, Server, Turn};
+use ddx_testkit::{Client, Request, Response, Server, Turn, Tus};
 
 use crate::setup;
 
@@ -137,6 +137,13 @@ async fn strangers_are_told_about_how_much_fits() -> Result<()> {
     let page = [("Origin", "https://b.example")];
     let told = free(&near, &page).await?;
     ensure!(told.count_ones() <= 2, "a page of another site: {told:b}");
+    let length = (1_u64 << 60).to_string();
+    let refused = Tus::new(&far)
+        .post(&[("Upload-Length", &length)], &[])
+        .await?
+        .expect_problem(507)?;
+    let told = refused["limit"].as_u64().context("no limit")?;
+    ensure!(told.count_ones() <= 2, "a refusal: {refused}");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use http::{HeaderMap, header};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::operators::Operator;
+use crate::operators::{Operator, coarse};
 use crate::problem::{Kind, Problem};
 
 #[derive(Debug, Serialize)]
@@ -162,13 +162,6 @@ struct Limits {
     version: &'static str,
 }
 
-/// All but the two highest binary digits as zero: enough to tell whether a file may fit, and no gauge of the disk. What
-/// is free is less than half as much again.
-fn coarse(bytes: u64) -> u64 {
-    let dropped_bits = 62_u32.saturating_sub(bytes.leading_zeros());
-    bytes >> dropped_bits << dropped_bits
-}
-
 /// `GET /api/v1/limits`: what a client should know before it sends.
 pub(super) async fn limits(
     State(app): State<App>,
@@ -232,29 +225,6 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
         Some(reason) => {
             tracing::warn!(reason, "not ready");
             Problem::new(Kind::StorageUnavailable).into_response()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::coarse;
-
-    #[test]
-    fn two_binary_digits_are_told() {
-        for (bytes, told) in [
-            (0, 0),
-            (1, 1),
-            (3, 3),
-            (4, 4),
-            (5, 4),
-            (7, 6),
-            (1000, 768),
-            (1 << 40, 1 << 40),
-            (u64::MAX, 3 << 62),
-        ] {
-            assert_eq!(coarse(bytes), told, "{bytes}");
-            assert!(bytes - told <= told / 2, "{bytes}");
         }
     }
 }
