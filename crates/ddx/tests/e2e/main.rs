@@ -32,6 +32,7 @@ mod power;
 mod queue;
 mod read_only;
 mod restart;
+mod secrets;
 mod storm;
 mod strain;
 mod strict;
