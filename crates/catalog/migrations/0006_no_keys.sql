@@ -1,11 +1,13 @@
--- Keys that opened something stood in what HEAD tells again: the share's key as a pair of Upload-Metadata, and the URLs of
--- the parts of a joined file behind a line break. Neither is kept in the clear any more, so both go from the records that
--- are there. HEAD of a file that was joined before tells no Upload-Concat from now on.
+-- Keys that opened something stood in what HEAD tells again: the share's key as a pair of
+-- Upload-Metadata, and the URLs of the parts of a joined file behind a line break. Neither is kept
+-- in the clear any more, so both go from the records that are there. HEAD of a file that was joined
+-- before tells no Upload-Concat from now on.
 
 UPDATE files SET metadata = substr(metadata, 1, instr(metadata, char(10)) - 1)
 WHERE instr(metadata, char(10)) > 0;
 
--- Pairs stand between commas; the name of one ends at a space, a tab, or its end. A name comes once at most.
+-- Pairs stand between commas; the name of one ends at a space, a tab, or its end. A name comes once
+-- at most.
 UPDATE files SET metadata = (
     WITH RECURSIVE pairs (number, pair, rest) AS (
         SELECT 0, NULL, files.metadata || ','

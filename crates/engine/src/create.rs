@@ -30,7 +30,8 @@ pub struct NewUpload {
     pub content_type: Option<String>,
     /// What the client wants to be told again, as it gave it.
     pub metadata: String,
-    /// The same, where it opens something: it is kept so that only the upload's key brings it back ([`unsealed`](crate::unsealed)).
+    /// The same, where it opens something: it is kept so that only the upload's key brings it back
+    /// ([`unsealed`](crate::unsealed)).
     pub secret_metadata: Option<String>,
     /// A part of a file that will be joined, and no file of its own.
     pub is_part: bool,

@@ -1,10 +1,11 @@
 //! Text that a client is told again, and that nothing but its upload's key opens.
 //!
-//! tus wants `HEAD` of a joined upload to tell the URLs of its parts as they came, and each of them is a secret. Only a
-//! request with the upload's own key asks for them, and the catalog has no more of that key than its hash: so they
-//! are kept encrypted by it. The key stream is BLAKE3's extended output for the key, under a context of its own. A key
-//! seals one text in its life, so there is no nonce. There is no tag either: a catalog that was written to by others
-//! can lie about everything else as well, and what comes out is told to a client and never acted on.
+//! tus wants `HEAD` of a joined upload to tell the URLs of its parts as they came, and each of them
+//! is a secret. Only a request with the upload's own key asks for them, and the catalog has no more
+//! of that key than its hash: so they are kept encrypted by it. The key stream is BLAKE3's extended
+//! output for the key, under a context of its own. A key seals one text in its life, so there is no
+//! nonce. There is no tag either: a catalog that was written to by others can lie about everything
+//! else as well, and what comes out is told to a client and never acted on.
 
 use data_encoding::BASE64_NOPAD;
 
@@ -27,8 +28,8 @@ pub(crate) fn sealed(open: String, secret: Option<&str>, upload_key: Id) -> Stri
     }
 }
 
-/// A record's metadata ([`FileRecord::metadata`](crate::FileRecord)) as its client gave it: what is kept as it is, and
-/// what only this key opens. With another key the latter is nothing.
+/// A record's metadata ([`FileRecord::metadata`](crate::FileRecord)) as its client gave it: what is
+/// kept as it is, and what only this key opens. With another key the latter is nothing.
 #[must_use]
 pub fn unsealed(metadata: &str, upload_key: Id) -> (&str, Option<String>) {
     let Some((open, text)) = metadata.split_once(MARK) else {

@@ -1,12 +1,13 @@
 //! Operators: who may ask what is about the server itself.
 //!
-//! Metrics and the system's state tell of paths, disks and memory, which helps a stranger to fill them. So they are
-//! answered only to an address of the operators' networks, or to a request with their token. All others are told that
-//! nothing is there: a refusal would say that a better guess is worth it.
+//! Metrics and the system's state tell of paths, disks and memory, which helps a stranger to fill
+//! them. So they are answered only to an address of the operators' networks, or to a request with
+//! their token. All others are told that nothing is there: a refusal would say that a better guess
+//! is worth it.
 //!
 //! An address grants something only where it is the client's for certain
-//! ([`certain_client`](crate::origin::Config::certain_client)): behind a proxy that is not trusted, every visitor has
-//! the proxy's address, which is often this machine's own.
+//! ([`certain_client`](crate::origin::Config::certain_client)): behind a proxy that is not trusted,
+//! every visitor has the proxy's address, which is often this machine's own.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -114,8 +115,9 @@ impl FromRequestParts<App> for Operator {
     }
 }
 
-/// What strangers are told of the free space: all but the two highest binary digits as zero: enough to tell whether a file may fit, and no gauge of the disk. What
-/// is free is less than half as much again.
+/// What strangers are told of a free space: its two highest binary digits, the others as zero. It
+/// tells whether a file may fit, and is no gauge of the disk. What is free is less than half as
+/// much again.
 pub(crate) fn coarse(bytes: u64) -> u64 {
     let dropped_bits = 62_u32.saturating_sub(bytes.leading_zeros());
     bytes >> dropped_bits << dropped_bits

@@ -105,7 +105,7 @@ export function pauseMs(tries: number): number {
 /** Strangers are told two binary digits of what is free: it is less than half as much again. */
 const FREE_FACTOR = 1.5;
 
-/** What can be known to fail before a byte is sent. What may fit is sent: the server says at once whether it does. */
+/** What can be known to fail before a byte is sent. Of what may fit, the server says whether it does. */
 export function measure(file: { size: number; name: string }, limits: Limits): Failure | null {
   if (limits.max_file_bytes !== null && file.size > limits.max_file_bytes) {
     return { code: 'too-large', limitBytes: limits.max_file_bytes };

@@ -191,8 +191,8 @@ pub(super) fn version_of(connection: &Connection) -> Result<i32, Error> {
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    // What a migration takes away is overwritten, since it may be a secret. At all other times that is off: no secret is in
-    // a record, and every deleted file would be written once more.
+    // What a migration takes away is overwritten, since it may be a secret. At all other times that
+    // is off: no secret is in a record, and every deleted file would be written once more.
     let secure_delete = |connection: &Connection, is_on| {
         connection.pragma_update_and_check(None, "secure_delete", is_on, |row| row.get::<_, i64>(0))
     };

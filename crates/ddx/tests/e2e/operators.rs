@@ -9,7 +9,8 @@ use crate::setup;
 
 const TOKEN: &str = "a-token-for-operators";
 
-/// The default networks begin with all of 127.0.0.0/8; here only one address of it is an operator's.
+/// The default networks begin with all of 127.0.0.0/8; here only one address of it is an
+/// operator's.
 fn started() -> Result<(Server, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("token");

@@ -1,4 +1,5 @@
-//! What opens something stands nowhere in the data folder, so that neither it nor a copy of it opens anything.
+//! What opens something stands nowhere in the data folder, so that neither it nor a copy of it
+//! opens anything.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The system's state: what operators' checks, probes, dashboards and the status page ask.
 //!
 //! One document tells all, and each figure in it is the ledger's own: there is no second calculation anywhere. The keys
-//! `concurrency_manager` and `memory_monitor` are what the checks of the system before this one read, from anywhere: they
-//! are for everybody. The rest is for operators.
+//! `concurrency_manager` and `memory_monitor` are what the checks of the system before this one
+//! read, from anywhere: they are for everybody. The rest is for operators.
 
 use axum::Json;
 use axum::extract::State;
@@ -168,8 +168,8 @@ pub(super) async fn limits(
     headers: HeaderMap,
     asker: Result<Operator, Problem>,
 ) -> Response {
-    // A page of another site may read this answer, and gets what a stranger gets, also in an operator's browser. Browsers
-    // tell the origin of every page but the server's own.
+    // A page of another site may read this answer, and gets what a stranger gets, also in an
+    // operator's browser. Browsers tell the origin of every page but the server's own.
     let is_exact = asker.is_ok() && !headers.contains_key(header::ORIGIN);
     let free_bytes = disk(&app).await.ok().map(|disk| disk.available_bytes);
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);

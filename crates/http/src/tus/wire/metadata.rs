@@ -1,7 +1,7 @@
 //! `Upload-Metadata`: the raw text, which HEAD gives back as it came, and its decoded pairs.
 //!
-//! Only the share's key is not given back, since it is not kept: it opens more than this upload, and a record is read by
-//! others than the sender.
+//! Only the share's key is not given back, since it is not kept: it opens more than this upload,
+//! and a record is read by others than the sender.
 //!
 //! The raw text is kept because a client may compare what it gets back with what it sent, and because a pair that this
 //! server does not know is still the client's.
