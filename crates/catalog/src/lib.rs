@@ -12,7 +12,8 @@
 //! brings its own threads for what blocks.
 //!
 //! The catalog never holds a secret that opens something: keys of uploads, shares and deletions are known here by
-//! their BLAKE3 hash only. Whoever steals the database can't write to, or delete, a file with it.
+//! their BLAKE3 hash only, and metadata comes without them. With a stolen database nothing can be
+//! written or deleted.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod conformance;

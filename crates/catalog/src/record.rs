@@ -70,7 +70,8 @@ pub struct FileRecord {
     pub path: String,
     /// The media type that the client gave.
     pub content_type: Option<String>,
-    /// What the client sent along, raw, to be given back to it.
+    /// What the client sent along, to be given back to it. No secret is in it, unless sealed by one
+    /// that is not here.
     pub metadata: String,
     /// Its role in a concatenation.
     pub kind: Kind,

@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -90,6 +91,7 @@ pub(crate) fn examine(loaded: &Loaded, out: &mut impl Write) -> anyhow::Result<b
     findings.push(address(settings));
     findings.extend(kernel(Path::new("/proc/sys")));
     findings.extend(tls(settings));
+    findings.extend(operators(settings));
     for finding in &findings {
         writeln!(out, "{finding}")?;
     }
@@ -323,6 +325,21 @@ fn tls(settings: &Settings) -> Vec<Finding> {
         .collect()
 }
 
+fn operators(settings: &Settings) -> Option<Finding> {
+    let path = settings.operator_token_file.as_ref()?;
+    if let Err(error) = settings.operator_token() {
+        return Some(failure("operators", format!("{error:#}")));
+    }
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    let path = path.display();
+    Some(if mode & 0o007 == 0 {
+        good("operators", format!("the token in {path} can be used"))
+    } else {
+        let text = format!("all users of this machine can open {path}: run chmod o= {path}");
+        warning("operators", text)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(
@@ -331,6 +348,7 @@ mod tests {
     )]
 
     use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
     use super::{examine, kernel};
@@ -405,6 +423,28 @@ mod tests {
             !fit && said.contains("nothing can be written in /proc"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_token_is_read_and_never_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let mut flags = in_folder(folder.path());
+        flags.push(("operator_token_file", file.to_string_lossy().into_owned()));
+        let (fit, said) = examined(&flags);
+        assert!(!fit && said.contains("can't be used"), "{said}");
+        for (token, mode, is_fit, expected) in [
+            ("tooshort-secret\n", 0o600, false, "has 15 characters"),
+            ("a secret with spaces", 0o600, false, "not visible ASCII"),
+            ("long-enough-secret\n", 0o644, true, "chmod o="),
+            ("long-enough-secret\n", 0o600, true, "can be used"),
+        ] {
+            std::fs::write(&file, token).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            let (fit, said) = examined(&flags);
+            assert!(fit == is_fit && said.contains(expected), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
     }
 
     #[test]

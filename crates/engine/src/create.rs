@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::engine::{Engine, Parts, after, in_catalog, on_disk};
 use crate::error::Error;
 use crate::id::Id;
+use crate::sealed::sealed;
 use crate::stats::Counted;
 
 /// How many names are tried for a file whose name is taken in its share.
@@ -29,6 +30,9 @@ pub struct NewUpload {
     pub content_type: Option<String>,
     /// What the client wants to be told again, as it gave it.
     pub metadata: String,
+    /// The same, where it opens something: it is kept so that only the upload's key brings it back
+    /// ([`unsealed`](crate::unsealed)).
+    pub secret_metadata: Option<String>,
     /// A part of a file that will be joined, and no file of its own.
     pub is_part: bool,
     /// The protocol's name.
@@ -227,7 +231,7 @@ impl Parts {
             owner: new.owner,
             path: new.path,
             content_type: new.content_type,
-            metadata: new.metadata,
+            metadata: sealed(new.metadata, new.secret_metadata.as_deref(), upload_key),
             kind: if new.is_part {
                 Kind::Partial
             } else {

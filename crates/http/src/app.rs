@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::names;
+use crate::operators::Operators;
 use crate::origin;
 use crate::pace::Paces;
 use crate::places::Places;
@@ -46,6 +47,8 @@ pub struct Config {
     pub request_body_max_bytes: u64,
     /// Which other sites' pages may use this server.
     pub cross_origin: CrossOrigin,
+    /// Who may ask what is about the server itself.
+    pub operators: Operators,
     /// A configured maximum of uploads at once, by which the free slots are capped.
     pub uploads_max: Option<u64>,
     /// The server's version.

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod names;
 pub mod negotiate;
 mod observe;
+pub mod operators;
 pub mod origin;
 mod pace;
 mod pages;

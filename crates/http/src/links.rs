@@ -43,7 +43,7 @@ impl FromRequestParts<App> for Links {
     }
 }
 
-fn peer(extensions: &Extensions) -> Option<Peer> {
+pub(crate) fn peer(extensions: &Extensions) -> Option<Peer> {
     let connection = extensions.get::<Connection>()?;
     Some(Peer {
         address: connection.peer.ip(),

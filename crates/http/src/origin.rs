@@ -30,16 +30,16 @@ use forwarded::Hops;
 
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-/// The addresses whose word on a client is taken.
+/// Addresses that something is granted to: those of trusted proxies, or of operators.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct Networks(Vec<IpNet>);
 
-/// Why a list of trusted proxies can't be used.
+/// Why a list of networks can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither an address nor a network such as 10.0.0.0/8")]
 pub struct NotANetwork(String);
 
-impl FromStr for TrustedProxies {
+impl FromStr for Networks {
     type Err = NotANetwork;
 
     /// Addresses and networks in CIDR notation, separated by commas or spaces.
@@ -57,7 +57,7 @@ impl FromStr for TrustedProxies {
     }
 }
 
-impl TrustedProxies {
+impl Networks {
     /// Whether an address is one of them. An IPv4 address inside IPv6 is the IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -90,7 +90,7 @@ pub struct Config {
     /// The base of all links. Default none: what the request says.
     pub public_url: Option<Base>,
     /// Whose fields count. Default none.
-    pub trusted_proxies: TrustedProxies,
+    pub trusted_proxies: Networks,
     /// Which fields count. Default `X-Forwarded-…`.
     pub proxy_fields: ProxyFields,
     /// Path that stands before every path of this server, such as `/share`, in links. Default empty. A public URL has its
@@ -114,6 +114,17 @@ impl Config {
     pub fn client(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
         self.hops(peer, headers)
             .map_or(peer.address.to_canonical(), |hops| hops.client)
+    }
+
+    /// The client's address, where it is certain enough to grant something by it. `None` where a
+    /// proxy stands between and no trusted one tells for whom it asks: an address of this machine
+    /// is then the proxy's, and the client may be anywhere.
+    #[must_use]
+    pub fn certain_client(&self, peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
+        match self.hops(peer, headers) {
+            Some(hops) if hops.is_told => Some(hops.client),
+            _ => (!forwarded::is_forwarded(headers)).then(|| peer.address.to_canonical()),
+        }
     }
 
     /// The base of absolute links.

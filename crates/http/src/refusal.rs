@@ -2,6 +2,7 @@
 
 use ddx_engine::Error;
 
+use crate::operators::coarse;
 use crate::problem::{Kind, Problem};
 use std::time::Duration;
 
@@ -30,9 +31,10 @@ pub(crate) fn problem(error: Error) -> Problem {
         Error::ChecksumMissing => Problem::new(Kind::ChecksumInvalid).detail("The checksum that was promised after the body did not come."),
         Error::NoSpace { needed_bytes, free_bytes, floor_bytes } => Problem::new(Kind::NoSpace)
             .detail(format!(
-                "{needed_bytes} bytes are needed; {free_bytes} are free, of which {floor_bytes} are kept as a reserve."
+                "{needed_bytes} bytes are needed, and they do not fit above the reserve of the disk; at least {} do.",
+                coarse(free_bytes.saturating_sub(floor_bytes))
             ))
-            .limit(free_bytes.saturating_sub(floor_bytes))
+            .limit(coarse(free_bytes.saturating_sub(floor_bytes)))
             .value(needed_bytes),
         Error::ReadOnly => Problem::new(Kind::ReadOnly).retry_after(RETRY_AFTER_MOUNT),
         Error::QueueFull { waiting, retry_after } => {

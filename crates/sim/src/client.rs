@@ -118,6 +118,7 @@ impl Client {
             path: part.map_or_else(|| format!("{number}"), |part| format!("{number}/{part}")),
             content_type: None,
             metadata: String::new(),
+            secret_metadata: None,
             is_part: part.is_some(),
             protocol: match self.plan.way {
                 Way::Put { .. } => ddx_engine::PROTOCOL_PLAIN,

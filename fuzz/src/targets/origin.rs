@@ -48,6 +48,8 @@ pub(super) fn run(bytes: &[u8]) {
         assert!(base.prefix().is_empty() || base.prefix().starts_with('/'));
     }
     assert_eq!(client, client.to_canonical());
+    let certain = config.certain_client(peer, &request.headers);
+    assert!(certain.is_none_or(|certain| certain == client));
     if !config.trusted_proxies.contains(address) {
         // Whoever is not trusted may write what he likes: it changes nothing.
         let plain = request.without(PROXIES);

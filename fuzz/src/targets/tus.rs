@@ -83,7 +83,7 @@ fn parts(concat: &Concat) {
                 .map_or_else(|_| format!("/files/{key}"), |id| format!("/files/{id}"))
         })
         .collect();
-    let value = wire::final_value(urls.iter().map(String::as_str));
+    let value = format!("final;{}", urls.join(" "));
     assert_eq!(Concat::parse(&value, FILES).ok().as_ref(), Some(concat));
 }
 

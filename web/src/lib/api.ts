@@ -52,6 +52,7 @@ export interface NewShare {
 export interface Limits {
   max_file_bytes: number | null;
   request_body_max_bytes: number;
+  /** Exact for operators; for others at most a third is missing. */
   free_bytes: number | null;
   upload_expires_ms: number | null;
   file_expires_ms: number | null;

@@ -102,12 +102,15 @@ export function pauseMs(tries: number): number {
   return Math.min(30_000, 500 * 2 ** tries);
 }
 
-/** What can be known to fail before a byte is sent. */
+/** Strangers are told two binary digits of what is free: it is less than half as much again. */
+const FREE_FACTOR = 1.5;
+
+/** What can be known to fail before a byte is sent. Of what may fit, the server says whether it does. */
 export function measure(file: { size: number; name: string }, limits: Limits): Failure | null {
   if (limits.max_file_bytes !== null && file.size > limits.max_file_bytes) {
     return { code: 'too-large', limitBytes: limits.max_file_bytes };
   }
-  if (limits.free_bytes !== null && file.size > limits.free_bytes) {
+  if (limits.free_bytes !== null && file.size > limits.free_bytes * FREE_FACTOR) {
     return { code: 'no-space', limitBytes: limits.free_bytes };
   }
   if (new TextEncoder().encode(file.name).length > limits.name_bytes_max) {

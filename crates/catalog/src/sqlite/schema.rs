@@ -39,6 +39,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0003_generation.sql")),
     M::up(include_str!("../../migrations/0004_damage.sql")),
     M::up(include_str!("../../migrations/0005_reservations.sql")),
+    M::up(include_str!("../../migrations/0006_no_keys.sql")),
     M::up(include_str!("../../migrations/0007_owners.sql")),
 ];
 
@@ -99,6 +100,11 @@ fn open_file(path: &Path, config: &Config) -> Result<(Connection, Generation), E
             keep_copy(&connection, path, found, config.backups_kept)?;
         }
         migrate(&mut connection)?;
+        if found > 0
+            && let Err(error) = connection.query_row(CUT_LOG, [], |_| Ok(()))
+        {
+            tracing::warn!(%error, "the log keeps what the migration took away until it is written over");
+        }
         tracing::info!(from = found, to = VERSION, path = %path.display(), "catalog schema brought up to date");
     }
     generation.raise(&connection);
@@ -112,6 +118,9 @@ pub(super) fn is_in(folder: &Path) -> bool {
 
 /// Copies the log into the database as far as that needs no waiting.
 pub(super) const COPY_LOG: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
+/// Copies the whole log and cuts it to nothing.
+const CUT_LOG: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// Opens the connection that copies the log and does nothing else.
 pub(super) fn open_copier(folder: &Path, config: &Config) -> Result<Connection, Error> {
@@ -183,12 +192,20 @@ pub(super) fn version_of(connection: &Connection) -> Result<i32, Error> {
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    // What a migration takes away is overwritten, since it may be a secret. At all other times that
+    // is off: no secret is in a record, and every deleted file would be written once more.
+    let secure_delete = |connection: &Connection, is_on| {
+        connection.pragma_update_and_check(None, "secure_delete", is_on, |row| row.get::<_, i64>(0))
+    };
+    secure_delete(connection, true)?;
     Migrations::from_slice(STEPS)
         .to_latest(connection)
         .map_err(|error| match error {
             rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
             other => Error::new(ErrorKind::Other, format!("migration: {other}")),
-        })
+        })?;
+    secure_delete(connection, false)?;
+    Ok(())
 }
 
 /// The same error with the file's name. What can't be read on a disk that fails is not called damaged: the remedy for that would do harm.

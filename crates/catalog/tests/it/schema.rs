@@ -135,6 +135,81 @@ async fn every_older_schema_is_brought_up_to_date_and_copied_before() {
     }
 }
 
+/// What older versions kept, and what is left of it.
+const METADATA: [(&str, &str); 17] = [
+    ("", ""),
+    ("filename YQ==", "filename YQ=="),
+    ("filename YQ==,share S0VZ", "filename YQ=="),
+    ("share S0VZ,filename YQ==", "filename YQ=="),
+    ("a YQ==,share S0VZ,b Yg==", "a YQ==,b Yg=="),
+    ("a YQ==, share S0VZ , b Yg==", "a YQ==, b Yg=="),
+    ("share S0VZ", ""),
+    ("share\tS0VZ,a", "a"),
+    ("a,share", "a"),
+    ("share ,a", "a"),
+    ("a,,\tshare S0VZ,", "a,,"),
+    (
+        "shares eA==,Share eA==,share S0VZ",
+        "shares eA==,Share eA==",
+    ),
+    ("myshare eA==,x share", "myshare eA==,x share"),
+    (
+        "filename c2hhcmU=,share2 eA==",
+        "filename c2hhcmU=,share2 eA==",
+    ),
+    ("a YQ==\nfinal;/files/S0VZ", "a YQ=="),
+    ("\nfinal;/files/S0VZ /files/S0VZ", ""),
+    ("b Yg==,share S0VZ\nfinal;/files/S0VZ", "b Yg=="),
+];
+
+#[tokio::test]
+async fn keys_are_taken_out_of_older_records() {
+    let folder = tempfile::tempdir().unwrap();
+    older(folder.path(), 5);
+    let path = folder.path().join(FILE_NAME);
+    let database = Connection::open(&path).unwrap();
+    // What stands in no record any more is not the migration's, but that of the program before it.
+    database.execute_batch("PRAGMA secure_delete = ON").unwrap();
+    // A longer key than any other text, and so many records that pages are divided.
+    let key = "S0VZ".repeat(40);
+    let id = |number: usize| {
+        let mut id = [0x77; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        id
+    };
+    for number in 0..METADATA.len() * 30 {
+        let metadata = METADATA[number % METADATA.len()].0.replace("S0VZ", &key);
+        database
+            .execute(
+                "INSERT INTO files (file_id, share_no, path, owner, metadata, kind, state, protocol, length_bytes, inline,
+                    crc64, created_at, updated_at, completed_at, downloads)
+                 VALUES (?1, 1, ?2, 'a', ?3, 0, 2, 'tus', 0, 0, 0, 1, 1, 2, 0)",
+                (id(number), format!("made {number}"), metadata),
+            )
+            .unwrap();
+    }
+    drop(database);
+    let holds_key = |path: &Path| {
+        let bytes = fs::read(path).unwrap_or_default();
+        bytes.windows(8).any(|window| window == b"S0VZS0VZ")
+    };
+    assert!(holds_key(&path));
+
+    let catalog = open(folder.path()).unwrap();
+    for number in 0..METADATA.len() * 30 {
+        let record = catalog.file(id(number)).await.unwrap().unwrap();
+        let (before, after) = METADATA[number % METADATA.len()];
+        assert_eq!(record.metadata, after, "of {before:?}");
+    }
+    catalog.check().await.unwrap();
+    let log = folder.path().join(LOG);
+    assert!(!holds_key(&path) && !holds_key(&log), "while it is open");
+    catalog.close().await.unwrap();
+    assert!(!holds_key(&path), "what was taken away is still there");
+    // As the documentation says: who has upgraded deletes the copy.
+    assert!(copies(folder.path()).iter().all(|copy| holds_key(copy)));
+}
+
 #[test]
 fn old_copies_are_removed_and_other_files_are_not() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,10 @@
 //! What each room takes from the settings. The rooms have defaults of their own for everything that is no
 //! operator's business; only what has an entry in the table is set here.
 
+use anyhow::Context;
+
 use super::Settings;
+use super::kinds::Network;
 
 /// What a connection with a slow upload was measured to hold (16 KB with 4,000 of them): its task and its request (6 KB), the engine's task with the record
 /// and the digest's state (7 KB), and the allocator's part. One with a short request has hyper's two buffers of 8 KiB instead; an idle one holds 3 KB.
@@ -9,6 +12,11 @@ const CONNECTION_BYTES: u64 = 18 << 10;
 
 /// What a connection with a slow upload was measured to hold beside that where it is encrypted (47 KB in all, with 500 of them).
 const TLS_BYTES: u64 = 30 << 10;
+
+fn networks(all: &[Network]) -> anyhow::Result<ddx_http::origin::Networks> {
+    let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
+    Ok(texts.join(",").parse()?)
+}
 
 impl Settings {
     /// The ledger's part.
@@ -53,7 +61,7 @@ impl Settings {
     /// The ways in.
     ///
     /// # Errors
-    /// The public address can't be the base of links.
+    /// The public address can't be the base of links, or the operators' token can't be read.
     pub(crate) fn http(&self) -> anyhow::Result<ddx_http::Config> {
         let names = ddx_http::names::Limits {
             name_bytes_max: usize::try_from(self.name_bytes_max)?,
@@ -88,20 +96,33 @@ impl Settings {
             } else {
                 ddx_http::CrossOrigin::Listed(origins.clone())
             },
+            operators: ddx_http::operators::Operators {
+                networks: networks(&self.operator_networks)?,
+                token: self.operator_token()?,
+            },
             uploads_max: self.uploads_max,
             version: env!("CARGO_PKG_VERSION"),
         })
     }
 
+    /// The operators' token, where a file has one.
+    ///
+    /// # Errors
+    /// The file can't be read, or has no token. What it holds is never told.
+    pub(crate) fn operator_token(&self) -> anyhow::Result<Option<ddx_http::operators::Token>> {
+        let Some(path) = &self.operator_token_file else {
+            return Ok(None);
+        };
+        let read = || anyhow::Ok(std::fs::read_to_string(path)?.parse()?);
+        read()
+            .map(Some)
+            .with_context(|| format!("operator_token_file, {}, can't be used", path.display()))
+    }
+
     fn origin(&self) -> anyhow::Result<ddx_http::origin::Config> {
-        let proxies: Vec<String> = self
-            .trusted_proxies
-            .iter()
-            .map(ToString::to_string)
-            .collect();
         Ok(ddx_http::origin::Config {
             public_url: self.public_url.as_deref().map(str::parse).transpose()?,
-            trusted_proxies: proxies.join(",").parse()?,
+            trusted_proxies: networks(&self.trusted_proxies)?,
             path_prefix: self.path_prefix.clone(),
             ..ddx_http::origin::Config::default()
         })

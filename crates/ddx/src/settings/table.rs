@@ -96,6 +96,14 @@ settings! {
         /// Proxies whose `X-Forwarded-*` and `Forwarded` fields are believed, as addresses or networks
         /// (`10.0.0.0/8`), separated by commas. From anybody else these fields are ignored.
         "trusted_proxies" => trusted_proxies: Networks = "none";
+        /// Where operators ask from: metrics and the system's state are shown to these addresses
+        /// and networks, and to requests with the token, not to others. A request that came through
+        /// a proxy counts by its client, and only if the proxy is trusted.
+        "operator_networks" => operator_networks: Networks =
+            "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, 169.254.0.0/16, fe80::/10";
+        /// File with a token of at least 16 characters, read at the start: requests with
+        /// `Authorization: Bearer` and this token are an operator's, wherever they come from.
+        "operator_token_file" => operator_token_file: FilePath = none;
         /// Origins of other sites whose pages may use this server, separated by commas; `*` for all, `none` for none.
         "cors_origins" => cors_origins: Origins = "*";
         /// Certificate chain in PEM. With it and `tls_key` the server speaks TLS on `listen`.

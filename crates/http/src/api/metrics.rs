@@ -11,9 +11,10 @@ use http::header;
 use super::system::{disk, fresh};
 use crate::app::App;
 use crate::metrics::{MEDIA_TYPE, Metric};
+use crate::operators::Operator;
 
-/// `GET /metrics`
-pub(super) async fn metrics(State(app): State<App>) -> Response {
+/// `GET /metrics`, for operators.
+pub(super) async fn metrics(State(app): State<App>, _: Operator) -> Response {
     tell_memory(&app);
     tell_uploads(&app);
     tell_server(&app);
@@ -31,7 +32,12 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         set(Metric::FilesDamaged, totals.damaged);
         set(Metric::UploadsUnfinished, totals.unfinished);
     }
-    ([(header::CONTENT_TYPE, MEDIA_TYPE)], app.metrics().encode()).into_response()
+    // A cache must not give an operator's answer to others.
+    let fields = [
+        (header::CONTENT_TYPE, MEDIA_TYPE),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (fields, app.metrics().encode()).into_response()
 }
 
 fn tell_memory(app: &App) {

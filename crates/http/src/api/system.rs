@@ -1,23 +1,25 @@
 //! The system's state: what operators' checks, probes, dashboards and the status page ask.
 //!
 //! One document tells all, and each figure in it is the ledger's own: there is no second calculation anywhere. The keys
-//! `concurrency_manager` and `memory_monitor` are what the checks of the system before this one read.
+//! `concurrency_manager` and `memory_monitor` are what the checks of the system before this one
+//! read, from anywhere: they are for everybody. The rest is for operators.
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ddx_engine::Error;
 use ddx_memory::Snapshot;
-use http::header;
+use http::{HeaderMap, header};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::operators::{Operator, coarse};
 use crate::problem::{Kind, Problem};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
-    concurrency_manager: Concurrency,
-    memory_monitor: MemoryMonitor,
+    #[serde(flatten)]
+    load: Load,
     /// The whole ledger; sizes in bytes.
     ledger: std::sync::Arc<Snapshot>,
     disk: Option<Disk>,
@@ -25,6 +27,13 @@ pub(super) struct Status {
     disk_lane: String,
     uptime_ms: u64,
     version: &'static str,
+}
+
+/// What everybody is told.
+#[derive(Debug, Serialize)]
+struct Load {
+    concurrency_manager: Concurrency,
+    memory_monitor: MemoryMonitor,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,6 +88,17 @@ pub(super) fn fresh(app: &App) -> std::sync::Arc<Snapshot> {
 /// The state of this moment.
 pub(crate) async fn status_document(app: &App) -> impl Serialize + use<> {
     let snapshot = fresh(app);
+    Status {
+        load: load(app, &snapshot),
+        ledger: snapshot,
+        disk: disk(app).await.ok(),
+        disk_lane: app.engine().store().lane().to_string(),
+        uptime_ms: u64::try_from(app.uptime().as_millis()).unwrap_or(u64::MAX),
+        version: app.config().version,
+    }
+}
+
+fn load(app: &App, snapshot: &Snapshot) -> Load {
     let slots = snapshot.slots_available;
     let live = app.engine().active_uploads() as u64;
     let active = live.saturating_sub(snapshot.waiting);
@@ -87,7 +107,7 @@ pub(crate) async fn status_document(app: &App) -> impl Serialize + use<> {
         None => slots,
     };
     let percent = snapshot.used_bytes as f64 / snapshot.total_bytes.max(1) as f64;
-    Status {
+    Load {
         concurrency_manager: Concurrency {
             active_uploads: active,
             global_upload_slots_available: slots,
@@ -103,11 +123,6 @@ pub(crate) async fn status_document(app: &App) -> impl Serialize + use<> {
                 percent: (percent * 10_000.0).round() / 100.0,
             },
         },
-        ledger: snapshot,
-        disk: disk(app).await.ok(),
-        disk_lane: app.engine().store().lane().to_string(),
-        uptime_ms: u64::try_from(app.uptime().as_millis()).unwrap_or(u64::MAX),
-        version: app.config().version,
     }
 }
 
@@ -125,9 +140,15 @@ pub(super) async fn disk(app: &App) -> Result<Disk, Error> {
 }
 
 /// `GET /api/v1/system/upload-status`
-pub(super) async fn upload_status(State(app): State<App>) -> Response {
-    let status = status_document(&app).await;
-    ([(header::CACHE_CONTROL, "no-store")], Json(status)).into_response()
+pub(super) async fn upload_status(
+    State(app): State<App>,
+    asker: Result<Operator, Problem>,
+) -> Response {
+    let fields = [(header::CACHE_CONTROL, "no-store")];
+    match asker {
+        Ok(Operator) => (fields, Json(status_document(&app).await)).into_response(),
+        Err(_) => (fields, Json(load(&app, &fresh(&app)))).into_response(),
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -142,13 +163,21 @@ struct Limits {
 }
 
 /// `GET /api/v1/limits`: what a client should know before it sends.
-pub(super) async fn limits(State(app): State<App>) -> Response {
+pub(super) async fn limits(
+    State(app): State<App>,
+    headers: HeaderMap,
+    asker: Result<Operator, Problem>,
+) -> Response {
+    // A page of another site may read this answer, and gets what a stranger gets, also in an
+    // operator's browser. Browsers tell the origin of every page but the server's own.
+    let is_exact = asker.is_ok() && !headers.contains_key(header::ORIGIN);
+    let free_bytes = disk(&app).await.ok().map(|disk| disk.available_bytes);
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let engine = app.engine().config();
     let limits = Limits {
         max_file_bytes: engine.file_max_bytes,
         request_body_max_bytes: app.config().request_body_max_bytes,
-        free_bytes: disk(&app).await.ok().map(|disk| disk.available_bytes),
+        free_bytes: free_bytes.map(|bytes| if is_exact { bytes } else { coarse(bytes) }),
         upload_expires_ms: ms(engine.upload_expires),
         file_expires_ms: engine.file_expires.map(ms),
         name_bytes_max: app.config().names.name_bytes_max,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::{Scheme, TrustedProxies};
+use super::{Networks, Scheme};
 use crate::fields;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -14,46 +14,78 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// Proxies in a row that are followed. What a stranger puts before them is not even read.
 const HOPS_MAX: usize = 16;
 
+/// Fields by which proxies tell that they ask for somebody else, beside all `X-Forwarded-…`.
+const PROXIES_FIELDS: [HeaderName; 6] = [
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+];
+
+/// Whether a request says, truly or not, that it came through a proxy.
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers
+        .keys()
+        .any(|name| PROXIES_FIELDS.contains(name) || name.as_str().starts_with("x-forwarded"))
+}
+
 /// What is known of a client behind trusted proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hops {
     pub(super) client: IpAddr,
+    /// The outermost trusted proxy told the client's address; else it is the proxy's own.
+    pub(super) is_told: bool,
     pub(super) scheme: Option<Scheme>,
     pub(super) host: Option<String>,
 }
 
 /// Follows `X-Forwarded-For` from its right end.
-pub(super) fn x_forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> Hops {
+pub(super) fn x_forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> Hops {
     let list = fields::joined(headers, &X_FORWARDED_FOR)
         .ok()
         .flatten()
         .unwrap_or_default();
-    let (client, hops) = walk(peer, list.rsplit(',').map(node), trusted);
+    let Walked {
+        client,
+        is_told,
+        hops,
+    } = walk(peer, list.rsplit(',').map(node), trusted);
     Hops {
         client,
+        is_told,
         scheme: of_hop(headers, &X_FORWARDED_PROTO, hops).and_then(|text| Scheme::parse(&text)),
         host: of_hop(headers, &X_FORWARDED_HOST, hops),
     }
 }
 
-/// The client's address, and how many entries were written by trusted proxies. `entries` come from the right.
-fn walk(
-    peer: IpAddr,
-    entries: impl Iterator<Item = Option<IpAddr>>,
-    trusted: &TrustedProxies,
-) -> (IpAddr, usize) {
-    let mut client = peer;
-    let mut hops = 0;
+/// How far a list of addresses can be followed.
+struct Walked {
+    client: IpAddr,
+    is_told: bool,
+    /// How many entries trusted proxies wrote.
+    hops: usize,
+}
+
+/// Follows `entries`, which come from the right.
+fn walk(peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>, trusted: &Networks) -> Walked {
+    let mut walked = Walked {
+        client: peer,
+        is_told: false,
+        hops: 0,
+    };
     for entry in entries.take(HOPS_MAX) {
         // `client` is trusted here, so it wrote this entry.
-        hops += 1;
+        walked.hops += 1;
+        walked.is_told = entry.is_some();
         let Some(address) = entry else { break };
-        client = address;
+        walked.client = address;
         if !trusted.contains(address) {
             break;
         }
     }
-    (client, hops)
+    walked
 }
 
 /// Of a list to which every proxy may have added, the entry of the outermost trusted one; of a shorter list the first.
@@ -65,7 +97,7 @@ fn of_hop(headers: &HeaderMap, name: &HeaderName, hops: usize) -> Option<String>
 }
 
 /// Follows `Forwarded` from its right end.
-pub(super) fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> Hops {
+pub(super) fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> Hops {
     let list = fields::joined(headers, &header::FORWARDED)
         .ok()
         .flatten()
@@ -80,11 +112,16 @@ pub(super) fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProx
         .iter()
         .rev()
         .map(|element| value(element, "for").and_then(|text| node(&text)));
-    let (client, hops) = walk(peer, senders, trusted);
+    let Walked {
+        client,
+        is_told,
+        hops,
+    } = walk(peer, senders, trusted);
     // The outermost first; where it says nothing, the next one inward does.
     let written = &elements[elements.len() - hops.min(elements.len())..];
     Hops {
         client,
+        is_told,
         scheme: written
             .iter()
             .find_map(|element| value(element, "proto"))

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ddx_memory::{Ledger, Row};
 
 use super::Limits;
-use crate::origin::{TrustedProxies, client_of};
+use crate::origin::{Networks, client_of};
 
 /// So many are not worth a look at the ledger.
 const FEW: u64 = 64;
@@ -22,7 +22,7 @@ const FEW: u64 = 64;
 pub(super) struct Crowd {
     per_client_max: Option<u64>,
     connections_max: u64,
-    trusted: TrustedProxies,
+    trusted: Networks,
     /// As many entries as connections at most.
     counts: Mutex<HashMap<IpAddr, u64>>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Member {
 }
 
 impl Crowd {
-    pub(super) fn new(limits: &Limits, trusted: TrustedProxies) -> Arc<Self> {
+    pub(super) fn new(limits: &Limits, trusted: Networks) -> Arc<Self> {
         Arc::new(Self {
             per_client_max: limits.connections_per_client_max,
             connections_max: limits.connections_max as u64,

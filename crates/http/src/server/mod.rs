@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::wire::{Carrier, Wire};
-use crate::origin::TrustedProxies;
+use crate::origin::Networks;
 use crate::problem::{Kind, Problem};
 use crate::starting::Served;
 use crowd::Crowd;
@@ -162,7 +162,7 @@ pub struct Server {
     /// What connections are charged to.
     pub ledger: Ledger,
     /// Who speaks for many, and is not counted as one client.
-    pub trusted_proxies: TrustedProxies,
+    pub trusted_proxies: Networks,
     /// Where they are counted.
     pub connections: Arc<Connections>,
 }

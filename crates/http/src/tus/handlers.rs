@@ -20,9 +20,6 @@ use crate::refusal::{problem, upload_problem};
 /// The protocol's name in records and metrics.
 const PROTOCOL: &str = "tus";
 
-/// `Upload-Concat` of a joined upload is kept behind its metadata: neither can hold a line break.
-const CONCAT_MARK: char = '\n';
-
 /// `POST /files`, and what else comes there.
 pub(super) async fn collection(
     State(app): State<App>,
@@ -109,13 +106,10 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
                 .map_err(|_| Problem::new(Kind::ShareNotFound))?,
         ),
     };
+    // HEAD tells it again, and the URLs in it let write to the parts.
     let concat_value = match &creation.concat {
         Some(Concat::Final(_)) => fields::single(request.headers(), &wire::UPLOAD_CONCAT)?,
         _ => None,
-    };
-    let metadata_kept = match concat_value {
-        Some(concat) => format!("{}{CONCAT_MARK}{concat}", metadata.raw()),
-        None => metadata.raw().to_owned(),
     };
     app.paces().count_creation(links.client())?;
     let length_bytes = match creation.length {
@@ -128,7 +122,8 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
         share_key,
         path,
         content_type: metadata.filetype(),
-        metadata: metadata_kept,
+        metadata: metadata.without_share(),
+        secret_metadata: concat_value.map(str::to_owned),
         is_part: creation.concat == Some(Concat::Partial),
         protocol: PROTOCOL,
         length_bytes,
@@ -202,10 +197,7 @@ async fn head(app: &App, key: Id) -> Result<Response, Problem> {
     if record.state == UploadState::Failed {
         return Err(Problem::new(Kind::UploadFailed));
     }
-    let (metadata, concat) = match record.metadata.split_once(CONCAT_MARK) {
-        Some((metadata, concat)) => (metadata, Some(concat)),
-        None => (record.metadata.as_str(), None),
-    };
+    let (metadata, concat) = ddx_engine::unsealed(&record.metadata, key);
     let state = wire::UploadState {
         offset: (record.state != UploadState::Joining).then_some(record.offset_bytes),
         length: record.length_bytes,
@@ -213,7 +205,7 @@ async fn head(app: &App, key: Id) -> Result<Response, Problem> {
         metadata,
         concat: match record.kind {
             UploadKind::Partial => Some("partial"),
-            UploadKind::Final | UploadKind::Whole => concat,
+            UploadKind::Final | UploadKind::Whole => concat.as_deref(),
         },
         expires_at: record
             .expires_at

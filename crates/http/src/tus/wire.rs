@@ -31,7 +31,7 @@ pub use answers::{
     options, patched, preflight, terminated,
 };
 pub use checksum::{ALGORITHMS, Checksum, trailing};
-pub use concat::{Concat, final_value};
+pub use concat::Concat;
 pub use metadata::Metadata;
 
 use crate::fields;

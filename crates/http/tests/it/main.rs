@@ -5,6 +5,7 @@
 
 mod download_wire;
 mod names;
+mod operators;
 mod origin;
 mod plain_multipart;
 mod plain_wire;

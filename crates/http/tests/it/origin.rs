@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ddx_http::origin::{Base, BaseError, Config, Peer, ProxyFields, Scheme, TrustedProxies};
+use ddx_http::origin::{Base, BaseError, Config, Networks, Peer, ProxyFields, Scheme};
 use ddx_http::problem::Kind;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use proptest::prelude::*;
@@ -336,7 +336,7 @@ fn forwarded_is_read_as_the_rfc_has_it() {
 
 #[test]
 fn networks_are_read_or_named() {
-    let trusted: TrustedProxies = "127.0.0.1 ,::1, 192.168.0.0/16".parse().unwrap();
+    let trusted: Networks = "127.0.0.1 ,::1, 192.168.0.0/16".parse().unwrap();
     for (address, expected) in [
         ("127.0.0.1", true),
         ("127.0.0.2", false),
@@ -350,15 +350,10 @@ fn networks_are_read_or_named() {
             "{address}"
         );
     }
-    assert_eq!(
-        "".parse::<TrustedProxies>().unwrap(),
-        TrustedProxies::default()
-    );
-    let error = "10.0.0.0/8, proxy.local"
-        .parse::<TrustedProxies>()
-        .unwrap_err();
+    assert_eq!("".parse::<Networks>().unwrap(), Networks::default());
+    let error = "10.0.0.0/8, proxy.local".parse::<Networks>().unwrap_err();
     assert!(error.to_string().contains("proxy.local"));
-    assert!("10.0.0.0/33".parse::<TrustedProxies>().is_err());
+    assert!("10.0.0.0/33".parse::<Networks>().is_err());
 }
 
 #[test]
@@ -413,6 +408,6 @@ proptest! {
     fn any_url_is_answered(text in any::<String>()) {
         let _ = text.parse::<Base>();
         let _ = format!("http://{text}").parse::<Base>();
-        let _ = text.parse::<TrustedProxies>();
+        let _ = text.parse::<Networks>();
     }
 }

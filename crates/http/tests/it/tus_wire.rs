@@ -476,10 +476,6 @@ fn answers_have_the_fields_of_the_protocol() {
     for headers in [options, head, created, wire::terminated()] {
         assert_eq!(headers["tus-resumable"], "1.0.0");
     }
-    assert_eq!(
-        wire::final_value(["/files/a", "/files/b"]),
-        "final;/files/a /files/b"
-    );
 }
 
 #[test]
@@ -540,6 +536,19 @@ proptest! {
         let _ = wire::version(&Method::PATCH, &map);
         let _ = wire::method(&Method::POST, &map);
         let _ = wire::trailing(Some(&map), true, None);
+    }
+
+    #[test]
+    fn the_share_is_taken_out_and_nothing_else(raw in "((share|shares|sharE|a|b|)[ \\t]{0,2}(YQ==|)[ \\t]?,?){0,6}") {
+        if let Ok(metadata) = Metadata::parse(&raw, &Limits::default()) {
+            let kept = metadata.without_share();
+            let kept = Metadata::parse(&kept, &Limits::default()).unwrap();
+            let pairs: Vec<_> = metadata.pairs().filter(|(key, _)| *key != "share").collect();
+            prop_assert_eq!(kept.pairs().collect::<Vec<_>>(), pairs);
+            if metadata.get("share").is_none() {
+                prop_assert_eq!(kept.raw(), metadata.raw());
+            }
+        }
     }
 
     #[test]

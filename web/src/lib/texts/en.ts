@@ -135,7 +135,7 @@ export const en = {
       case 'too-large':
         return limit ? `Larger than ${limit}, the most that one file may have` : 'Too large for this server';
       case 'no-space':
-        return limit ? `Does not fit: the server has ${limit} free` : 'The server’s disk is full';
+        return limit ? `Does not fit: the server has about ${limit} free` : 'The server’s disk is full';
       case 'name-too-long':
         return 'Its name is too long';
       case 'source-lost':

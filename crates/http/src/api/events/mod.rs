@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use crate::app::App;
 use crate::links::Links;
 use crate::listing::{self, Listing};
+use crate::operators::Operator;
 use crate::places::{Full, Place};
 use crate::problem::{Kind, Problem};
 use crate::refusal::{share_problem, upload_problem};
@@ -143,9 +144,10 @@ async fn follow_upload(
     Stream::begin(app, hubs, links, subject)?.with_listing(Some(file))
 }
 
-/// `GET /api/v1/system/events`
+/// `GET /api/v1/system/events`, for operators.
 async fn system(
     State(app): State<App>,
+    _: Operator,
     Extension(hubs): Extension<Arc<Hubs>>,
     links: Links,
 ) -> Response {

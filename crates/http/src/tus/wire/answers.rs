@@ -38,9 +38,9 @@ pub struct UploadState<'u> {
     pub length: Option<u64>,
     /// The length was deferred and is still to come from the client.
     pub length_deferred: bool,
-    /// `Upload-Metadata` as it came.
+    /// `Upload-Metadata` as it came, without the share's key.
     pub metadata: &'u str,
-    /// `Upload-Concat`: `partial`, or [`final_value`](super::final_value).
+    /// `Upload-Concat`: `partial`, or the value that a final upload was made with.
     pub concat: Option<&'u str>,
     /// When the unfinished upload is removed, in milliseconds since 1970.
     pub expires_at: Option<i64>,

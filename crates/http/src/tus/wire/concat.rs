@@ -86,22 +86,6 @@ fn key_of<'u>(url: &'u str, files_path: &str) -> Option<&'u str> {
     (is_key && is_under_files).then_some(key)
 }
 
-/// The value that HEAD gives back for a final upload.
-///
-/// The text asks for the value "as received in the upload creation request". The catalog keeps no keys, only their hashes,
-/// so what is listed can't be the URLs with keys: `urls` name the parts in another way, and open nothing.
-#[must_use]
-pub fn final_value<'u>(urls: impl IntoIterator<Item = &'u str>) -> String {
-    let mut value = String::from("final;");
-    for (at, url) in urls.into_iter().enumerate() {
-        if at > 0 {
-            value.push(' ');
-        }
-        value.push_str(url);
-    }
-    value
-}
-
 fn refused(detail: &str) -> Problem {
     Problem::new(Kind::ConcatInvalid).detail(detail)
 }

@@ -1,5 +1,8 @@
 //! `Upload-Metadata`: the raw text, which HEAD gives back as it came, and its decoded pairs.
 //!
+//! Only the share's key is not given back, since it is not kept: it opens more than this upload,
+//! and a record is read by others than the sender.
+//!
 //! The raw text is kept because a client may compare what it gets back with what it sent, and because a pair that this
 //! server does not know is still the client's.
 
@@ -19,6 +22,9 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
+
+/// The name of the pair that has the share's key.
+const SHARE: &str = "share";
 
 /// An upload's metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,6 +96,20 @@ impl Metadata {
         &self.raw
     }
 
+    /// [`Metadata::raw`] without the pair of the share's key: what may be kept.
+    #[must_use]
+    pub fn without_share(&self) -> String {
+        if self.get(SHARE).is_none() {
+            return self.raw.clone();
+        }
+        let is_share = |pair: &&str| {
+            let pair = pair.trim_matches(fields::is_space);
+            pair.split(fields::is_space).next() == Some(SHARE)
+        };
+        let kept: Vec<&str> = self.raw.split(',').filter(|pair| !is_share(pair)).collect();
+        kept.join(",").trim_matches(fields::is_space).to_owned()
+    }
+
     /// All pairs, in order.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.pairs
@@ -136,10 +156,43 @@ impl Metadata {
     /// The key of the share that the file goes to.
     #[must_use]
     pub fn share(&self) -> Option<String> {
-        self.text("share")
+        self.text(SHARE)
     }
 }
 
 fn refused(detail: &str) -> Problem {
     Problem::new(Kind::MetadataInvalid).detail(detail)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_key_is_not_kept() {
+        for (raw, kept) in [
+            ("", ""),
+            ("filename YQ==", "filename YQ=="),
+            ("filename YQ==,share S0VZ", "filename YQ=="),
+            ("share S0VZ,filename YQ==", "filename YQ=="),
+            ("a YQ==, share S0VZ , b Yg==", "a YQ==, b Yg=="),
+            ("share S0VZ", ""),
+            ("share\tS0VZ,a", "a"),
+            ("a,share", "a"),
+            ("a,,\tshare S0VZ,", "a,,"),
+            (
+                "shares eA==,Share eA==,share S0VZ",
+                "shares eA==,Share eA==",
+            ),
+            ("myshare eA==,x eA==", "myshare eA==,x eA=="),
+            (
+                "filename c2hhcmU=,share2 eA==",
+                "filename c2hhcmU=,share2 eA==",
+            ),
+        ] {
+            let metadata = Metadata::parse(raw, &Limits::default()).unwrap();
+            assert_eq!(metadata.without_share(), kept, "of {raw:?}");
+        }
+    }
 }
