@@ -3,12 +3,17 @@
 //! One request without a body reserves the space of a whole file, and an unfinished upload is kept for a day. A client that
 //! makes many and sends nothing would have the disk to itself.
 
+use std::time::Duration;
+
 use ddx_engine::OwnerTotals;
 
 use crate::app::App;
 use crate::links::Links;
 use crate::problem::{Kind, Problem};
 use crate::refusal::problem;
+
+/// When some may be finished.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Unfinished uploads of one client, where nothing is set.
 const UNFINISHED_MAX: u64 = 10_000;
@@ -37,6 +42,7 @@ impl App {
                 ))
                 .limit(most)
                 .value(own.unfinished + 1)
+                .retry_after(RETRY_AFTER)
                 .remedy("Finish or delete some of them, or wait until they expire."));
         }
         let is_first = own.unfinished == 0;
@@ -97,6 +103,7 @@ impl App {
             .detail("With this one, unfinished uploads of one address would come to more bytes than they may.")
             .limit(most)
             .value(promised_bytes)
+            .retry_after(RETRY_AFTER)
             .remedy("Finish or delete some of them, or ask the operator to raise the limit."))
     }
 }
