@@ -7,17 +7,21 @@ UPDATE files SET metadata = substr(metadata, 1, instr(metadata, char(10)) - 1)
 WHERE instr(metadata, char(10)) > 0;
 
 -- Pairs stand between commas; the name of one ends at a space, a tab, or its end. A name comes once
--- at most.
+-- at most. Each kept pair is added behind a comma, and the first comma goes.
 UPDATE files SET metadata = (
-    WITH RECURSIVE pairs (number, pair, rest) AS (
-        SELECT 0, NULL, files.metadata || ','
+    WITH RECURSIVE pairs (kept, rest) AS (
+        SELECT '', files.metadata || ','
         UNION ALL
-        SELECT number + 1, substr(rest, 1, instr(rest, ',') - 1), substr(rest, instr(rest, ',') + 1)
+        SELECT
+            kept || iif(
+                substr(replace(trim(substr(rest, 1, instr(rest, ',') - 1), ' ' || char(9)), char(9), ' ') || ' ', 1, 6)
+                    = 'share ',
+                '',
+                ',' || substr(rest, 1, instr(rest, ',') - 1)
+            ),
+            substr(rest, instr(rest, ',') + 1)
         FROM pairs WHERE rest <> ''
     )
-    SELECT trim(coalesce(group_concat(pair, ',' ORDER BY number), ''), ' ' || char(9))
-    FROM pairs
-    WHERE number > 0
-      AND substr(replace(trim(pair, ' ' || char(9)), char(9), ' ') || ' ', 1, 6) <> 'share '
+    SELECT trim(substr(kept, 2), ' ' || char(9)) FROM pairs WHERE rest = ''
 )
 WHERE instr(metadata, 'share') > 0;
