@@ -14,8 +14,10 @@ use crate::id::Id;
 use crate::sealed::sealed;
 use crate::stats::Counted;
 
-/// How many names are tried for a file whose name is taken in its share.
+/// How often a number is sought for a file whose name is taken in its share, while others take those that were free.
 const NAME_TRIES_MAX: u32 = 100;
+/// The largest number, or less than twice of it.
+const NAME_NUMBER_MAX: u32 = 1 << 20;
 
 /// An upload to be made.
 #[derive(Debug, Clone)]
@@ -321,7 +323,10 @@ impl Parts {
                         && attempt < NAME_TRIES_MAX =>
                 {
                     attempt += 1;
-                    record.path = numbered(&wanted, attempt);
+                    match self.free_name(Id(record.share_id), &wanted).await {
+                        Ok(path) => record.path = path,
+                        Err(error) => break error,
+                    }
                 }
                 Err(error) => break in_catalog(error),
             }
@@ -338,6 +343,33 @@ impl Parts {
             .await?;
         }
         Err(failed)
+    }
+}
+
+impl Parts {
+    /// The name with a number under which the share has no file. Numbers are given in their order, so the first free one is
+    /// found by halves: a client that sends one name over and over costs a few looks each time.
+    async fn free_name(&self, share_id: Id, wanted: &str) -> Result<String, Error> {
+        let (mut taken, mut free) = (1, 2);
+        while self.is_taken(share_id, numbered(wanted, free)).await? {
+            if free >= NAME_NUMBER_MAX {
+                return Err(Error::NameTaken);
+            }
+            (taken, free) = (free, free * 2);
+        }
+        while free - taken > 1 {
+            let middle = u32::midpoint(taken, free);
+            match self.is_taken(share_id, numbered(wanted, middle)).await? {
+                true => taken = middle,
+                false => free = middle,
+            }
+        }
+        Ok(numbered(wanted, free))
+    }
+
+    async fn is_taken(&self, share_id: Id, path: String) -> Result<bool, Error> {
+        let file = self.catalog.file_by_path(share_id.0, path).await;
+        Ok(file.map_err(in_catalog)?.is_some())
     }
 }
 

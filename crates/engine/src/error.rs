@@ -100,6 +100,12 @@ pub enum Error {
         /// Its place in the list, from 1.
         place: usize,
     },
+    /// A part is listed more than once.
+    #[error("part {place} of the upload to be joined is listed before already")]
+    PartRepeated {
+        /// The later place in the list, from 1.
+        place: usize,
+    },
     /// More parts than a file may be joined from.
     #[error("{count} parts are listed, a file is joined from {limit} at most")]
     TooManyParts {
@@ -158,6 +164,7 @@ impl Error {
             | Self::ChecksumMissing
             | Self::NotAppendable
             | Self::PartUnknown { .. }
+            | Self::PartRepeated { .. }
             | Self::TooManyParts { .. }
             | Self::NameTaken
             | Self::DownloadsUsedUp { .. }

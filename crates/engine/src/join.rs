@@ -3,6 +3,7 @@
 //! A part does not know its place, so it has no BLAKE3 that could be joined; its CRC can. The file's BLAKE3 follows in the background and is
 //! "pending" until then. The parts keep their own records until they expire: a segment goes when the last record that lists it goes.
 
+use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 
 use ddx_catalog::{Completion, FileRecord, Kind, Segment, State};
@@ -45,7 +46,7 @@ impl Engine {
     /// Makes a file of these partial uploads, in this order. It is complete at once if they are, else when the last of them is.
     ///
     /// # Errors
-    /// [`Error::TooManyParts`], [`Error::PartUnknown`], [`Error::TooLarge`], [`Error::Closing`].
+    /// [`Error::TooManyParts`], [`Error::PartUnknown`], [`Error::PartRepeated`], [`Error::TooLarge`], [`Error::Closing`].
     pub async fn join(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
         let (engine, part_keys) = (self.clone(), part_keys.to_vec());
         self.make(async move { engine.join_now(new, &part_keys).await })
@@ -59,7 +60,12 @@ impl Engine {
             return Err(Error::TooManyParts { count, limit });
         }
         let mut parts = Vec::with_capacity(part_keys.len());
+        let mut listed = HashSet::with_capacity(part_keys.len());
         for (index, key) in part_keys.iter().enumerate() {
+            // A file of one part many times would be read as often for its digest, and cost its sender a line.
+            if !listed.insert(*key) {
+                return Err(Error::PartRepeated { place: index + 1 });
+            }
             match engine.live_upload(*key).await {
                 Ok(part) if part.kind == Kind::Partial && part.state != State::Failed => {
                     parts.push(part)

@@ -50,6 +50,9 @@ pub(crate) fn problem(error: Error) -> Problem {
         Error::PartUnknown { place } => {
             Problem::new(Kind::ConcatPart).detail(format!("Part {place} does not exist, or is no partial upload."))
         }
+        Error::PartRepeated { place } => {
+            Problem::new(Kind::ConcatPart).detail(format!("Part {place} is listed before already."))
+        }
         Error::TooManyParts { count, limit } => Problem::new(Kind::TooManyParts).limit(limit).value(count),
         Error::NameTaken => Problem::new(Kind::NameTaken),
         Error::DownloadsUsedUp { limit } => Problem::new(Kind::DownloadsUsedUp).limit(limit),

@@ -80,23 +80,20 @@ async fn the_largest_file_is_the_largest_joined_one_too() -> Result<()> {
     let server = setup().option("--max-file-size", "1MiB").start()?;
     let client = server.client();
     let tus = Tus::new(&client);
-    let part = tus
-        .create_with(None, &[("Upload-Concat", "partial")])
-        .await?;
-    let concat = format!("final;{}", vec![part.path.as_str(); 50].join(" "));
+    let mut paths = Vec::new();
+    for _ in 0..50 {
+        let part = tus.create_with(None, &[("Upload-Concat", "partial")]);
+        paths.push(part.await?.path);
+    }
+    let concat = format!("final;{}", paths.join(" "));
     let whole = tus.create_joined(&concat, "w").await?;
     let data = Data::new(1, PART_BYTES);
     let length = data.len().to_string();
-    let sent = tus
-        .patch_with(
-            &part.path,
-            &data,
-            0..data.len(),
-            &[("Upload-Length", &length)],
-            None,
-        )
-        .await?;
-    sent.expect(204)?;
+    for path in &paths {
+        let told = [("Upload-Length", &*length)];
+        let sent = tus.patch_with(path, &data, 0..data.len(), &told, None);
+        sent.await?.expect(204)?;
+    }
     let progress = format!("/api/v1/system/upload-progress/{}", whole.file_id()?);
     until("it is refused", Duration::from_secs(30), || async {
         Ok(client.json(&progress).await?["state"] == "failed")
@@ -107,15 +104,7 @@ async fn the_largest_file_is_the_largest_joined_one_too() -> Result<()> {
         failure.contains("1048576") && failure.contains("3000000"),
         "{failure}"
     );
-    let known = tus
-        .post(
-            &[(
-                "Upload-Concat",
-                &format!("final;{}", vec![part.path.as_str(); 50].join(" ")),
-            )],
-            &[],
-        )
-        .await?;
+    let known = tus.post(&[("Upload-Concat", &concat)], &[]).await?;
     known.expect_problem(413)?;
     Ok(())
 }
@@ -125,12 +114,36 @@ async fn more_parts_than_a_file_may_have_are_refused_for_good() -> Result<()> {
     let _turn = Turn::shared()?;
     let server = setup().option("--parts-max", "3").start()?;
     let tus = Tus::new(&server.client());
-    let part = tus.create_part(Part::Partial, 10, "p").await?;
-    let concat = |count| format!("final;{}", vec![part.path.as_str(); count].join(" "));
-    let refused = tus.post(&[("Upload-Concat", &concat(4))], &[]).await?;
+    let mut paths = Vec::new();
+    for _ in 0..4 {
+        paths.push(tus.create_part(Part::Partial, 10, "p").await?.path);
+    }
+    let concat = |paths: &[String]| format!("final;{}", paths.join(" "));
+    let refused = tus.post(&[("Upload-Concat", &concat(&paths))], &[]).await?;
     let problem = refused.expect_problem(400)?;
     ensure!(problem["limit"] == 3 && problem["value"] == 4, "{problem}");
-    tus.create_joined(&concat(3), "w").await?;
+    tus.create_joined(&concat(&paths[..3]), "w").await?;
+    Ok(())
+}
+
+/// A line in a field would make the server read the part once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_is_joined_once() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let tus = Tus::new(&server.client());
+    let one = tus.create_part(Part::Partial, 10, "p").await?.path;
+    let two = tus.create_part(Part::Partial, 10, "p").await?.path;
+    let twice = format!("final;{one} {two} {one}");
+    let refused = tus.post(&[("Upload-Concat", &twice)], &[]).await?;
+    let problem = refused.expect_problem(400)?;
+    ensure!(
+        problem["type"] == "/errors/concat-part"
+            && problem["detail"].to_string().contains("Part 3"),
+        "{problem}"
+    );
+    tus.create_joined(&format!("final;{one} {two}"), "w")
+        .await?;
     Ok(())
 }
 

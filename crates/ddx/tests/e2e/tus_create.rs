@@ -447,38 +447,69 @@ async fn all_requests_may_share_one_connection() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_joining_that_is_refused_leaves_the_parts_whole() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().start()?;
+    let server = setup().option("--max-file-size", "3MiB").start()?;
     let client = server.client();
     let tus = Tus::new(&client);
+    let data = Data::new(12, 2 * MIB);
+    let mut parts = Vec::new();
+    for _ in 0..2 {
+        let part = tus.create_part(Part::Partial, data.len(), "part").await?;
+        tus.finish_from(&part.path, &data, 0).await?;
+        parts.push(part);
+    }
+    let concat = format!("final;{} {}", parts[0].path, parts[1].path);
+    tus.post(&[("Upload-Concat", &concat)], &[])
+        .await?
+        .expect_problem(413)?;
+    for part in parts {
+        let whole = tus
+            .create_part(Part::Final(&[part]), 0, "whole.bin")
+            .await?;
+        client.fetch(whole.link()?, &data).await?;
+    }
+    Ok(())
+}
+
+/// Files of one name in one share are told apart by a number, and each costs about as much as the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_may_be_taken_many_times() -> Result<()> {
+    const FILES: usize = 300;
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
     let share = client
         .send(&Request::new("POST", "/api/v1/shares"), &[])
         .await?
         .expect(201)?
         .json()?;
     let key = share["share_key"].as_str().context("no share_key")?;
-    let names = metadata(&[("filename", "same.bin"), ("share", key)]);
-    // A name can be numbered so often and no more.
-    for _ in 0..100 {
-        tus.create_with(Some(0), &[("Upload-Metadata", &names)])
-            .await?;
+    let pairs = metadata(&[("filename", "a.txt"), ("share", key)]);
+    let mut tasks = tokio::task::JoinSet::new();
+    for worker in 0..4 {
+        let (tus, pairs) = (Tus::new(&client), pairs.clone());
+        tasks.spawn(async move {
+            for _ in (worker..FILES).step_by(4) {
+                tus.create_with(Some(10), &[("Upload-Metadata", &pairs)])
+                    .await?;
+            }
+            anyhow::Ok(())
+        });
     }
-    let data = Data::new(12, 2 * MIB);
-    let part = tus.create_part(Part::Partial, data.len(), "part").await?;
-    tus.finish_from(&part.path, &data, 0).await?;
-    let concat = format!("final;{}", part.path);
-    client
-        .send(
-            &Request::new("POST", "/files")
-                .header("Tus-Resumable", "1.0.0")
-                .header("Upload-Concat", &concat)
-                .header("Upload-Metadata", &names),
-            &[],
-        )
-        .await?
-        .expect_problem(409)?;
-    let whole = tus
-        .create_part(Part::Final(&[part]), 0, "whole.bin")
-        .await?;
-    client.fetch(whole.link()?, &data).await?;
+    tasks.join_all().await.into_iter().collect::<Result<()>>()?;
+    let id = share["share_id"].as_str().context("no share_id")?;
+    let listed = client.json(&format!("/api/v1/shares/{id}")).await?;
+    let files = listed["files"].as_array().context("no files")?;
+    let paths: std::collections::BTreeSet<&str> = files
+        .iter()
+        .filter_map(|file| file["path"].as_str())
+        .collect();
+    let expected = (2..=FILES).map(|number| format!("a ({number}).txt"));
+    for path in expected.chain(["a.txt".to_owned()]) {
+        ensure!(
+            paths.contains(path.as_str()),
+            "{path} is not there: {paths:?}"
+        );
+    }
+    ensure!(files.len() == FILES);
     Ok(())
 }

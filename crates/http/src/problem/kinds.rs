@@ -123,8 +123,8 @@ kinds! {
         "The field is neither partial nor final followed by a semicolon and the URLs of partial uploads on this server.",
         "List the URLs that the server gave when the partial uploads were created, separated by spaces.";
     ConcatPart 400 "concat-part" "A part can not be joined",
-        "One of the listed uploads does not exist or is not a partial upload.",
-        "Create each part with Upload-Concat: partial and list each by its URL.";
+        "One of the listed uploads does not exist, is not a partial upload, or is listed twice.",
+        "Create each part with Upload-Concat: partial and list each once, by its URL.";
     TooManyParts 400 "too-many-parts" "The file is joined from too many parts",
         "The field lists more partial uploads than a file may be joined from.",
         "Send fewer, larger parts, or ask the operator to raise the limit.";
