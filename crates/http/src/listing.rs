@@ -10,11 +10,10 @@ use bytes::Bytes;
 use ddx_engine::{Engine, Error, FileSummary, Id, Kind};
 use ddx_memory::{Charge, Refusal, Row};
 use futures_util::Stream;
-use http::{HeaderMap, header};
+use http::header;
 
 use crate::app::App;
 use crate::gzip::Gzip;
-use crate::negotiate::takes_coding;
 use crate::problem::{self, Problem};
 
 /// Files in a page. Their texts are bounded by [`ddx_engine::PAGE_TEXT_BYTES`].
@@ -31,16 +30,22 @@ pub(crate) const PAGE_BYTES: u64 = 24 << 10;
 /// for a connection, so that the charge outlasts all but that.
 const PIECE_BYTES: usize = 8 << 10;
 
-/// Files of one share, or one file, that are still to be told.
+/// Files that are still to be told.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    share_id: Id,
+    source: Source,
     page: VecDeque<FileSummary>,
-    /// The path of the last file that was asked for.
-    after: Option<String>,
-    is_over: bool,
     page_rows: u32,
     _charge: Option<Charge>,
+}
+
+/// Where the next page comes from.
+#[derive(Debug)]
+enum Source {
+    /// A share, after this path.
+    Share { share_id: Id, after: Option<String> },
+    /// These files.
+    Files(VecDeque<Id>),
 }
 
 impl App {
@@ -64,22 +69,30 @@ impl App {
 impl Listing {
     /// The files of a share after the path `after`, parts of joined files left out.
     pub(crate) fn of_share(share_id: Id, after: Option<String>, charge: Charge) -> Self {
-        let mut listing = Self::glance_at(share_id);
-        listing.after = after;
+        let source = Source::Share { share_id, after };
+        let mut listing = Self::of(source, PAGE_ROWS);
         listing.go_on(charge);
         listing
     }
 
-    /// The same, to look at a few files at once and not for long: what its request holds anyway covers that.
-    pub(crate) fn glance_at(share_id: Id) -> Self {
+    fn of(source: Source, page_rows: u32) -> Self {
         Self {
-            share_id,
+            source,
             page: VecDeque::new(),
-            after: None,
-            is_over: false,
-            page_rows: GLANCE_ROWS,
+            page_rows,
             _charge: None,
         }
+    }
+
+    /// The same, to look at a few files at once and not for long: what its request holds anyway covers that.
+    pub(crate) fn glance_at(share_id: Id) -> Self {
+        let after = None;
+        Self::of(Source::Share { share_id, after }, GLANCE_ROWS)
+    }
+
+    /// These files in their order, looked at one by one: what their request holds covers that.
+    pub(crate) fn of_files(files: VecDeque<Id>) -> Self {
+        Self::of(Source::Files(files), 1)
     }
 
     /// All further files are looked at, for as long as that takes.
@@ -90,14 +103,10 @@ impl Listing {
 
     /// One file, whatever it is.
     pub(crate) fn of_file(file: FileSummary, charge: Charge) -> Self {
-        Self {
-            share_id: Id(file.share_id),
-            page: VecDeque::from([file]),
-            after: None,
-            is_over: true,
-            page_rows: PAGE_ROWS,
-            _charge: Some(charge),
-        }
+        let mut listing = Self::of(Source::Files(VecDeque::new()), 1);
+        listing.page.push_back(file);
+        listing.go_on(charge);
+        listing
     }
 
     /// The next file.
@@ -109,17 +118,28 @@ impl Listing {
             if let Some(file) = self.page.pop_front() {
                 return Ok(Some(file));
             }
-            if self.is_over {
-                return Ok(None);
+            match &mut self.source {
+                Source::Files(files) => {
+                    let Some(file_id) = files.pop_front() else {
+                        return Ok(None);
+                    };
+                    match engine.file(file_id).await {
+                        Ok(record) => return Ok(Some(record.into())),
+                        Err(Error::NotFound) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Source::Share { share_id, after } => {
+                    let page = engine.share_files(*share_id, after.clone(), self.page_rows);
+                    let page = page.await?;
+                    match page.last() {
+                        Some(last) => *after = Some(last.path.clone()),
+                        None => self.source = Source::Files(VecDeque::new()),
+                    }
+                    let shown = page.into_iter().filter(|file| file.kind != Kind::Partial);
+                    self.page = shown.collect();
+                }
             }
-            let page = engine.share_files(self.share_id, self.after.clone(), self.page_rows);
-            let page = page.await?;
-            match page.last() {
-                Some(last) => self.after = Some(last.path.clone()),
-                None => self.is_over = true,
-            }
-            let shown = page.into_iter().filter(|file| file.kind != Kind::Partial);
-            self.page = shown.collect();
         }
     }
 }
@@ -160,19 +180,19 @@ impl<D: Draw> Drawing<D> {
     }
 }
 
-/// Answers `request` with a listing of this type that begins with `head`.
+/// Answers with a listing of this type that begins with `head`. `is_packed`: the client takes gzip.
 ///
 /// # Errors
 /// If the catalog fails before there is anything to answer. Later it breaks the body off.
 pub(crate) async fn answer(
     engine: &Engine,
     listing: Listing,
-    request: &HeaderMap,
+    is_packed: bool,
     media_type: &'static str,
     head: Vec<u8>,
     draw: impl Draw,
 ) -> Result<Response, Error> {
-    let gzip = takes_coding(request, "gzip").then(Gzip::default);
+    let gzip = is_packed.then(Gzip::default);
     let coding = gzip
         .is_some()
         .then_some([(header::CONTENT_ENCODING, "gzip")]);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::links::Links;
 use crate::listing::{self, Draw, Listing};
+use crate::negotiate::takes_coding;
 use crate::problem::{Kind, Problem};
 use crate::refusal::{problem, share_problem};
 
@@ -106,7 +107,8 @@ async fn list(
     };
     let listing = Listing::of_share(share_id, after, charge);
     let media_type = "application/json";
-    listing::answer(app.engine(), listing, request, media_type, head, files)
+    let is_packed = takes_coding(request, "gzip");
+    listing::answer(app.engine(), listing, is_packed, media_type, head, files)
         .await
         .map_err(problem)
 }

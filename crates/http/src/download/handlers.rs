@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::links::Links;
 use crate::listing::{self, Draw, Listing};
 use crate::names;
+use crate::negotiate::takes_coding;
 use crate::pages;
 use crate::problem::{Kind, Problem};
 use crate::refusal::{problem, share_problem};
@@ -81,8 +82,8 @@ async fn bytes_or_list(
             .iter()
             .for_each(|file| _ = lines.file(file, &mut head));
         let media_type = "text/plain; charset=utf-8";
-        let fields = &request.headers;
-        return listing::answer(app.engine(), listing, fields, media_type, head, lines)
+        let is_packed = takes_coding(&request.headers, "gzip");
+        return listing::answer(app.engine(), listing, is_packed, media_type, head, lines)
             .await
             .map_err(problem);
     }

@@ -1,5 +1,6 @@
 //! Plain HTTP: `PUT /{name}`, the form at `POST /`, and the address that deletes.
 
+mod form;
 mod handlers;
 pub mod multipart;
 pub mod wire;
@@ -12,7 +13,7 @@ use crate::routes::page;
 
 /// The front door, wherever it stands.
 pub(crate) fn front() -> MethodRouter<App> {
-    get(page).put(handlers::put).post(handlers::form)
+    get(page).put(handlers::put).post(form::form)
 }
 
 /// Its routes. Reading at the same addresses gives the pages.

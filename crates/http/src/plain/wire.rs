@@ -189,14 +189,3 @@ pub fn content_type(headers: &HeaderMap) -> Result<Option<String>, Problem> {
                 .is_some_and(|(top, sub)| fields::is_token(top) && fields::is_token(sub))
         }))
 }
-
-/// The answer for a terminal: one link per line.
-#[must_use]
-pub fn links_text<'l>(links: impl IntoIterator<Item = &'l str>) -> String {
-    let mut text = String::new();
-    for link in links {
-        text.push_str(link);
-        text.push('\n');
-    }
-    text
-}

@@ -137,14 +137,6 @@ fn digests_of_both_fields_are_to_hold() {
     );
 }
 
-#[test]
-fn a_terminal_gets_one_link_per_line() {
-    assert_eq!(
-        wire::links_text(["http://h/d/a", "http://h/d/b"]),
-        "http://h/d/a\nhttp://h/d/b\n"
-    );
-}
-
 proptest! {
     #[test]
     fn any_put_is_answered(path in "\\PC{0,40}", values in prop::collection::vec((0_usize..6, prop::collection::vec(any::<u8>(), 0..40)), 0..6)) {
