@@ -21,6 +21,8 @@ pub struct Config {
     pub checkpoint_bytes: u64,
     /// A body may pause for this long.
     pub body_idle: Duration,
+    /// One that can't be resumed may pause for this long, as long as nobody else wants its connection's place.
+    pub body_pause: Duration,
     /// An upload on which nothing happened for this long is given up.
     pub upload_expires: Duration,
     /// So long space stays reserved for an upload to which no byte has come.
@@ -58,6 +60,7 @@ impl Default for Config {
             checkpoint_every: Duration::from_secs(5),
             checkpoint_bytes: 256 << 20,
             body_idle: Duration::from_secs(60),
+            body_pause: Duration::from_secs(6 * 3600),
             upload_expires: Duration::from_secs(24 * 3600),
             reservation_expires: Duration::from_secs(600),
             file_expires: None,

@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::PROTOCOL_PLAIN;
 use crate::config::Config;
 use crate::error::Error;
 use crate::lane::{Done, Lane, Mark};
@@ -85,15 +86,23 @@ impl Context<'_> {
 
     /// Waits for bytes while nothing is held.
     pub(crate) async fn ready<S: Source>(&self, source: &mut S) -> Result<(), Error> {
-        match self
-            .unless_stopped(timeout(self.config.body_idle, source.ready()))
-            .await?
-        {
-            Ok(Ok(())) => Ok(()),
+        let (idle, pause) = (self.config.body_idle, self.config.body_pause);
+        let soon = timeout(idle, source.ready());
+        match self.unless_stopped(soon).await? {
+            Ok(ready) => return ready.map_err(|_| Error::ClientGone),
+            // One that can be resumed is not kept open for what may never come.
+            Err(_) if self.protocol != PROTOCOL_PLAIN || pause <= idle => {
+                return Err(Error::Stalled { after: idle });
+            }
+            Err(_) => {}
+        }
+        // A pipe may pause: it costs its connection and no more.
+        let late = timeout(pause - idle, source.ready_or_unwanted());
+        match self.unless_stopped(late).await? {
+            Ok(Ok(true)) => Ok(()),
             Ok(Err(_)) => Err(Error::ClientGone),
-            Err(_) => Err(Error::Stalled {
-                after: self.config.body_idle,
-            }),
+            Ok(Ok(false)) => Err(Error::Stalled { after: idle }),
+            Err(_) => Err(Error::Stalled { after: pause }),
         }
     }
 

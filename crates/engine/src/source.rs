@@ -31,6 +31,17 @@ pub trait Source: Send + 'static {
     /// When the body was cut.
     fn ready(&mut self) -> impl Future<Output = Result<(), Cut>> + Send;
 
+    /// As [`Source::ready`], for a body that has paused for long: false where others want what its connection costs.
+    ///
+    /// # Errors
+    /// When the body was cut.
+    fn ready_or_unwanted(&mut self) -> impl Future<Output = Result<bool, Cut>> + Send {
+        async {
+            self.ready().await?;
+            Ok(true)
+        }
+    }
+
     /// Takes what is here, without waiting.
     ///
     /// # Errors

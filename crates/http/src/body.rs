@@ -11,7 +11,7 @@ use ddx_engine::{Algorithm, Cut, Source, Taken};
 use http::{HeaderMap, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::server::{Carrier, Wire};
+use crate::server::{Carrier, Pauses, Wire};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -47,7 +47,12 @@ impl Tap {
 }
 
 /// The body of one request, whichever way it comes.
-pub(crate) enum Intake {
+pub(crate) struct Intake {
+    way: Way,
+    pauses: Option<Pauses>,
+}
+
+enum Way {
     Socket(SocketBody),
     Frames(FrameBody),
 }
@@ -55,15 +60,17 @@ pub(crate) enum Intake {
 impl Intake {
     /// The shortest way that this request's body can take.
     pub(crate) fn of(request: Request<Body>) -> Self {
-        match request.extensions().get::<Tap>() {
-            Some(tap) => Self::Socket(tap.socket()),
-            None => Self::Frames(FrameBody::new(request.into_body())),
-        }
+        let pauses = request.extensions().get::<Pauses>().cloned();
+        let way = match request.extensions().get::<Tap>() {
+            Some(tap) => Way::Socket(tap.socket()),
+            None => Way::Frames(FrameBody::new(request.into_body())),
+        };
+        Self { way, pauses }
     }
 
     /// The same, with a digest after the body.
     pub(crate) fn with_trailer(mut self, read: TrailingDigest) -> Self {
-        if let Self::Frames(body) = &mut self {
+        if let Way::Frames(body) = &mut self.way {
             body.read_trailers = Some(read);
         }
         self
@@ -72,23 +79,38 @@ impl Intake {
 
 impl Source for Intake {
     async fn ready(&mut self) -> Result<(), Cut> {
-        match self {
-            Self::Socket(body) => body.ready().await,
-            Self::Frames(body) => body.ready().await,
+        match &mut self.way {
+            Way::Socket(body) => body.ready().await,
+            Way::Frames(body) => body.ready().await,
+        }
+    }
+
+    async fn ready_or_unwanted(&mut self) -> Result<bool, Cut> {
+        let pauses = self.pauses.clone();
+        let unwanted = async {
+            match &pauses {
+                Some(pauses) => pauses.unwanted().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ready = self.ready() => ready.map(|()| true),
+            () = unwanted => Ok(false),
         }
     }
 
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {
-        match self {
-            Self::Socket(body) => body.take(into),
-            Self::Frames(body) => body.take(into),
+        match &mut self.way {
+            Way::Socket(body) => body.take(into),
+            Way::Frames(body) => body.take(into),
         }
     }
 
     fn trailing_digest(&mut self) -> Option<(Algorithm, Vec<u8>)> {
-        match self {
-            Self::Socket(_) => None,
-            Self::Frames(body) => body.trailing_digest(),
+        match &mut self.way {
+            Way::Socket(_) => None,
+            Way::Frames(body) => body.trailing_digest(),
         }
     }
 }

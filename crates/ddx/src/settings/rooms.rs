@@ -166,6 +166,7 @@ impl Settings {
             checkpoint_every: self.checkpoint_every,
             checkpoint_bytes: self.checkpoint_bytes,
             body_idle: self.body_idle_timeout,
+            body_pause: self.body_pause_max,
             upload_expires: self.upload_expires,
             reservation_expires: self.reservation_expires,
             file_expires: self.file_expires,

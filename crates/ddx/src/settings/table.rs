@@ -184,6 +184,9 @@ settings! {
         "idle_timeout" => idle_timeout: Span = "75s" in "1s".."1h";
         /// A body that sends nothing for this long has ended; what it sent is kept.
         "body_idle_timeout" => body_idle_timeout: Span = "60s" in "1s".."1h";
+        /// The body of a plain `PUT`, which can't be resumed, may pause for this long while it holds no memory, and while no other
+        /// client needs its connection's place.
+        "body_pause_max" => body_pause_max: Span = "6h" in "1s".."7d";
         /// A client that takes nothing of an answer for this long is given up; it continues with a range.
         "write_timeout" => write_timeout: Span = "60s" in "1s".."1h";
         /// The same for a client that takes nothing of a file while others wait for the memory that it holds.

@@ -212,6 +212,7 @@ async fn a_slow_disk_slows_uploads_down_and_ends_none() -> Result<()> {
     let faults = DiskFaults::new(SEED);
     let server = over(&faults)
         .option("--body-idle-timeout", "1s")
+        .option("--body-pause-max", "1s")
         .option("--write-timeout", "1s")
         .option("--idle-timeout", "1s")
         .start()?;

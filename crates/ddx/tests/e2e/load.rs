@@ -170,6 +170,7 @@ async fn connections_that_stall_are_told_with_how_they_ended() -> Result<()> {
     let server = setup()
         .option("--header-timeout", "1s")
         .option("--body-idle-timeout", "1s")
+        .option("--body-pause-max", "1s")
         .start()?;
     let url = server.url("");
     for (place, protocol) in [("head", "put"), ("body", "put"), ("body", "tus")] {

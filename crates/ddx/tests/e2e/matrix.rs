@@ -288,6 +288,7 @@ async fn one_round(chance: &mut Chance, totals: &Arc<Totals>) -> Result<()> {
         .option("--header-timeout", "3s")
         .option("--idle-timeout", "3s")
         .option("--body-idle-timeout", "3s")
+        .option("--body-pause-max", "3s")
         .option("--write-timeout", "3s")
         .start()?;
     let mut all = Vec::new();

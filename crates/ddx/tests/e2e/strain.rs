@@ -15,6 +15,7 @@ async fn slow_heads_slow_bodies_and_silence_are_ended_by_their_limits() -> Resul
         .option("--header-timeout", "1s")
         .option("--idle-timeout", "2s")
         .option("--body-idle-timeout", "2s")
+        .option("--body-pause-max", "2s")
         .start()?;
     let client = server.client();
 

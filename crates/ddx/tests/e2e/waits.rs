@@ -21,6 +21,7 @@ fn impatient() -> Setup {
         .option("--header-timeout", "1s")
         .option("--idle-timeout", "2s")
         .option("--body-idle-timeout", "1s")
+        .option("--body-pause-max", "1s")
         .option("--write-timeout", "1s")
 }
 
@@ -100,6 +101,61 @@ async fn a_slow_form_is_waited_for() -> Result<()> {
         "{answer}"
     );
     ensure!(!answer.contains("body-stalled"), "{answer}");
+    Ok(())
+}
+
+/// A pipe that pauses, as `(echo a; sleep 75; echo b) | curl -T -`: it holds nothing, and goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_body_may_pause_for_longer_than_others() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup()
+        .option("--body-idle-timeout", "1s")
+        .option("--connections-max", "40")
+        .start()?;
+    let client = server.client();
+    let data = Data::new(1, 200_000);
+    let half = 100_000;
+    let whole = Request::new("PUT", "/whole.bin").header("Content-Length", data.len());
+    let chunked = Request::new("PUT", "/chunked.bin").header("Transfer-Encoding", "chunked");
+    let mut known = client.connect().await?;
+    known.send_head(&whole).await?;
+    known.send(&data.bytes(0..half)).await?;
+    let mut unknown = client.connect().await?;
+    unknown.send_head(&chunked).await?;
+    unknown.send(format!("{half:x}\r\n").as_bytes()).await?;
+    unknown.send(&data.bytes(0..half)).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await; // the pause, over the limit for others
+    ensure!(client.status().await?.figure("leased_bytes")? == 0.0);
+    known.send(&data.bytes(half..data.len())).await?;
+    unknown.send(format!("\r\n{half:x}\r\n").as_bytes()).await?;
+    unknown.send(&data.bytes(half..data.len())).await?;
+    unknown.send(b"\r\n0\r\n\r\n").await?;
+    for mut conn in [known, unknown] {
+        let link = conn.response("PUT").await?.expect(201)?.text();
+        client.fetch(link.trim(), &data).await?;
+    }
+
+    // One that others need the place of is ended; what can be resumed is not waited for at all.
+    let mut paused = client.connect().await?;
+    paused.send_head(&whole).await?;
+    let tus = Tus::new(&client);
+    let upload = tus.create(Some(10), "tus.bin").await?;
+    let mut resumable = client.connect().await?;
+    resumable
+        .send_head(&Tus::patch_head(&upload.path, 0, 10))
+        .await?;
+    resumable.response("PATCH").await?.expect_problem(503)?;
+    tokio::time::sleep(Duration::from_secs(1)).await; // by now it counts as paused
+    let mut others = Vec::new();
+    for number in 0..60 {
+        let mut conn = client.connect().await?;
+        if number % 2 == 0 {
+            // They ask and have not finished asking, so they are not idle.
+            conn.send(b"GET /healthz HTTP/1.1\r\n").await?;
+        }
+        others.push(conn);
+    }
+    paused.response("PUT").await?.expect_problem(503)?;
     Ok(())
 }
 

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body as _;
@@ -24,6 +23,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::gate::{BodyWay, STEP_BYTES};
+use super::idle::Pauses;
 use super::unread::Watched;
 use super::wire::{Carrier, Patience, Transport, Wire};
 use super::{Connection, Shared, late, linger};
@@ -173,7 +173,7 @@ impl Shared {
                 }
                 None => {
                     let carrier = Carrier::Plain(wire.clone());
-                    Some(answer(self.app.router(), request, from, carrier))
+                    Some(self.answer(request, from, carrier))
                 }
             };
             async {
@@ -260,6 +260,7 @@ impl Shared {
         request.extensions_mut().insert(from);
         request.extensions_mut().insert(tap);
         request.extensions_mut().insert(SendsFiles);
+        request.extensions_mut().insert(Pauses(self.idle.clone()));
         let Ok(mut response) = self.app.router().oneshot(request).await;
         let may_go_on = wire.body_left() == 0
             && !wants_close
@@ -274,6 +275,36 @@ impl Shared {
         let written = Box::pin(late::write(wire, response, &patience)).await;
         written.is_ok() && may_go_on && wire.begin_anew()
     }
+
+    /// One request by hyper.
+    pub(super) fn answer(
+        &self,
+        request: Request<Incoming>,
+        from: Connection,
+        carrier: Carrier,
+    ) -> impl Future<Output = Response<AnswerBody>> + use<> {
+        let app = self.app.router();
+        carrier.decide(body_way(request.body()));
+        let (head, incoming) = request.into_parts();
+        // A client that was not asked to go on sends nothing more.
+        let may_drop = !has_token(&head.headers, &header::EXPECT, "100-continue");
+        let (body, watched) = if !incoming.is_end_stream() {
+            let watched = Watched::new(incoming);
+            (watched.body(), Some(watched))
+        } else {
+            (Body::new(incoming), None)
+        };
+        let mut request = Request::from_parts(head, body);
+        request.extensions_mut().insert(from);
+        request.extensions_mut().insert(Pauses(self.idle.clone()));
+        async move {
+            let Ok(mut response) = app.oneshot(request).await;
+            if let Some(watched) = watched {
+                watched.tell(response.headers_mut(), may_drop).await;
+            }
+            response.map(|body| AnswerBody::new(body, Some(carrier)))
+        }
+    }
 }
 
 /// Whether a field that is a list of words has this one.
@@ -284,34 +315,6 @@ fn has_token(headers: &HeaderMap, name: &header::HeaderName, word: &str) -> bool
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|token| token.trim().eq_ignore_ascii_case(word))
-}
-
-/// One request by hyper.
-pub(super) fn answer(
-    app: Router,
-    request: Request<Incoming>,
-    from: Connection,
-    carrier: Carrier,
-) -> impl Future<Output = Response<AnswerBody>> {
-    carrier.decide(body_way(request.body()));
-    let (head, incoming) = request.into_parts();
-    // A client that was not asked to go on sends nothing more.
-    let may_drop = !has_token(&head.headers, &header::EXPECT, "100-continue");
-    let (body, watched) = if !incoming.is_end_stream() {
-        let watched = Watched::new(incoming);
-        (watched.body(), Some(watched))
-    } else {
-        (Body::new(incoming), None)
-    };
-    let mut request = Request::from_parts(head, body);
-    request.extensions_mut().insert(from);
-    async move {
-        let Ok(mut response) = app.oneshot(request).await;
-        if let Some(watched) = watched {
-            watched.tell(response.headers_mut(), may_drop).await;
-        }
-        response.map(|body| AnswerBody::new(body, Some(carrier)))
-    }
 }
 
 fn body_way(body: &Incoming) -> BodyWay {
@@ -330,6 +333,7 @@ mod tests {
     use super::*;
     use crate::server::{Limits, Server};
     use crate::starting::Served;
+    use axum::Router;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpSocket};
     use tokio_util::sync::CancellationToken;

@@ -18,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
 use super::frames::GOODBYE;
+use super::idle::Pauses;
 use super::inflow::{Inflow, Metered, REST_BYTES};
 use super::quota::{Quota, Share};
 use super::streams::Streams;
@@ -139,6 +140,7 @@ impl Shared {
             false => Body::new(inflow.body(incoming)),
         };
         let app = self.app.router();
+        let pauses = Pauses(self.idle.clone());
         async move {
             let share = match share {
                 Ok(share) => share,
@@ -150,6 +152,7 @@ impl Shared {
             };
             let mut request = Request::from_parts(head, body);
             request.extensions_mut().insert(from);
+            request.extensions_mut().insert(pauses);
             let Ok(response) = app.oneshot(request).await;
             response.map(|body| AnswerBody::new(body, Some(Carrier::Stream { _charged: share })))
         }

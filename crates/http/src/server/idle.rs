@@ -25,6 +25,17 @@ pub(super) struct Idle<'c> {
     gives_place: Arc<Notify>,
 }
 
+/// In a request's extensions: its body may pause, and is idle meanwhile.
+#[derive(Debug, Clone)]
+pub(crate) struct Pauses(pub(super) Arc<IdleConnections>);
+
+impl Pauses {
+    /// Returns when others want the connection's place.
+    pub(crate) async fn unwanted(&self) {
+        self.0.enter().gives_place().await;
+    }
+}
+
 impl IdleConnections {
     fn order(&self) -> MutexGuard<'_, Order> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -37,6 +37,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::idle::Pauses;
 pub(crate) use self::wire::{Carrier, Wire};
 use crate::origin::Networks;
 use crate::problem::{Kind, Problem};
@@ -182,7 +183,7 @@ struct Shared {
     ledger: Ledger,
     heads: Arc<Heads>,
     http2_quota: Arc<Quota>,
-    idle: IdleConnections,
+    idle: Arc<IdleConnections>,
     closing: CancellationToken,
 }
 
@@ -226,7 +227,7 @@ impl Server {
             tls: self.tls,
             app: self.app,
             ledger: self.ledger,
-            idle: IdleConnections::default(),
+            idle: Arc::default(),
             closing: closing.clone(),
         });
         loop {

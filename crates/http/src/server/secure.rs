@@ -20,7 +20,6 @@ use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 
 use super::gate::{BodyWay, Gate, Heads, Next, STEP_BYTES};
-use super::http1::answer;
 use super::idle::IdleConnections;
 use super::wire::Carrier;
 use super::{Connection, Shared, late, linger};
@@ -222,7 +221,7 @@ impl Shared {
     ) -> Option<TlsStream<TcpStream>> {
         let service = service_fn(|request: Request<Incoming>| {
             let carrier = Carrier::Secure(gate.clone());
-            let response = answer(self.app.router(), request, from, carrier);
+            let response = self.answer(request, from, carrier);
             async { Ok::<_, Infallible>(response.await) }
         });
         let head_bytes_max = gate.state().gate.size_hyper();
