@@ -48,7 +48,7 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
         Action::Serve(sources) => {
             let loaded = sources.load()?;
             drop(out);
-            telemetry::start(&loaded.settings)?;
+            let _lines = telemetry::start(&loaded.settings)?;
             serve::run(loaded.settings)?;
         }
         Action::Plan(sources, format) => plan::print(&sources.load()?.settings, format, &mut out)?,
