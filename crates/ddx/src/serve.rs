@@ -125,6 +125,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     parts.engine.spawn_housekeeping();
     let app = ddx_http::App::new(parts.engine.clone(), http, closing.clone(), connections);
     served.is_ready(ddx_http::router(app));
+    parts.ledger.settle_baseline();
     introduce(&parts, &settings, scheme, address)?;
     let trimming = tokio::spawn(allocator::give_back(
         parts.ledger.clone(),

@@ -145,6 +145,13 @@ impl Measure {
         self.taken_at = at;
     }
 
+    /// Takes what is not explained by these charges into the baseline.
+    pub(crate) fn settle_baseline(&mut self, charged: Charged) {
+        let unexplained = self.other_anon.saturating_sub(charged.anon);
+        self.baseline += unexplained;
+        self.other_anon -= unexplained;
+    }
+
     /// Everything that could be promised if nothing were kept free.
     pub(crate) fn base(&self) -> u64 {
         self.available + self.pool_resident + self.touched.sum()

@@ -117,6 +117,16 @@ impl Ledger {
         self.inner.sample(Duration::ZERO);
     }
 
+    /// The process has started: what it holds now and nothing explains (caches, threads, tables) is its baseline, and what comes
+    /// from here on is drift.
+    pub fn settle_baseline(&self) {
+        self.sample();
+        self.inner.change(|books, _, _| {
+            let charged = books.charged();
+            books.measure.settle_baseline(charged);
+        });
+    }
+
     /// The figure.
     pub fn snapshot(&self) -> std::sync::Arc<Snapshot> {
         std::sync::Arc::new(self.inner.snapshot())

@@ -256,6 +256,25 @@ fn rungs_are_left_at_nine_tenths_of_where_they_are_entered() {
 }
 
 #[test]
+fn what_is_held_when_the_start_is_over_is_no_drift() {
+    let world = World::new(GIB);
+    let baseline = world.snapshot().row(Row::Baseline);
+    let charge = world.ledger.charge(Row::Connections, 10 * MIB).unwrap();
+    world.script.change(|facts| facts.anon_bytes = 30 * MIB);
+    world.ledger.settle_baseline();
+    let snapshot = world.snapshot();
+    assert_eq!(snapshot.drift_bytes, 0);
+    assert_eq!(snapshot.row(Row::Drift), 0);
+    assert_eq!(snapshot.row(Row::Baseline), baseline + 20 * MIB);
+    assert_adds_up(&snapshot);
+    world.script.change(|facts| facts.anon_bytes = 31 * MIB);
+    world.sample_after(millis(200));
+    assert_eq!(world.snapshot().drift_bytes, 1 << 20);
+    drop(charge);
+    assert_adds_up(&world.snapshot());
+}
+
+#[test]
 fn drift_has_a_row_and_an_alarm_of_its_own() {
     let world = World::new(GIB);
     world.script.change(|facts| facts.anon_bytes = 100 * MIB);

@@ -10,7 +10,7 @@ use super::{
 use crate::fields;
 
 /// The methods that a page of another origin may use.
-pub const ALLOWED_METHODS: &str = "POST, HEAD, PATCH, OPTIONS, GET, DELETE";
+pub const ALLOWED_METHODS: &str = "POST, PUT, HEAD, PATCH, OPTIONS, GET, DELETE";
 
 /// The fields that a page of another origin may send: those of tus, of the IETF's resumable uploads, of digests, and
 /// those that clients send besides.
