@@ -145,6 +145,15 @@ impl Measure {
         self.taken_at = at;
     }
 
+    /// Memory of sockets in our control group that no charge stands for. Version 1 counts it apart from all else, so there it
+    /// is no part of what is used.
+    pub(crate) fn sockets_beyond_charge(&self) -> u64 {
+        let own = self.reading.levels.first();
+        let counted = own.filter(|level| level.kind == LevelKind::CgroupV2);
+        let seen = counted.map_or(0, |level| level.socket_bytes);
+        seen.saturating_sub(self.touched.socket)
+    }
+
     /// Takes what is not explained by these charges into the baseline.
     pub(crate) fn settle_baseline(&mut self, charged: Charged) {
         let unexplained = self.other_anon.saturating_sub(charged.anon);

@@ -99,7 +99,11 @@ impl Books {
             .other_anon
             .saturating_sub(measure.touched.anon)
             .min(foreign - baseline);
-        let others = foreign - baseline - drifted;
+        // What the kernel holds for our sockets beyond what was charged for them.
+        let sockets = measure
+            .sockets_beyond_charge()
+            .min(foreign - baseline - drifted);
+        let others = foreign - baseline - drifted - sockets;
 
         let fixed: u64 = Row::CHARGEABLE.iter().map(|row| self.charge_of(*row)).sum();
         let promised = self.leased + fixed + unsettled;
@@ -112,14 +116,13 @@ impl Books {
             Row::Baseline => baseline,
             Row::Drift => drifted + unsettled,
             Row::Others => others,
+            Row::SocketMemory => self.charge_of(row) + sockets,
             Row::Reserve => reserve,
             Row::Withheld => withheld,
             Row::Free => left - reserve - withheld,
-            Row::Connections
-            | Row::Answers
-            | Row::SocketMemory
-            | Row::DirtyWindows
-            | Row::Waiters => self.charge_of(row),
+            Row::Connections | Row::Answers | Row::DirtyWindows | Row::Waiters => {
+                self.charge_of(row)
+            }
         });
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         Parts {

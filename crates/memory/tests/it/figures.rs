@@ -256,6 +256,20 @@ fn rungs_are_left_at_nine_tenths_of_where_they_are_entered() {
 }
 
 #[test]
+fn what_the_kernel_holds_for_sockets_has_a_row() {
+    let world = World::new(GIB);
+    world.script.change(|facts| {
+        facts.others_bytes = 50 * MIB;
+        facts.socket_bytes = Some(20 * MIB);
+    });
+    world.sample_after(millis(200));
+    let snapshot = world.snapshot();
+    assert_eq!(snapshot.row(Row::SocketMemory), 20 * MIB);
+    assert_eq!(snapshot.row(Row::Others), 50 * MIB);
+    assert_adds_up(&snapshot);
+}
+
+#[test]
 fn what_is_held_when_the_start_is_over_is_no_drift() {
     let world = World::new(GIB);
     let baseline = world.snapshot().row(Row::Baseline);

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ddx_memory::{
-    Admission, Config, Holder, Host, Lease, Ledger, ManualClock, ProbeError, Process, Reading,
-    Refusal, Row, Snapshot, Source, Stall,
+    Admission, Config, Holder, Host, Lease, Ledger, Level, LevelKind, ManualClock, ProbeError,
+    Process, Reading, Refusal, Row, Snapshot, Source, Stall,
 };
 
 pub(crate) const KIB: u64 = 1 << 10;
@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) anon_bytes: u64,
     pub(crate) stall_us: u64,
     pub(crate) fails: bool,
+    /// Memory of sockets in a group of version 2 that has all of this.
+    pub(crate) socket_bytes: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -57,7 +59,11 @@ impl Source for Script {
                     .saturating_sub(facts.anon_bytes),
                 ..Host::default()
             },
-            levels: Vec::new(),
+            levels: facts
+                .socket_bytes
+                .map(|bytes| group(&facts, bytes))
+                .into_iter()
+                .collect(),
             process: Process {
                 anon_bytes: facts.anon_bytes,
                 shmem_bytes: 0,
@@ -67,6 +73,21 @@ impl Source for Script {
                 full_us: 0,
             }),
         })
+    }
+}
+
+fn group(facts: &Facts, socket_bytes: u64) -> Level {
+    let hard_bytes = facts.others_bytes + facts.anon_bytes + socket_bytes;
+    Level {
+        kind: LevelKind::CgroupV2,
+        path: "/group".into(),
+        limit_bytes: Some(facts.total_bytes),
+        hard_bytes,
+        usage_bytes: hard_bytes,
+        dirty_bytes: 0,
+        socket_bytes,
+        limit_events: 0,
+        oom_kills: 0,
     }
 }
 
