@@ -304,6 +304,8 @@ fn settings(setting: &Setting) -> Config {
         granule_max_bytes: setting.granule_max_bytes.max(setting.granule_min_bytes),
         checkpoint_every: Duration::from_millis(setting.checkpoint_ms),
         checkpoint_bytes: setting.checkpoint_bytes,
+        // Hours would outlast the life.
+        body_pause: 2 * Config::default().body_idle,
         upload_expires,
         reservation_expires: reservation_expires(setting),
         file_expires: Some(FILE_EXPIRES),
