@@ -91,7 +91,7 @@ async fn no_key_is_in_the_data_folder() -> Result<()> {
     for parts in [
         vec![first.clone()],
         vec![first.clone(), second.clone()],
-        vec![second.clone(), first.clone(), second.clone()],
+        vec![second.clone(), first.clone()],
     ] {
         let paths: Vec<&str> = parts.iter().map(|part| part.path.as_str()).collect();
         let concat = format!("final;{}", paths.join(" "));
