@@ -1,4 +1,4 @@
-//! The log is for whoever reads it; the server serves all the same.
+//! A log that is not read is no reason to stop serving.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;

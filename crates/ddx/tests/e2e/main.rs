@@ -50,8 +50,8 @@ mod walk;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use ddx_testkit::{Client, Server, Setup};
+use anyhow::{Context, Result, bail};
+use ddx_testkit::{Client, Request, Server, Setup};
 
 /// A server with its defaults.
 fn setup() -> Setup {
@@ -76,8 +76,41 @@ async fn until<F: Future<Output = Result<bool>>>(
     }
 }
 
+/// Asks for a figure until it has stayed the same for a second; the figure.
+async fn at_standstill(what: &str, mut ask: impl FnMut() -> Result<u64>) -> Result<u64> {
+    let (mut last, mut since) = (0, Instant::now());
+    until(what, Duration::from_secs(120), || {
+        let now = ask();
+        if let Ok(now) = now.as_ref().copied()
+            && now != last
+        {
+            (last, since) = (now, Instant::now());
+        }
+        let is_still = since.elapsed() >= Duration::from_secs(1);
+        async move { now.map(|_| is_still) }
+    })
+    .await?;
+    Ok(last)
+}
+
+/// A new share: its id, and the key that adds files.
+async fn new_share(client: &Client) -> Result<(String, String)> {
+    let share = client
+        .send(&Request::new("POST", "/api/v1/shares"), &[])
+        .await?
+        .expect(201)?
+        .json()?;
+    let text = |name: &str| {
+        share[name]
+            .as_str()
+            .map(str::to_owned)
+            .context("no such field")
+    };
+    Ok((text("share_id")?, text("share_key")?))
+}
+
 /// Rows of the ledger that only work in progress may charge.
-const WORK: [&str; 4] = ["buffers", "dirtywindows", "waiters", "downloads"];
+const WORK: [&str; 5] = ["answers", "buffers", "dirtywindows", "waiters", "downloads"];
 
 /// Waits until nothing is charged for work in progress any more. An idle connection keeps its own charge.
 async fn ledger_at_zero(client: &Client) -> Result<()> {

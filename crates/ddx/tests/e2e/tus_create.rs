@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Data, MIB, Part, Request, Turn, Tus, metadata};
 
-use crate::{ledger_at_zero, setup, until};
+use crate::{ledger_at_zero, new_share, setup, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn options_tell_all_that_is_spoken() -> Result<()> {
@@ -477,13 +477,8 @@ async fn a_name_may_be_taken_many_times() -> Result<()> {
     let _turn = Turn::shared()?;
     let server = setup().start()?;
     let client = server.client();
-    let share = client
-        .send(&Request::new("POST", "/api/v1/shares"), &[])
-        .await?
-        .expect(201)?
-        .json()?;
-    let key = share["share_key"].as_str().context("no share_key")?;
-    let pairs = metadata(&[("filename", "a.txt"), ("share", key)]);
+    let (id, key) = new_share(&client).await?;
+    let pairs = metadata(&[("filename", "a.txt"), ("share", &key)]);
     let mut tasks = tokio::task::JoinSet::new();
     for worker in 0..4 {
         let (tus, pairs) = (Tus::new(&client), pairs.clone());
@@ -496,7 +491,6 @@ async fn a_name_may_be_taken_many_times() -> Result<()> {
         });
     }
     tasks.join_all().await.into_iter().collect::<Result<()>>()?;
-    let id = share["share_id"].as_str().context("no share_id")?;
     let listed = client.json(&format!("/api/v1/shares/{id}")).await?;
     let files = listed["files"].as_array().context("no files")?;
     let paths: std::collections::BTreeSet<&str> = files

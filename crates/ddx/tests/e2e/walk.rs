@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Data, MIB, Request, Run, Turn, Tus, metadata};
 
-use crate::{file_of, ledger_at_zero, setup};
+use crate::{file_of, ledger_at_zero, new_share, setup};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_goes_in_by_put_and_comes_out_the_same() -> Result<()> {
@@ -266,13 +266,8 @@ async fn a_folder_is_one_share_with_many_files() -> Result<()> {
     let server = setup().start()?;
     let client = server.client();
     let tus = Tus::new(&client);
-    let share = client
-        .send(&Request::new("POST", "/api/v1/shares"), &[])
-        .await?
-        .expect(201)?
-        .json()?;
-    let key = share["share_key"].as_str().context("no share_key")?;
-    let id = share["share_id"].as_str().context("no share_id")?;
+    let (id, key) = new_share(&client).await?;
+    let key = key.as_str();
     let mut events = client
         .events(&format!("/api/v1/shares/{id}/events"))
         .await?;

@@ -12,7 +12,7 @@ use ddx_testkit::{
 use flate2::read::GzDecoder;
 use tokio::task::JoinSet;
 
-use crate::{ledger_at_zero, setup, until};
+use crate::{at_standstill, ledger_at_zero, new_share, setup, until};
 
 const FILES: u32 = 1_000;
 const STREAMS: usize = 200;
@@ -52,19 +52,7 @@ async fn ask(client: &Client, path: &str) -> Result<Conn> {
 
 /// The server's anonymous memory, once it stands still.
 async fn anonymous_at_rest(server: &Server) -> Result<u64> {
-    let (mut last, mut since) = (0, Instant::now());
-    until("memory stands still", Duration::from_secs(60), || {
-        let now = server.memory_bytes("RssAnon");
-        if let Ok(now) = now.as_ref().copied()
-            && now != last
-        {
-            (last, since) = (now, Instant::now());
-        }
-        let is_still = since.elapsed() >= Duration::from_secs(1);
-        async move { now.map(|_| is_still) }
-    })
-    .await?;
-    Ok(last)
+    at_standstill("memory stands still", || server.memory_bytes("RssAnon")).await
 }
 
 /// `count` clients ask for `path` and read nothing, while others are served.
@@ -118,16 +106,8 @@ async fn exclusive_listings_and_streams_of_a_large_share_stay_small() -> Result<
     let server = setup().in_box(&memory_box).start()?;
     server.be_killed_first()?;
     let client = server.client();
-    let share = client
-        .send(&Request::new("POST", "/api/v1/shares"), &[])
-        .await?
-        .expect(201)?
-        .json()?;
-    let key = share["share_key"].as_str().context("no share_key")?;
-    let path = format!(
-        "/api/v1/shares/{}",
-        share["share_id"].as_str().context("no share_id")?
-    );
+    let (id, key) = new_share(&client).await?;
+    let (key, path) = (key.as_str(), format!("/api/v1/shares/{id}"));
     create(&client, key, 0..FILES).await?;
     let alone = Instant::now();
     create(&client, key, FILES..FILES + 100).await?;

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Conn, Data, Head, MIB, MemoryBox, Request, Server, Turn};
 use tokio::task::JoinSet;
 
-use crate::{ledger_at_zero, setup, until};
+use crate::{at_standstill, ledger_at_zero, setup};
 
 const BOX_BYTES: u64 = 64 * MIB;
 /// All are served at once, and the machine may be busy.
@@ -110,18 +110,7 @@ async fn what_nobody_takes_is_not_read_ahead() -> Result<()> {
     let segments = server.data_dir().join("segments");
     let before = cached_bytes(&segments)?;
     let (conn, head) = begin(&client, &stored[0].0).await?;
-    let (mut last, mut since) = (0, Instant::now());
-    until("nothing more is read", PATIENCE, || {
-        let now = cached_bytes(&segments);
-        if let Ok(now) = now.as_ref().copied()
-            && now != last
-        {
-            (last, since) = (now, Instant::now());
-        }
-        let is_still = since.elapsed() >= Duration::from_secs(1);
-        async move { now.map(|_| is_still) }
-    })
-    .await?;
+    let last = at_standstill("nothing more is read", || cached_bytes(&segments)).await?;
     println!("{before} bytes of it were in the cache, {last} are");
     ensure!(last.saturating_sub(before) <= 2 * MIB);
     let held = client.status().await?.rows()?["downloads"];
