@@ -12,6 +12,7 @@ first failure. More than FLAKY_MAX of them in a run are a failure. `make flaky` 
 """
 
 import hashlib
+import io
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,13 +43,19 @@ DDX_BIN = TARGET / "debug" / "ddx"
 # What a machine that others use as well does to a few tests that wait. More is a fault of ours.
 FLAKY_MAX = 3
 NAMED_MAX = 20
+# The runners that an interrupt has to end.
+RUNNING = set()
 # nextest gives each test ten seconds to end when it is told to end itself.
 END_SECONDS_MAX = 20
 
 
 @dataclass
 class Step:
-    """One command. `read` makes it a test step: it turns the output and the file `report` into counts."""
+    """One command. `read` makes it a test step: it turns the output and the file `report` into counts.
+
+    A step `beside` the others goes on while those after it run, and prints what it said when it has ended. It
+    is for what mostly builds or mostly waits, and no other step may need it.
+    """
 
     name: str
     command: list
@@ -57,6 +65,7 @@ class Step:
     read: Optional[Callable[[str, str], Counts]] = None
     report: Optional[Path] = None
     may_be_empty: bool = False
+    beside: bool = False
     minutes_max: int = 20
 
 
@@ -166,6 +175,7 @@ def run(step: Step, out: Optional[TextIO] = None) -> Result:
         )
     except OSError as error:  # a tool that did not install
         return Result(step.name, Counts(0, 1), 0.0, str(error))
+    RUNNING.add(process)
     late = threading.Event()
 
     def stop() -> None:
@@ -186,6 +196,7 @@ def run(step: Step, out: Optional[TextIO] = None) -> Result:
         end(process)
         raise
     finally:
+        RUNNING.discard(process)
         timer.cancel()
         process.stdout.close()
     note = f"exit code {code}" if code else ""
@@ -310,7 +321,7 @@ def build_step() -> Step:
 
 def test_steps() -> list:
     return [
-        Step("the gate's own arithmetic", [sys.executable, "-m", "unittest"], cwd=ROOT / "scripts", read=counts.unittest),
+        Step("the gate's own arithmetic", [sys.executable, "-m", "unittest"], cwd=ROOT / "scripts", read=counts.unittest, beside=True),
         build_step(),
         rust_tests(),
         Step(
@@ -327,6 +338,7 @@ def test_steps() -> list:
             env={"FUZZ_SECONDS": 2},
             needs=(BUILD,),
             read=counts.fuzz,
+            beside=True,
         ),
         page_tests(),
         browser_tests(),
@@ -379,15 +391,48 @@ def main(kinds: list) -> int:
         return 2
     started = time.monotonic()
     results = prepare(kinds)
-    broken = {result.name for result in results}
-    for step in steps_of(kinds):
-        # Without web/ the crates still build (the server then has no pages), so only steps inside web/ are held back.
-        blockers = [need for need in step.needs if need in broken and (need != PAGES or step.cwd == WEB or required(WEB))]
-        result = Result(step.name, Counts(0, 1), 0.0, f"not run: {blockers[0]} failed") if blockers else run(step)
-        results.append(result)
-        if result.counts.failed:
-            broken.add(step.name)
+    results += run_all(steps_of(kinds), {result.name for result in results})
     return close(results, time.monotonic() - started)
+
+
+def run_all(steps: list, broken: set) -> list:
+    """Runs the steps, and those `beside` the others in threads; results in the order of the steps."""
+    results = []
+    with ThreadPoolExecutor(max(1, len(steps))) as threads:
+        try:
+            for step in steps:
+                # Without web/ the crates still build (the server then has no pages), so only steps inside web/ are held back.
+                blockers = [need for need in step.needs if need in broken and (need != PAGES or step.cwd == WEB or required(WEB))]
+                if blockers:
+                    results.append(done(Result(step.name, Counts(0, 1), 0.0, f"not run: {blockers[0]} failed")))
+                elif step.beside:
+                    results.append(threads.submit(run_quietly, step))
+                else:
+                    results.append(done(run(step)))
+                    if results[-1].result().counts.failed:
+                        broken.add(step.name)
+            return [each.result() for each in results]
+        except BaseException:
+            # Before the threads are waited for, which wait for their runners.
+            for process in list(RUNNING):
+                end(process)
+            raise
+
+
+def run_quietly(step: Step) -> Result:
+    """Runs a step beside others: its output comes in one piece."""
+    out = io.StringIO()
+    result = run(step, out)
+    # One write, so that nothing of another step comes between.
+    sys.stdout.write(out.getvalue())
+    sys.stdout.flush()
+    return result
+
+
+def done(result: Result) -> Future:
+    future = Future()
+    future.set_result(result)
+    return future
 
 
 def close(results: list, seconds: float) -> int:

@@ -1,9 +1,14 @@
 """Chance in the gate: for real, with planted tests, and in the summary without any runner."""
 
 import io
+import os
 import sys
+import tempfile
+import time
 import unittest
 from contextlib import redirect_stdout
+from pathlib import Path
+from unittest import mock
 
 import counts
 import gate
@@ -110,6 +115,38 @@ child.wait()
         self.assertEqual(result.counts, Counts(3, 1))
         self.assertIn("stopped after", result.note)
         self.assertLess(result.seconds, 15)
+
+    def test_a_step_beside_others_runs_while_they_do_and_is_counted_in_its_place(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pipe"
+            os.mkfifo(path)
+            # Each waits for the other: a pipe opens when both ends are there.
+            beside = gate.Step("reads", [sys.executable, "-c", f"print(open({str(path)!r}).read())"], beside=True, minutes_max=1)
+            after = gate.Step("writes", [sys.executable, "-c", f"open({str(path)!r}, 'w').write('met')"], minutes_max=1)
+            out = io.StringIO()
+            with redirect_stdout(out):
+                results = gate.run_all([beside, after], set())
+        self.assertEqual([(each.name, each.counts) for each in results], [("reads", Counts(1, 0)), ("writes", Counts(1, 0))])
+        self.assertIn("met\n", out.getvalue())
+
+    def test_an_interrupt_ends_what_runs_beside(self):
+        class Stop(BaseException):
+            pass
+
+        def interrupt(step: gate.Step, out=None):
+            while not gate.RUNNING:
+                time.sleep(0.01)
+            raise Stop
+
+        real = gate.run
+        beside = gate.Step("hangs", [sys.executable, "-c", "import time; time.sleep(600)"], beside=True)
+        alone = gate.Step("is interrupted", [])
+        started = time.monotonic()
+        with mock.patch.object(gate, "run", lambda step, out=None: (real if step.beside else interrupt)(step, out)):
+            with redirect_stdout(io.StringIO()), self.assertRaises(Stop):
+                gate.run_all([beside, alone], set())
+        self.assertEqual(gate.RUNNING, set())
+        self.assertLess(time.monotonic() - started, 60)
 
 
 if __name__ == "__main__":
