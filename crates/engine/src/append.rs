@@ -315,8 +315,10 @@ impl Parts {
             .config
             .file_max_bytes
             .map(|limit| limit.saturating_sub(life.durable_bytes())));
+        // What can't be resumed needs no record on its way.
+        let is_recorded = !is_unchecked && protocol_of(&work.record) != crate::PROTOCOL_PLAIN;
         let marked = |mark: Mark| {
-            let checkpoint = (!is_unchecked).then(|| work.checkpoint(mark));
+            let checkpoint = is_recorded.then(|| work.checkpoint(mark));
             async move {
                 match checkpoint {
                     Some(checkpoint) => self

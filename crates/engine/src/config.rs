@@ -15,6 +15,10 @@ pub struct Config {
     pub granule_time: Duration,
     /// How long a partly filled buffer waits for more bytes before it is written and given back.
     pub linger: Duration,
+    /// A client that sends slowly is read when so many of its bytes have gathered in the kernel,
+    pub slow_read_bytes: u64,
+    /// and after this at the latest.
+    pub slow_read_every: Duration,
     /// How often an upload in progress is made durable.
     pub checkpoint_every: Duration,
     /// After how many bytes it is made durable, if that comes first.
@@ -57,6 +61,8 @@ impl Default for Config {
             granule_max_bytes: 4 << 20,
             granule_time: Duration::from_millis(50),
             linger: Duration::from_millis(25),
+            slow_read_bytes: 8 << 10,
+            slow_read_every: Duration::from_secs(5),
             checkpoint_every: Duration::from_secs(5),
             checkpoint_bytes: 256 << 20,
             body_idle: Duration::from_secs(60),

@@ -147,6 +147,15 @@ pub(crate) struct Lane {
     pub(crate) live: Arc<Live>,
 }
 
+/// What follows a write.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Then {
+    /// Everything so far is made durable, and the mark says how far that is.
+    pub(crate) syncs: bool,
+    /// The buffer comes back.
+    pub(crate) keeps_buffer: bool,
+}
+
 /// What comes back from the blocking thread.
 pub(crate) struct Done {
     pub(crate) lane: Lane,
@@ -169,23 +178,24 @@ impl Lane {
         Ok(self.digests.mark(self.absorbed))
     }
 
-    /// Writes `range` of the buffer; with `sync`, makes everything so far durable and says how far that is.
+    /// Writes `range` of the buffer, and what is to be done then.
     pub(crate) fn write(
         mut self,
         surroundings: &dyn Surroundings,
         buffer: Buffer,
         range: Range<usize>,
-        sync: bool,
+        then: Then,
     ) -> Begun<Done> {
         let takes_long = range.len() >= BULK_BYTES;
         let work = move || {
             let mut result = self.absorb(&buffer[range]).map(|()| None);
-            if sync && result.is_ok() {
+            let buffer = then.keeps_buffer.then_some(buffer);
+            if then.syncs && result.is_ok() {
                 result = self.settle().map(Some);
             }
             Done {
                 lane: self,
-                buffer: Some(buffer),
+                buffer,
                 result,
             }
         };

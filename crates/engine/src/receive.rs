@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::PROTOCOL_PLAIN;
 use crate::config::Config;
 use crate::error::Error;
-use crate::lane::{Done, Lane, Mark};
+use crate::lane::{Done, Lane, Mark, Then};
 use crate::live::Live;
 use crate::source::{Source, Taken};
 use crate::stats::{Counted, Stats};
@@ -86,8 +86,26 @@ impl Context<'_> {
 
     /// Waits for bytes while nothing is held.
     pub(crate) async fn ready<S: Source>(&self, source: &mut S) -> Result<(), Error> {
+        self.ready_after(source, Duration::ZERO).await
+    }
+
+    /// The same for a client that sends slowly: the kernel gathers its bytes, for a while.
+    async fn ready_slowly<S: Source>(&self, source: &mut S) -> Result<(), Error> {
+        let every = self.config.slow_read_every.min(self.config.body_idle / 2);
+        source.set_low_water(self.config.slow_read_bytes);
+        let gathered = self.unless_stopped(timeout(every, source.ready())).await;
+        if let Ok(Ok(ready)) = gathered {
+            return ready.map_err(|_| Error::ClientGone);
+        }
+        source.set_low_water(1);
+        gathered.map(drop)?;
+        self.ready_after(source, every).await
+    }
+
+    /// Waits for bytes, of which none have come for so long already.
+    async fn ready_after<S: Source>(&self, source: &mut S, waited: Duration) -> Result<(), Error> {
         let (idle, pause) = (self.config.body_idle, self.config.body_pause);
-        let soon = timeout(idle, source.ready());
+        let soon = timeout(idle.saturating_sub(waited), source.ready());
         match self.unless_stopped(soon).await? {
             Ok(ready) => return ready.map_err(|_| Error::ClientGone),
             // One that can be resumed is not kept open for what may never come.
@@ -136,7 +154,7 @@ impl Context<'_> {
         buffer_of(lease?)
     }
 
-    /// Fills a buffer until it is full, the body ends, or the client dawdles.
+    /// Fills a buffer until it is full, the body ends, or nothing comes for `linger`.
     pub(crate) async fn fill<S: Source>(
         &self,
         source: &mut S,
@@ -150,6 +168,7 @@ impl Context<'_> {
                 Ok(Taken::Bytes(count)) => at += count,
                 Ok(Taken::End) => return (at, Fill::Ended),
                 Err(_) => return (at, Fill::Cut(Error::ClientGone)),
+                Ok(Taken::Nothing) if linger.is_zero() => return (at, Fill::Dawdled),
                 Ok(Taken::Nothing) => {
                     match self.unless_stopped(timeout(linger, source.ready())).await {
                         Ok(Ok(Ok(()))) => {}
@@ -220,15 +239,23 @@ struct Disk {
     resting: Option<Lane>,
     working: Option<Begun<Done>>,
     spare: Option<Buffer>,
+    /// What it works on brings back a buffer, or a mark that is to be kept.
+    owes: bool,
 }
 
 impl Disk {
+    /// Whether a buffer is held, or a mark is to be kept.
+    fn holds(&self) -> bool {
+        self.spare.is_some() || self.owes
+    }
+
     /// Waits until the lane rests. The mark, if it was asked to sync.
     async fn rest(&mut self) -> Result<Option<Mark>, Error> {
         let Some(working) = self.working.take() else {
             return Ok(None);
         };
         let done = working.done().await?;
+        self.owes = false;
         self.resting = Some(done.lane);
         if done.buffer.is_some() {
             self.spare = done.buffer;
@@ -268,7 +295,9 @@ where
             resting: Some(lane),
             working: None,
             spare: None,
+            owes: false,
         },
+        is_slow: false,
         kept_at: Instant::now(),
         since_kept: 0,
         left_at: None,
@@ -297,6 +326,8 @@ struct Pump<'a> {
     offset: u64,
     room: Option<u64>,
     granule: u64,
+    /// The client sends little at a time: what it sends is gathered by the kernel, and written at once.
+    is_slow: bool,
     kept_at: Instant,
     since_kept: u64,
     /// Where it stood when it was told to leave.
@@ -317,22 +348,21 @@ impl Pump<'_> {
         if let Some(why) = self.context.stopped() {
             self.take_what_is_here(source, why).await?;
         }
-        let linger = self.context.config.linger;
-        match timeout(linger, source.ready()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(Error::ClientGone),
-            Err(_) => {
-                // It dawdles: give everything back before waiting on.
-                self.rest_and_keep(keep).await?;
-                self.disk.spare = None;
-                match self.context.ready(source).await {
-                    Err(why @ (Error::Superseded | Error::Closing)) => {
-                        self.take_what_is_here(source, why).await?;
-                    }
-                    ready => ready?,
-                }
+        if !self.is_slow {
+            match timeout(self.context.config.linger, source.ready()).await {
+                Ok(ready) => ready.map_err(|_| Error::ClientGone)?,
+                Err(_) => self.is_slow = true,
             }
         }
+        if self.is_slow {
+            self.wait_slowly(source, keep).await?;
+        }
+        let linger = if self.is_slow {
+            Duration::ZERO
+        } else {
+            source.set_low_water(1);
+            self.context.config.linger
+        };
         let mut buffer = self.buffer().await?;
         let start = (self.offset % BLOCK_BYTES) as usize;
         let most = self.room.map_or(buffer.len(), |room| {
@@ -346,6 +376,8 @@ impl Pump<'_> {
             .fill(source, &mut buffer, start..most, linger)
             .await;
         let count = (at - start) as u64;
+        let dawdled = matches!(fill, Fill::Dawdled);
+        self.is_slow = dawdled && count < self.context.config.granule_min_bytes;
         self.adapt(&fill, buffer.len() as u64, count, began.elapsed());
         if count > 0 {
             self.submit(
@@ -364,6 +396,28 @@ impl Pump<'_> {
             Fill::Ended => Ok(Some(End::Whole)),
             Fill::Cut(error) => Ok(Some(End::Cut(error))),
         }
+    }
+
+    /// Waits for a client that sends slowly, with nothing held meanwhile.
+    async fn wait_slowly<S, K, F>(&mut self, source: &mut S, keep: &K) -> Result<(), Error>
+    where
+        S: Source,
+        K: Fn(Mark) -> F,
+        F: Future<Output = Result<(), Error>>,
+    {
+        if self.disk.holds() {
+            self.rest_and_keep(keep).await?;
+            self.disk.spare = None;
+        }
+        let began = Instant::now();
+        match self.context.ready_slowly(source).await {
+            Err(why @ (Error::Superseded | Error::Closing)) => {
+                self.take_what_is_here(source, why).await?;
+            }
+            ready => ready?,
+        }
+        self.is_slow = began.elapsed() >= self.context.config.linger;
+        Ok(())
     }
 
     /// A request that has to leave keeps the bytes that have arrived, and waits for no more. Errs
@@ -442,8 +496,14 @@ impl Pump<'_> {
         let (stats, protocol) = (self.context.stats, self.context.protocol);
         stats.count(protocol, Counted::Bytes, count);
         let lane = self.disk.lane()?;
+        // A slow client's buffer goes as soon as it is written, and nothing has to be woken for that.
+        let then = Then {
+            syncs: due,
+            keeps_buffer: !self.is_slow,
+        };
+        self.disk.owes = then.syncs || then.keeps_buffer;
         self.disk.working =
-            Some(lane.write(self.context.surroundings, filled.buffer, filled.range, due));
+            Some(lane.write(self.context.surroundings, filled.buffer, filled.range, then));
         self.offset += count;
         if let Some(room) = &mut self.room {
             *room -= count;

@@ -42,6 +42,12 @@ pub trait Source: Send + 'static {
         }
     }
 
+    /// From now on `ready` may wait until so many bytes are here, or all that are left. It is a hint, for a transport
+    /// where each wake-up costs; 1 in the beginning.
+    fn set_low_water(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// Takes what is here, without waiting.
     ///
     /// # Errors

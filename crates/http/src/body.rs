@@ -11,6 +11,7 @@ use ddx_engine::{Algorithm, Cut, Source, Taken};
 use http::{HeaderMap, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use crate::low_water;
 use crate::server::{Carrier, Pauses, Wire};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -36,6 +37,7 @@ impl Tap {
     fn socket(&self) -> SocketBody {
         SocketBody {
             greeting: if self.expects_continue { CONTINUE } else { &[] },
+            low_water_bytes: 1,
             wire: self.wire.clone(),
         }
     }
@@ -100,6 +102,12 @@ impl Source for Intake {
         }
     }
 
+    fn set_low_water(&mut self, bytes: u64) {
+        if let Way::Socket(body) = &mut self.way {
+            body.set_low_water(bytes);
+        }
+    }
+
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {
         match &mut self.way {
             Way::Socket(body) => body.take(into),
@@ -120,6 +128,8 @@ pub(crate) struct SocketBody {
     wire: Arc<Wire>,
     /// What of `100 Continue` is still to be sent.
     greeting: &'static [u8],
+    /// As the socket has it: it is readable when so many bytes are here.
+    low_water_bytes: u64,
 }
 
 impl SocketBody {
@@ -145,13 +155,31 @@ impl SocketBody {
         stream.poll_read_ready(cx)
     }
 
+    /// Never more than what is left of the body, or its end would wait for the next request.
+    fn set_low_water(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.wire.body_left()).max(1);
+        if bytes != self.low_water_bytes && low_water::set(self.wire.stream(), bytes).is_ok() {
+            self.low_water_bytes = bytes;
+        }
+    }
+
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {
         match self.wire.read_body(into) {
             Ok(0) if self.wire.body_left() == 0 => Ok(Taken::End),
-            Ok(count) => Ok(Taken::Bytes(count)),
+            Ok(count) => {
+                self.set_low_water(self.low_water_bytes);
+                Ok(Taken::Bytes(count))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Taken::Nothing),
             Err(_) => Err(Cut),
         }
+    }
+}
+
+impl Drop for SocketBody {
+    fn drop(&mut self) {
+        // What comes next on the connection is a head, or the rest of the body on its way into nothing.
+        self.set_low_water(1);
     }
 }
 

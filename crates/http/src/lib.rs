@@ -15,6 +15,7 @@ pub mod fields;
 mod gzip;
 mod links;
 mod listing;
+mod low_water;
 pub mod metrics;
 pub mod names;
 pub mod negotiate;

@@ -38,6 +38,8 @@ pub struct Body {
     pub(crate) bytes: Vec<u8>,
     pub(crate) at: usize,
     pub(crate) here: usize,
+    /// So many bytes are waited for.
+    pub(crate) low_water: usize,
     pub(crate) chunk: usize,
     pub(crate) pause: Duration,
     pub(crate) gone_after: Option<Duration>,
@@ -58,11 +60,14 @@ impl Body {
 
     /// Whether `take` has something to say.
     fn has_news(&self) -> bool {
-        self.here > 0 || self.is_cut() || (self.at == self.bytes.len() && self.last != Last::Stall)
+        let wanted = self.low_water.min(self.bytes.len() - self.at).max(1);
+        self.here >= wanted
+            || self.is_cut()
+            || (self.at == self.bytes.len() && self.last != Last::Stall)
     }
 
     async fn arrive(&mut self) {
-        if self.at == self.bytes.len() {
+        if self.at + self.here == self.bytes.len() {
             return std::future::pending().await;
         }
         let next = *self.next.get_or_insert(Instant::now() + self.pause);
@@ -72,24 +77,27 @@ impl Body {
             tokio::time::sleep_until(next).await;
         }
         self.next = None;
-        self.here = self.chunk.min(self.bytes.len() - self.at);
+        self.here = (self.here + self.chunk).min(self.bytes.len() - self.at);
     }
 }
 
 impl Source for Body {
     async fn ready(&mut self) -> Result<(), Cut> {
         self.sent.is_wanted.store(true, Ordering::Relaxed);
-        if self.has_news() {
-            return Ok(());
-        }
-        match self.gone_after {
-            None => self.arrive().await,
-            Some(after) => {
-                // Before the end of its connection what was sent arrives, after it nothing.
-                let _ = tokio::time::timeout_at(self.began + after, self.arrive()).await;
+        while !self.has_news() {
+            match self.gone_after {
+                None => self.arrive().await,
+                Some(after) => {
+                    // Before the end of its connection what was sent arrives, after it nothing.
+                    let _ = tokio::time::timeout_at(self.began + after, self.arrive()).await;
+                }
             }
         }
         Ok(())
+    }
+
+    fn set_low_water(&mut self, bytes: u64) {
+        self.low_water = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
 
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {

@@ -85,6 +85,7 @@ impl Client {
             bytes,
             at: 0,
             here: 0,
+            low_water: 1,
             chunk: plan.chunk_bytes as usize,
             pause: Duration::from_millis(plan.pause_ms),
             gone_after: match plan.ending {

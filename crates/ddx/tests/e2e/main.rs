@@ -42,6 +42,7 @@ mod strain;
 mod strict;
 mod totals;
 mod transport;
+mod trickle;
 mod tus;
 mod tus_create;
 mod two_requests;
