@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::id::Id;
 use crate::lane::Mark;
 use crate::life::Life;
-use crate::receive::{Context, End, Filled, buffer_of, receive};
+use crate::receive::{Context, Filled, buffer_of, receive};
 use crate::sessions::Session;
 use crate::source::Source;
 use crate::stats::Counted;
@@ -330,12 +330,8 @@ impl Parts {
                 }
             }
         };
-        let (lane, end) = receive(&context, source, lane, begun, room, marked).await;
-        let end = match end {
-            End::Whole => Ok(()),
-            End::Cut(error) => Err(error),
-        };
-        Box::pin(work.settle(lane, end, source)).await?;
+        let received = receive(&context, source, lane, begun, room, marked).await;
+        Box::pin(work.settle(received, source)).await?;
         Ok(*work.record)
     }
 

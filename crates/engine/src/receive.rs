@@ -270,7 +270,17 @@ impl Disk {
     }
 }
 
-/// Receives a body. Gives back the lane at rest, or None if the disk failed it, and why the body ended.
+/// What came of a body.
+pub(crate) struct Received {
+    /// At rest. None if the disk failed it.
+    pub(crate) lane: Option<Lane>,
+    /// Why the body ended.
+    pub(crate) end: End,
+    /// Of all that was received, where that is durable already.
+    pub(crate) mark: Option<Mark>,
+}
+
+/// Receives a body.
 ///
 /// `room_bytes` is what the upload may still take. `keep` makes a mark's progress durable in the catalog; it is called at intervals.
 pub(crate) async fn receive<S, K, F>(
@@ -280,7 +290,7 @@ pub(crate) async fn receive<S, K, F>(
     begun: Option<Filled>,
     room_bytes: Option<u64>,
     keep: K,
-) -> (Option<Lane>, End)
+) -> Received
 where
     S: Source,
     K: Fn(Mark) -> F,
@@ -305,7 +315,11 @@ where
     if let Some(filled) = begun
         && let Err(error) = pump.submit(filled, &keep).await
     {
-        return (pump.disk.resting, End::Cut(error));
+        return Received {
+            lane: pump.disk.resting,
+            end: End::Cut(error),
+            mark: None,
+        };
     }
     let mut end = loop {
         match pump.step(source, &keep).await {
@@ -314,10 +328,18 @@ where
             Err(error) => break End::Cut(error),
         }
     };
-    if let Err(error) = pump.disk.rest().await {
-        end = End::Cut(error);
+    let mark = match pump.disk.rest().await {
+        Ok(mark) => mark.filter(|mark| mark.offset == pump.offset),
+        Err(error) => {
+            end = End::Cut(error);
+            None
+        }
+    };
+    Received {
+        lane: pump.disk.resting,
+        end,
+        mark,
     }
-    (pump.disk.resting, end)
 }
 
 struct Pump<'a> {
@@ -488,7 +510,9 @@ impl Pump<'_> {
         self.rest_and_keep(keep).await?;
         self.since_kept += count;
         let due = self.kept_at.elapsed() >= self.context.config.checkpoint_every
-            || self.since_kept >= self.context.config.checkpoint_bytes;
+            || self.since_kept >= self.context.config.checkpoint_bytes
+            // The last bytes become durable in the same go.
+            || self.room == Some(count);
         if due {
             self.kept_at = Instant::now();
             self.since_kept = 0;

@@ -14,7 +14,7 @@ use crate::engine::{Parts, after, in_catalog, on_disk};
 use crate::error::Error;
 use crate::lane::{Digests, Lane, Mark};
 use crate::life::Life;
-use crate::receive::{BLOCK_BYTES, Context, Fill, Filled, receive};
+use crate::receive::{BLOCK_BYTES, Context, End, Fill, Filled, Received, receive};
 use crate::source::Source;
 use crate::stats::Counted;
 
@@ -87,8 +87,12 @@ impl Work<'_> {
         let lane = self.open(live).await?;
         let room = Some(filled.range.len() as u64);
         let unmarked = |_| async { Ok(()) };
-        let (lane, _) = receive(context, &mut Nothing, lane, Some(filled), room, unmarked).await;
-        self.settle(lane, Err(cut), &mut Nothing).await
+        let received = receive(context, &mut Nothing, lane, Some(filled), room, unmarked).await;
+        let received = Received {
+            end: End::Cut(cut),
+            ..received
+        };
+        self.settle(received, &mut Nothing).await
     }
 
     /// The upload's lane, at its durable offset. Makes its segment if it has none.
@@ -200,10 +204,14 @@ impl Work<'_> {
     /// After the last byte, or the cut: digests, durability, record. The error of a cut is given on once what arrived is safe.
     pub(crate) async fn settle<S: Source>(
         &mut self,
-        lane: Option<Lane>,
-        end: Result<(), Error>,
+        received: Received,
         source: &mut S,
     ) -> Result<(), Error> {
+        let Received { lane, end, mark } = received;
+        let end = match end {
+            End::Whole => Ok(()),
+            End::Cut(error) => Err(error),
+        };
         let lane =
             lane.ok_or_else(|| Error::Internal("the upload's writer was lost".to_owned()))?;
         let failed_write = matches!(end, Err(Error::Storage(_)));
@@ -227,11 +235,10 @@ impl Work<'_> {
                 return Err(end.err().unwrap_or(error));
             }
         }
-        let done = lane.sync(&*self.parts.surroundings).done().await?;
-        let mark = done
-            .result
-            .map_err(on_disk)?
-            .ok_or_else(|| Error::Internal("a sync without a mark".to_owned()))?;
+        let (lane, mark) = match mark {
+            Some(mark) => (lane, mark),
+            None => self.sync(lane).await?,
+        };
         self.life.made_durable(mark.offset);
         self.record.offset_bytes = mark.offset;
         if end.is_ok() && self.append.is_last && self.life.length_bytes().is_none() {
@@ -247,8 +254,8 @@ impl Work<'_> {
         );
         if stands && self.life.is_whole() {
             // Every byte is here: that the client did not stay for the answer takes nothing from it.
-            let mut digests = done.lane.digests;
-            drop(done.lane.writer);
+            let mut digests = lane.digests;
+            drop(lane.writer);
             let segments = vec![Segment {
                 segment_id: self.segment_id().0,
                 length_bytes: mark.offset,
@@ -266,6 +273,16 @@ impl Work<'_> {
                 .map_err(in_catalog)?;
         }
         end
+    }
+
+    /// Makes everything so far durable.
+    async fn sync(&self, lane: Lane) -> Result<(Lane, Mark), Error> {
+        let done = lane.sync(&*self.parts.surroundings).done().await?;
+        let mark = done
+            .result
+            .map_err(on_disk)?
+            .ok_or_else(|| Error::Internal("a sync without a mark".to_owned()))?;
+        Ok((done.lane, mark))
     }
 
     /// A writer whose last write failed may stand anywhere: back to where the digests are.

@@ -12,6 +12,7 @@ mod head;
 mod head_check;
 mod http1;
 mod http2;
+mod hyper_memory;
 mod idle;
 mod inflow;
 mod late;
@@ -45,6 +46,7 @@ use crate::starting::Served;
 use crowd::Crowd;
 use gate::Heads;
 use head_check::HeadLimits;
+use hyper_memory::HyperMemory;
 use idle::IdleConnections;
 use quota::Quota;
 pub use tls::{TlsError, acceptor};
@@ -183,6 +185,7 @@ struct Shared {
     ledger: Ledger,
     heads: Arc<Heads>,
     http2_quota: Arc<Quota>,
+    hyper_memory: HyperMemory,
     idle: Arc<IdleConnections>,
     closing: CancellationToken,
 }
@@ -224,6 +227,7 @@ impl Server {
             limits: self.limits,
             heads,
             http2_quota: http2::quota(self.ledger.clone()),
+            hyper_memory: HyperMemory::new(self.ledger.clone()),
             tls: self.tls,
             app: self.app,
             ledger: self.ledger,
@@ -285,7 +289,10 @@ impl Shared {
     /// A place for one more connection, and its memory. Others wait in the kernel's backlog meanwhile.
     async fn place(&self, places: &Arc<Semaphore>) -> Held {
         loop {
-            if let Ok(place) = places.clone().try_acquire_owned() {
+            // Those that are here come first.
+            if !self.hyper_memory.is_short()
+                && let Ok(place) = places.clone().try_acquire_owned()
+            {
                 let bytes = self.ledger.config().connection_bytes;
                 match self.ledger.charge(Row::Connections, bytes) {
                     Ok(charge) => return (place, charge),
