@@ -3,6 +3,7 @@ import { api, Refused, type Limits } from '../lib/api';
 import { at } from '../lib/base';
 import { Pulse } from '../lib/pulse';
 import { Checker } from './checker';
+import { Earlier, type Unfinished } from './earlier';
 import { measure, SHARE_GONE } from './failures';
 import { Gate } from './gate';
 import type { Given, Intake } from './intake';
@@ -11,27 +12,17 @@ import { match } from './matching';
 import { Meter } from './meter';
 import { Presence } from './presence';
 import { Queue } from './queue';
+import { deleteOnServer, Removals } from './removal';
 import { Share } from './share';
-import { Store, type StoredShare } from './store';
-import { request, send, terminate } from './tus';
+import { Store } from './store';
+import { send } from './tus';
 import { Watchdog } from './watchdog';
 
-export const UNDO_MS = 5_000;
 const CHUNK_DEFAULT_BYTES = 95 * 1024 * 1024;
-
-/** A share of an earlier visit that is not complete. */
-export interface Unfinished {
-  stored: StoredShare;
-  missingFiles: number;
-  files: number;
-  bytes: number;
-  keptBytes: number;
-}
 
 export class Uploads {
   readonly pulse = new Pulse();
   readonly shares: Share[] = [];
-  unfinished: Unfinished[] = [];
   limits: Limits | null = null;
   /** Over all shares. */
   readonly meter = new Meter();
@@ -45,8 +36,9 @@ export class Uploads {
   readonly #checker = new Checker((item) => this.#checked(item));
   readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
   readonly #owners = new Map<Item, Share>();
-  readonly #undo = new Map<Item, ReturnType<typeof setTimeout>>();
+  readonly #removals = new Removals((item) => void this.#remove(item));
   readonly #saved = new Set<string>();
+  readonly #earlier = new Earlier(this.#store, this.#presence, () => this.shares, () => this.#answer());
   readonly #watchdog = new Watchdog(this.#queue.running, api.ready);
 
   touch(): void {
@@ -64,7 +56,7 @@ export class Uploads {
   async start(): Promise<void> {
     this.#watchdog.start();
     void this.loadLimits();
-    await this.findUnfinished();
+    await this.#earlier.find();
   }
 
   async loadLimits(): Promise<void> {
@@ -128,56 +120,16 @@ export class Uploads {
 
   // ── unfinished shares of earlier visits ────────────────────────────────────────────────────────────────────────
 
-  async findUnfinished(): Promise<void> {
-    const stored = await this.#store.shares();
-    const elsewhere = await this.#presence.others();
-    const mine = new Set(this.shares.map((share) => share.id));
-    const found: Unfinished[] = [];
-    for (const one of stored) {
-      if (elsewhere.has(one.shareId) || mine.has(one.shareId)) continue;
-      const summary = await this.#weigh(one);
-      if (summary) found.push(summary);
-    }
-    this.unfinished = found.sort((a, b) => b.stored.createdAt - a.stored.createdAt);
-    this.touch();
-  }
-
-  async #weigh(stored: StoredShare): Promise<Unfinished | null> {
-    const bytes = stored.manifest.reduce((sum, [, size]) => sum + size, 0);
-    const summary = { stored, files: stored.manifest.length, missingFiles: stored.manifest.length, bytes, keptBytes: 0 };
-    try {
-      const { files } = await api.share(stored.shareId);
-      const wanted = new Set(stored.manifest.map(([path]) => path));
-      for (const file of files) {
-        if (!wanted.has(file.path)) continue;
-        summary.keptBytes += file.received_bytes;
-        if (file.state === 'complete') summary.missingFiles--;
-      }
-    } catch (error) {
-      if (error instanceof Refused && (error.status === 404 || error.status === 410)) {
-        await this.#store.forgetShare(stored.shareId);
-        return null;
-      }
-      // No answer now: it may still be there.
-    }
-    if (summary.missingFiles === 0) {
-      await this.#store.forgetShare(stored.shareId);
-      return null;
-    }
-    return summary;
+  get unfinished(): readonly Unfinished[] {
+    return this.#earlier.unfinished;
   }
 
   async forget(one: Unfinished): Promise<void> {
-    this.unfinished = this.unfinished.filter((other) => other !== one);
-    this.#answer();
-    const uploads = await this.#store.uploads(one.stored.shareId);
-    await this.#store.forgetShare(one.stored.shareId);
-    for (const upload of uploads) await terminate(upload.uploadUrl).catch(() => {});
+    await this.#earlier.forget(one);
   }
 
   #continue(shareId: string, given: Given[]): void {
-    const index = this.unfinished.findIndex((one) => one.stored.shareId === shareId);
-    const found = this.unfinished[index];
+    const found = this.unfinished.find((one) => one.stored.shareId === shareId);
     let share = this.shares.find((one) => one.id === shareId);
     if (found && !share) {
       share = Share.restored(
@@ -223,7 +175,7 @@ export class Uploads {
       share.kept.bytes += size;
     }
     const missing = share.manifest.some(([path]) => !here.has(path) && files.get(path)?.state !== 'complete');
-    if (!missing) this.unfinished = this.unfinished.filter((one) => one.stored.shareId !== share.id);
+    if (!missing) this.#earlier.drop(share.id!);
     this.#queue.add(items);
     for (const item of items) if (item.phase === 'done') this.#settled(item);
     this.#answer();
@@ -347,7 +299,7 @@ export class Uploads {
       item.phase = 'failed';
       item.failure = { code: 'differs' };
       item.before = 'done';
-      if (item.uploadUrl) void this.#deleteOnServer(item).catch(() => {});
+      if (item.uploadUrl) void deleteOnServer(item).catch(() => {});
       item.restart();
     }
     this.touch();
@@ -393,25 +345,20 @@ export class Uploads {
     for (const item of items) {
       if (item.phase === 'cancelled') continue;
       this.#queue.withdraw(item);
-      this.#undo.set(
-        item,
-        setTimeout(() => void this.#remove(item), UNDO_MS),
-      );
+      this.#removals.add(item);
     }
     this.#answer();
   }
 
   undo(items: Item[]): void {
     for (const item of items) {
-      clearTimeout(this.#undo.get(item));
-      this.#undo.delete(item);
+      this.#removals.undo(item);
       this.#queue.reinstate(item);
     }
     this.#answer();
   }
 
   async #remove(item: Item): Promise<void> {
-    this.#undo.delete(item);
     const share = this.#owners.get(item);
     this.#owners.delete(item);
     if (!share) return;
@@ -423,15 +370,9 @@ export class Uploads {
       if (share.items.length === 0) await this.#store.forgetShare(share.id);
       else this.#remember(share);
     }
-    if (item.uploadUrl) await this.#deleteOnServer(item).catch(() => {});
+    if (item.uploadUrl) await deleteOnServer(item).catch(() => {});
     share.follow();
     if (share.items.length > 0 && share.items.every((one) => one.settled)) void this.#wrapUp(share);
-  }
-
-  async #deleteOnServer(item: Item): Promise<void> {
-    // A finished file goes by its delete link, an unfinished one by ending its upload.
-    if (item.before === 'done' && item.deleteUrl) await request({ method: 'DELETE', url: item.deleteUrl });
-    else await terminate(item.uploadUrl!);
   }
 
   /** Lets a finished share go from the page; its link goes on working. */

@@ -1,0 +1,80 @@
+// Shares of earlier visits that are not complete, as this browser remembers them and the server confirms them.
+import { api, Refused } from '../lib/api';
+import type { Presence } from './presence';
+import type { Share } from './share';
+import type { Store, StoredShare } from './store';
+import { terminate } from './tus';
+
+/** A share of an earlier visit that is not complete. */
+export interface Unfinished {
+  stored: StoredShare;
+  missingFiles: number;
+  files: number;
+  bytes: number;
+  keptBytes: number;
+}
+
+export class Earlier {
+  unfinished: Unfinished[] = [];
+
+  constructor(
+    private readonly store: Store,
+    private readonly presence: Presence,
+    private readonly mine: () => readonly Share[],
+    private readonly changed: () => void,
+  ) {}
+
+  /** Looks for them; those that another tab holds are left to it. */
+  async find(): Promise<void> {
+    const stored = await this.store.shares();
+    const elsewhere = await this.presence.others();
+    const mine = new Set(this.mine().map((share) => share.id));
+    const found: Unfinished[] = [];
+    for (const one of stored) {
+      if (elsewhere.has(one.shareId) || mine.has(one.shareId)) continue;
+      const summary = await this.#weigh(one);
+      if (summary) found.push(summary);
+    }
+    this.unfinished = found.sort((a, b) => b.stored.createdAt - a.stored.createdAt);
+    this.changed();
+  }
+
+  async #weigh(stored: StoredShare): Promise<Unfinished | null> {
+    const bytes = stored.manifest.reduce((sum, [, size]) => sum + size, 0);
+    const summary = { stored, files: stored.manifest.length, missingFiles: stored.manifest.length, bytes, keptBytes: 0 };
+    try {
+      const { files } = await api.share(stored.shareId);
+      const wanted = new Set(stored.manifest.map(([path]) => path));
+      for (const file of files) {
+        if (!wanted.has(file.path)) continue;
+        summary.keptBytes += file.received_bytes;
+        if (file.state === 'complete') summary.missingFiles--;
+      }
+    } catch (error) {
+      if (error instanceof Refused && (error.status === 404 || error.status === 410)) {
+        await this.store.forgetShare(stored.shareId);
+        return null;
+      }
+      // No answer now: it may still be there.
+    }
+    if (summary.missingFiles === 0) {
+      await this.store.forgetShare(stored.shareId);
+      return null;
+    }
+    return summary;
+  }
+
+  /** Every file of it is here or done. */
+  drop(shareId: string): void {
+    this.unfinished = this.unfinished.filter((one) => one.stored.shareId !== shareId);
+  }
+
+  /** Discards it, on the server too. */
+  async forget(one: Unfinished): Promise<void> {
+    this.drop(one.stored.shareId);
+    this.changed();
+    const uploads = await this.store.uploads(one.stored.shareId);
+    await this.store.forgetShare(one.stored.shareId);
+    for (const upload of uploads) await terminate(upload.uploadUrl).catch(() => {});
+  }
+}
