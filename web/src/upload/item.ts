@@ -1,6 +1,6 @@
 import type { Place, ServerFile } from '../lib/api';
 import type { Failure } from './failures';
-import { Meter } from './meter';
+import { Meter, STALLED_AFTER_MS } from './meter';
 
 export type Phase =
   | 'queued'
@@ -50,6 +50,7 @@ export class Item {
   /** What it was before it was cancelled, for undoing. */
   before: Phase = 'queued';
   #shown = 0;
+  #counted = 0;
   #meter: Meter | null = null;
 
   constructor(
@@ -78,12 +79,28 @@ export class Item {
     return (this.#meter ??= new Meter());
   }
 
-  /** Bytes to draw: what the server has, as far as it tells; never less than was drawn before. */
-  shown(live: boolean): number {
+  /**
+   * Bytes to draw: what the server has, as far as it tells; never less than was drawn before.
+   * @param hears whether the server tells what it has
+   */
+  shown(hears: boolean): number {
     if (this.phase === 'done') return this.size;
-    const now = live || this.told ? this.confirmed : Math.max(this.sent, this.confirmed);
+    const now = hears || this.told ? this.confirmed : Math.max(this.sent, this.confirmed);
     this.#shown = Math.min(this.size, Math.max(this.#shown, now));
     return this.#shown;
+  }
+
+  /** Drawn bytes that no call before this one has counted. Speed is that of what is drawn, or it would not fit it. */
+  count(hears: boolean): number {
+    const shown = this.shown(hears);
+    const step = shown - this.#counted;
+    this.#counted = shown;
+    return step;
+  }
+
+  /** It is being sent, and nothing has moved for some seconds. */
+  stands(now = Date.now()): boolean {
+    return this.phase === 'sending' && this.place === null && now - this.movedAt > STALLED_AFTER_MS;
   }
 
   /** Ends the running attempt as if the network had: its connection is dead. */
@@ -94,7 +111,7 @@ export class Item {
   /** Forgets what was sent, after the server has lost it. */
   restart(): void {
     this.uploadUrl = this.deleteUrl = this.fileId = null;
-    this.sent = this.confirmed = this.#shown = 0;
+    this.sent = this.confirmed = this.#shown = this.#counted = 0;
     this.told = false;
     this.check = 'none';
     this.localCrc = this.serverCrc = this.blake3 = null;

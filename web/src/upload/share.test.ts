@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Given } from './intake';
 import { overall } from './ambient';
 import { Item, type Phase } from './item';
@@ -155,4 +155,54 @@ test('all shares of the page are one figure', () => {
   set(one.add([given('a', 300)])[0]!, 'done');
   set(two.add([given('b', 100)])[0]!, 'sending', 60);
   expect(overall({ shares: [one, two] } as unknown as Uploads)).toMatchObject({ files: 2, active: 1, bytes: 400, shown: 360, percent: 90 });
+});
+
+describe('before the events flow', () => {
+  class Stream extends EventTarget {
+    static last: Stream;
+    onopen?: () => void;
+    onerror?: () => void;
+    constructor() {
+      super();
+      Stream.last = this;
+    }
+    close(): void {}
+  }
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.stubGlobal('EventSource', Stream);
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+  function sending(): [Share, Item] {
+    const one = share();
+    one.id = 's';
+    const [a] = one.add([given('a')]) as [Item];
+    set(a, 'sending', 10);
+    one.follow();
+    a.sent = 90;
+    return [one, a];
+  }
+
+  test('the figure is what the server has confirmed, and stays true when they open', () => {
+    const [one] = sending();
+    expect(one.totals.shown).toBe(10);
+    Stream.last.onopen?.();
+    one.stale();
+    expect(one.totals.shown).toBe(10);
+    one.unfollow();
+  });
+
+  test.each([
+    ['are refused', () => Stream.last.onerror?.()],
+    ['do not come', () => vi.advanceTimersByTime(3_000)],
+  ])('where they %s, what was handed to the network is drawn', (_, end) => {
+    const [one] = sending();
+    end();
+    one.stale();
+    expect(one.totals.shown).toBe(90);
+    one.unfollow();
+  });
 });

@@ -6,6 +6,9 @@ import { Item } from './item';
 import { uniquePath, type Given } from './intake';
 import type { ManifestEntry, StoredShare } from './store';
 
+/** For so long a stream of events may take to open before it counts as one that does not. */
+const OPENS_WITHIN_MS = 3_000;
+
 export type ShareState = 'preparing' | 'sending' | 'paused' | 'done' | 'failed' | 'empty';
 
 export interface Totals {
@@ -33,8 +36,10 @@ export class Share {
   kept = { files: 0, bytes: 0 };
   roots: FileSystemHandle[] = [];
   manifest: ManifestEntry[] = [];
-  /** Events flow: `confirmed` is what to draw. */
+  /** Events flow. */
   live = false;
+  /** They have been asked for and may flow at any moment. */
+  #opening: ReturnType<typeof setTimeout> | null = null;
   #paths = new Map<string, Item>();
   #taken = new Set<string>();
   #making: Promise<void> | null = null;
@@ -124,16 +129,35 @@ export class Share {
         file: (file) => this.#hear(file, true),
         gone: () => {},
         live: (on) => {
+          this.#opened();
           this.live = on;
           this.changed();
         },
       });
+      this.#opening = setTimeout(() => {
+        this.#opened();
+        this.changed();
+      }, OPENS_WITHIN_MS);
     } else if (!wanted && this.#unwatch) {
       this.unfollow();
     }
   }
 
+  /**
+   * What the server has is what to draw. Before the events flow that may be too little, but what was
+   * handed to the network would be too much, and a figure never goes back.
+   */
+  get hears(): boolean {
+    return this.live || this.#opening !== null;
+  }
+
+  #opened(): void {
+    if (this.#opening !== null) clearTimeout(this.#opening);
+    this.#opening = null;
+  }
+
   unfollow(): void {
+    this.#opened();
     this.#unwatch?.();
     this.#unwatch = null;
     this.live = false;
@@ -190,7 +214,7 @@ export class Share {
         continue;
       }
       sum.bytes += item.size;
-      sum.shown += item.shown(this.live);
+      sum.shown += item.shown(this.hears);
       sum.safe += item.phase === 'done' ? item.size : item.confirmed;
       if (item.phase === 'done') sum.done++;
       else if (item.phase === 'paused') sum.paused++;

@@ -30,13 +30,14 @@ export class Uploads {
   readonly #store = new Store();
   readonly #queue = new Queue(this.gate, {
     run: (item, signal) => this.#run(item, signal),
-    changed: () => this.touch(),
+    changed: () => this.#moves(),
     settled: (item) => this.#settled(item),
   });
   readonly #checker = new Checker((item) => this.#checked(item));
   readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
   readonly #owners = new Map<Item, Share>();
   readonly #removals = new Removals((item) => void this.#remove(item));
+  #clock: ReturnType<typeof setInterval> | undefined;
   readonly #saved = new Set<string>();
   readonly #earlier = new Earlier(this.#store, this.#presence, () => this.shares, () => this.#answer());
   readonly #watchdog = new Watchdog(this.#queue.running, api.ready);
@@ -44,6 +45,15 @@ export class Uploads {
   touch(): void {
     for (const share of this.shares) share.stale();
     this.pulse.touch();
+  }
+
+  /** While anything is sent, the page is drawn once a second also when nothing is heard: figures get old by that. */
+  #moves(): void {
+    const wanted = this.#queue.running.size > 0;
+    if (wanted) this.#clock ??= setInterval(() => this.touch(), 1_000);
+    else clearInterval(this.#clock);
+    if (!wanted) this.#clock = undefined;
+    this.touch();
   }
 
   /** Draws now: after a key or a click. */
@@ -211,15 +221,11 @@ export class Uploads {
 
   async #send(item: Item, share: Share, signal: AbortSignal): Promise<void> {
     if (item.size > 0) this.#checker.read(item);
-    let last = item.confirmed;
-    const moved = (offset: number): void => {
-      item.movedAt = Date.now();
-      const step = offset - last;
-      last = offset;
-      item.meter.add(step);
-      this.meter.add(step);
-      this.touch();
-    };
+    // The first upload after a time without any is measured by itself.
+    if (this.#queue.running.size === 1) this.meter.reset();
+    // What an earlier attempt brought has not moved now.
+    let resumes = item.uploadUrl !== null;
+    item.count(share.hears);
     await send({
       endpoint: at('/files'),
       file: item.file,
@@ -240,17 +246,25 @@ export class Uploads {
       },
       sent: (offset) => {
         item.sent = offset;
-        moved(offset);
+        item.movedAt = Date.now();
+        this.#count(item);
       },
       confirmed: (offset) => {
-        // A resume may begin below what had been sent: the meter must not run backwards, nor count it twice.
-        if (offset < last || item.sent < offset) last = Math.max(last, offset);
         item.sent = Math.max(offset, Math.min(item.sent, item.size));
         item.confirmed = Math.max(item.confirmed, offset);
         item.movedAt = Date.now();
-        this.touch();
+        if (resumes) item.count(share.hears);
+        resumes = false;
+        this.#count(item);
       },
     });
+  }
+
+  #count(item: Item): void {
+    const step = item.count(this.#owners.get(item)?.hears ?? false);
+    item.meter.add(step);
+    this.meter.add(step);
+    this.touch();
   }
 
   #shareReady(share: Share): void {
@@ -308,6 +322,7 @@ export class Uploads {
   #heard(item: Item): void {
     this.#checker.compare(item);
     if (item.blake3) this.#owners.get(item)?.follow();
+    if (item.phase === 'sending') this.#count(item);
     this.touch();
   }
 

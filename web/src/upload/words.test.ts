@@ -4,7 +4,7 @@ import { itemText } from './words';
 
 function item(phase: Phase, more: Partial<Item> = {}): Item {
   const made = new Item(new File([new Uint8Array(1000)], 'a.bin'), 'a.bin');
-  return Object.assign(made, { phase }, more);
+  return Object.assign(made, { phase, movedAt: Date.now() }, more);
 }
 const text = (one: Item): string => itemText(one, true).replaceAll('\u00a0', ' ');
 
@@ -35,7 +35,21 @@ describe('a row says', () => {
       vi.advanceTimersByTime(100);
       one.meter.add(10, Date.now());
     }
+    one.movedAt = Date.now();
     expect(text(one)).toBe('43 % · 100 B/s · 6 s');
+  });
+  test('that nothing moves, instead of the speed from before', () => {
+    const one = item('sending', { sent: 500, confirmed: 430, movedAt: Date.now() });
+    one.meter.reset(Date.now());
+    for (let n = 0; n < 30; n++) {
+      vi.advanceTimersByTime(100);
+      one.meter.add(10, Date.now());
+    }
+    one.movedAt = Date.now();
+    vi.advanceTimersByTime(3_900);
+    expect(text(one)).toMatch(/^43 % · .+B\/s/);
+    vi.advanceTimersByTime(200);
+    expect(text(one)).toBe('43 % · No data is moving');
   });
   test('that the last bytes are being written', () => {
     expect(text(item('sending', { sent: 1000, confirmed: 900 }))).toBe('Being written to disk');
@@ -68,6 +82,16 @@ describe('the bytes that are drawn', () => {
   });
   test('are never more than the file', () => {
     expect(item('sending', { sent: 5000 }).shown(false)).toBe(1000);
+  });
+  test('are counted once, and what an earlier attempt brought is not counted again', () => {
+    const one = item('sending', { sent: 800, confirmed: 100 });
+    expect(one.count(true)).toBe(100);
+    expect(one.count(true)).toBe(0);
+    one.confirmed = 350;
+    expect(one.count(true)).toBe(250);
+    one.restart();
+    one.confirmed = 30;
+    expect(one.count(true)).toBe(30);
   });
   test('start over only when the upload does', () => {
     const one = item('sending', { sent: 800, uploadUrl: '/files/x', fileId: 'f' });

@@ -94,6 +94,7 @@ export const en = {
   row: {
     queued: 'Next in turn',
     connecting: 'Starting',
+    stands: 'No data is moving',
     finishing: 'Being written to disk',
     place: (ahead: number, left: string) =>
       ahead === 0 ? `Next to be let in, ${left}` : `${ahead} ahead in the server’s queue, ${left}`,
