@@ -1,5 +1,5 @@
 // What the page says of an upload is so at that moment: speed, time left, what was deleted, what can't be sent.
-import { expect, figure, give, hearing, link, phase, row, standstill, test } from './page';
+import { expect, figure, give, hearing, link, phase, row, standstill, test, undoIsOver } from './page';
 import { bytesOf, fileIn, Road } from './server';
 
 const BYTES = 16 << 20;
@@ -45,5 +45,120 @@ test('the second upload of a visit does not inherit the time of the first', asyn
   await expect(sheet).not.toContainText(/\d (min|h|day)/);
   road.release();
   await phase(page, 'second.bin', 'done');
+  road.remove();
+});
+
+test('what was deleted is not said to be under way, nor to be all here', async ({ page, server }) => {
+  await page.clock.install();
+  await page.goto(server.url);
+  await give(page, await fileIn(server.folder, 'gone.txt', Buffer.from('x')));
+  await phase(page, 'gone.txt', 'done');
+  const address = await link(page);
+  await row(page, 'gone.txt').getByRole('button', { name: 'Delete gone.txt' }).click();
+  const sheet = page.getByTestId('sheet');
+  await expect(sheet).toHaveAttribute('data-state', 'empty');
+  await expect(sheet.getByRole('heading', { level: 2 })).toHaveText('Deleting…');
+  await expect(sheet.getByTestId('figure')).toHaveCount(0);
+  await expect(sheet.getByRole('progressbar')).toHaveCount(0);
+  await expect(sheet.getByLabel('Link to these files')).toHaveCount(0);
+  await undoIsOver(page);
+  await expect(sheet).toHaveCount(0);
+  await expect.poll(async () => (await fetch(address, { headers: { accept: '*/*' } })).status).toBe(404);
+});
+
+test('a delete is carried out also if the page closes before its five seconds are over', async ({ page, server }) => {
+  await page.goto(server.url);
+  await give(page, await fileIn(server.folder, 'closes.txt', Buffer.from('x')));
+  await phase(page, 'closes.txt', 'done');
+  const address = await link(page);
+  await row(page, 'closes.txt').getByRole('button', { name: 'Delete closes.txt' }).click();
+  await phase(page, 'closes.txt', 'cancelled');
+  await page.close({ runBeforeUnload: true });
+  await expect.poll(async () => (await fetch(address, { headers: { accept: '*/*' } })).status).toBe(404);
+});
+
+test('a delete that finds no server is made as soon as there is one', async ({ page, server }) => {
+  await page.clock.install();
+  await page.goto(server.url);
+  await give(page, await fileIn(server.folder, 'later.txt', Buffer.from('x')));
+  await phase(page, 'later.txt', 'done');
+  const address = await link(page);
+  await row(page, 'later.txt').getByRole('button', { name: 'Delete later.txt' }).click();
+  await phase(page, 'later.txt', 'cancelled');
+  await server.kill();
+  await undoIsOver(page);
+  await server.run();
+  await expect.poll(async () => {
+    await page.clock.fastForward(1_000);
+    return (await fetch(address, { headers: { accept: '*/*' } })).status;
+  }).toBe(404);
+});
+
+test('an open page of a link notices that a file was deleted, and that the last one was', async ({ page, server, context }) => {
+  const sender = await context.newPage();
+  await sender.clock.install();
+  await sender.goto(server.url);
+  await give(sender, [await fileIn(server.folder, 'one.txt', Buffer.from('1')), await fileIn(server.folder, 'two.txt', Buffer.from('2'))]);
+  await phase(sender, 'one.txt', 'done');
+  await phase(sender, 'two.txt', 'done');
+  const address = await link(sender);
+  await page.goto(address);
+  await expect(page.getByTestId('file')).toHaveCount(2);
+  for (const left of [1, 0]) {
+    const name = left === 1 ? 'one.txt' : 'two.txt';
+    await row(sender, name).getByRole('button', { name: `Delete ${name}` }).click();
+    await phase(sender, name, 'cancelled');
+    await undoIsOver(sender);
+    await page.bringToFront();
+    await expect(page.getByTestId('file')).toHaveCount(left);
+    await sender.bringToFront();
+  }
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('This link has expired or doesn’t exist.');
+});
+
+test.describe('on a server with a limit', () => {
+  test.use({ flags: ['--max-file-size', '10MB', '--file-expires', '6h'] });
+
+  test('a file that is too large is told once, with the limit, and promises nothing', async ({ page, server }) => {
+    await page.goto(server.url);
+    await expect(page.getByText('Kept for 6 hours')).toBeVisible();
+    await give(page, await fileIn(server.folder, 'large.bin', bytesOf(1, 12_000_000)));
+    await phase(page, 'large.bin', 'failed');
+    const sheet = page.getByTestId('sheet');
+    await expect(sheet.getByText(/Too large \(limit 10\.0.MB\)/)).toHaveCount(1);
+    await expect(sheet.getByTestId('figure')).toHaveCount(0);
+    await expect(sheet.getByRole('progressbar')).toHaveCount(0);
+    await expect(sheet).not.toContainText(/link/i);
+  });
+
+  test('a limit that the page did not know is that of the refusal, not the size of the file', async ({ page, server }) => {
+    await page.route('**/api/v1/limits', (route) => route.abort());
+    await page.goto(server.url);
+    await give(page, await fileIn(server.folder, 'large.bin', bytesOf(1, 12_000_000)));
+    await phase(page, 'large.bin', 'failed');
+    await expect(page.getByTestId('failures')).toContainText(/Too large \(limit 10\.0.MB\)/);
+    await expect(page.getByLabel('Link to these files')).toHaveCount(0);
+  });
+});
+
+test('another file than the ones asked for is not published under a new link', async ({ page, server }) => {
+  const road = await Road.to(server, { holdAt: QUARTER });
+  await page.goto(road.url);
+  await give(page, await fileIn(server.folder, 'half.bin', bytesOf(1, BYTES)));
+  await standstill(road, server, await link(page));
+  await page.reload();
+  await road.hungUp();
+  road.release();
+  const asked = page.getByTestId('unfinished');
+  await asked.getByLabel('Files to send').setInputFiles(await fileIn(server.folder, 'private.txt', Buffer.from('secret')));
+  await expect(asked).toContainText('These are not the files of this upload.');
+  await expect(page.getByTestId('sheet')).toHaveCount(0);
+  await asked.getByLabel('Files to send').setInputFiles(await Promise.all([
+    fileIn(server.folder, 'private.txt', Buffer.from('secret')),
+    Promise.resolve(`${server.folder}/half.bin`),
+  ]));
+  await phase(page, 'half.bin', 'done');
+  await expect(page.getByTestId('sheet')).toHaveCount(1);
+  await expect(page.getByTestId('note')).toContainText('1 other file was not uploaded');
   road.remove();
 });

@@ -18,11 +18,14 @@ export interface Totals {
   paused: number;
   active: number;
   cancelled: number;
+  /** Of all files that have not failed. */
   bytes: number;
   shown: number;
   /** Confirmed by the server: what is safe whatever happens. */
   safe: number;
   verified: number;
+  /** There is, or will be, something under the link. */
+  any: boolean;
   state: ShareState;
 }
 
@@ -201,6 +204,7 @@ export class Share {
       shown: this.kept.bytes,
       safe: this.kept.bytes,
       verified: 0,
+      any: false,
       state: 'sending',
     };
     for (const item of this.items) {
@@ -221,6 +225,7 @@ export class Share {
       else sum.active++;
       if (item.check === 'verified') sum.verified++;
     }
+    sum.any = sum.done + sum.active + sum.paused > 0;
     if (sum.active > 0) sum.state = this.id === null ? 'preparing' : 'sending';
     else if (sum.paused > 0) sum.state = 'paused';
     else if (sum.files === 0) sum.state = 'empty';

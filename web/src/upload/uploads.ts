@@ -65,6 +65,7 @@ export class Uploads {
   /** Called once, when the page is up. */
   async start(): Promise<void> {
     this.#watchdog.start();
+    addEventListener('pagehide', () => this.#removals.flush());
     void this.loadLimits();
     await this.#earlier.find();
   }
@@ -76,6 +77,13 @@ export class Uploads {
     } catch {
       // The defaults do; the server enforces its own limits anyway.
     }
+  }
+
+  /** Goes on with one unfinished share. What does not belong to it is left out; tells how much that is. */
+  again(one: Unfinished, intake: Intake): { known: number; others: number } {
+    const { known, rest } = match(intake.files, [one.stored]);
+    for (const [shareId, given] of known) this.#continue(shareId, given);
+    return { known: intake.files.length - rest.length, others: rest.length };
   }
 
   // ── taking files in ────────────────────────────────────────────────────────────────────────────────────────────
@@ -313,7 +321,7 @@ export class Uploads {
       item.phase = 'failed';
       item.failure = { code: 'differs' };
       item.before = 'done';
-      if (item.uploadUrl) void deleteOnServer(item).catch(() => {});
+      void deleteOnServer(item);
       item.restart();
     }
     this.touch();
@@ -380,12 +388,14 @@ export class Uploads {
     share.remove(item);
     if (share.items.length === 0 && share.kept.files === 0) this.shares.splice(this.shares.indexOf(share), 1);
     this.#answer();
+    // First of all, since the page may be closing.
+    const deleted = deleteOnServer(item);
     if (share.id) {
       await this.#store.forgetUpload(share.id, item.path);
       if (share.items.length === 0) await this.#store.forgetShare(share.id);
       else this.#remember(share);
     }
-    if (item.uploadUrl) await deleteOnServer(item).catch(() => {});
+    await deleted;
     share.follow();
     if (share.items.length > 0 && share.items.every((one) => one.settled)) void this.#wrapUp(share);
   }

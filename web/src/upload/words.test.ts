@@ -62,8 +62,11 @@ describe('a row says', () => {
     expect(text(item('done', { check: 'running' }))).toBe('Received, being checked');
     expect(text(item('done', { check: 'verified' }))).toBe('Verified');
   });
-  test('why it failed', () => {
-    expect(text(item('failed', { failure: { code: 'source-lost' } }))).toContain('Pick it again');
+  test('that it failed, but not why, which is said once above the list', () => {
+    expect(text(item('failed', { failure: { code: 'source-lost' } }))).toBe('Not uploaded');
+  });
+  test('that it is being deleted, or will not be sent', () => {
+    expect(text(item('cancelled', { before: 'done' }))).toBe('Deleting…');
     expect(text(item('cancelled'))).toBe('Cancelled');
   });
 });

@@ -19,9 +19,10 @@ export function itemText(item: Item, live: boolean): string {
     case 'paused':
       return t.row.pausedAt(t.percent(percent(item.shown(live), item.size)));
     case 'failed':
-      return item.failure ? failureText(item.failure) : '';
+      // Why is said once, above the list.
+      return t.row.failed;
     case 'cancelled':
-      return t.row.cancelled;
+      return item.before === 'done' ? t.row.deleting : t.row.cancelled;
     case 'done':
       if (item.check === 'verified') return t.row.verified;
       return item.check === 'running' ? t.row.checking : t.row.received;

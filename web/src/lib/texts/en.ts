@@ -24,6 +24,17 @@ export const en = {
   shortSpan(left: Span): string {
     return left.unit === 'moment' ? 'a moment' : `${left.value} ${left.unit}`;
   },
+  /** Of a setting, which is exact. */
+  duration(ms: number): string {
+    for (const [unit, size] of [['day', 86_400_000], ['hour', 3_600_000], ['minute', 60_000], ['second', 1_000]] as const) {
+      const value = ms / size;
+      if (value >= 1 && (Number.isInteger(value) || value >= 2 || unit === 'second')) {
+        const rounded = Math.floor(value);
+        return `${rounded} ${unit}${s(rounded)}`;
+      }
+    }
+    return '1 second';
+  },
   percent: (value: number) => `${value}\u00a0%`,
   files: (n: string, one: boolean) => (one ? '1 file' : `${n} files`),
   of: (part: string, whole: string) => `${part} of ${whole}`,
@@ -41,7 +52,7 @@ export const en = {
     paste: 'or paste, or drop anywhere',
     upTo: (size: string) => `Up to ${size} per file`,
     free: (size: string) => `${size} free`,
-    kept: (days: number) => (days === 1 ? 'Kept for 1 day' : `Kept for ${days} days`),
+    kept: (duration: string) => `Kept for ${duration}`,
     keptForever: 'Kept until it is deleted',
     resumes: 'Resumes by itself',
     reading: (n: string) => `Reading folders, ${n} files so far`,
@@ -103,6 +114,8 @@ export const en = {
     checking: 'Received, being checked',
     verified: 'Verified',
     cancelled: 'Cancelled',
+    deleting: 'Deleting…',
+    failed: 'Not uploaded',
     undo: 'Undo',
     pause: (name: string) => `Pause ${name}`,
     resume: (name: string) => `Resume ${name}`,
@@ -134,9 +147,9 @@ export const en = {
   failure(code: FailureCode, limit: string | null): string {
     switch (code) {
       case 'too-large':
-        return limit ? `Larger than ${limit}, the most that one file may have` : 'Too large for this server';
+        return limit ? `Too large (limit ${limit})` : 'Too large for this server';
       case 'no-space':
-        return limit ? `Does not fit: the server has about ${limit} free` : 'The server’s disk is full';
+        return limit ? `Not enough space (${limit} free)` : 'Not enough space on the server';
       case 'name-too-long':
         return 'Its name is too long';
       case 'source-lost':
@@ -164,7 +177,8 @@ export const en = {
     pickFolder: 'Pick the folder again',
     hint: 'Files are known again by name, size and date. What the server has is not sent twice.',
     forget: 'Discard',
-    notThese: 'None of these belongs to it.',
+    notThese: 'These are not the files of this upload. Select the same files again.',
+    others: (n: number) => `${n} other file${n === 1 ? ' was' : 's were'} not uploaded.`,
   },
 
   live: {
@@ -191,8 +205,8 @@ export const en = {
     downloadAllOne: 'Download',
     preview: (name: string) => `Preview ${name}`,
     until: (date: string) => `until ${date}`,
-    missing: 'There is nothing under this link.',
-    missingHint: 'It may have expired or been deleted, or the address is incomplete.',
+    missing: 'This link has expired or doesn’t exist.',
+    missingHint: 'The files may have been deleted, or the address is incomplete.',
     unreachable: 'The server can’t be reached.',
     again: 'Try again',
     empty: 'No file has arrived here yet. This page follows along.',

@@ -11,8 +11,6 @@ describe('English', () => {
     expect(en.failures.retry('1', true)).toBe('Retry 1 failed');
     expect(en.send.skipped(1)).toContain('1 system file left');
     expect(en.send.skipped(2)).toContain('2 system files left');
-    expect(en.send.kept(1)).toBe('Kept for 1 day');
-    expect(en.send.kept(7)).toBe('Kept for 7 days');
     expect(en.unfinished.title('3', false, '62 %')).toBe('3 files unfinished, 62 % kept');
     expect(en.unfinished.title('1', true, '62 %')).toBe('1 file unfinished, 62 % kept');
   });
@@ -26,6 +24,19 @@ describe('English', () => {
     [40 * 3600, 'about 2 days'],
   ])('%d seconds left', (seconds, text) => {
     expect(en.span(span(seconds))).toBe(text);
+  });
+
+  test.each([
+    [6 * 3_600_000, '6 hours'],
+    [86_400_000, '1 day'],
+    [7 * 86_400_000, '7 days'],
+    [36 * 3_600_000, '36 hours'],
+    [3_600_000, '1 hour'],
+    [90_000, '90 seconds'],
+    [600_000, '10 minutes'],
+    [500, '1 second'],
+  ])('a setting of %d ms reads %s', (ms, text) => {
+    expect(en.duration(ms)).toBe(text);
   });
 
   test('the time left is never "0 s"', () => {
