@@ -162,3 +162,28 @@ test('another file than the ones asked for is not published under a new link', a
   await expect(page.getByTestId('note')).toContainText('1 other file was not uploaded');
   road.remove();
 });
+
+test('a file whose name the server changes is verified, and says what it is called there', async ({ page, server }) => {
+  await page.goto(server.url);
+  const odd = { name: 'a\u202eb.txt', mimeType: 'text/plain', buffer: Buffer.from('x') };
+  await page.getByLabel('Files to send').first().setInputFiles([odd, { ...odd, name: 'plain.txt' }]);
+  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('file').filter({ hasText: 'saved as' })).toContainText('erified');
+  await expect(page.getByRole('heading', { level: 2 })).toContainText('verified');
+});
+
+test('names from right to left keep their order, and short names have no gap', async ({ page, server }) => {
+  await page.goto(server.url);
+  const names = ['דוח שנתי סופי.pdf', 'تقرير.docx', 'a.txt'];
+  await page.getByLabel('Files to send').first().setInputFiles(names.map((name) => ({ name, mimeType: '', buffer: Buffer.from('x') })));
+  for (const name of names) await phase(page, name, 'done');
+  await page.goto(await link(page));
+  for (const name of names) {
+    const parts = page.getByTestId('file').filter({ hasText: name }).locator('.name bdi');
+    const boxes = await parts.evaluateAll((all) => all.map((one) => ({ text: one.textContent, left: one.getBoundingClientRect().left, right: one.getBoundingClientRect().right, scroll: one.scrollWidth - one.clientWidth })));
+    expect(boxes.map((one) => one.text).join('')).toBe(name);
+    expect(boxes.every((one) => one.scroll <= 0)).toBe(true);
+    // One part stands right where the other ends.
+    for (let n = 1; n < boxes.length; n++) expect(Math.abs(boxes[n]!.left - boxes[n - 1]!.right)).toBeLessThan(1);
+  }
+});

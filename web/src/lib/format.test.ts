@@ -107,7 +107,27 @@ describe('names', () => {
     expect(extension(name)).toBe(shown);
   });
 
-  test.each(['', 'a', 'ab.c', 'holiday in the mountains 2026.mov', 'x'.repeat(300)])('the parts of "%s" are the name', (name) => {
+  test('a short name stays whole', () => {
+    expect(splitName('a.txt')).toEqual(['a.txt', '']);
+    expect(splitName('holiday 2026.mov')).toEqual(['holiday 2026.mov', '']);
+  });
+
+  test.each(['👩‍👩‍👧‍👦', '🇨🇭', 'e\u0301', '👍🏽'])('a letter of several units (%s) is never cut through', (letter) => {
+    const [head, tail] = splitName(letter.repeat(30));
+    expect([head, tail]).toEqual([letter.repeat(20), letter.repeat(10)]);
+  });
+
+  test.each([
+    ['דוח שנתי סופי סופי 2026.pdf', 'דוח שנתי סופי סופי 2026', '.pdf'],
+    ['التقرير السنوي النهائي للشركة.docx', 'التقرير السنوي النهائي للشركة', '.docx'],
+    ['סיכום ישיבת ההנהלה מאתמול', 'סיכום ישיבת ההנהלה מאתמול', ''],
+    // An extension that pretends to be another is set apart, too.
+    ['annual\u202efdp.exe', 'annual\u202efdp', '.exe'],
+  ])('the words of %s are not cut', (name, head, tail) => {
+    expect(splitName(name)).toEqual([head, tail]);
+  });
+
+  test.each(['', 'a', 'ab.c', 'holiday in the mountains 2026.mov', 'x'.repeat(300), 'דוח.pdf', '👩‍👩‍👧‍👦'.repeat(40)])('the parts of "%s" are the name', (name) => {
     expect(splitName(name).join('')).toBe(name);
   });
 

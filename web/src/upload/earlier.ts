@@ -1,8 +1,8 @@
 // Shares of earlier visits that are not complete, as this browser remembers them and the server confirms them.
-import { api, Refused } from '../lib/api';
+import { api, Refused, type ServerFile } from '../lib/api';
 import type { Presence } from './presence';
 import type { Share } from './share';
-import type { Store, StoredShare } from './store';
+import type { Store, StoredShare, StoredUpload } from './store';
 import { terminate } from './tus';
 
 /** A share of an earlier visit that is not complete. */
@@ -44,9 +44,10 @@ export class Earlier {
     const summary = { stored, files: stored.manifest.length, missingFiles: stored.manifest.length, bytes, keptBytes: 0 };
     try {
       const { files } = await api.share(stored.shareId);
-      const wanted = new Set(stored.manifest.map(([path]) => path));
-      for (const file of files) {
-        if (!wanted.has(file.path)) continue;
+      const known = byPath(files, await this.store.uploads(stored.shareId));
+      for (const [path] of stored.manifest) {
+        const file = known.get(path);
+        if (!file) continue;
         summary.keptBytes += file.received_bytes;
         if (file.state === 'complete') summary.missingFiles--;
       }
@@ -75,6 +76,17 @@ export class Earlier {
     this.changed();
     const uploads = await this.store.uploads(one.stored.shareId);
     await this.store.forgetShare(one.stored.shareId);
-    for (const upload of uploads) await terminate(upload.uploadUrl).catch(() => {});
+    for (const upload of uploads) if (!upload.done) await terminate(upload.uploadUrl).catch(() => {});
   }
+}
+
+/** The server's files by the paths that this browser gave them, which the server may have changed. */
+export function byPath(files: readonly ServerFile[], uploads: Iterable<StoredUpload>): Map<string, ServerFile> {
+  const found = new Map(files.map((file) => [file.path, file]));
+  const byId = new Map(files.map((file) => [file.file_id, file]));
+  for (const { path, fileId } of uploads) {
+    const file = fileId === null ? undefined : byId.get(fileId);
+    if (file) found.set(path, file);
+  }
+  return found;
 }

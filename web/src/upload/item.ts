@@ -25,6 +25,8 @@ export class Item {
   uploadUrl: string | null = null;
   deleteUrl: string | null = null;
   fileId: string | null = null;
+  /** Under which the server has it, where it has changed the name. */
+  savedAs: string | null = null;
   /** Handed to the network. */
   sent = 0;
   /** Safe on the server. */
@@ -110,7 +112,7 @@ export class Item {
 
   /** Forgets what was sent, after the server has lost it. */
   restart(): void {
-    this.uploadUrl = this.deleteUrl = this.fileId = null;
+    this.uploadUrl = this.deleteUrl = this.fileId = this.savedAs = null;
     this.sent = this.confirmed = this.#shown = this.#counted = 0;
     this.told = false;
     this.check = 'none';
@@ -121,6 +123,7 @@ export class Item {
   /** Takes over what the server tells about this file. */
   apply(file: ServerFile): void {
     this.fileId ??= file.file_id;
+    this.savedAs = file.path === this.path ? null : file.name;
     this.place = file.state === 'receiving' ? file.waiting : null;
     if (file.received_bytes > this.confirmed) {
       this.confirmed = Math.min(this.size, file.received_bytes);

@@ -195,6 +195,21 @@ describe('before the events flow', () => {
     one.unfollow();
   });
 
+  test('a file is known by its id where the server has changed its name, and not by the path of an older one', () => {
+    const [one, a] = sending();
+    a.uploadUrl = '/files/u';
+    a.fileId = 'mine';
+    const tell = (file_id: string, path: string): void => {
+      const data = JSON.stringify({ file_id, path, name: path, state: 'complete', received_bytes: 100, waiting: null, blake3: file_id, crc64: 'c' });
+      Stream.last.dispatchEvent(new MessageEvent('file', { data }));
+    };
+    tell('older', 'a');
+    expect(a.blake3).toBeNull();
+    tell('mine', 'a_');
+    expect([a.blake3, a.savedAs]).toEqual(['mine', 'a_']);
+    one.unfollow();
+  });
+
   test.each([
     ['are refused', () => Stream.last.onerror?.()],
     ['do not come', () => vi.advanceTimersByTime(3_000)],

@@ -172,10 +172,16 @@ export class Share {
     for (const file of (await api.share(this.id)).files) this.#hear(file);
   }
 
-  #hear(file: ServerFile, byEvent = false): void {
+  #itemOf(file: ServerFile): Item | undefined {
     const item = this.#paths.get(file.path);
-    // An older upload of the same path, lost with its answer, is not this one.
-    if (!item || (item.fileId !== null && item.fileId !== file.file_id)) return;
+    if (item && (item.fileId === null || item.fileId === file.file_id)) return item;
+    // The server may have changed its name. An older upload of the same path, lost with its answer, is none of ours.
+    return this.items.find((one) => one.fileId === file.file_id);
+  }
+
+  #hear(file: ServerFile, byEvent = false): void {
+    const item = this.#itemOf(file);
+    if (!item) return;
     const started = item.uploadUrl !== null || item.phase === 'sending' || item.phase === 'done';
     if (item.phase === 'cancelled' || !started) return;
     item.apply(file);

@@ -1,9 +1,9 @@
 // All that this page sends. It lives as long as the page, whatever view is open: moving inside the app stops nothing.
-import { api, Refused, type Limits } from '../lib/api';
+import { api, Refused, type Limits, type ServerFile } from '../lib/api';
 import { at } from '../lib/base';
 import { Pulse } from '../lib/pulse';
 import { Checker } from './checker';
-import { Earlier, type Unfinished } from './earlier';
+import { byPath, Earlier, type Unfinished } from './earlier';
 import { measure, SHARE_GONE } from './failures';
 import { Gate } from './gate';
 import type { Given, Intake } from './intake';
@@ -173,8 +173,8 @@ export class Uploads {
     const uploads = new Map((await this.#store.uploads(share.id!)).map((one) => [one.path, one]));
     const files = await api
       .share(share.id!)
-      .then((found) => new Map(found.files.map((file) => [file.path, file])))
-      .catch(() => new Map());
+      .then((found) => byPath(found.files, uploads.values()))
+      .catch(() => new Map<string, ServerFile>());
     for (const item of items) {
       const upload = uploads.get(item.path);
       const file = files.get(item.path);
@@ -248,8 +248,7 @@ export class Uploads {
       signal,
       created: (upload) => {
         Object.assign(item, upload);
-        const complete = item.size === 0;
-        if (!complete) void this.#store.saveUpload({ shareId: share.id!, path: item.path, ...upload });
+        void this.#store.saveUpload({ shareId: share.id!, path: item.path, ...upload });
         share.follow();
       },
       sent: (offset) => {
@@ -294,7 +293,8 @@ export class Uploads {
     const share = this.#owners.get(item);
     if (!share?.id) return;
     if (item.phase === 'done') {
-      void this.#store.forgetUpload(share.id, item.path);
+      const { path, uploadUrl, deleteUrl, fileId } = item;
+      if (uploadUrl) void this.#store.saveUpload({ shareId: share.id, path, uploadUrl, deleteUrl, fileId, done: true });
       if (item.size === 0) item.check = 'verified';
       this.#checker.compare(item);
     }

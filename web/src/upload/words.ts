@@ -24,9 +24,13 @@ export function itemText(item: Item, live: boolean): string {
     case 'cancelled':
       return item.before === 'done' ? t.row.deleting : t.row.cancelled;
     case 'done':
-      if (item.check === 'verified') return t.row.verified;
-      return item.check === 'running' ? t.row.checking : t.row.received;
+      return doneText(item);
   }
+}
+
+function doneText(item: Item): string {
+  const state = { verified: t.row.verified, running: t.row.checking, none: t.row.received, differs: t.row.received }[item.check];
+  return item.savedAs === null ? state : `${state} · ${t.row.savedAs(item.savedAs)}`;
 }
 
 function sendingText(item: Item, live: boolean): string {
