@@ -33,7 +33,7 @@ for (const scheme of ['light', 'dark'] as const) {
       const address = await link(page);
       await phase(page, 'two.txt', 'done');
       await standstill(road, server, address);
-      await page.getByRole('button', { name: 'folder, 1 files' }).click();
+      await page.getByRole('button', { name: 'folder, 1 file' }).click();
       await expect(page.getByTestId('failures')).toBeVisible();
       await clean(page, 'running, with a failure and an open folder');
       const visitor = await context.newPage();
@@ -55,7 +55,7 @@ for (const scheme of ['light', 'dark'] as const) {
       expect(road.passed, 'nothing had to be sent again').toBe(16 << 20);
       await clean(page, 'done');
       await page.goto(address);
-      await page.getByRole('button', { name: 'Digest of one.bin' }).click();
+      await page.getByRole('button', { name: 'Checksum and command line for one.bin' }).click();
       await expect(page.getByTestId('digest')).toBeVisible();
       await clean(page, 'share');
       await page.goto(`${road.url}/d/aaaaaaaaaaaaaaaaaaaaaaaaaa`);
@@ -83,12 +83,12 @@ test('a theme that was chosen is there from the first paint on, and after a relo
   await page.goto(server.url);
   const paper = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   const light = await paper();
-  await page.getByLabel('Colours').selectOption({ label: 'Dark theme' });
+  await page.getByLabel('Theme').selectOption({ label: 'Dark theme' });
   const dark = await paper();
   expect(dark).not.toBe(light);
   await page.reload();
   expect(await paper()).toBe(dark);
-  await page.getByLabel('Colours').selectOption({ label: 'System theme' });
+  await page.getByLabel('Theme').selectOption({ label: 'System theme' });
   expect(await paper()).toBe(light);
 });
 
@@ -108,8 +108,8 @@ test('all is done by the keyboard alone', async ({ page, server, context }) => {
     throw new Error(`no way to "${name}" by ${key}`);
   };
   await page.keyboard.press('Tab');
-  await expect(page.getByText('Skip to the content')).toBeFocused();
-  await tabTo('Choose files');
+  await expect(page.getByText('Skip to content')).toBeFocused();
+  await tabTo('Select files');
   const chooser = page.waitForEvent('filechooser');
   await page.keyboard.press('Enter');
   const bytes = bytesOf(1, 16 << 20);
@@ -159,7 +159,7 @@ for (const [width, height] of [
       await mkdir(path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is'));
       await fileIn(path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is'), name, bytesOf(2, 1000));
       await page.goto(server.url);
-      await expect(page.getByText('Send files.')).toBeVisible();
+      await expect(page.getByText('Upload files.')).toBeVisible();
       await expect(page.getByRole('button', { name: 'Take a photo' })).toBeVisible();
       await fits('empty');
       await drop(page, [await fileIn(server.folder, name, bytesOf(1, 1000)), path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is')]);

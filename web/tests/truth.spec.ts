@@ -1,4 +1,6 @@
 // What the page says of an upload is so at that moment: speed, time left, what was deleted, what can't be sent.
+import { readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { expect, figure, give, hearing, link, phase, row, standstill, test, undoIsOver } from './page';
 import { bytesOf, fileIn, Road } from './server';
 
@@ -150,10 +152,10 @@ test('another file than the ones asked for is not published under a new link', a
   await road.hungUp();
   road.release();
   const asked = page.getByTestId('unfinished');
-  await asked.getByLabel('Files to send').setInputFiles(await fileIn(server.folder, 'private.txt', Buffer.from('secret')));
+  await asked.getByLabel('Files to upload').setInputFiles(await fileIn(server.folder, 'private.txt', Buffer.from('secret')));
   await expect(asked).toContainText('These are not the files of this upload.');
   await expect(page.getByTestId('sheet')).toHaveCount(0);
-  await asked.getByLabel('Files to send').setInputFiles(await Promise.all([
+  await asked.getByLabel('Files to upload').setInputFiles(await Promise.all([
     fileIn(server.folder, 'private.txt', Buffer.from('secret')),
     Promise.resolve(`${server.folder}/half.bin`),
   ]));
@@ -166,7 +168,7 @@ test('another file than the ones asked for is not published under a new link', a
 test('a file whose name the server changes is verified, and says what it is called there', async ({ page, server }) => {
   await page.goto(server.url);
   const odd = { name: 'a\u202eb.txt', mimeType: 'text/plain', buffer: Buffer.from('x') };
-  await page.getByLabel('Files to send').first().setInputFiles([odd, { ...odd, name: 'plain.txt' }]);
+  await page.getByLabel('Files to upload').first().setInputFiles([odd, { ...odd, name: 'plain.txt' }]);
   await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
   await expect(page.getByTestId('file').filter({ hasText: 'saved as' })).toContainText('erified');
   await expect(page.getByRole('heading', { level: 2 })).toContainText('verified');
@@ -175,7 +177,7 @@ test('a file whose name the server changes is verified, and says what it is call
 test('names from right to left keep their order, and short names have no gap', async ({ page, server }) => {
   await page.goto(server.url);
   const names = ['דוח שנתי סופי.pdf', 'تقرير.docx', 'a.txt'];
-  await page.getByLabel('Files to send').first().setInputFiles(names.map((name) => ({ name, mimeType: '', buffer: Buffer.from('x') })));
+  await page.getByLabel('Files to upload').first().setInputFiles(names.map((name) => ({ name, mimeType: '', buffer: Buffer.from('x') })));
   for (const name of names) await phase(page, name, 'done');
   await page.goto(await link(page));
   for (const name of names) {
@@ -186,4 +188,18 @@ test('names from right to left keep their order, and short names have no gap', a
     // One part stands right where the other ends.
     for (let n = 1; n < boxes.length; n++) expect(Math.abs(boxes[n]!.left - boxes[n - 1]!.right)).toBeLessThan(1);
   }
+});
+
+test('a file that is damaged says so to whoever looks for it', async ({ page, server }) => {
+  const sent = await fetch(`${server.url}/broken.bin`, { method: 'PUT', body: new Uint8Array(bytesOf(1, 1 << 20)) });
+  const address = (await sent.text()).trim();
+  await server.kill();
+  const segments = path.join(server.folder, 'data', 'segments');
+  const found = (await readdir(segments, { recursive: true, withFileTypes: true })).filter((one) => one.isFile());
+  expect(found).not.toEqual([]);
+  for (const one of found) await rm(path.join(one.parentPath, one.name));
+  await server.run();
+  await page.goto(address);
+  await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'failed');
+  await expect(page.getByTestId('file')).toContainText('Can’t be downloaded: the file is damaged on the server');
 });

@@ -127,7 +127,7 @@ describe('the words for it', () => {
     expect(failureText({ code: 'no-space', limitBytes: 2_000 })).toContain('2.00\u00a0kB');
   });
   test('hold what the server said only where ours are vague', () => {
-    expect(failureText({ code: 'refused', detail: 'Names may not end in a dot.' })).toBe('The server refused it: Names may not end in a dot.');
+    expect(failureText({ code: 'refused', detail: 'Names may not end in a dot.' })).toBe('Rejected by the server: Names may not end in a dot.');
     expect(failureText({ code: 'too-large', limitBytes: 5, detail: 'internal words' })).not.toContain('internal words');
   });
 });
