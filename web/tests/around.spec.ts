@@ -12,6 +12,7 @@ test('the tab tells how far it is, and a leave is warned of while bytes are unse
   await page.getByText('Drop files here.').click();
   await give(page, await fileIn(server.folder, 'tab.bin', bytesOf(1, BYTES)));
   await standstill(road, server, await link(page));
+  await expect.poll(() => figure(page)).toBe(25);
   // Time left is told after two seconds; what moves then makes the page draw it.
   await page.clock.fastForward(2_500);
   road.holdAt(2 * QUARTER);

@@ -41,7 +41,7 @@ test.describe('on a phone', () => {
 test.describe('on a server with a limit', () => {
   test.use({ flags: ['--max-file-size', '10MB'] });
   test('the foot of every page tells limit, space, version, and how to go on', async ({ page, server }) => {
-    for (const address of ['/', '/nowhere']) {
+    for (const address of ['/', '/d/aaaaaaaaaaaaaaaaaaaaaaaaaa']) {
       await page.goto(server.url + address);
       const foot = page.getByRole('main').locator('footer').last();
       await expect(foot).toContainText(/Up to 10\.0.MB per file/);
@@ -75,6 +75,5 @@ test('whoever has the link sees its name, how far all of it is, and that the sen
   await row(sender, 'film.mov').getByRole('button', { name: 'Resume film.mov' }).click();
   await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'complete');
   await expect(page.getByRole('progressbar')).toHaveCount(0);
-  await expect(page.getByTestId('facts')).toContainText('Available until');
   road.remove();
 });

@@ -14,6 +14,7 @@ test('a line that stalls shows no speed and no time left, and both come back', a
   await page.goto(road.url);
   await give(page, await fileIn(server.folder, 'stalls.bin', bytesOf(1, BYTES)));
   await standstill(road, server, await link(page));
+  await expect.poll(() => figure(page)).toBe(25);
   await page.clock.fastForward(2_500);
   road.holdAt(QUARTER + (1 << 20));
   const sheet = page.getByTestId('sheet');
@@ -63,6 +64,7 @@ test('what was deleted is not said to be under way, nor to be all here', async (
   await expect(sheet.getByTestId('figure')).toHaveCount(0);
   await expect(sheet.getByRole('progressbar')).toHaveCount(0);
   await expect(sheet.getByLabel('Link to these files')).toHaveCount(0);
+  await expect(row(page, 'gone.txt').locator('.good')).toHaveCount(0);
   await undoIsOver(page);
   await expect(sheet).toHaveCount(0);
   await expect.poll(async () => (await fetch(address, { headers: { accept: '*/*' } })).status).toBe(404);
@@ -131,6 +133,18 @@ test.describe('on a server with a limit', () => {
     await expect(sheet.getByTestId('figure')).toHaveCount(0);
     await expect(sheet.getByRole('progressbar')).toHaveCount(0);
     await expect(sheet).not.toContainText(/link/i);
+  });
+
+  test('when the rest is there, what failed is not part of a full green bar', async ({ page, server }) => {
+    await page.goto(server.url);
+    await give(page, [await fileIn(server.folder, 'large.bin', bytesOf(1, 12_000_000)), await fileIn(server.folder, 'small.txt', Buffer.from('s'))]);
+    await phase(page, 'small.txt', 'done');
+    const sheet = page.getByTestId('sheet');
+    await expect(sheet).toHaveAttribute('data-state', 'failed');
+    await expect(sheet).toContainText('1 of 2 files');
+    await expect(sheet.getByTestId('figure')).toHaveCount(0);
+    await expect(sheet.getByRole('progressbar')).toHaveCount(0);
+    await expect(sheet.getByLabel('Link to these files')).toHaveCount(1);
   });
 
   test('a limit that the page did not know is that of the refusal, not the size of the file', async ({ page, server }) => {
@@ -202,4 +216,22 @@ test('a file that is damaged says so to whoever looks for it', async ({ page, se
   await page.goto(address);
   await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'failed');
   await expect(page.getByTestId('file')).toContainText('Can’t be downloaded: the file is damaged on the server');
+});
+
+test('a line that stalls is no upload under way to whoever waits for it', async ({ page, server, context }) => {
+  const road = await Road.to(server, { holdAt: QUARTER });
+  const sender = await context.newPage();
+  await sender.goto(road.url);
+  await give(sender, await fileIn(server.folder, 'half.bin', bytesOf(1, BYTES)));
+  const address = (await link(sender)).replace(road.url, server.url);
+  await page.goto(address);
+  await standstill(road, server, address);
+  await expect(async () => {
+    road.holdAt(road.passed + (64 << 10));
+    await expect(page.getByTestId('facts')).toContainText(/Uploading, \d+%, .+ left/, { timeout: 500 });
+  }).toPass({ timeout: 20_000 });
+  // Its connection stands, so the server has no news of it.
+  await expect(page.getByTestId('facts')).toContainText('Sender is paused or offline.');
+  await expect(page.getByTestId('file')).not.toContainText('left');
+  road.remove();
 });

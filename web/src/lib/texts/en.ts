@@ -66,6 +66,7 @@ export const en = {
     region: (n: string) => `Upload of ${n}`,
     preparing: 'Creating link…',
     sending: 'Uploading',
+    waiting: 'Waiting for the server',
     paused: 'Paused',
     done: 'Uploaded',
     doneVerified: 'Uploaded and verified',
