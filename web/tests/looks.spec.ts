@@ -66,6 +66,33 @@ for (const scheme of ['light', 'dark'] as const) {
   });
 }
 
+for (const scheme of ['light', 'dark'] as const) {
+  test.describe(() => {
+    test.use({ flags: ['--max-file-size', '1MB'], colorScheme: scheme });
+    test(`nor where something was refused, deleted or not asked for, ${scheme}`, async ({ page, server }) => {
+      await page.clock.install();
+      await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+      await page.goto(server.url);
+      await page.getByText('Help').click();
+      await clean(page, 'help');
+      await give(page, await fileIn(server.folder, 'large.bin', bytesOf(1, 2_000_000)));
+      await phase(page, 'large.bin', 'failed');
+      await clean(page, 'only too large');
+      await page.getByRole('button', { name: 'Hide' }).click();
+      const files: string[] = [];
+      for (let n = 0; n < 5; n++) files.push(await fileIn(server.folder, `דוח ${n}.txt`, bytesOf(n, 100)));
+      await give(page, files);
+      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+      await expect(page.getByTestId('file')).toHaveCount(0);
+      await clean(page, 'done and folded');
+      await page.getByRole('button', { name: '5 files uploaded' }).click();
+      for (let n = 0; n < 5; n++) await row(page, `דוח ${n}.txt`).getByRole('button', { name: /^Delete/ }).click();
+      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'empty');
+      await clean(page, 'being deleted');
+    });
+  });
+}
+
 test('what is unfinished reads well too', async ({ page, server }) => {
   const road = await Road.to(server, { holdAt: 4 << 20 });
   await page.goto(road.url);
@@ -75,6 +102,9 @@ test('what is unfinished reads well too', async ({ page, server }) => {
   await road.hungUp();
   await expect(page.getByTestId('unfinished')).toContainText('later.bin');
   await clean(page, 'unfinished');
+  await page.getByTestId('unfinished').getByLabel('Files to upload').setInputFiles(await fileIn(server.folder, 'other.txt', Buffer.from('o')));
+  await expect(page.getByTestId('unfinished')).toContainText('These are not the files');
+  await clean(page, 'not these files');
   road.remove();
 });
 

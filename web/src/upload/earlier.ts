@@ -1,5 +1,6 @@
 // Shares of earlier visits that are not complete, as this browser remembers them and the server confirms them.
 import { api, Refused, type ServerFile } from '../lib/api';
+import type { Item } from './item';
 import type { Presence } from './presence';
 import type { Share } from './share';
 import type { Store, StoredShare, StoredUpload } from './store';
@@ -63,6 +64,32 @@ export class Earlier {
       return null;
     }
     return summary;
+  }
+
+  /**
+   * Tells files that were given again what the server has of them, and their share what it has besides.
+   * True if nothing of the share is missing any more.
+   */
+  async takeBack(share: Share, items: readonly Item[]): Promise<boolean> {
+    const uploads = new Map((await this.store.uploads(share.id!)).map((one) => [one.path, one]));
+    const files = await api
+      .share(share.id!)
+      .then((found) => byPath(found.files, uploads.values()))
+      .catch(() => new Map<string, ServerFile>());
+    for (const item of items) {
+      const upload = uploads.get(item.path);
+      const file = files.get(item.path);
+      item.uploadUrl = upload?.uploadUrl ?? null;
+      item.deleteUrl = upload?.deleteUrl ?? null;
+      item.fileId = upload?.fileId ?? file?.file_id ?? null;
+      item.phase = file?.state === 'complete' && file.size_bytes === item.size ? 'done' : 'queued';
+      if (file) item.apply(file);
+    }
+    const here = new Set(share.items.map((item) => item.path));
+    const others = share.manifest.filter(([path]) => !here.has(path));
+    const kept = others.filter(([path]) => files.get(path)?.state === 'complete');
+    share.kept = { files: kept.length, bytes: kept.reduce((sum, [, size]) => sum + size, 0) };
+    return kept.length === others.length;
   }
 
   /** Every file of it is here or done. */

@@ -1,9 +1,9 @@
 // All that this page sends. It lives as long as the page, whatever view is open: moving inside the app stops nothing.
-import { api, Refused, type Limits, type ServerFile } from '../lib/api';
+import { api, Refused, type Limits } from '../lib/api';
 import { at } from '../lib/base';
 import { Pulse } from '../lib/pulse';
 import { Checker } from './checker';
-import { byPath, Earlier, type Unfinished } from './earlier';
+import { Earlier, type Unfinished } from './earlier';
 import { measure, SHARE_GONE } from './failures';
 import { Gate } from './gate';
 import type { Given, Intake } from './intake';
@@ -170,32 +170,14 @@ export class Uploads {
       item.phase = 'paused';
     }
     this.#answer();
-    const uploads = new Map((await this.#store.uploads(share.id!)).map((one) => [one.path, one]));
-    const files = await api
-      .share(share.id!)
-      .then((found) => byPath(found.files, uploads.values()))
-      .catch(() => new Map<string, ServerFile>());
-    for (const item of items) {
-      const upload = uploads.get(item.path);
-      const file = files.get(item.path);
-      item.uploadUrl = upload?.uploadUrl ?? null;
-      item.deleteUrl = upload?.deleteUrl ?? null;
-      item.fileId = upload?.fileId ?? file?.file_id ?? null;
-      item.phase = file?.state === 'complete' && file.size_bytes === item.size ? 'done' : 'queued';
-      if (file) item.apply(file);
-      if (item.phase === 'done') this.#checker.read(item);
-    }
-    const here = new Set(share.items.map((item) => item.path));
-    share.kept = { files: 0, bytes: 0 };
-    for (const [path, size] of share.manifest) {
-      if (here.has(path) || files.get(path)?.state !== 'complete') continue;
-      share.kept.files++;
-      share.kept.bytes += size;
-    }
-    const missing = share.manifest.some(([path]) => !here.has(path) && files.get(path)?.state !== 'complete');
-    if (!missing) this.#earlier.drop(share.id!);
+    const isWhole = await this.#earlier.takeBack(share, items);
+    if (isWhole) this.#earlier.drop(share.id!);
     this.#queue.add(items);
-    for (const item of items) if (item.phase === 'done') this.#settled(item);
+    for (const item of items) {
+      if (item.phase !== 'done') continue;
+      this.#checker.read(item);
+      this.#settled(item);
+    }
     this.#answer();
   }
 
