@@ -15,12 +15,13 @@ export const en = {
 
   span(left: Span): string {
     if (left.unit === 'moment') return 'a moment';
-    if (left.unit === 'h') return `about ${left.value} h${left.minutes ? ` ${left.minutes} min` : ''}`;
     if (left.unit === 'd') return `about ${left.value} day${s(left.value)}`;
-    return `about ${left.value} ${left.unit}`;
+    return `about ${en.shortSpan(left)}`;
   },
   shortSpan(left: Span): string {
-    return left.unit === 'moment' ? 'a moment' : `${left.value} ${left.unit}`;
+    if (left.unit === 'moment') return 'a moment';
+    const rest = left.minutes ? ` ${left.minutes} min` : left.seconds ? ` ${left.seconds} s` : '';
+    return `${left.value} ${left.unit}${rest}`;
   },
   /** Of a setting, which is exact. */
   duration(ms: number): string {

@@ -18,10 +18,13 @@ describe('English', () => {
   test.each([
     [1, 'a moment'],
     [20, 'about 20 s'],
-    [150, 'about 3 min'],
+    [61, 'about 1 min'],
+    [150, 'about 2 min 30 s'],
+    [600, 'about 10 min'],
     [3600, 'about 1 h'],
     [5400, 'about 1 h 30 min'],
-    [40 * 3600, 'about 2 days'],
+    [40 * 3600, 'about 40 h'],
+    [80 * 3600, 'about 3 days'],
   ])('%d seconds left', (seconds, text) => {
     expect(en.span(span(seconds))).toBe(text);
   });
