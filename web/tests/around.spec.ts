@@ -12,10 +12,11 @@ test('the tab tells how far it is, and a leave is warned of while bytes are unse
   await page.getByText('Drop files here.').click();
   await give(page, await fileIn(server.folder, 'tab.bin', bytesOf(1, BYTES)));
   await standstill(road, server, await link(page));
+  await expect.poll(() => figure(page)).toBe(25);
   // Time left is told after two seconds; what moves then makes the page draw it.
   await page.clock.fastForward(2_500);
   road.holdAt(2 * QUARTER);
-  await expect(page).toHaveTitle(/^\d+ % · .+ – DirectDriveX$/);
+  await expect(page).toHaveTitle(/^\d+% · .+ – DirectDriveX$/);
   const asked = page.waitForEvent('dialog');
   const closing = page.close({ runBeforeUnload: true });
   const dialog = await asked;
@@ -39,16 +40,16 @@ test('a screen reader hears start, quarters and end, each once', async ({ page, 
   await give(page, await fileIn(server.folder, 'said.bin', bytesOf(1, BYTES)));
   for (const quarter of [1, 2, 3]) {
     road.holdAt(quarter * QUARTER);
-    await expect.poll(async () => (await heard()).at(-1)).toBe(`${quarter * 25} percent sent`);
+    await expect.poll(async () => (await heard()).at(-1)).toBe(`${quarter * 25} percent uploaded`);
   }
   road.release();
   await phase(page, 'said.bin', 'done');
   await expect.poll(async () => (await heard()).at(-1)).toBe('Upload finished: 1 file.');
   expect(await heard()).toEqual([
     'Upload of 1 file started. The link is ready to copy.',
-    '25 percent sent',
-    '50 percent sent',
-    '75 percent sent',
+    '25 percent uploaded',
+    '50 percent uploaded',
+    '75 percent uploaded',
     'Upload finished: 1 file.',
   ]);
   road.remove();
@@ -63,19 +64,19 @@ test('an outage is told as a calm state, with what is safe and when it is tried 
   await expect.poll(() => figure(page)).toBe(25);
   const before = await figure(page);
   await server.kill();
-  await expect(page.getByTestId('outage')).toContainText('Waiting for the server');
-  await expect(page.getByTestId('outage')).toContainText(/[1-9]\d*(\.\d+)?.MB safe ·\s+(next try in [1-9]\d* s|trying now)/);
+  await expect(page.getByTestId('outage')).toContainText('Can’t reach the server');
+  await expect(page.getByTestId('outage')).toContainText(/[1-9]\d*(\.\d+)?.MB saved\.\s+(Reconnecting in [1-9]\d* s\.|Reconnecting…)/);
   await expect(page.getByTestId('failures')).toHaveCount(0);
   expect(await figure(page), 'the figure neither goes back nor runs ahead').toBe(before);
   await server.run();
   // Pressed, unless the page has tried by itself before.
-  const back = expect.poll(heard).toContain('The server is back. Going on.');
-  await Promise.race([back, page.getByTestId('outage').getByRole('button', { name: 'Try now' }).click()]);
+  const back = expect.poll(heard).toContain('Reconnected.');
+  await Promise.race([back, page.getByTestId('outage').getByRole('button', { name: 'Retry now' }).click()]);
   await back;
   road.release();
   await phase(page, 'calm.bin', 'done');
   const said = await heard();
-  expect(said.indexOf('The server is back. Going on.')).toBeGreaterThan(said.indexOf('The server can’t be reached. Waiting.'));
+  expect(said.indexOf('Reconnected.')).toBeGreaterThan(said.indexOf('Can’t reach the server. Retrying.'));
   road.remove();
 });
 
@@ -87,7 +88,7 @@ test('moving inside the app stops nothing', async ({ page, server }) => {
   await page.getByRole('link', { name: 'Open', exact: true }).click();
   await expect(page).toHaveURL(/\/d\/[a-z2-7]{26}$/);
   await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'receiving');
-  await page.getByRole('link', { name: /^\d+ %/ }).click();
+  await page.getByRole('link', { name: /^\d+%/ }).click();
   await expect(page.getByTestId('sheet')).toBeVisible();
   await page.goBack();
   await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'receiving');
@@ -106,7 +107,7 @@ test('the whole window takes files, and nothing else', async ({ page, server }) 
   await expect(overlay).toHaveCount(0);
   await expect(page.getByTestId('sheet')).toHaveCount(0);
   const files = await drag(page, { files: [await fileIn(server.folder, 'a.txt', Buffer.from('a'))] });
-  await expect(overlay).toContainText('Drop for a new link');
+  await expect(overlay).toContainText('New upload');
   await files.over(-20, 300);
   await expect(overlay).toHaveCount(0);
 });
@@ -117,7 +118,7 @@ test('what is dropped on the half for it is added to the link that is there', as
   const address = await link(page);
   await phase(page, 'first.txt', 'done');
   const added = await drag(page, { files: [await fileIn(server.folder, 'second.txt', Buffer.from('22'))] });
-  await expect(page.getByTestId('overlay')).toContainText('Add to the link below');
+  await expect(page.getByTestId('overlay')).toContainText('Add to the latest upload');
   await added.over(1000, 300);
   await added.drop(1000, 300);
   await phase(page, 'second.txt', 'done');

@@ -97,7 +97,7 @@ test('a server that comes back with nothing is sent everything again, under a ne
   expect(await link(page)).not.toBe(before);
   expect(await digestAt(`${await link(page)}/second.bin`)).toBe(sha256(bytes));
   await phase(page, 'first.txt', 'failed');
-  await page.getByRole('button', { name: 'Retry 1 failed' }).click();
+  await page.getByRole('button', { name: 'Retry 1 file' }).click();
   await phase(page, 'first.txt', 'done');
   expect(await digestAt(`${await link(page)}/first.txt`)).toBe(sha256(Buffer.from('first')));
   road.remove();
@@ -118,7 +118,7 @@ test('after a closed page the same file, given again, continues', async ({ page,
   const next = await context.newPage();
   const offsets = patches(next);
   await next.goto(road.url);
-  await expect(next.getByTestId('unfinished')).toContainText(/1 file unfinished, 4[45].% kept/);
+  await expect(next.getByTestId('unfinished')).toContainText(/1 file unfinished, 4[45]% saved/);
   await drop(next, [file]);
   await phase(next, 'again.bin', 'done');
   expect(await link(next)).toBe(address);
@@ -228,9 +228,9 @@ test('what was refused says why, and is sent when it is tried again', async ({ p
   await phase(page, 'odd.bin', 'failed');
   await phase(page, 'fine.bin', 'done');
   await expect(page.getByTestId('failures')).toContainText('This name looks odd.');
-  await expect(page.getByTestId('sheet')).toContainText('1 file could not be sent');
+  await expect(page.getByTestId('sheet')).toContainText('1 file was not uploaded');
   await page.unroute('**/files');
-  await page.getByRole('button', { name: 'Retry 1 failed' }).click();
+  await page.getByRole('button', { name: 'Retry 1 file' }).click();
   await phase(page, 'odd.bin', 'done');
   await expect(page.getByTestId('failures')).toHaveCount(0);
   expect(await digestAt(`${await link(page)}/odd.bin`)).toBe(sha256(bytesOf(1, 777)));
@@ -249,7 +249,7 @@ test('a file that changes while it is sent is not passed off as whole', async ({
   await fileIn(server.folder, 'moving.bin', bytesOf(10, BYTES));
   await row(page, 'moving.bin').getByRole('button', { name: 'Resume moving.bin' }).click();
   await phase(page, 'moving.bin', 'failed');
-  await expect(page.getByTestId('failures')).toContainText('Pick it again');
+  await expect(page.getByTestId('failures')).toContainText('Select it again');
   road.remove();
 });
 
@@ -262,7 +262,7 @@ test.describe('on a server with little memory for buffers', () => {
     const files: string[] = [];
     for (let n = 0; n < 3; n++) files.push(await fileIn(server.folder, `wait-${n}.bin`, bytesOf(n, 6 << 20)));
     await give(page, files);
-    await expect(page.getByText(/ahead in the server’s queue|Next to be let in/).first()).toBeVisible({ timeout: 30_000 });
+    await expect(page.getByText(/ahead of you|You are next/).first()).toBeVisible({ timeout: 30_000 });
     road.release();
     await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done', { timeout: 45_000 });
     for (let n = 0; n < 3; n++) expect(await digestAt(`${await link(page)}/wait-${n}.bin`)).toBe(sha256(bytesOf(n, 6 << 20)));

@@ -33,7 +33,7 @@ for (const scheme of ['light', 'dark'] as const) {
       const address = await link(page);
       await phase(page, 'two.txt', 'done');
       await standstill(road, server, address);
-      await page.getByRole('button', { name: 'folder, 1 files' }).click();
+      await page.getByRole('button', { name: 'folder, 1 file' }).click();
       await expect(page.getByTestId('failures')).toBeVisible();
       await clean(page, 'running, with a failure and an open folder');
       const visitor = await context.newPage();
@@ -55,13 +55,40 @@ for (const scheme of ['light', 'dark'] as const) {
       expect(road.passed, 'nothing had to be sent again').toBe(16 << 20);
       await clean(page, 'done');
       await page.goto(address);
-      await page.getByRole('button', { name: 'Digest of one.bin' }).click();
+      await page.getByRole('button', { name: 'Checksum and command line for one.bin' }).click();
       await expect(page.getByTestId('digest')).toBeVisible();
       await clean(page, 'share');
       await page.goto(`${road.url}/d/aaaaaaaaaaaaaaaaaaaaaaaaaa`);
       await expect(page.getByRole('heading', { level: 1 })).toBeVisible();
       await clean(page, 'missing');
       road.remove();
+    });
+  });
+}
+
+for (const scheme of ['light', 'dark'] as const) {
+  test.describe(() => {
+    test.use({ flags: ['--max-file-size', '1MB'], colorScheme: scheme });
+    test(`nor where something was refused, deleted or not asked for, ${scheme}`, async ({ page, server }) => {
+      await page.clock.install();
+      await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+      await page.goto(server.url);
+      await page.getByText('Help').click();
+      await clean(page, 'help');
+      await give(page, await fileIn(server.folder, 'large.bin', bytesOf(1, 2_000_000)));
+      await phase(page, 'large.bin', 'failed');
+      await clean(page, 'only too large');
+      await page.getByRole('button', { name: 'Hide' }).click();
+      const files: string[] = [];
+      for (let n = 0; n < 5; n++) files.push(await fileIn(server.folder, `דוח ${n}.txt`, bytesOf(n, 100)));
+      await give(page, files);
+      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+      await expect(page.getByTestId('file')).toHaveCount(0);
+      await clean(page, 'done and folded');
+      await page.getByRole('button', { name: '5 files uploaded' }).click();
+      for (let n = 0; n < 5; n++) await row(page, `דוח ${n}.txt`).getByRole('button', { name: /^Delete/ }).click();
+      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'empty');
+      await clean(page, 'being deleted');
     });
   });
 }
@@ -75,6 +102,9 @@ test('what is unfinished reads well too', async ({ page, server }) => {
   await road.hungUp();
   await expect(page.getByTestId('unfinished')).toContainText('later.bin');
   await clean(page, 'unfinished');
+  await page.getByTestId('unfinished').getByLabel('Files to upload').setInputFiles(await fileIn(server.folder, 'other.txt', Buffer.from('o')));
+  await expect(page.getByTestId('unfinished')).toContainText('These are not the files');
+  await clean(page, 'not these files');
   road.remove();
 });
 
@@ -83,12 +113,12 @@ test('a theme that was chosen is there from the first paint on, and after a relo
   await page.goto(server.url);
   const paper = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   const light = await paper();
-  await page.getByLabel('Colours').selectOption({ label: 'Dark theme' });
+  await page.getByLabel('Theme').selectOption({ label: 'Dark theme' });
   const dark = await paper();
   expect(dark).not.toBe(light);
   await page.reload();
   expect(await paper()).toBe(dark);
-  await page.getByLabel('Colours').selectOption({ label: 'System theme' });
+  await page.getByLabel('Theme').selectOption({ label: 'System theme' });
   expect(await paper()).toBe(light);
 });
 
@@ -108,8 +138,8 @@ test('all is done by the keyboard alone', async ({ page, server, context }) => {
     throw new Error(`no way to "${name}" by ${key}`);
   };
   await page.keyboard.press('Tab');
-  await expect(page.getByText('Skip to the content')).toBeFocused();
-  await tabTo('Choose files');
+  await expect(page.getByText('Skip to content')).toBeFocused();
+  await tabTo('Select files');
   const chooser = page.waitForEvent('filechooser');
   await page.keyboard.press('Enter');
   const bytes = bytesOf(1, 16 << 20);
@@ -159,7 +189,7 @@ for (const [width, height] of [
       await mkdir(path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is'));
       await fileIn(path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is'), name, bytesOf(2, 1000));
       await page.goto(server.url);
-      await expect(page.getByText('Send files.')).toBeVisible();
+      await expect(page.getByText('Upload files.')).toBeVisible();
       await expect(page.getByRole('button', { name: 'Take a photo' })).toBeVisible();
       await fits('empty');
       await drop(page, [await fileIn(server.folder, name, bytesOf(1, 1000)), path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is')]);

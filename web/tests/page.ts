@@ -28,7 +28,7 @@ export { expect };
 
 /** Gives the page files as its own input does. */
 export async function give(page: Page, files: string | string[]): Promise<void> {
-  await page.getByLabel('Files to send').first().setInputFiles(files);
+  await page.getByLabel('Files to upload').first().setInputFiles(files);
 }
 
 interface Dragged {

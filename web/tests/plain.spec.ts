@@ -22,7 +22,7 @@ test('an upload works, is verified, continues after a reload, and its link can b
   await expect(page.getByTestId('unfinished')).toBeVisible();
   await give(page, file);
   await phase(page, 'lan.bin', 'done');
-  await expect(page.getByText('All here and verified')).toBeVisible();
+  await expect(page.getByRole('heading', { level: 2 })).toHaveText('Uploaded and verified');
   const address = await link(page);
   expect(address).toContain(HOST);
   expect(await digestAt(address.replace(HOST, '127.0.0.1'))).toBe(sha256(bytes));

@@ -20,7 +20,7 @@ test('a picked file has its link at once and arrives whole', async ({ page, serv
   const address = await link(page);
   await phase(page, 'holiday film.mp4', 'done');
   expect(await digestAt(address)).toBe(sha256(bytes));
-  await expect(row(page, 'holiday film.mp4')).toContainText('Verified');
+  await expect(row(page, 'holiday film.mp4')).toContainText('Uploaded and verified');
   await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
 });
 
@@ -39,11 +39,11 @@ test('dropped files and folders become one link with all of them', async ({ page
   expect(files.map((file) => file.path).sort()).toEqual(['note.txt', 'trip/day 1/été.txt', 'trip/map.png'].sort());
   expect(files.every((file) => file.state === 'complete')).toBe(true);
   // A folder is one row with its count, and opens.
-  await expect(page.getByTestId('group')).toContainText('2 files · Verified');
+  await expect(page.getByTestId('group')).toContainText('2 files · Uploaded and verified');
   await expect(page.getByTestId('file')).toHaveCount(1);
   await page.getByRole('button', { name: 'trip, 2 files' }).click();
   await expect(page.getByTestId('file')).toHaveCount(3);
-  await expect(page.getByTestId('note')).toContainText('1 system file left out');
+  await expect(page.getByTestId('note')).toContainText('Skipped 1 system file');
 });
 
 test('what is pasted is sent', async ({ page, server }) => {
@@ -90,10 +90,10 @@ test('two hundred small files are one link', async ({ page, server }) => {
   const share = await shareOf(server, address);
   expect(share.files.filter((file) => file.state === 'complete')).toHaveLength(200);
   // What is done folds into one row, which opens.
-  await expect(page.getByTestId('group')).toContainText('200 files done');
+  await expect(page.getByTestId('group')).toContainText('200 files uploaded');
   await expect(page.getByTestId('file')).toHaveCount(0);
   await page.getByTestId('group').getByRole('button').first().click();
-  await expect(row(page, 'small-0.txt')).toContainText('Verified');
+  await expect(row(page, 'small-0.txt')).toContainText('Uploaded and verified');
 });
 
 test.describe('below a prefix', () => {
@@ -108,7 +108,7 @@ test.describe('below a prefix', () => {
     await phase(page, 'boxed.bin', 'done');
     expect(await digestAt(address)).toBe(sha256(bytes));
     await page.goto(address);
-    await expect(page.getByText('boxed.bin')).toBeVisible();
+    await expect(page.getByTestId('file')).toContainText('boxed.bin');
   });
 });
 
@@ -122,6 +122,6 @@ test.describe('on a server with a limit', () => {
       await fileIn(server.folder, 'small.bin', bytesOf(2, 1000)),
     ]);
     await phase(page, 'small.bin', 'done');
-    await expect(page.getByTestId('failures')).toContainText('Larger than');
+    await expect(page.getByTestId('failures')).toContainText('Too large (limit');
   });
 });

@@ -1,4 +1,6 @@
 // One polite region for the whole page. A screen reader hears what is put here, one message at a time.
+import { Messages } from './messages';
+
 let message = $state('');
 let turn = 0;
 
@@ -8,7 +10,9 @@ export const announcer = {
   },
 };
 
+// A repeated text is only read again if the region changes.
+const messages = new Messages((text) => (message = text + (turn++ % 2 ? '\u00a0' : '')), 500);
+
 export function announce(text: string): void {
-  // A repeated text is only read again if the region changes.
-  message = text + (turn++ % 2 ? '\u00a0' : '');
+  messages.add(text);
 }

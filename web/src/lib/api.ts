@@ -66,7 +66,9 @@ export interface Problem {
   title: string;
   status: number;
   detail?: string;
-  limit?: string;
+  /** What was met. */
+  limit?: unknown;
+  /** What met it. */
   value?: unknown;
   remedy?: string;
 }

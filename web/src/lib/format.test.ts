@@ -69,20 +69,34 @@ describe('time left', () => {
     [11, { unit: 's', value: 15 }],
     [54, { unit: 's', value: 55 }],
     [55, { unit: 'min', value: 1 }],
-    [61, { unit: 'min', value: 2 }],
+    [61, { unit: 'min', value: 1 }],
+    [75, { unit: 'min', value: 1, seconds: 15 }],
+    [150, { unit: 'min', value: 2, seconds: 30 }],
+    [175, { unit: 'min', value: 3 }],
     [59 * 60, { unit: 'min', value: 59 }],
-    [59 * 60 + 1, { unit: 'h', value: 1, minutes: 0 }],
+    [59 * 60 + 31, { unit: 'h', value: 1, minutes: 0 }],
     [90 * 60, { unit: 'h', value: 1, minutes: 30 }],
     [35 * 3600, { unit: 'h', value: 35, minutes: 0 }],
-    [36 * 3600, { unit: 'd', value: 2 }],
+    [36 * 3600, { unit: 'h', value: 36, minutes: 0 }],
+    [72 * 3600, { unit: 'd', value: 3 }],
     [240 * 3600, { unit: 'd', value: 10 }],
   ])('%d seconds', (seconds, expected) => {
     expect(span(seconds)).toEqual(expected);
   });
 
+  test('is within a fifth of what is left, from ten seconds on', () => {
+    const units = { moment: 0, s: 1, min: 60, h: 3600, d: 86_400 };
+    for (let left = 10; left < 3 * 86_400; left += left < 7200 ? 1 : 97) {
+      const s = span(left);
+      const said = s.unit === 'moment' ? 0 : s.value * units[s.unit] + (s.minutes ?? 0) * 60 + (s.seconds ?? 0);
+      if (s.unit === 's' && left < 20) expect(Math.abs(said - left), `${left} s`).toBeLessThan(5);
+      else expect(Math.abs(said - left) / left, `${left} s`).toBeLessThan(0.21);
+    }
+  });
+
   test('never grows while the time runs down', () => {
     const seconds = (s: ReturnType<typeof span>): number =>
-      s.unit === 'moment' ? 0 : s.value * { s: 1, min: 60, h: 3600, d: 86_400 }[s.unit] + (s.minutes ?? 0) * 60;
+      s.unit === 'moment' ? 0 : s.value * { s: 1, min: 60, h: 3600, d: 86_400 }[s.unit] + (s.minutes ?? 0) * 60 + (s.seconds ?? 0);
     let before = Infinity;
     for (let left = 30 * 3600; left >= 0; left -= 7) {
       const now = seconds(span(left));
@@ -107,7 +121,27 @@ describe('names', () => {
     expect(extension(name)).toBe(shown);
   });
 
-  test.each(['', 'a', 'ab.c', 'holiday in the mountains 2026.mov', 'x'.repeat(300)])('the parts of "%s" are the name', (name) => {
+  test('a short name stays whole', () => {
+    expect(splitName('a.txt')).toEqual(['a.txt', '']);
+    expect(splitName('holiday 2026.mov')).toEqual(['holiday 2026.mov', '']);
+  });
+
+  test.each(['👩‍👩‍👧‍👦', '🇨🇭', 'e\u0301', '👍🏽'])('a letter of several units (%s) is never cut through', (letter) => {
+    const [head, tail] = splitName(letter.repeat(30));
+    expect([head, tail]).toEqual([letter.repeat(20), letter.repeat(10)]);
+  });
+
+  test.each([
+    ['דוח שנתי סופי סופי 2026.pdf', 'דוח שנתי סופי סופי 2026', '.pdf'],
+    ['التقرير السنوي النهائي للشركة.docx', 'التقرير السنوي النهائي للشركة', '.docx'],
+    ['סיכום ישיבת ההנהלה מאתמול', 'סיכום ישיבת ההנהלה מאתמול', ''],
+    // An extension that pretends to be another is set apart, too.
+    ['annual\u202efdp.exe', 'annual\u202efdp', '.exe'],
+  ])('the words of %s are not cut', (name, head, tail) => {
+    expect(splitName(name)).toEqual([head, tail]);
+  });
+
+  test.each(['', 'a', 'ab.c', 'holiday in the mountains 2026.mov', 'x'.repeat(300), 'דוח.pdf', '👩‍👩‍👧‍👦'.repeat(40)])('the parts of "%s" are the name', (name) => {
     expect(splitName(name).join('')).toBe(name);
   });
 

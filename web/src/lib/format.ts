@@ -48,16 +48,22 @@ export function date(ms: number): string {
 }
 
 /** A remaining time, rounded to what an estimate can carry. */
-export type Span = { unit: 'moment' } | { unit: 's' | 'min' | 'h' | 'd'; value: number; minutes?: number };
+export type Span = { unit: 'moment' } | { unit: 's' | 'min' | 'h' | 'd'; value: number; minutes?: number; seconds?: number };
 
 export function span(seconds: number): Span {
   if (seconds < 4) return { unit: 'moment' };
   if (seconds < 10) return { unit: 's', value: Math.ceil(seconds) };
   if (seconds < 55) return { unit: 's', value: Math.ceil(seconds / 5) * 5 };
-  const minutes = Math.ceil(seconds / 60);
+  // In quarters of a minute first: "2 min" for 65 s would be twice as long as it takes.
+  const quarters = Math.round(seconds / 15);
+  if (quarters < 12) {
+    const rest = (quarters % 4) * 15;
+    return { unit: 'min', value: Math.floor(quarters / 4), ...(rest > 0 ? { seconds: rest } : {}) };
+  }
+  const minutes = Math.round(seconds / 60);
   if (minutes < 60) return { unit: 'min', value: minutes };
   const hours = Math.floor(minutes / 60);
-  if (hours < 36) return { unit: 'h', value: hours, minutes: minutes % 60 };
+  if (hours < 72) return { unit: 'h', value: hours, minutes: minutes % 60 };
   return { unit: 'd', value: Math.round(hours / 24) };
 }
 
@@ -68,8 +74,23 @@ export function extension(name: string): string {
   return /^[\p{L}\p{N}]{1,4}$/u.test(end) ? end.toUpperCase() : '';
 }
 
-/** Splits a name so that its end stays readable when the middle has to go. */
-export function splitName(name: string): [string, string] {
-  const tail = Math.min(10, Math.floor(name.length / 3));
-  return [name.slice(0, name.length - tail), name.slice(name.length - tail)];
+const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+/** Hebrew, Arabic and the other scripts that run from right to left, and the marks that make text do so. */
+const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}\u200f\u202b\u202e\u2067]/u;
+const SPLIT_FROM = 24;
+const TAIL = 10;
+
+/**
+ * Splits a name so that its end stays readable when the middle has to go. What a person sees as one
+ * letter stays whole; a short name does too, and of one that runs from right to left only the
+ * extension is parted, since a cut through its words would change their order and their shapes.
+ */
+export function splitName(name: string): [head: string, tail: string] {
+  if (RIGHT_TO_LEFT.test(name)) {
+    const dot = name.lastIndexOf('.');
+    return dot > 0 && /^\.[\p{ASCII}]{1,10}$/u.test(name.slice(dot)) ? [name.slice(0, dot), name.slice(dot)] : [name, ''];
+  }
+  const letters = [...graphemes.segment(name)];
+  const cut = letters.length < SPLIT_FROM ? undefined : letters[letters.length - TAIL];
+  return cut ? [name.slice(0, cut.index), name.slice(cut.index)] : [name, ''];
 }

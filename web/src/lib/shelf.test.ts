@@ -1,6 +1,10 @@
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import type { ServerFile } from './api';
 import { Shelf } from './shelf';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const file = (file_id: string, received_bytes = 0): ServerFile => ({ file_id, received_bytes }) as ServerFile;
 
@@ -39,4 +43,19 @@ test('what was deleted while nothing was heard goes once all files have been tol
   expect(shelf.files.map((one) => one.key)).toEqual(['b', 'd']);
   shelf.listed();
   expect(shelf.files).toHaveLength(2);
+});
+
+test('a file that has not moved for five seconds has no speed, whatever was told of it', () => {
+  vi.useFakeTimers();
+  const shelf = new Shelf();
+  const moving = (received: number): ServerFile => ({ ...file('a', received), rate_bytes_per_second: 1_000 });
+  const speed = (): number | null => shelf.files[0]!.rate_bytes_per_second;
+  shelf.put(moving(10));
+  vi.advanceTimersByTime(4_000);
+  shelf.put(moving(10));
+  expect(speed()).toBe(1_000);
+  vi.advanceTimersByTime(1_100);
+  expect(speed()).toBeNull();
+  shelf.put(moving(20));
+  expect(speed()).toBe(1_000);
 });

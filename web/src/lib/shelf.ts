@@ -3,7 +3,10 @@
 import type { ServerFile } from './api';
 import { Pulse } from './pulse';
 
-export type Shelved = ServerFile & { key: string };
+export type Shelved = ServerFile & { key: string; movedAt: number };
+
+/** The server tells of a file when it moves, so of one that stands it tells its last speed. */
+const STANDS_AFTER_MS = 5_000;
 
 export class Shelf {
   readonly pulse = new Pulse();
@@ -12,14 +15,19 @@ export class Shelf {
   #untold = new Set<string>();
 
   get files(): Shelved[] {
-    return [...this.#files.values()];
+    const old = Date.now() - STANDS_AFTER_MS;
+    return [...this.#files.values()].map((file) =>
+      file.rate_bytes_per_second !== null && file.movedAt < old ? { ...file, rate_bytes_per_second: null } : file,
+    );
   }
 
   /** A file that is known keeps its place, and what was seen of it does not become less: after an interruption the server
    *  may tell of an older state first. */
   put(file: ServerFile): void {
-    const received_bytes = Math.max(file.received_bytes, this.#files.get(file.file_id)?.received_bytes ?? 0);
-    this.#files.set(file.file_id, { ...file, received_bytes, key: file.file_id });
+    const known = this.#files.get(file.file_id);
+    const received_bytes = Math.max(file.received_bytes, known?.received_bytes ?? 0);
+    const movedAt = known && received_bytes <= known.received_bytes ? known.movedAt : Date.now();
+    this.#files.set(file.file_id, { ...file, received_bytes, movedAt, key: file.file_id });
     this.#untold.delete(file.file_id);
     this.pulse.touch();
   }

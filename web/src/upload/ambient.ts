@@ -3,6 +3,7 @@
 import { announce } from '../lib/announce.svelte';
 import { count, percent, span } from '../lib/format';
 import { t } from '../lib/texts';
+import { titleOfUploads } from '../lib/title';
 import type { Uploads } from './uploads';
 
 export interface Overall {
@@ -52,7 +53,7 @@ export function ambient(uploads: Uploads): () => void {
   const stop = uploads.pulse.listen(() => {
     const sum = overall(uploads);
     const active = sum.active > 0;
-    document.title = active ? `${shortProgress(uploads)} – ${t.app}` : t.app;
+    titleOfUploads(active ? shortProgress(uploads) : null);
     const files = t.files(count(sum.files), sum.files === 1);
     if (active && !wasActive) {
       told = sum.percent;

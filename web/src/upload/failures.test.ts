@@ -65,9 +65,10 @@ describe('what will not pass', () => {
   });
 
   test('the limit of a 413 is read from its problem', () => {
-    expect(judge(refused(413, { value: 1_048_576 }), 0, 0)).toMatchObject({ failure: { limitBytes: 1_048_576 } });
-    for (const value of [undefined, 'large', 0, -1, {}]) {
-      const verdict = judge(refused(413, { value }), 0, 0);
+    expect(judge(refused(413, { limit: 1_048_576, value: 3_000_000 }), 0, 0)).toMatchObject({ failure: { limitBytes: 1_048_576 } });
+    expect(judge(refused(507, { limit: 0, value: 3_000_000 }), 0, 0)).toMatchObject({ failure: { limitBytes: 0 } });
+    for (const limit of [undefined, 'large', 0, -1, {}]) {
+      const verdict = judge(refused(413, { limit, value: 3_000_000 }), 0, 0);
       expect(verdict.then === 'fail' && verdict.failure).not.toHaveProperty('limitBytes');
     }
   });
@@ -122,11 +123,11 @@ describe('at the drop', () => {
 
 describe('the words for it', () => {
   test('name the limit', () => {
-    expect(failureText({ code: 'too-large', limitBytes: 1_000_000 })).toMatch(/^Larger than 1\.00\u00a0MB/);
+    expect(failureText({ code: 'too-large', limitBytes: 1_000_000 })).toBe('Too large (limit 1.00\u00a0MB)');
     expect(failureText({ code: 'no-space', limitBytes: 2_000 })).toContain('2.00\u00a0kB');
   });
   test('hold what the server said only where ours are vague', () => {
-    expect(failureText({ code: 'refused', detail: 'Names may not end in a dot.' })).toBe('The server refused it: Names may not end in a dot.');
+    expect(failureText({ code: 'refused', detail: 'Names may not end in a dot.' })).toBe('Rejected by the server: Names may not end in a dot.');
     expect(failureText({ code: 'too-large', limitBytes: 5, detail: 'internal words' })).not.toContain('internal words');
   });
 });

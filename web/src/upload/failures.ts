@@ -70,12 +70,10 @@ function judgeStatus(error: Refused, tries: number): Verdict {
     case 401:
     case 403:
       return fail('forbidden', said);
-    case 413: {
-      const limit = Number(error.problem?.value);
-      return fail('too-large', Number.isFinite(limit) && limit > 0 ? { ...said, limitBytes: limit } : said);
-    }
+    case 413:
+      return fail('too-large', { ...said, ...limitOf(error, 1) });
     case 507:
-      return fail('no-space', said);
+      return fail('no-space', { ...said, ...limitOf(error, 0) });
     case 404:
       // The share went with its last file, or with the server's data. Another one has been asked for.
       if (error.slug === SHARE_GONE) break;
@@ -95,6 +93,12 @@ function judgeStatus(error: Refused, tries: number): Verdict {
 
 function fail(code: FailureCode, more: Partial<Failure> = {}): Verdict {
   return { then: 'fail', failure: { code, ...more } };
+}
+
+/** The limit that was met, as the server told it. */
+function limitOf(error: Refused, least: number): { limitBytes?: number } {
+  const limit = error.problem?.limit;
+  return typeof limit === 'number' && limit >= least ? { limitBytes: limit } : {};
 }
 
 /** Pause before a file's next try: 0.5 s, 1 s … 30 s. */

@@ -1,6 +1,6 @@
 import type { Place, ServerFile } from '../lib/api';
 import type { Failure } from './failures';
-import { Meter } from './meter';
+import { Meter, STALLED_AFTER_MS } from './meter';
 
 export type Phase =
   | 'queued'
@@ -25,6 +25,8 @@ export class Item {
   uploadUrl: string | null = null;
   deleteUrl: string | null = null;
   fileId: string | null = null;
+  /** Under which the server has it, where it has changed the name. */
+  savedAs: string | null = null;
   /** Handed to the network. */
   sent = 0;
   /** Safe on the server. */
@@ -50,6 +52,7 @@ export class Item {
   /** What it was before it was cancelled, for undoing. */
   before: Phase = 'queued';
   #shown = 0;
+  #counted = 0;
   #meter: Meter | null = null;
 
   constructor(
@@ -78,12 +81,28 @@ export class Item {
     return (this.#meter ??= new Meter());
   }
 
-  /** Bytes to draw: what the server has, as far as it tells; never less than was drawn before. */
-  shown(live: boolean): number {
+  /**
+   * Bytes to draw: what the server has, as far as it tells; never less than was drawn before.
+   * @param hears whether the server tells what it has
+   */
+  shown(hears: boolean): number {
     if (this.phase === 'done') return this.size;
-    const now = live || this.told ? this.confirmed : Math.max(this.sent, this.confirmed);
+    const now = hears || this.told ? this.confirmed : Math.max(this.sent, this.confirmed);
     this.#shown = Math.min(this.size, Math.max(this.#shown, now));
     return this.#shown;
+  }
+
+  /** Drawn bytes that no call before this one has counted. Speed is that of what is drawn, or it would not fit it. */
+  count(hears: boolean): number {
+    const shown = this.shown(hears);
+    const step = shown - this.#counted;
+    this.#counted = shown;
+    return step;
+  }
+
+  /** It is being sent, and nothing has moved for some seconds. */
+  stands(now = Date.now()): boolean {
+    return this.phase === 'sending' && this.place === null && now - this.movedAt > STALLED_AFTER_MS;
   }
 
   /** Ends the running attempt as if the network had: its connection is dead. */
@@ -93,8 +112,8 @@ export class Item {
 
   /** Forgets what was sent, after the server has lost it. */
   restart(): void {
-    this.uploadUrl = this.deleteUrl = this.fileId = null;
-    this.sent = this.confirmed = this.#shown = 0;
+    this.uploadUrl = this.deleteUrl = this.fileId = this.savedAs = null;
+    this.sent = this.confirmed = this.#shown = this.#counted = 0;
     this.told = false;
     this.check = 'none';
     this.localCrc = this.serverCrc = this.blake3 = null;
@@ -104,6 +123,7 @@ export class Item {
   /** Takes over what the server tells about this file. */
   apply(file: ServerFile): void {
     this.fileId ??= file.file_id;
+    this.savedAs = file.path === this.path ? null : file.name;
     this.place = file.state === 'receiving' ? file.waiting : null;
     if (file.received_bytes > this.confirmed) {
       this.confirmed = Math.min(this.size, file.received_bytes);

@@ -94,3 +94,51 @@ test('the figure is as exact after a long time and many small steps', () => {
   for (let step = 0; step < 100_000; step++) meter.add(10, (now += 10));
   expect(meter.rate(now)).toBeCloseTo(1_000, 0);
 });
+
+describe('a visit of several uploads', () => {
+  test('the time between two of them counts for nothing: the second one’s time left is right within a fifth', () => {
+    const meter = started();
+    let now = feed(meter, 0, 20, 2_000_000);
+    now += 30 * 60_000;
+    // Nothing is said to the meter in between: the first byte of the second upload comes half an hour later.
+    now = feed(meter, now, 3, 2_000_000);
+    const left = meter.secondsLeft(300_000_000, now)!;
+    expect(left).toBeGreaterThan(150 * 0.8);
+    expect(left).toBeLessThan(150 * 1.2);
+  });
+
+  test('the second upload does not inherit the time left of the first', () => {
+    const meter = started();
+    let now = feed(meter, 0, 5, 1_000_000);
+    expect(meter.secondsLeft(10_000_000_000, now)).toBeGreaterThan(9_000);
+    now += 60_000;
+    now = feed(meter, now, 3, 1_000_000);
+    expect(meter.secondsLeft(150_000_000, now)!).toBeLessThan(150 * 1.2);
+  });
+});
+
+describe('a line that stalls', () => {
+  test('has no speed and no time left after four seconds without a byte', () => {
+    const meter = started();
+    const now = feed(meter, 0, 10, 20_000_000);
+    expect(meter.rate(now + 3_900)).not.toBeNull();
+    expect(meter.rate(now + 4_100)).toBeNull();
+    expect(meter.secondsLeft(1_000_000_000, now + 4_100)).toBeNull();
+    expect(meter.rate(now + 45_000)).toBeNull();
+  });
+
+  test('is measured anew when it moves again', () => {
+    const meter = started();
+    let now = feed(meter, 0, 10, 1_000_000);
+    now = feed(meter, now + 45_000, 3, 500_000);
+    expect(meter.rate(now)).toBeCloseTo(500_000, -4);
+  });
+
+  test('a slow line whose bytes come in bursts of three seconds is no stalled one', () => {
+    const meter = started();
+    let now = 0;
+    for (let n = 0; n < 10; n++) meter.add(300_000, (now += 3_000));
+    expect(meter.rate(now)).toBeCloseTo(100_000, -4);
+    expect(meter.rate(now + 2_900)).not.toBeNull();
+  });
+});

@@ -32,6 +32,11 @@ describe('what is done', () => {
     expect(told(rowsOf(items, none))).toEqual(['f15', 'f16', 'f17', 'f18', 'f19', 'folded 15']);
     expect(told(rowsOf(items, new Set(['done'])))).toHaveLength(6 + 15);
   });
+  test('folds from four files on once all of them are done', () => {
+    const items = Array.from({ length: 4 }, (_, n) => item(`f${n}`, 'done'));
+    expect(told(rowsOf(items, none, true))).toEqual(['folded 4']);
+    expect(told(rowsOf(items.slice(1), none, true))).toEqual(['f1', 'f2', 'f3']);
+  });
   test('one alone is not folded, nor is a folder', () => {
     const items = [...Array.from({ length: 20 }, (_, n) => item(`f${n}`, n === 0 ? 'done' : 'queued')), item('d/x', 'done')];
     expect(told(rowsOf(items, none)).filter((row) => row.startsWith('folded'))).toEqual([]);

@@ -9,7 +9,10 @@ export type Row =
 /** Loose finished files are folded when there are more rows than a screen holds. */
 export const FOLD_FROM = 12;
 
-export function rowsOf(items: readonly Item[], open: ReadonlySet<string>): Row[] {
+/** When all is done, the link matters and the files are in its way. */
+const FOLD_ALL_FROM = 3;
+
+export function rowsOf(items: readonly Item[], open: ReadonlySet<string>, finished = false): Row[] {
   const folders = new Map<string, Item[]>();
   const order: (Item | string)[] = [];
   for (const item of items) {
@@ -27,7 +30,7 @@ export function rowsOf(items: readonly Item[], open: ReadonlySet<string>): Row[]
     }
   }
   const done = order.filter((one): one is Item => typeof one !== 'string' && one.phase === 'done');
-  const fold = order.length > FOLD_FROM && done.length > 1;
+  const fold = order.length > (finished ? FOLD_ALL_FROM : FOLD_FROM) && done.length > 1;
   const rows: Row[] = [];
   for (const one of order) {
     if (typeof one === 'string') {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Given } from './intake';
 import { overall } from './ambient';
 import { Item, type Phase } from './item';
@@ -155,4 +155,69 @@ test('all shares of the page are one figure', () => {
   set(one.add([given('a', 300)])[0]!, 'done');
   set(two.add([given('b', 100)])[0]!, 'sending', 60);
   expect(overall({ shares: [one, two] } as unknown as Uploads)).toMatchObject({ files: 2, active: 1, bytes: 400, shown: 360, percent: 90 });
+});
+
+describe('before the events flow', () => {
+  class Stream extends EventTarget {
+    static last: Stream;
+    onopen?: () => void;
+    onerror?: () => void;
+    constructor() {
+      super();
+      Stream.last = this;
+    }
+    close(): void {}
+  }
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.stubGlobal('EventSource', Stream);
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+  function sending(): [Share, Item] {
+    const one = share();
+    one.id = 's';
+    const [a] = one.add([given('a')]) as [Item];
+    set(a, 'sending', 10);
+    one.follow();
+    a.sent = 90;
+    return [one, a];
+  }
+
+  test('the figure is what the server has confirmed, and stays true when they open', () => {
+    const [one] = sending();
+    expect(one.totals.shown).toBe(10);
+    Stream.last.onopen?.();
+    one.stale();
+    expect(one.totals.shown).toBe(10);
+    one.unfollow();
+  });
+
+  test('a file is known by its id where the server has changed its name, and not by the path of an older one', () => {
+    const [one, a] = sending();
+    a.uploadUrl = '/files/u';
+    a.fileId = 'mine';
+    const tell = (file_id: string, path: string): void => {
+      const data = JSON.stringify({ file_id, path, name: path, state: 'complete', received_bytes: 100, waiting: null, blake3: file_id, crc64: 'c' });
+      Stream.last.dispatchEvent(new MessageEvent('file', { data }));
+    };
+    tell('older', 'a');
+    expect(a.blake3).toBeNull();
+    tell('mine', 'a_');
+    expect([a.blake3, a.savedAs]).toEqual(['mine', 'a_']);
+    one.unfollow();
+  });
+
+  test.each([
+    ['are refused', () => Stream.last.onerror?.()],
+    ['do not come', () => vi.advanceTimersByTime(3_000)],
+  ])('where they %s, what was handed to the network is drawn', (_, end) => {
+    const [one] = sending();
+    end();
+    one.stale();
+    expect(one.totals.shown).toBe(90);
+    one.unfollow();
+  });
 });

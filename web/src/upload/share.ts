@@ -6,6 +6,9 @@ import { Item } from './item';
 import { uniquePath, type Given } from './intake';
 import type { ManifestEntry, StoredShare } from './store';
 
+/** For so long a stream of events may take to open before it counts as one that does not. */
+const OPENS_WITHIN_MS = 3_000;
+
 export type ShareState = 'preparing' | 'sending' | 'paused' | 'done' | 'failed' | 'empty';
 
 export interface Totals {
@@ -15,11 +18,14 @@ export interface Totals {
   paused: number;
   active: number;
   cancelled: number;
+  /** Of all files that have not failed. */
   bytes: number;
   shown: number;
   /** Confirmed by the server: what is safe whatever happens. */
   safe: number;
   verified: number;
+  /** There is, or will be, something under the link. */
+  any: boolean;
   state: ShareState;
 }
 
@@ -33,8 +39,10 @@ export class Share {
   kept = { files: 0, bytes: 0 };
   roots: FileSystemHandle[] = [];
   manifest: ManifestEntry[] = [];
-  /** Events flow: `confirmed` is what to draw. */
+  /** Events flow. */
   live = false;
+  /** They have been asked for and may flow at any moment. */
+  #opening: ReturnType<typeof setTimeout> | null = null;
   #paths = new Map<string, Item>();
   #taken = new Set<string>();
   #making: Promise<void> | null = null;
@@ -124,16 +132,35 @@ export class Share {
         file: (file) => this.#hear(file, true),
         gone: () => {},
         live: (on) => {
+          this.#opened();
           this.live = on;
           this.changed();
         },
       });
+      this.#opening = setTimeout(() => {
+        this.#opened();
+        this.changed();
+      }, OPENS_WITHIN_MS);
     } else if (!wanted && this.#unwatch) {
       this.unfollow();
     }
   }
 
+  /**
+   * What the server has is what to draw. Before the events flow that may be too little, but what was
+   * handed to the network would be too much, and a figure never goes back.
+   */
+  get hears(): boolean {
+    return this.live || this.#opening !== null;
+  }
+
+  #opened(): void {
+    if (this.#opening !== null) clearTimeout(this.#opening);
+    this.#opening = null;
+  }
+
   unfollow(): void {
+    this.#opened();
     this.#unwatch?.();
     this.#unwatch = null;
     this.live = false;
@@ -145,10 +172,16 @@ export class Share {
     for (const file of (await api.share(this.id)).files) this.#hear(file);
   }
 
-  #hear(file: ServerFile, byEvent = false): void {
+  #itemOf(file: ServerFile): Item | undefined {
     const item = this.#paths.get(file.path);
-    // An older upload of the same path, lost with its answer, is not this one.
-    if (!item || (item.fileId !== null && item.fileId !== file.file_id)) return;
+    if (item && (item.fileId === null || item.fileId === file.file_id)) return item;
+    // The server may have changed its name. An older upload of the same path, lost with its answer, is none of ours.
+    return this.items.find((one) => one.fileId === file.file_id);
+  }
+
+  #hear(file: ServerFile, byEvent = false): void {
+    const item = this.#itemOf(file);
+    if (!item) return;
     const started = item.uploadUrl !== null || item.phase === 'sending' || item.phase === 'done';
     if (item.phase === 'cancelled' || !started) return;
     item.apply(file);
@@ -177,6 +210,7 @@ export class Share {
       shown: this.kept.bytes,
       safe: this.kept.bytes,
       verified: 0,
+      any: false,
       state: 'sending',
     };
     for (const item of this.items) {
@@ -190,13 +224,14 @@ export class Share {
         continue;
       }
       sum.bytes += item.size;
-      sum.shown += item.shown(this.live);
+      sum.shown += item.shown(this.hears);
       sum.safe += item.phase === 'done' ? item.size : item.confirmed;
       if (item.phase === 'done') sum.done++;
       else if (item.phase === 'paused') sum.paused++;
       else sum.active++;
       if (item.check === 'verified') sum.verified++;
     }
+    sum.any = sum.done + sum.active + sum.paused > 0;
     if (sum.active > 0) sum.state = this.id === null ? 'preparing' : 'sending';
     else if (sum.paused > 0) sum.state = 'paused';
     else if (sum.files === 0) sum.state = 'empty';

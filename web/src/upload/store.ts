@@ -21,6 +21,8 @@ export interface StoredUpload {
   uploadUrl: string;
   deleteUrl: string | null;
   fileId: string | null;
+  /** Complete. Kept as long as the share is not: by its id a file is known whose name the server has changed. */
+  done?: boolean;
 }
 
 export class Store {

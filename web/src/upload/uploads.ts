@@ -3,6 +3,7 @@ import { api, Refused, type Limits } from '../lib/api';
 import { at } from '../lib/base';
 import { Pulse } from '../lib/pulse';
 import { Checker } from './checker';
+import { Earlier, type Unfinished } from './earlier';
 import { measure, SHARE_GONE } from './failures';
 import { Gate } from './gate';
 import type { Given, Intake } from './intake';
@@ -11,27 +12,17 @@ import { match } from './matching';
 import { Meter } from './meter';
 import { Presence } from './presence';
 import { Queue } from './queue';
+import { deleteOnServer, Removals } from './removal';
 import { Share } from './share';
-import { Store, type StoredShare } from './store';
-import { request, send, terminate } from './tus';
+import { Store } from './store';
+import { send } from './tus';
 import { Watchdog } from './watchdog';
 
-export const UNDO_MS = 5_000;
 const CHUNK_DEFAULT_BYTES = 95 * 1024 * 1024;
-
-/** A share of an earlier visit that is not complete. */
-export interface Unfinished {
-  stored: StoredShare;
-  missingFiles: number;
-  files: number;
-  bytes: number;
-  keptBytes: number;
-}
 
 export class Uploads {
   readonly pulse = new Pulse();
   readonly shares: Share[] = [];
-  unfinished: Unfinished[] = [];
   limits: Limits | null = null;
   /** Over all shares. */
   readonly meter = new Meter();
@@ -39,19 +30,30 @@ export class Uploads {
   readonly #store = new Store();
   readonly #queue = new Queue(this.gate, {
     run: (item, signal) => this.#run(item, signal),
-    changed: () => this.touch(),
+    changed: () => this.#moves(),
     settled: (item) => this.#settled(item),
   });
   readonly #checker = new Checker((item) => this.#checked(item));
   readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
   readonly #owners = new Map<Item, Share>();
-  readonly #undo = new Map<Item, ReturnType<typeof setTimeout>>();
+  readonly #removals = new Removals((item) => void this.#remove(item));
+  #clock: ReturnType<typeof setInterval> | undefined;
   readonly #saved = new Set<string>();
+  readonly #earlier = new Earlier(this.#store, this.#presence, () => this.shares, () => this.#answer());
   readonly #watchdog = new Watchdog(this.#queue.running, api.ready);
 
   touch(): void {
     for (const share of this.shares) share.stale();
     this.pulse.touch();
+  }
+
+  /** While anything is sent, the page is drawn once a second also when nothing is heard: figures get old by that. */
+  #moves(): void {
+    const wanted = this.#queue.running.size > 0;
+    if (wanted) this.#clock ??= setInterval(() => this.touch(), 1_000);
+    else clearInterval(this.#clock);
+    if (!wanted) this.#clock = undefined;
+    this.touch();
   }
 
   /** Draws now: after a key or a click. */
@@ -63,8 +65,9 @@ export class Uploads {
   /** Called once, when the page is up. */
   async start(): Promise<void> {
     this.#watchdog.start();
+    addEventListener('pagehide', () => this.#removals.flush());
     void this.loadLimits();
-    await this.findUnfinished();
+    await this.#earlier.find();
   }
 
   async loadLimits(): Promise<void> {
@@ -74,6 +77,13 @@ export class Uploads {
     } catch {
       // The defaults do; the server enforces its own limits anyway.
     }
+  }
+
+  /** Goes on with one unfinished share. What does not belong to it is left out; tells how much that is. */
+  again(one: Unfinished, intake: Intake): { known: number; others: number } {
+    const { known, rest } = match(intake.files, [one.stored]);
+    for (const [shareId, given] of known) this.#continue(shareId, given);
+    return { known: intake.files.length - rest.length, others: rest.length };
   }
 
   // ── taking files in ────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,56 +138,16 @@ export class Uploads {
 
   // ── unfinished shares of earlier visits ────────────────────────────────────────────────────────────────────────
 
-  async findUnfinished(): Promise<void> {
-    const stored = await this.#store.shares();
-    const elsewhere = await this.#presence.others();
-    const mine = new Set(this.shares.map((share) => share.id));
-    const found: Unfinished[] = [];
-    for (const one of stored) {
-      if (elsewhere.has(one.shareId) || mine.has(one.shareId)) continue;
-      const summary = await this.#weigh(one);
-      if (summary) found.push(summary);
-    }
-    this.unfinished = found.sort((a, b) => b.stored.createdAt - a.stored.createdAt);
-    this.touch();
-  }
-
-  async #weigh(stored: StoredShare): Promise<Unfinished | null> {
-    const bytes = stored.manifest.reduce((sum, [, size]) => sum + size, 0);
-    const summary = { stored, files: stored.manifest.length, missingFiles: stored.manifest.length, bytes, keptBytes: 0 };
-    try {
-      const { files } = await api.share(stored.shareId);
-      const wanted = new Set(stored.manifest.map(([path]) => path));
-      for (const file of files) {
-        if (!wanted.has(file.path)) continue;
-        summary.keptBytes += file.received_bytes;
-        if (file.state === 'complete') summary.missingFiles--;
-      }
-    } catch (error) {
-      if (error instanceof Refused && (error.status === 404 || error.status === 410)) {
-        await this.#store.forgetShare(stored.shareId);
-        return null;
-      }
-      // No answer now: it may still be there.
-    }
-    if (summary.missingFiles === 0) {
-      await this.#store.forgetShare(stored.shareId);
-      return null;
-    }
-    return summary;
+  get unfinished(): readonly Unfinished[] {
+    return this.#earlier.unfinished;
   }
 
   async forget(one: Unfinished): Promise<void> {
-    this.unfinished = this.unfinished.filter((other) => other !== one);
-    this.#answer();
-    const uploads = await this.#store.uploads(one.stored.shareId);
-    await this.#store.forgetShare(one.stored.shareId);
-    for (const upload of uploads) await terminate(upload.uploadUrl).catch(() => {});
+    await this.#earlier.forget(one);
   }
 
   #continue(shareId: string, given: Given[]): void {
-    const index = this.unfinished.findIndex((one) => one.stored.shareId === shareId);
-    const found = this.unfinished[index];
+    const found = this.unfinished.find((one) => one.stored.shareId === shareId);
     let share = this.shares.find((one) => one.id === shareId);
     if (found && !share) {
       share = Share.restored(
@@ -200,32 +170,14 @@ export class Uploads {
       item.phase = 'paused';
     }
     this.#answer();
-    const uploads = new Map((await this.#store.uploads(share.id!)).map((one) => [one.path, one]));
-    const files = await api
-      .share(share.id!)
-      .then((found) => new Map(found.files.map((file) => [file.path, file])))
-      .catch(() => new Map());
-    for (const item of items) {
-      const upload = uploads.get(item.path);
-      const file = files.get(item.path);
-      item.uploadUrl = upload?.uploadUrl ?? null;
-      item.deleteUrl = upload?.deleteUrl ?? null;
-      item.fileId = upload?.fileId ?? file?.file_id ?? null;
-      item.phase = file?.state === 'complete' && file.size_bytes === item.size ? 'done' : 'queued';
-      if (file) item.apply(file);
-      if (item.phase === 'done') this.#checker.read(item);
-    }
-    const here = new Set(share.items.map((item) => item.path));
-    share.kept = { files: 0, bytes: 0 };
-    for (const [path, size] of share.manifest) {
-      if (here.has(path) || files.get(path)?.state !== 'complete') continue;
-      share.kept.files++;
-      share.kept.bytes += size;
-    }
-    const missing = share.manifest.some(([path]) => !here.has(path) && files.get(path)?.state !== 'complete');
-    if (!missing) this.unfinished = this.unfinished.filter((one) => one.stored.shareId !== share.id);
+    const isWhole = await this.#earlier.takeBack(share, items);
+    if (isWhole) this.#earlier.drop(share.id!);
     this.#queue.add(items);
-    for (const item of items) if (item.phase === 'done') this.#settled(item);
+    for (const item of items) {
+      if (item.phase !== 'done') continue;
+      this.#checker.read(item);
+      this.#settled(item);
+    }
     this.#answer();
   }
 
@@ -259,15 +211,11 @@ export class Uploads {
 
   async #send(item: Item, share: Share, signal: AbortSignal): Promise<void> {
     if (item.size > 0) this.#checker.read(item);
-    let last = item.confirmed;
-    const moved = (offset: number): void => {
-      item.movedAt = Date.now();
-      const step = offset - last;
-      last = offset;
-      item.meter.add(step);
-      this.meter.add(step);
-      this.touch();
-    };
+    // The first upload after a time without any is measured by itself.
+    if (this.#queue.running.size === 1) this.meter.reset();
+    // What an earlier attempt brought has not moved now.
+    let resumes = item.uploadUrl !== null;
+    item.count(share.hears);
     await send({
       endpoint: at('/files'),
       file: item.file,
@@ -282,23 +230,30 @@ export class Uploads {
       signal,
       created: (upload) => {
         Object.assign(item, upload);
-        const complete = item.size === 0;
-        if (!complete) void this.#store.saveUpload({ shareId: share.id!, path: item.path, ...upload });
+        void this.#store.saveUpload({ shareId: share.id!, path: item.path, ...upload });
         share.follow();
       },
       sent: (offset) => {
         item.sent = offset;
-        moved(offset);
+        item.movedAt = Date.now();
+        this.#count(item);
       },
       confirmed: (offset) => {
-        // A resume may begin below what had been sent: the meter must not run backwards, nor count it twice.
-        if (offset < last || item.sent < offset) last = Math.max(last, offset);
         item.sent = Math.max(offset, Math.min(item.sent, item.size));
         item.confirmed = Math.max(item.confirmed, offset);
         item.movedAt = Date.now();
-        this.touch();
+        if (resumes) item.count(share.hears);
+        resumes = false;
+        this.#count(item);
       },
     });
+  }
+
+  #count(item: Item): void {
+    const step = item.count(this.#owners.get(item)?.hears ?? false);
+    item.meter.add(step);
+    this.meter.add(step);
+    this.touch();
   }
 
   #shareReady(share: Share): void {
@@ -320,7 +275,8 @@ export class Uploads {
     const share = this.#owners.get(item);
     if (!share?.id) return;
     if (item.phase === 'done') {
-      void this.#store.forgetUpload(share.id, item.path);
+      const { path, uploadUrl, deleteUrl, fileId } = item;
+      if (uploadUrl) void this.#store.saveUpload({ shareId: share.id, path, uploadUrl, deleteUrl, fileId, done: true });
       if (item.size === 0) item.check = 'verified';
       this.#checker.compare(item);
     }
@@ -347,7 +303,7 @@ export class Uploads {
       item.phase = 'failed';
       item.failure = { code: 'differs' };
       item.before = 'done';
-      if (item.uploadUrl) void this.#deleteOnServer(item).catch(() => {});
+      void deleteOnServer(item);
       item.restart();
     }
     this.touch();
@@ -356,6 +312,7 @@ export class Uploads {
   #heard(item: Item): void {
     this.#checker.compare(item);
     if (item.blake3) this.#owners.get(item)?.follow();
+    if (item.phase === 'sending') this.#count(item);
     this.touch();
   }
 
@@ -393,45 +350,36 @@ export class Uploads {
     for (const item of items) {
       if (item.phase === 'cancelled') continue;
       this.#queue.withdraw(item);
-      this.#undo.set(
-        item,
-        setTimeout(() => void this.#remove(item), UNDO_MS),
-      );
+      this.#removals.add(item);
     }
     this.#answer();
   }
 
   undo(items: Item[]): void {
     for (const item of items) {
-      clearTimeout(this.#undo.get(item));
-      this.#undo.delete(item);
+      this.#removals.undo(item);
       this.#queue.reinstate(item);
     }
     this.#answer();
   }
 
   async #remove(item: Item): Promise<void> {
-    this.#undo.delete(item);
     const share = this.#owners.get(item);
     this.#owners.delete(item);
     if (!share) return;
     share.remove(item);
     if (share.items.length === 0 && share.kept.files === 0) this.shares.splice(this.shares.indexOf(share), 1);
     this.#answer();
+    // First of all, since the page may be closing.
+    const deleted = deleteOnServer(item);
     if (share.id) {
       await this.#store.forgetUpload(share.id, item.path);
       if (share.items.length === 0) await this.#store.forgetShare(share.id);
       else this.#remember(share);
     }
-    if (item.uploadUrl) await this.#deleteOnServer(item).catch(() => {});
+    await deleted;
     share.follow();
     if (share.items.length > 0 && share.items.every((one) => one.settled)) void this.#wrapUp(share);
-  }
-
-  async #deleteOnServer(item: Item): Promise<void> {
-    // A finished file goes by its delete link, an unfinished one by ending its upload.
-    if (item.before === 'done' && item.deleteUrl) await request({ method: 'DELETE', url: item.deleteUrl });
-    else await terminate(item.uploadUrl!);
   }
 
   /** Lets a finished share go from the page; its link goes on working. */

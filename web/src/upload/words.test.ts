@@ -4,7 +4,7 @@ import { itemText } from './words';
 
 function item(phase: Phase, more: Partial<Item> = {}): Item {
   const made = new Item(new File([new Uint8Array(1000)], 'a.bin'), 'a.bin');
-  return Object.assign(made, { phase }, more);
+  return Object.assign(made, { phase, movedAt: Date.now() }, more);
 }
 const text = (one: Item): string => itemText(one, true).replaceAll('\u00a0', ' ');
 
@@ -17,39 +17,56 @@ afterEach(() => {
 
 describe('a row says', () => {
   test('that its turn will come, and what is safe already', () => {
-    expect(text(item('queued'))).toBe('Next in turn');
-    expect(text(item('queued', { confirmed: 620 }))).toBe('62 % · Next in turn');
+    expect(text(item('queued'))).toBe('Waiting');
+    expect(text(item('queued', { confirmed: 620 }))).toBe('62% · Waiting');
   });
   test('that it starts', () => {
-    expect(text(item('sending'))).toBe('Starting');
+    expect(text(item('sending'))).toBe('Starting…');
   });
   test('its place in the server’s queue', () => {
-    expect(text(item('sending', { place: { ahead: 3, waiting: 5, estimate_ms: 90_000 } }))).toBe('3 ahead in the server’s queue, about 2 min');
-    expect(text(item('sending', { place: { ahead: 0, waiting: 5, estimate_ms: 100 } }))).toBe('Next to be let in, a moment');
+    expect(text(item('sending', { place: { ahead: 3, waiting: 5, estimate_ms: 90_000 } }))).toBe('3 ahead of you, about 1 min 30 s');
+    expect(text(item('sending', { place: { ahead: 0, waiting: 5, estimate_ms: 100 } }))).toBe('You are next, a moment');
   });
   test('percent first, speed and time left once they are known', () => {
     const one = item('sending', { sent: 500, confirmed: 430 });
-    expect(text(one)).toBe('43 %');
+    expect(text(one)).toBe('43%');
     one.meter.reset(Date.now());
     for (let n = 0; n < 30; n++) {
       vi.advanceTimersByTime(100);
       one.meter.add(10, Date.now());
     }
-    expect(text(one)).toBe('43 % · 100 B/s · 6 s');
+    one.movedAt = Date.now();
+    expect(text(one)).toBe('43% · 100 B/s · 6 s');
+  });
+  test('that nothing moves, instead of the speed from before', () => {
+    const one = item('sending', { sent: 500, confirmed: 430, movedAt: Date.now() });
+    one.meter.reset(Date.now());
+    for (let n = 0; n < 30; n++) {
+      vi.advanceTimersByTime(100);
+      one.meter.add(10, Date.now());
+    }
+    one.movedAt = Date.now();
+    vi.advanceTimersByTime(3_900);
+    expect(text(one)).toMatch(/^43% · .+B\/s/);
+    vi.advanceTimersByTime(200);
+    expect(text(one)).toBe('43% · No data is moving');
   });
   test('that the last bytes are being written', () => {
-    expect(text(item('sending', { sent: 1000, confirmed: 900 }))).toBe('Being written to disk');
+    expect(text(item('sending', { sent: 1000, confirmed: 900 }))).toBe('Finishing…');
   });
   test('where it was paused', () => {
-    expect(text(item('paused', { sent: 300, confirmed: 250 }))).toBe('Paused at 25 %');
+    expect(text(item('paused', { sent: 300, confirmed: 250 }))).toBe('Paused at 25%');
   });
   test('verified only when the server has confirmed what was sent', () => {
-    expect(text(item('done'))).toBe('Received');
-    expect(text(item('done', { check: 'running' }))).toBe('Received, being checked');
-    expect(text(item('done', { check: 'verified' }))).toBe('Verified');
+    expect(text(item('done'))).toBe('Uploaded');
+    expect(text(item('done', { check: 'running' }))).toBe('Uploaded, verifying…');
+    expect(text(item('done', { check: 'verified' }))).toBe('Uploaded and verified');
   });
-  test('why it failed', () => {
-    expect(text(item('failed', { failure: { code: 'source-lost' } }))).toContain('Pick it again');
+  test('that it failed, but not why, which is said once above the list', () => {
+    expect(text(item('failed', { failure: { code: 'source-lost' } }))).toBe('Not uploaded');
+  });
+  test('that it is being deleted, or will not be sent', () => {
+    expect(text(item('cancelled', { before: 'done' }))).toBe('Deleting…');
     expect(text(item('cancelled'))).toBe('Cancelled');
   });
 });
@@ -68,6 +85,16 @@ describe('the bytes that are drawn', () => {
   });
   test('are never more than the file', () => {
     expect(item('sending', { sent: 5000 }).shown(false)).toBe(1000);
+  });
+  test('are counted once, and what an earlier attempt brought is not counted again', () => {
+    const one = item('sending', { sent: 800, confirmed: 100 });
+    expect(one.count(true)).toBe(100);
+    expect(one.count(true)).toBe(0);
+    one.confirmed = 350;
+    expect(one.count(true)).toBe(250);
+    one.restart();
+    one.confirmed = 30;
+    expect(one.count(true)).toBe(30);
   });
   test('start over only when the upload does', () => {
     const one = item('sending', { sent: 800, uploadUrl: '/files/x', fileId: 'f' });

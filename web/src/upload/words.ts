@@ -19,19 +19,25 @@ export function itemText(item: Item, live: boolean): string {
     case 'paused':
       return t.row.pausedAt(t.percent(percent(item.shown(live), item.size)));
     case 'failed':
-      return item.failure ? failureText(item.failure) : '';
+      // Why is said once, above the list.
+      return t.row.failed;
     case 'cancelled':
-      return t.row.cancelled;
+      return item.before === 'done' ? t.row.deleting : t.row.cancelled;
     case 'done':
-      if (item.check === 'verified') return t.row.verified;
-      return item.check === 'running' ? t.row.checking : t.row.received;
+      return doneText(item);
   }
+}
+
+function doneText(item: Item): string {
+  const state = { verified: t.row.verified, running: t.row.checking, none: t.row.received, differs: t.row.received }[item.check];
+  return item.savedAs === null ? state : `${state} · ${t.row.savedAs(item.savedAs)}`;
 }
 
 function sendingText(item: Item, live: boolean): string {
   if (item.place) return t.row.place(item.place.ahead, t.span(span(item.place.estimate_ms / 1000)));
   if (item.sent === 0 && item.confirmed === 0) return t.row.connecting;
   const shown = item.shown(live);
+  if (item.stands() && item.sent < item.size) return `${t.percent(percent(shown, item.size))} · ${t.row.stands}`;
   if (item.sent >= item.size && item.confirmed < item.size && item.meter.rate() === null) return t.row.finishing;
   const parts = [t.percent(percent(shown, item.size))];
   const speed = item.meter.rate();

@@ -7,75 +7,83 @@ const s = (n: number): string => (n === 1 ? '' : 's');
 export const en = {
   name: 'English',
   app: 'DirectDriveX',
-  skip: 'Skip to the content',
-  theme: 'Colours',
+  skip: 'Skip to content',
+  theme: 'Theme',
   themes: { auto: 'System theme', light: 'Light theme', dark: 'Dark theme' },
   language: 'Language',
-  version: (version: string) => `Version ${version}`,
-  status: 'Status',
-  sendLink: 'Send files',
+  sendLink: 'Upload files',
 
   span(left: Span): string {
     if (left.unit === 'moment') return 'a moment';
-    if (left.unit === 'h') return `about ${left.value} h${left.minutes ? ` ${left.minutes} min` : ''}`;
     if (left.unit === 'd') return `about ${left.value} day${s(left.value)}`;
-    return `about ${left.value} ${left.unit}`;
+    return `about ${en.shortSpan(left)}`;
   },
   shortSpan(left: Span): string {
-    return left.unit === 'moment' ? 'a moment' : `${left.value} ${left.unit}`;
+    if (left.unit === 'moment') return 'a moment';
+    const rest = left.minutes ? ` ${left.minutes} min` : left.seconds ? ` ${left.seconds} s` : '';
+    return `${left.value} ${left.unit}${rest}`;
   },
-  percent: (value: number) => `${value}\u00a0%`,
+  /** Of a setting, which is exact. */
+  duration(ms: number): string {
+    for (const [unit, size] of [['day', 86_400_000], ['hour', 3_600_000], ['minute', 60_000], ['second', 1_000]] as const) {
+      const value = ms / size;
+      if (value >= 1 && (Number.isInteger(value) || value >= 2 || unit === 'second')) {
+        const rounded = Math.floor(value);
+        return `${rounded} ${unit}${s(rounded)}`;
+      }
+    }
+    return '1 second';
+  },
+  percent: (value: number) => `${value}%`,
   files: (n: string, one: boolean) => (one ? '1 file' : `${n} files`),
   of: (part: string, whole: string) => `${part} of ${whole}`,
-  titleBusy: (percent: number, left: string | null) => `${percent} %${left ? ` · ${left}` : ''}`,
+  titleBusy: (percent: number, left: string | null) => `${percent}%${left ? ` · ${left}` : ''}`,
 
   send: {
-    title: 'Send files',
+    title: 'Upload files',
     headline: 'Drop files here.',
-    headlineTouch: 'Send files.',
-    sub: 'Whole folders too. You get the link at once, and an upload that is interrupted carries on where it stopped.',
-    again: 'Another link',
-    chooseFiles: 'Choose files',
-    chooseFolder: 'Choose a folder',
+    headlineTouch: 'Upload files.',
+    sub: 'Get a link right away. Interrupted uploads pick up where they stopped.',
+    again: 'New upload',
+    chooseFiles: 'Select files',
+    chooseFolder: 'Select a folder',
     camera: 'Take a photo',
-    paste: 'or paste, or drop anywhere',
-    upTo: (size: string) => `Up to ${size} per file`,
-    free: (size: string) => `${size} free`,
-    kept: (days: number) => (days === 1 ? 'Kept for 1 day' : `Kept for ${days} days`),
-    keptForever: 'Kept until it is deleted',
-    resumes: 'Resumes by itself',
-    reading: (n: string) => `Reading folders, ${n} files so far`,
-    nothing: 'There was no file in it.',
-    skipped: (n: number) => `${n} system file${s(n)} left out (.DS_Store and the like).`,
-    unreadable: (names: string) => `Could not be read: ${names}`,
-    fileInput: 'Files to send',
-    folderInput: 'Folder to send',
-    dropNew: 'Drop for a new link',
-    dropAdd: 'Add to the link below',
-    dropHint: 'Let go anywhere on the page',
+    paste: 'or drop or paste them anywhere',
+    kept: (duration: string) => `Kept for ${duration}`,
+    keptForever: 'No expiry',
+    resumes: 'Resumes automatically',
+    reading: (n: string) => `Reading folders: ${n} files so far`,
+    nothing: 'No files found.',
+    skipped: (n: number) => `Skipped ${n} system file${s(n)} such as .DS_Store.`,
+    unreadable: (names: string) => `Can’t be read: ${names}`,
+    fileInput: 'Files to upload',
+    folderInput: 'Folder to upload',
+    dropNew: 'New upload',
+    dropAdd: 'Add to the latest upload',
+    dropHint: 'Drop anywhere on the page',
   },
 
   sheet: {
     region: (n: string) => `Upload of ${n}`,
-    preparing: 'Making the link',
-    sending: 'On its way',
+    preparing: 'Creating link…',
+    sending: 'Uploading',
+    waiting: 'Waiting for the server',
     paused: 'Paused',
-    done: 'All here',
-    doneVerified: 'All here and verified',
-    failed: (n: string) => `${n} could not be sent`,
-    noLink: 'The link comes as soon as the server answers.',
-    linkReady: 'The link works already. Whoever opens it sees the files arrive.',
-    linkDone: 'Anyone who has this link can download.',
-    linkPaused: 'The link works already. The rest arrives when you resume.',
+    done: 'Uploaded',
+    doneVerified: 'Uploaded and verified',
+    failed: (n: string, one: boolean) => `${n} ${one ? 'was' : 'were'} not uploaded`,
+    noLink: 'Waiting for the server to create the link.',
+    linkReady: 'You can share this link now. Files appear as they upload.',
+    linkDone: 'Anyone with this link can download the files.',
+    linkPaused: 'You can share this link now. The rest follows when you resume.',
     pauseAll: 'Pause all',
     resumeAll: 'Resume',
     cancelAll: 'Cancel all',
     addFiles: 'Add files',
     addFolder: 'Add a folder',
-    dismiss: 'Put away',
-    progress: 'Progress of all files',
+    dismiss: 'Hide',
+    progress: 'Overall progress',
     fileProgress: (name: string) => `Progress of ${name}`,
-    keepOpen: 'Keep this page open until it is done. If it closes, give the same files again and it carries on.',
   },
 
   link: {
@@ -92,150 +100,127 @@ export const en = {
   },
 
   row: {
-    queued: 'Next in turn',
-    connecting: 'Starting',
-    finishing: 'Being written to disk',
-    place: (ahead: number, left: string) =>
-      ahead === 0 ? `Next to be let in, ${left}` : `${ahead} ahead in the server’s queue, ${left}`,
+    queued: 'Waiting',
+    connecting: 'Starting…',
+    stands: 'No data is moving',
+    finishing: 'Finishing…',
+    place: (ahead: number, left: string) => (ahead === 0 ? `You are next, ${left}` : `${ahead} ahead of you, ${left}`),
     pausedAt: (percent: string) => `Paused at ${percent}`,
-    received: 'Received',
-    checking: 'Received, being checked',
-    verified: 'Verified',
+    received: 'Uploaded',
+    checking: 'Uploaded, verifying…',
+    verified: 'Uploaded and verified',
     cancelled: 'Cancelled',
+    deleting: 'Deleting…',
+    failed: 'Not uploaded',
+    savedAs: (name: string) => `saved as “${name}”`,
     undo: 'Undo',
     pause: (name: string) => `Pause ${name}`,
     resume: (name: string) => `Resume ${name}`,
-    retry: (name: string) => `Try ${name} again`,
+    retry: (name: string) => `Retry ${name}`,
     cancel: (name: string) => `Cancel ${name}`,
     remove: (name: string) => `Delete ${name} from the server`,
-    folder: (name: string, n: string) => `${name}, ${n} files`,
-    folded: (n: string) => `${n} files done`,
+    folder: (name: string, files: string) => `${name}, ${files}`,
+    folded: (files: string) => `${files} uploaded`,
     failedIn: (n: number) => `${n} failed`,
-    open: 'Show files',
   },
 
   outage: {
-    title: 'Waiting for the server',
-    offline: 'No network',
-    busyTitle: 'The server asks to wait',
-    safe: (size: string) => `${size} safe`,
-    next: (left: string) => `next try in ${left}`,
-    trying: 'trying now',
-    tryNow: 'Try now',
-    calm: 'Nothing is lost. It carries on by itself.',
+    title: 'Can’t reach the server',
+    offline: 'No network connection',
+    busyTitle: 'Server is busy',
+    safe: (size: string) => `${size} saved.`,
+    next: (left: string) => `Reconnecting in ${left}.`,
+    nextBusy: (left: string) => `Retrying in ${left}.`,
+    trying: 'Reconnecting…',
+    tryNow: 'Retry now',
   },
 
   failures: {
-    retry: (n: string, one: boolean) => (one ? 'Retry 1 failed' : `Retry ${n} failed`),
-    title: 'Not sent',
-    drop: 'Take out',
+    retry: (n: string, one: boolean) => (one ? 'Retry 1 file' : `Retry ${n} files`),
+    title: 'Not uploaded',
+    drop: 'Remove',
   },
   failure(code: FailureCode, limit: string | null): string {
     switch (code) {
       case 'too-large':
-        return limit ? `Larger than ${limit}, the most that one file may have` : 'Too large for this server';
+        return limit ? `Too large (limit ${limit})` : 'Too large for this server';
       case 'no-space':
-        return limit ? `Does not fit: the server has about ${limit} free` : 'The server’s disk is full';
+        return limit ? `Not enough space (${limit} free)` : 'Not enough space on the server';
       case 'name-too-long':
-        return 'Its name is too long';
+        return 'Name is too long';
       case 'source-lost':
-        return 'Changed or moved since it was picked. Pick it again';
+        return 'Changed or moved since you selected it. Select it again.';
       case 'gone':
-        return 'The server no longer has what was sent';
+        return 'No longer on the server';
       case 'taken':
-        return 'There is a file of that name under this link already';
+        return 'A file with this name already exists under this link';
       case 'differs':
-        return 'The file changed while it was sent';
+        return 'Changed while it was uploading';
       case 'forbidden':
-        return 'The server does not allow it';
+        return 'Not allowed by the server';
       case 'server':
-        return 'The server failed on it again and again';
+        return 'Server error, several attempts failed';
       case 'refused':
-        return 'The server refused it';
+        return 'Rejected by the server';
     }
   },
 
   unfinished: {
-    title: (n: string, one: boolean, kept: string) => `${one ? '1 file' : `${n} files`} unfinished, ${kept} kept`,
+    title: (n: string, one: boolean, kept: string) => `${one ? '1 file' : `${n} files`} unfinished, ${kept} saved`,
     from: (date: string) => `From ${date}`,
     go: 'Continue',
-    pickFiles: 'Pick the files again',
-    pickFolder: 'Pick the folder again',
-    hint: 'Files are known again by name, size and date. What the server has is not sent twice.',
+    pickFiles: 'Select the same files',
+    pickFolder: 'Select the same folder',
+    hint: 'Files are recognized by name, size and date. Only what is missing is uploaded.',
     forget: 'Discard',
-    notThese: 'None of these belongs to it.',
+    notThese: 'These are not the files of this upload. Select the same files again.',
+    others: (n: number) => `${n} other file${n === 1 ? ' was' : 's were'} not uploaded.`,
   },
 
   live: {
     started: (files: string) => `Upload of ${files} started. The link is ready to copy.`,
-    at: (percent: number) => `${percent} percent sent`,
+    at: (percent: number) => `${percent} percent uploaded`,
     done: (files: string) => `Upload finished: ${files}.`,
-    failed: (n: string) => `${n} could not be sent.`,
-    outage: 'The server can’t be reached. Waiting.',
-    back: 'The server is back. Going on.',
+    failed: (files: string) => `Not uploaded: ${files}.`,
+    outage: 'Can’t reach the server. Retrying.',
+    back: 'Reconnected.',
     copied: 'Link copied',
   },
 
   share: {
-    title: 'Files for you',
-    one: 'A file for you',
-    arriving: (percent: string, left: string | null) => `arriving, ${percent}${left ? `, ${left}` : ''}`,
-    arrivingAll: 'still arriving, this page follows along',
-    waitingServer: 'waiting for its turn',
-    stalled: (percent: string) => `${percent} here, waiting for the sender`,
-    failed: 'failed',
+    arriving: (percent: string, left: string | null) => `Uploading, ${percent}${left ? `, ${left} left` : ''}`,
+    arrivingAll: 'Still uploading. This page updates automatically.',
+    waitingServer: 'Waiting for its turn',
+    stalled: (percent: string) => `${percent} uploaded. Sender is paused or offline.`,
+    failed: 'Can’t be downloaded: the file is damaged on the server',
+    incomplete: 'Can’t be downloaded: the upload failed',
     download: 'Download',
     downloadOf: (name: string) => `Download ${name}`,
     downloadAll: (n: string) => `Download all ${n}`,
-    downloadAllOne: 'Download',
-    preview: (name: string) => `Preview ${name}`,
-    until: (date: string) => `until ${date}`,
-    missing: 'There is nothing under this link.',
-    missingHint: 'It may have expired or been deleted, or the address is incomplete.',
-    unreachable: 'The server can’t be reached.',
+    until: (date: string) => `Available until ${date}`,
+    missing: 'This link has expired or doesn’t exist.',
+    missingHint: 'The files may have been deleted, or the address is incomplete.',
+    unreachable: 'Can’t reach the server.',
     again: 'Try again',
-    empty: 'No file has arrived here yet. This page follows along.',
-    digest: 'Check and command line',
-    digestOf: (name: string) => `Digest of ${name}`,
-    digestHint: 'To compare it with what you have:',
-    copyDigest: 'Copy digest',
+    empty: 'No files yet. This page updates automatically.',
+    digestOf: (name: string) => `Checksum and command line for ${name}`,
+    digestHint: 'To verify your download, compare this command’s output with the checksum above:',
+    copyDigest: 'Copy checksum',
     total: (files: string, size: string) => `${files}, ${size}`,
-    lost: 'Connection lost, looking again',
-    previous: 'Previous',
-    next: 'Next',
-    cut: (size: string) => `The first ${size}`,
-    noPreview: 'It can’t be shown here.',
-    arrived: (name: string) => `${name} has arrived`,
-    command: 'To download it on the command line, going on where it stopped:',
+    command: 'To download from the command line. If interrupted, run it again to resume:',
     copyCommand: 'Copy command',
   },
 
-  system: {
-    title: 'Status of this server',
-    memory: 'Memory',
-    rows: {
-      buffers: 'Uploads in flight',
-      connections: 'Connections',
-      answers: 'Listings and live pages',
-      socket_memory: 'Sockets',
-      dirty_windows: 'On the way to disk',
-      waiters: 'Waiting uploads',
-      downloads: 'Downloads',
-      reserve: 'Reserve',
-      drift: 'Unaccounted',
-    } as Record<string, string>,
-    bands: { normal: 'Normal', constrained: 'Constrained', critical: 'Critical' } as Record<string, string>,
-    free: 'Free for uploads',
-    used: 'In use',
-    total: 'Total',
-    active: 'Active uploads',
-    waiting: 'Waiting',
-    slots: 'More could start now',
-    lost: 'No figures at the moment. Looking again.',
-    updated: 'Live',
+  footer: {
+    upTo: (size: string) => `Up to ${size} per file`,
+    free: (size: string) => `${size} free`,
+    version: (version: string) => `Version ${version}`,
+    help: 'Help',
+    resume: 'If an upload is interrupted, open this page again in the same browser and select the same files.',
+    command: 'To upload from the command line:',
   },
 
-  missing: { title: 'No such page', back: 'To the start' },
+  missing: { title: 'Page not found', back: 'Go to start' },
 };
 
 export type Texts = typeof en;

@@ -7,25 +7,39 @@ describe('English', () => {
   test('counts one and many', () => {
     expect(en.files('1', true)).toBe('1 file');
     expect(en.files('12', false)).toBe('12 files');
-    expect(en.failures.retry('37', false)).toBe('Retry 37 failed');
-    expect(en.failures.retry('1', true)).toBe('Retry 1 failed');
-    expect(en.send.skipped(1)).toContain('1 system file left');
-    expect(en.send.skipped(2)).toContain('2 system files left');
-    expect(en.send.kept(1)).toBe('Kept for 1 day');
-    expect(en.send.kept(7)).toBe('Kept for 7 days');
-    expect(en.unfinished.title('3', false, '62 %')).toBe('3 files unfinished, 62 % kept');
-    expect(en.unfinished.title('1', true, '62 %')).toBe('1 file unfinished, 62 % kept');
+    expect(en.failures.retry('37', false)).toBe('Retry 37 files');
+    expect(en.failures.retry('1', true)).toBe('Retry 1 file');
+    expect(en.send.skipped(1)).toBe('Skipped 1 system file such as .DS_Store.');
+    expect(en.send.skipped(2)).toContain('2 system files such');
+    expect(en.unfinished.title('3', false, '62%')).toBe('3 files unfinished, 62% saved');
+    expect(en.unfinished.title('1', true, '62%')).toBe('1 file unfinished, 62% saved');
   });
 
   test.each([
     [1, 'a moment'],
     [20, 'about 20 s'],
-    [150, 'about 3 min'],
+    [61, 'about 1 min'],
+    [150, 'about 2 min 30 s'],
+    [600, 'about 10 min'],
     [3600, 'about 1 h'],
     [5400, 'about 1 h 30 min'],
-    [40 * 3600, 'about 2 days'],
+    [40 * 3600, 'about 40 h'],
+    [80 * 3600, 'about 3 days'],
   ])('%d seconds left', (seconds, text) => {
     expect(en.span(span(seconds))).toBe(text);
+  });
+
+  test.each([
+    [6 * 3_600_000, '6 hours'],
+    [86_400_000, '1 day'],
+    [7 * 86_400_000, '7 days'],
+    [36 * 3_600_000, '36 hours'],
+    [3_600_000, '1 hour'],
+    [90_000, '90 seconds'],
+    [600_000, '10 minutes'],
+    [500, '1 second'],
+  ])('a setting of %d ms reads %s', (ms, text) => {
+    expect(en.duration(ms)).toBe(text);
   });
 
   test('the time left is never "0 s"', () => {
@@ -36,13 +50,13 @@ describe('English', () => {
   });
 
   test('the title of the tab leaves the time out until there is one', () => {
-    expect(en.titleBusy(43, '2 min')).toBe('43 % · 2 min');
-    expect(en.titleBusy(43, null)).toBe('43 %');
+    expect(en.titleBusy(43, '2 min')).toBe('43% · 2 min');
+    expect(en.titleBusy(43, null)).toBe('43%');
   });
 
   test('who waits learns how many are ahead', () => {
     expect(en.row.place(4, 'about 3 min')).toContain('4 ahead');
-    expect(en.row.place(0, 'a moment')).toMatch(/^Next/);
+    expect(en.row.place(0, 'a moment')).toBe('You are next, a moment');
   });
 
   test('every failure has words of its own, and those with a limit name it', () => {
