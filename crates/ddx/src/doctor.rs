@@ -126,6 +126,8 @@ fn memory(snapshot: &Snapshot) -> Vec<Finding> {
     } else {
         good("memory", figures)
     });
+    let doubts = snapshot.doubts.iter();
+    findings.extend(doubts.map(|doubt| warning("memory", doubt.to_string())));
     let kills: u64 = snapshot.levels.iter().map(|level| level.oom_kills).sum();
     if kills > 0 {
         let text = format!(

@@ -171,6 +171,9 @@ async fn open_and_recover(
 fn open_ledger(settings: &Settings) -> anyhow::Result<(Ledger, ddx_memory::Sampler)> {
     let ledger = Ledger::on_this_machine(settings.memory())
         .context("nothing can be promised without the machine's memory")?;
+    for doubt in ledger.snapshot().doubts.iter() {
+        tracing::warn!(doubt = doubt.name(), "{doubt}");
+    }
     let sampler = ledger.try_spawn_sampler()?;
     Ok((ledger, sampler))
 }
@@ -242,6 +245,9 @@ fn introduce(
     let plan = parts.ledger.plan();
     let mut out = std::io::stdout().lock();
     writeln!(out, "memory  {}", memory_line(&plan))?;
+    for doubt in plan.doubts.iter() {
+        writeln!(out, "memory  NOTE: {doubt}")?;
+    }
     writeln!(
         out,
         "data    {}, {}",

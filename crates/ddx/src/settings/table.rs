@@ -134,6 +134,9 @@ settings! {
     group "Memory" {
         /// The memory to work with, where it is less than the machine or its control group has.
         "memory_limit" => memory_limit_bytes: Size = none in "16MiB".."1PiB";
+        /// The limit that is assumed where this process's control group can't be found, and `memory_limit` is not set: what is
+        /// known of the machine says nothing of what a container may have of it.
+        "memory_assumed" => memory_assumed_bytes: Size = "64MiB" in "16MiB".."1PiB";
         /// Memory that is never leased to uploads. Without it: an eighth of the limit, between 128 MiB and 2 GiB; a
         /// quarter where the limit is below 512 MiB.
         "memory_reserve" => memory_reserve_bytes: Size = none in "0".."1PiB";

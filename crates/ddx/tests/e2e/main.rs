@@ -29,6 +29,7 @@ mod kill;
 mod limits;
 mod load;
 mod log;
+mod machine;
 mod matrix;
 mod network;
 mod operators;

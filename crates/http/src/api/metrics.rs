@@ -5,7 +5,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ddx_engine::{Counted, PROTOCOL_PLAIN, PROTOCOL_TUS, Total};
-use ddx_memory::Band;
+use ddx_memory::{Band, Doubt};
 use http::header;
 
 use super::system::{disk, fresh};
@@ -46,6 +46,12 @@ fn tell_memory(app: &App) {
     for (row, bytes) in &ledger.rows {
         app.metrics()
             .set(Metric::MemoryRow, &[row.name()], *bytes as f64);
+    }
+    for doubt in Doubt::ALL {
+        let holds = ledger.doubts.contains(&doubt);
+        let value = f64::from(u8::from(holds));
+        app.metrics()
+            .set(Metric::MemoryDoubts, &[doubt.name()], value);
     }
     for (metric, bytes) in [
         (Metric::MemoryTotal, ledger.total_bytes),

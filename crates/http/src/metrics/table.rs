@@ -128,6 +128,8 @@ metrics! {
         "1 if the kernel says that tasks stall for memory";
     MemorySampleAge "ddx_memory_sample_age_seconds" Type::Gauge, "seconds", [],
         "How old the figure is; it grows if the machine's memory can not be read";
+    MemoryDoubts "ddx_memory_doubts" Type::Gauge, "", [label("doubt", &[])],
+        "1 for each figure of memory that this machine does not tell and that is estimated, by the names of `doubts` in the status document";
 
     // Admission.
     QueueWaiting "ddx_queue_waiting" Type::Gauge, "", [],
