@@ -14,6 +14,7 @@ use crate::settings::Problems;
 
 mod allocator;
 mod cli;
+mod clock;
 mod doctor;
 mod healthcheck;
 mod limits;

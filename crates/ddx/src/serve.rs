@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ddx_catalog::Catalog;
 use ddx_catalog::sqlite::SqliteCatalog;
-use ddx_engine::{Engine, Total};
+use ddx_engine::{Engine, Machine, Total};
 use ddx_http::Served;
 use ddx_http::server::{Connections, Server, acceptor};
 use ddx_memory::{Ledger, Plan, Size};
@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::allocator;
+use crate::clock;
 use crate::limits;
 use crate::settings::Settings;
 use crate::stop::StopSignals;
@@ -83,6 +84,8 @@ struct Parts {
     ledger: Ledger,
     catalog: Arc<SqliteCatalog>,
     engine: Engine,
+    /// `None` where nothing can be written.
+    keeper: Option<clock::Keeper>,
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
@@ -131,9 +134,16 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         parts.ledger.clone(),
         parts.catalog.clone(),
     ));
+    let keeping = parts
+        .keeper
+        .clone()
+        .map(|keeper| tokio::spawn(keeper.keep()));
     stop.next().await;
     stop.end_at_once_on_the_next();
     trimming.abort();
+    if let Some(keeping) = keeping {
+        keeping.abort();
+    }
     close(parts, settings.shutdown_grace, closing, serving).await
 }
 
@@ -186,28 +196,40 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
         settings.catalog(),
     );
     let books = ledger.clone();
-    let (disk, catalog) = tokio::task::spawn_blocking(move || {
+    let time = settings.clone();
+    let (disk, catalog, keeper) = tokio::task::spawn_blocking(move || {
         let disk = LocalDisk::open(&folder, storage, books)
             .with_context(|| format!("the data folder {} can't be used", folder.display()))?;
         if !catalog.accept_older && !SqliteCatalog::is_in(&folder) {
             refuse_files_without_records(&folder, &disk)?;
         }
+        let keeper = clock::Keeper::of(&folder, &time, !SqliteCatalog::is_in(&folder));
         let opened = match disk.lane() {
             Lane::ReadOnly => SqliteCatalog::open_read_only(&folder, catalog),
             _ => SqliteCatalog::open(&folder, catalog),
         };
         let catalog = opened
             .with_context(|| format!("the catalog in {} can't be opened", folder.display()))?;
-        anyhow::Ok((disk, catalog))
+        anyhow::Ok((disk, catalog, keeper))
     })
     .await??;
     let catalog = Arc::new(catalog);
+    let writes = !matches!(disk.lane(), Lane::ReadOnly);
     let store: Arc<dyn Store> = Arc::new(disk);
-    let engine = Engine::new(settings.engine(), catalog.clone(), store, ledger.clone());
+    let config = settings.engine();
+    let machine = Machine::living_by(keeper.clock(), config.writer_threads);
+    let engine = Engine::living_in(
+        Arc::new(machine),
+        config,
+        catalog.clone(),
+        store,
+        ledger.clone(),
+    );
     Ok(Parts {
         ledger,
         catalog,
         engine,
+        keeper: writes.then_some(keeper),
     })
 }
 
@@ -297,6 +319,9 @@ async fn close(
         .close()
         .await
         .context("the catalog could not be closed")?;
+    if let Some(keeper) = parts.keeper {
+        tokio::task::spawn_blocking(move || keeper.save()).await?;
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -6,17 +6,29 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::id::Id;
+use crate::steady::{ClockState, Moment, SteadyClock};
+
+/// A clock is taken to have jumped by this much, where no setting says otherwise.
+const JUMP: Duration = Duration::from_secs(120);
 
 /// Where an engine lives.
 pub trait Surroundings: Send + Sync + 'static {
-    /// Milliseconds since the Unix epoch. May jump, as a machine's clock does.
+    /// The time that deadlines are counted in, in milliseconds. May jump, as a machine's clock does.
     fn unix_at(&self) -> i64;
+
+    /// How that time and the time of day differ.
+    fn clock(&self) -> ClockState {
+        ClockState {
+            is_settled: true,
+            ..ClockState::default()
+        }
+    }
 
     /// Fills it with bytes that nobody can guess.
     fn random(&self, into: &mut [u8]);
@@ -32,17 +44,28 @@ pub trait Surroundings: Send + Sync + 'static {
 
 /// The machine that the program runs on. Clones share its threads.
 #[derive(Debug, Clone)]
-pub struct Machine(Arc<Bulk>);
+pub struct Machine {
+    bulk: Arc<Bulk>,
+    clock: Arc<SteadyClock>,
+}
 
 impl Machine {
     /// At most so many threads work on bulk at once; the runtime's limit of blocking threads should be higher, so that some are left for what
     /// takes a moment.
     #[must_use]
     pub fn new(bulk_threads: usize) -> Self {
-        Self(Arc::new(Bulk {
+        let clock = SteadyClock::new(JUMP, Moment::now());
+        Self::living_by(Arc::new(clock), bulk_threads)
+    }
+
+    /// The same, by a clock that goes on from the last run.
+    #[must_use]
+    pub fn living_by(clock: Arc<SteadyClock>, bulk_threads: usize) -> Self {
+        let bulk = Arc::new(Bulk {
             threads_max: bulk_threads.max(1),
             state: Mutex::default(),
-        }))
+        });
+        Self { bulk, clock }
     }
 }
 
@@ -103,10 +126,11 @@ impl Bulk {
 
 impl Surroundings for Machine {
     fn unix_at(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        self.clock.at(Moment::now())
+    }
+
+    fn clock(&self) -> ClockState {
+        self.clock.known(Moment::now())
     }
 
     fn random(&self, into: &mut [u8]) {
@@ -119,7 +143,7 @@ impl Surroundings for Machine {
     }
 
     fn spawn_bulk(&self, work: Work) {
-        self.0.spawn(work);
+        self.bulk.spawn(work);
     }
 }
 

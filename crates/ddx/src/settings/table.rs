@@ -127,6 +127,11 @@ settings! {
         "file_expires" => file_expires: Span = none in "1s".."36500d";
         /// How often expired files and freed space are seen to.
         "housekeeping_every" => housekeeping_every: Span = "10s" in "100ms".."1h";
+        /// By how much the time of day must jump, against the machine's other clock, for deadlines to move with it: what a wrong clock
+        /// makes due is not deleted.
+        "clock_jump" => clock_jump: Span = "2m" in "10s".."1d";
+        /// For so long after the first start on a machine that was started anew nothing that is due is deleted: its clock may not be set yet.
+        "clock_settles" => clock_settles: Span = "10m" in "1s".."7d";
         /// Whether to start with a catalog that is older than the files beside it, or with none where there are files: what
         /// no record in it names is deleted. For one start, after the newest copy was put in place.
         "accept_older_catalog" => accept_older_catalog: Switch = "false";

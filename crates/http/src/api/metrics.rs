@@ -152,6 +152,12 @@ fn tell_server(app: &App) {
         .raise(Metric::CatalogCommits, &[], work.commits);
     app.metrics()
         .raise(Metric::CatalogOperations, &[], work.operations);
+    let clock = app.engine().clock();
+    app.metrics().raise(Metric::ClockJumps, &[], clock.jumps);
+    let ahead = clock.ahead_ms as f64 / 1000.0;
+    app.metrics().set(Metric::ClockAhead, &[], ahead);
+    let settled = f64::from(u8::from(clock.is_settled));
+    app.metrics().set(Metric::ClockSettled, &[], settled);
     let connections = app.connections();
     app.metrics()
         .set(Metric::Connections, &[], connections.open() as f64);

@@ -215,6 +215,12 @@ metrics! {
     // The process.
     BuildInfo "ddx_build_info" Type::Gauge, "", [label("version", &[])],
         "1, with the server's version";
+    ClockJumps "ddx_clock_jumps_total" Type::Counter, "", [],
+        "How often the time of day has jumped, the stop before this start included; deadlines moved with it";
+    ClockAhead "ddx_clock_ahead_seconds" Type::Gauge, "seconds", [],
+        "How far the time of day is ahead of the time that deadlines are counted in: the sum of all jumps";
+    ClockSettled "ddx_clock_settled" Type::Gauge, "", [],
+        "0 while nothing that is due is deleted, since the machine was started anew and its clock may not be set";
     StartTime "ddx_start_time_seconds" Type::Gauge, "seconds", [],
         "When the server started, in seconds since 1970";
 }
