@@ -1,6 +1,6 @@
-//! The limit of open files: raised to what the system allows, since each upload is a connection and a file.
+//! Limits that the shell, or whatever else starts the server, sets for it.
 //!
-//! The default soft limit of 1,024 is for programs that use `select`; this one does not.
+//! That of open files is raised to what the system allows, since each upload is a connection and a file. The default soft limit of 1,024 is for programs that use `select`; this one does not.
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -17,4 +17,10 @@ pub(crate) fn raise_open_files() -> anyhow::Result<u64> {
     };
     setrlimit(Resource::Nofile, raised).context("the limit of open files can't be raised")?;
     Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// The largest file that may be written (`ulimit -f`, `LimitFSIZE=`); `None` without such a limit. It is a limit of uploads, so that
+/// one that is too large is told so before it is sent.
+pub(crate) fn largest_file() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
 }

@@ -33,7 +33,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ddx: {error:#}");
+            // Standard error may be gone: that must not change how it ends.
+            let _ = writeln!(std::io::stderr(), "ddx: {error:#}");
             if error.is::<Problems>() {
                 ExitCode::from(2)
             } else {
@@ -49,8 +50,8 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
         Action::Serve(sources) => {
             let loaded = sources.load()?;
             drop(out);
-            let _lines = telemetry::start(&loaded.settings)?;
-            serve::run(loaded.settings)?;
+            let (_lines, lost) = telemetry::start(&loaded.settings)?;
+            serve::run(loaded.settings, lost)?;
         }
         Action::Plan(sources, format) => plan::print(&sources.load()?.settings, format, &mut out)?,
         Action::ConfigPrint(sources) => {

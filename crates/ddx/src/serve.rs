@@ -26,6 +26,7 @@ use crate::clock;
 use crate::limits;
 use crate::settings::Settings;
 use crate::stop::StopSignals;
+use crate::telemetry::Lost;
 
 /// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone wrong.
 const STACK_BYTES: usize = 1 << 20;
@@ -52,7 +53,7 @@ const PAGE_SEGMENTS: usize = 1024;
 ///
 /// # Errors
 /// A part can't be opened, or the address is taken.
-pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+pub(crate) fn run(settings: Settings, lost: Lost) -> anyhow::Result<()> {
     allocator::tune();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -63,7 +64,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the runtime can't be started")?;
-    let result = runtime.block_on(serve(settings));
+    let result = runtime.block_on(serve(settings, lost));
     // A disk that hangs must not keep the process.
     runtime.shutdown_timeout(LAST_ACTS);
     result
@@ -88,8 +89,16 @@ struct Parts {
     keeper: Option<clock::Keeper>,
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
     let mut stop = StopSignals::catch()?;
+    if let Some(bytes) = limits::largest_file() {
+        tracing::warn!(bytes, "no file can be larger: see `ulimit -f`, LimitFSIZE=");
+        settings.max_file_size_bytes = Some(
+            settings
+                .max_file_size_bytes
+                .map_or(bytes, |max| max.min(bytes)),
+        );
+    }
     let files_max = limits::raise_open_files()?;
     let tls = match (&settings.tls_cert, &settings.tls_key) {
         (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
@@ -116,7 +125,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         trusted_proxies: http.origin.trusted_proxies.clone(),
         tls,
     };
-    let serving = tokio::spawn(server.run(closing.clone()));
+    let mut serving = tokio::spawn(server.run(closing.clone()));
     let parts = tokio::select! {
         parts = open_and_recover(&settings, ledger, &begun) => parts?,
         // Recovery can be cut anywhere, as by a crash: the next start does the rest.
@@ -126,10 +135,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         }
     };
     parts.engine.spawn_housekeeping();
-    let app = ddx_http::App::new(parts.engine.clone(), http, closing.clone(), connections);
+    let app = ddx_http::App::new(parts.engine.clone(), http, closing.clone(), connections)
+        .counting_lost_lines(move || lost.count());
     served.is_ready(ddx_http::router(app));
     parts.ledger.settle_baseline();
-    introduce(&parts, &settings, scheme, address)?;
+    introduce(&parts, &settings, scheme, address);
     let trimming = tokio::spawn(allocator::give_back(
         parts.ledger.clone(),
         parts.catalog.clone(),
@@ -138,7 +148,16 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         .keeper
         .clone()
         .map(|keeper| tokio::spawn(keeper.keep()));
-    stop.next().await;
+    // A server without one of these would look sound and turn everything away: who watches it starts another.
+    tokio::select! {
+        () = stop.next() => {}
+        thread = parts.catalog.thread_died() => {
+            anyhow::bail!("the thread `{thread}` ended in a panic: uploads continue from their last checkpoint at the next start");
+        }
+        ended = &mut serving => {
+            anyhow::bail!("nothing is accepted any more: the task that accepts connections ended ({ended:?})");
+        }
+    }
     stop.end_at_once_on_the_next();
     trimming.abort();
     if let Some(keeping) = keeping {
@@ -258,27 +277,21 @@ fn refuse_files_without_records(folder: &Path, disk: &LocalDisk) -> anyhow::Resu
 }
 
 /// What was found and what follows, in a few lines; the address last, since scripts wait for it.
-fn introduce(
-    parts: &Parts,
-    settings: &Settings,
-    scheme: &str,
-    address: SocketAddr,
-) -> anyhow::Result<()> {
+fn introduce(parts: &Parts, settings: &Settings, scheme: &str, address: SocketAddr) {
     let plan = parts.ledger.plan();
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "memory  {}", memory_line(&plan))?;
+    let mut text = format!("memory  {}\n", memory_line(&plan));
     for doubt in plan.doubts.iter() {
-        writeln!(out, "memory  NOTE: {doubt}")?;
+        text += &format!("memory  NOTE: {doubt}\n");
     }
-    writeln!(
-        out,
-        "data    {}, {}",
+    text += &format!(
+        "data    {}, {}\nlistening on {scheme}://{address}\n",
         settings.data_dir.display(),
         parts.engine.store().lane()
-    )?;
-    writeln!(out, "listening on {scheme}://{address}")?;
-    out.flush()?;
-    Ok(())
+    );
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        tracing::warn!(%error, %scheme, %address, "standard output takes nothing; the server listens");
+    }
 }
 
 fn memory_line(plan: &Plan) -> String {

@@ -19,6 +19,7 @@ mod cross_site;
 mod damage;
 mod disk;
 mod dropped;
+mod environment;
 mod expiry;
 mod fetch;
 mod forms;

@@ -152,6 +152,7 @@ fn tell_server(app: &App) {
         .raise(Metric::CatalogCommits, &[], work.commits);
     app.metrics()
         .raise(Metric::CatalogOperations, &[], work.operations);
+    app.metrics().raise(Metric::LogLost, &[], app.lost_lines());
     let clock = app.engine().clock();
     app.metrics().raise(Metric::ClockJumps, &[], clock.jumps);
     let ahead = clock.ahead_ms as f64 / 1000.0;

@@ -215,6 +215,8 @@ metrics! {
     // The process.
     BuildInfo "ddx_build_info" Type::Gauge, "", [label("version", &[])],
         "1, with the server's version";
+    LogLost "ddx_log_lines_lost_total" Type::Counter, "", [],
+        "Lines of the log that could not be written, or not even wait for it";
     ClockJumps "ddx_clock_jumps_total" Type::Counter, "", [],
         "How often the time of day has jumped, the stop before this start included; deadlines moved with it";
     ClockAhead "ddx_clock_ahead_seconds" Type::Gauge, "seconds", [],
