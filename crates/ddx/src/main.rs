@@ -50,6 +50,7 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
         Action::Serve(sources) => {
             let loaded = sources.load()?;
             drop(out);
+            limits::try_threads(serve::threads_min(&loaded.settings))?;
             let (_lines, lost) = telemetry::start(&loaded.settings)?;
             serve::run(loaded.settings, lost)?;
         }

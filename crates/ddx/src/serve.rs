@@ -49,15 +49,25 @@ const BACKLOG: u32 = 65_535;
 /// Segments that are looked at together.
 const PAGE_SEGMENTS: usize = 1024;
 
+/// Threads that a server can't do without, its first one not counted: those of the runtime, of the catalog (readers, the writer, the copier), the
+/// memory sampler, the log, and two that may block.
+pub(crate) fn threads_min(settings: &Settings) -> usize {
+    workers(settings) + settings.catalog().readers + 2 + 1 + 1 + 2
+}
+
+fn workers(settings: &Settings) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    settings.workers.unwrap_or_else(cores)
+}
+
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
 /// A part can't be opened, or the address is taken.
 pub(crate) fn run(settings: Settings, lost: Lost) -> anyhow::Result<()> {
     allocator::tune();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.workers.unwrap_or(cores))
+        .worker_threads(workers(&settings))
         .max_blocking_threads(settings.writers() + SHORT_THREADS)
         .thread_stack_size(STACK_BYTES)
         .thread_keep_alive(THREAD_KEEP_ALIVE)

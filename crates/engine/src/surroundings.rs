@@ -104,19 +104,42 @@ impl Bulk {
         }
         state.threads += 1;
         drop(state);
-        let bulk = self.clone();
-        drop(tokio::task::spawn_blocking(move || bulk.work_from(work)));
+        let place = ThreadPlace {
+            bulk: self.clone(),
+            is_left: false,
+        };
+        // It panics where the system has no thread for us, and drops what it was given.
+        drop(tokio::task::spawn_blocking(move || place.work_from(work)));
     }
+}
 
-    fn work_from(&self, mut work: Work) {
+/// The place of one thread among those that work on bulk; given back however it ends.
+struct ThreadPlace {
+    bulk: Arc<Bulk>,
+    is_left: bool,
+}
+
+impl Drop for ThreadPlace {
+    fn drop(&mut self) {
+        if !self.is_left {
+            self.bulk.state().threads -= 1;
+        }
+    }
+}
+
+impl ThreadPlace {
+    fn work_from(mut self, mut work: Work) {
         loop {
             // A panic is told by the hook and by the answer that does not come; the thread's place must not be lost with it.
             let _ = catch_unwind(AssertUnwindSafe(work));
-            let mut state = self.state();
+            let mut state = self.bulk.state();
             match state.waiting.pop_front() {
                 Some(next) => work = next,
                 None => {
+                    // Under the same lock, so that no work comes to wait for a thread that is about to go.
                     state.threads -= 1;
+                    drop(state);
+                    self.is_left = true;
                     return;
                 }
             }
@@ -223,6 +246,21 @@ mod tests {
             one.done().await.expect("it is done");
         }
         assert_eq!(*order.lock().expect("no panic"), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_had_takes_no_place_with_it() {
+        let machine: &dyn Surroundings = &Machine::new(1);
+        // Without a runtime there is no thread, and tokio panics as it does where the system has none.
+        for _ in 0..3 {
+            let begun = catch_unwind(AssertUnwindSafe(|| machine.begin_bulk(|| 1)));
+            assert!(begun.is_err());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let done = runtime.block_on(async { machine.begin_bulk(|| 1).done().await });
+        assert_eq!(done.expect("done"), 1);
     }
 
     #[tokio::test]

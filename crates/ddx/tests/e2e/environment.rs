@@ -248,6 +248,36 @@ async fn a_limit_of_address_space_ends_nothing() -> Result<()> {
     server.stops_in_order().await
 }
 
+/// As another user, since root has as many threads as it likes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_few_threads_end_the_start_with_words() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let binary = std::env::var_os("DDX_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_ddx").into());
+    let folder = tempfile::tempdir()?;
+    std::os::unix::fs::chown(folder.path(), Some(61_234), Some(61_234))?;
+    // Executed under a name that this user can reach.
+    let copy = folder.path().join("ddx");
+    std::fs::copy(binary, &copy)?;
+    for threads in [1, 2, 4, 6, 8] {
+        let line = format!(
+            "exec timeout -s KILL 60 prlimit --nproc={threads} setpriv --reuid 61234 --regid 61234 --clear-groups \"$@\""
+        );
+        let output = Command::new("sh")
+            .args(["-c", &line, "sh"])
+            .arg(&copy)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.path().join("data"))
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(1), "{threads}: {output:?}");
+        ensure!(
+            said.contains("ulimit -u") && !said.contains("panicked"),
+            "{threads}: {said}"
+        );
+    }
+    Ok(())
+}
+
 /// The folder is removed under a server that runs: it says that it is not ready, and refuses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_data_folder_that_vanished_is_known_to_readiness() -> Result<()> {
