@@ -50,6 +50,8 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
         Action::Serve(sources) => {
             let loaded = sources.load()?;
             drop(out);
+            // Before any thread: each would have the allocator reserve 64 MiB of addresses for it.
+            allocator::tune();
             limits::try_threads(serve::threads_min(&loaded.settings))?;
             let (_lines, lost) = telemetry::start(&loaded.settings)?;
             serve::run(loaded.settings, lost)?;

@@ -65,7 +65,6 @@ fn workers(settings: &Settings) -> usize {
 /// # Errors
 /// A part can't be opened, or the address is taken.
 pub(crate) fn run(settings: Settings, lost: Lost) -> anyhow::Result<()> {
-    allocator::tune();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers(&settings))
         .max_blocking_threads(settings.writers() + SHORT_THREADS)

@@ -134,6 +134,7 @@ impl fmt::Display for Plan {
                 LevelKind::Host => "host",
                 LevelKind::Configured => "configured",
                 LevelKind::Assumed => "assumed",
+                LevelKind::AddressSpace => "address space",
             };
             let limit = level
                 .limit_bytes

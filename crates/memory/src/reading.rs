@@ -131,6 +131,8 @@ pub enum LevelKind {
     Host,
     /// `Config::memory_limit_bytes` against our own process.
     Configured,
+    /// The limit of our process's address space (`ulimit -v`) against what is mapped in it, touched or not.
+    AddressSpace,
     /// `Config::assumed_limit_bytes` against our own process, where our control group was not found.
     Assumed,
 }

@@ -75,6 +75,16 @@ pub(super) fn process_by_statm(path: &Path, text: &str) -> Result<Process, Probe
     })
 }
 
+/// Parses `/proc/self/statm`: all that is mapped, touched or not.
+pub(super) fn mapped(path: &Path, text: &str) -> Result<u64, ProbeError> {
+    let pages = text.split_ascii_whitespace().next();
+    let pages = pages.and_then(|field| field.parse::<u64>().ok());
+    let page_bytes = rustix::param::page_size() as u64;
+    pages
+        .map(|pages| pages.saturating_mul(page_bytes))
+        .ok_or_else(|| malformed(path, format!("expected pages, found {:?}", clipped(text))))
+}
+
 /// Parses the `total=` counters of a pressure file.
 pub(super) fn stall(path: &Path, text: &str) -> Result<Stall, ProbeError> {
     let total = |kind: &str| -> Result<Option<u64>, ProbeError> {

@@ -252,6 +252,30 @@ impl Machine {
         host::process_by_statm(&self.at(Path::new(STATM)), &text)
     }
 
+    /// The limit of our address space, if there is one. Where it can't be told what is mapped, the limit is no guide.
+    fn address_space(&self) -> Result<Option<Level>, ProbeError> {
+        const STATM: &str = "/proc/self/statm";
+        let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
+        let Some(limit_bytes) = limit else {
+            return Ok(None);
+        };
+        let Some(text) = self.told(STATM)? else {
+            return Ok(None);
+        };
+        let mapped_bytes = host::mapped(&self.at(Path::new(STATM)), &text)?;
+        Ok(Some(Level {
+            kind: LevelKind::AddressSpace,
+            path: "ulimit -v".into(),
+            limit_bytes: Some(limit_bytes),
+            hard_bytes: mapped_bytes,
+            usage_bytes: mapped_bytes,
+            dirty_bytes: 0,
+            socket_bytes: 0,
+            limit_events: 0,
+            oom_kills: 0,
+        }))
+    }
+
     fn pressure_path(&self) -> Option<PathBuf> {
         let place = self.place.as_ref()?;
         let own = place
@@ -280,10 +304,11 @@ impl Source for Machine {
         }
         let host = self.host(&mut doubts)?;
         let process = self.process(&mut doubts)?;
-        let levels = match place {
+        let mut levels = match place {
             Some(place) => self.levels(place, host.total_bytes)?,
             None => Vec::new(),
         };
+        levels.extend(self.address_space()?);
         let stall = match self.pressure_path() {
             // A kernel may have the file and refuse to read it (psi=0): then there is no such witness.
             Some(path) => text(&path)
