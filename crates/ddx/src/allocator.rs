@@ -44,10 +44,8 @@ pub(crate) async fn give_back(ledger: Ledger, catalog: Arc<SqliteCatalog>) {
             tracing::debug!(%error, "the catalog keeps its caches");
         }
         let trimmed = tokio::task::spawn_blocking(move || trim(kept_bytes, is_over));
-        match trimmed.await {
-            Ok(bytes) => kept_bytes = bytes,
-            Err(_) => return,
-        }
+        // One that failed is no reason never to try again.
+        kept_bytes = trimmed.await.unwrap_or(kept_bytes);
     }
 }
 

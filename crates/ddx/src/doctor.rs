@@ -17,6 +17,7 @@ use ddx_memory::{Ledger, Snapshot};
 use ddx_storage::{Lane, LocalDisk, SegmentId, Store};
 
 use crate::healthcheck;
+use crate::limits;
 use crate::settings::units::about_size;
 use crate::settings::{Loaded, Settings};
 
@@ -88,6 +89,7 @@ pub(crate) fn examine(loaded: &Loaded, out: &mut impl Write) -> anyhow::Result<b
         Err(error) => findings.push(failure("memory", error.to_string())),
     }
     findings.push(open_files(settings));
+    findings.extend(largest_file());
     findings.push(address(settings));
     findings.extend(kernel(Path::new("/proc/sys")));
     findings.extend(tls(settings));
@@ -126,6 +128,8 @@ fn memory(snapshot: &Snapshot) -> Vec<Finding> {
     } else {
         good("memory", figures)
     });
+    let doubts = snapshot.doubts.iter();
+    findings.extend(doubts.map(|doubt| warning("memory", doubt.to_string())));
     let kills: u64 = snapshot.levels.iter().map(|level| level.oom_kills).sum();
     if kills > 0 {
         let text = format!(
@@ -269,6 +273,15 @@ fn open_files(settings: &Settings) -> Finding {
     } else {
         good("open files", text)
     }
+}
+
+fn largest_file() -> Option<Finding> {
+    let bytes = limits::largest_file()?;
+    let text = format!(
+        "no file can be larger than {}, the server's records included: raise the limit (LimitFSIZE=, ulimit -f)",
+        about_size(bytes)
+    );
+    Some(warning("file size", text))
 }
 
 fn address(settings: &Settings) -> Finding {

@@ -1,6 +1,8 @@
-//! The limit of open files: raised to what the system allows, since each upload is a connection and a file.
+//! Limits that the shell, or whatever else starts the server, sets for it.
 //!
-//! The default soft limit of 1,024 is for programs that use `select`; this one does not.
+//! That of open files is raised to what the system allows, since each upload is a connection and a file. The default soft limit of 1,024 is for programs that use `select`; this one does not.
+
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -17,4 +19,44 @@ pub(crate) fn raise_open_files() -> anyhow::Result<u64> {
     };
     setrlimit(Resource::Nofile, raised).context("the limit of open files can't be raised")?;
     Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// The largest file that may be written (`ulimit -f`, `LimitFSIZE=`); `None` without such a limit. It is a limit of uploads, so that
+/// one that is too large is told so before it is sent.
+pub(crate) fn largest_file() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}
+
+/// Starts so many threads and ends them again. Libraries that can't have a thread panic or wait for ever; here it is an error in words.
+///
+/// # Errors
+/// The system has fewer for us.
+pub(crate) fn try_threads(count: usize) -> anyhow::Result<()> {
+    let gate = Mutex::new(());
+    std::thread::scope(|scope| {
+        // Each waits until all are there, or one is refused.
+        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        for started in 0..count {
+            std::thread::Builder::new()
+                .stack_size(64 << 10)
+                .spawn_scoped(scope, || drop(gate.lock()))
+                .with_context(|| {
+                    format!(
+                        "{count} threads are needed at the least and only {started} can be had: raise the limit (TasksMax=, pids.max, ulimit -u)"
+                    )
+                })?;
+        }
+        drop(closed);
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn threads_that_can_be_had_are_ended_again() {
+        for count in [0, 1, 2, 7] {
+            super::try_threads(count).expect("so few can be had");
+        }
+    }
 }

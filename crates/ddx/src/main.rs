@@ -14,6 +14,7 @@ use crate::settings::Problems;
 
 mod allocator;
 mod cli;
+mod clock;
 mod doctor;
 mod healthcheck;
 mod limits;
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ddx: {error:#}");
+            // Standard error may be gone: that must not change how it ends.
+            let _ = writeln!(std::io::stderr(), "ddx: {error:#}");
             if error.is::<Problems>() {
                 ExitCode::from(2)
             } else {
@@ -48,8 +50,11 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
         Action::Serve(sources) => {
             let loaded = sources.load()?;
             drop(out);
-            let _lines = telemetry::start(&loaded.settings)?;
-            serve::run(loaded.settings)?;
+            // Before any thread: each would have the allocator reserve 64 MiB of addresses for it.
+            allocator::tune();
+            limits::try_threads(serve::threads_min(&loaded.settings))?;
+            let (_lines, lost) = telemetry::start(&loaded.settings)?;
+            serve::run(loaded.settings, lost)?;
         }
         Action::Plan(sources, format) => plan::print(&sources.load()?.settings, format, &mut out)?,
         Action::ConfigPrint(sources) => {

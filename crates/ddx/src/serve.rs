@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ddx_catalog::Catalog;
 use ddx_catalog::sqlite::SqliteCatalog;
-use ddx_engine::{Engine, Total};
+use ddx_engine::{Engine, Machine, Total};
 use ddx_http::Served;
 use ddx_http::server::{Connections, Server, acceptor};
 use ddx_memory::{Ledger, Plan, Size};
@@ -22,9 +22,11 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::allocator;
+use crate::clock;
 use crate::limits;
 use crate::settings::Settings;
 use crate::stop::StopSignals;
+use crate::telemetry::Lost;
 
 /// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone wrong.
 const STACK_BYTES: usize = 1 << 20;
@@ -47,22 +49,31 @@ const BACKLOG: u32 = 65_535;
 /// Segments that are looked at together.
 const PAGE_SEGMENTS: usize = 1024;
 
+/// Threads that a server can't do without, its first one not counted: those of the runtime, of the catalog (readers, the writer, the copier), the
+/// memory sampler, the log, and two that may block.
+pub(crate) fn threads_min(settings: &Settings) -> usize {
+    workers(settings) + settings.catalog().readers + 2 + 1 + 1 + 2
+}
+
+fn workers(settings: &Settings) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    settings.workers.unwrap_or_else(cores)
+}
+
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
 /// A part can't be opened, or the address is taken.
-pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
-    allocator::tune();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+pub(crate) fn run(settings: Settings, lost: Lost) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.workers.unwrap_or(cores))
+        .worker_threads(workers(&settings))
         .max_blocking_threads(settings.writers() + SHORT_THREADS)
         .thread_stack_size(STACK_BYTES)
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
         .build()
         .context("the runtime can't be started")?;
-    let result = runtime.block_on(serve(settings));
+    let result = runtime.block_on(serve(settings, lost));
     // A disk that hangs must not keep the process.
     runtime.shutdown_timeout(LAST_ACTS);
     result
@@ -83,10 +94,20 @@ struct Parts {
     ledger: Ledger,
     catalog: Arc<SqliteCatalog>,
     engine: Engine,
+    /// `None` where nothing can be written.
+    keeper: Option<clock::Keeper>,
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
     let mut stop = StopSignals::catch()?;
+    if let Some(bytes) = limits::largest_file() {
+        tracing::warn!(bytes, "no file can be larger: see `ulimit -f`, LimitFSIZE=");
+        settings.max_file_size_bytes = Some(
+            settings
+                .max_file_size_bytes
+                .map_or(bytes, |max| max.min(bytes)),
+        );
+    }
     let files_max = limits::raise_open_files()?;
     let tls = match (&settings.tls_cert, &settings.tls_key) {
         (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
@@ -113,7 +134,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         trusted_proxies: http.origin.trusted_proxies.clone(),
         tls,
     };
-    let serving = tokio::spawn(server.run(closing.clone()));
+    let mut serving = tokio::spawn(server.run(closing.clone()));
     let parts = tokio::select! {
         parts = open_and_recover(&settings, ledger, &begun) => parts?,
         // Recovery can be cut anywhere, as by a crash: the next start does the rest.
@@ -123,17 +144,34 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         }
     };
     parts.engine.spawn_housekeeping();
-    let app = ddx_http::App::new(parts.engine.clone(), http, closing.clone(), connections);
+    let app = ddx_http::App::new(parts.engine.clone(), http, closing.clone(), connections)
+        .counting_lost_lines(move || lost.count());
     served.is_ready(ddx_http::router(app));
     parts.ledger.settle_baseline();
-    introduce(&parts, &settings, scheme, address)?;
+    introduce(&parts, &settings, scheme, address);
     let trimming = tokio::spawn(allocator::give_back(
         parts.ledger.clone(),
         parts.catalog.clone(),
     ));
-    stop.next().await;
+    let keeping = parts
+        .keeper
+        .clone()
+        .map(|keeper| tokio::spawn(keeper.keep()));
+    // A server without one of these would look sound and turn everything away: who watches it starts another.
+    tokio::select! {
+        () = stop.next() => {}
+        thread = parts.catalog.thread_died() => {
+            anyhow::bail!("the thread `{thread}` ended in a panic: uploads continue from their last checkpoint at the next start");
+        }
+        ended = &mut serving => {
+            anyhow::bail!("nothing is accepted any more: the task that accepts connections ended ({ended:?})");
+        }
+    }
     stop.end_at_once_on_the_next();
     trimming.abort();
+    if let Some(keeping) = keeping {
+        keeping.abort();
+    }
     close(parts, settings.shutdown_grace, closing, serving).await
 }
 
@@ -171,6 +209,9 @@ async fn open_and_recover(
 fn open_ledger(settings: &Settings) -> anyhow::Result<(Ledger, ddx_memory::Sampler)> {
     let ledger = Ledger::on_this_machine(settings.memory())
         .context("nothing can be promised without the machine's memory")?;
+    for doubt in ledger.snapshot().doubts.iter() {
+        tracing::warn!(doubt = doubt.name(), "{doubt}");
+    }
     let sampler = ledger.try_spawn_sampler()?;
     Ok((ledger, sampler))
 }
@@ -183,28 +224,40 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
         settings.catalog(),
     );
     let books = ledger.clone();
-    let (disk, catalog) = tokio::task::spawn_blocking(move || {
+    let time = settings.clone();
+    let (disk, catalog, keeper) = tokio::task::spawn_blocking(move || {
         let disk = LocalDisk::open(&folder, storage, books)
             .with_context(|| format!("the data folder {} can't be used", folder.display()))?;
         if !catalog.accept_older && !SqliteCatalog::is_in(&folder) {
             refuse_files_without_records(&folder, &disk)?;
         }
+        let keeper = clock::Keeper::of(&folder, &time, !SqliteCatalog::is_in(&folder));
         let opened = match disk.lane() {
             Lane::ReadOnly => SqliteCatalog::open_read_only(&folder, catalog),
             _ => SqliteCatalog::open(&folder, catalog),
         };
         let catalog = opened
             .with_context(|| format!("the catalog in {} can't be opened", folder.display()))?;
-        anyhow::Ok((disk, catalog))
+        anyhow::Ok((disk, catalog, keeper))
     })
     .await??;
     let catalog = Arc::new(catalog);
+    let writes = !matches!(disk.lane(), Lane::ReadOnly);
     let store: Arc<dyn Store> = Arc::new(disk);
-    let engine = Engine::new(settings.engine(), catalog.clone(), store, ledger.clone());
+    let config = settings.engine();
+    let machine = Machine::living_by(keeper.clock(), config.writer_threads);
+    let engine = Engine::living_in(
+        Arc::new(machine),
+        config,
+        catalog.clone(),
+        store,
+        ledger.clone(),
+    );
     Ok(Parts {
         ledger,
         catalog,
         engine,
+        keeper: writes.then_some(keeper),
     })
 }
 
@@ -233,24 +286,21 @@ fn refuse_files_without_records(folder: &Path, disk: &LocalDisk) -> anyhow::Resu
 }
 
 /// What was found and what follows, in a few lines; the address last, since scripts wait for it.
-fn introduce(
-    parts: &Parts,
-    settings: &Settings,
-    scheme: &str,
-    address: SocketAddr,
-) -> anyhow::Result<()> {
+fn introduce(parts: &Parts, settings: &Settings, scheme: &str, address: SocketAddr) {
     let plan = parts.ledger.plan();
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "memory  {}", memory_line(&plan))?;
-    writeln!(
-        out,
-        "data    {}, {}",
+    let mut text = format!("memory  {}\n", memory_line(&plan));
+    for doubt in plan.doubts.iter() {
+        text += &format!("memory  NOTE: {doubt}\n");
+    }
+    text += &format!(
+        "data    {}, {}\nlistening on {scheme}://{address}\n",
         settings.data_dir.display(),
         parts.engine.store().lane()
-    )?;
-    writeln!(out, "listening on {scheme}://{address}")?;
-    out.flush()?;
-    Ok(())
+    );
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        tracing::warn!(%error, %scheme, %address, "standard output takes nothing; the server listens");
+    }
 }
 
 fn memory_line(plan: &Plan) -> String {
@@ -291,6 +341,9 @@ async fn close(
         .close()
         .await
         .context("the catalog could not be closed")?;
+    if let Some(keeper) = parts.keeper {
+        tokio::task::spawn_blocking(move || keeper.save()).await?;
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -2,16 +2,17 @@
 //!
 //! Standard output stays free for what a caller reads: the address the server listens on, a plan, settings.
 //!
-//! A line is handed to a thread that writes it. Where nobody reads standard error, or it is gone, lines are lost and the server
-//! goes on.
+//! A line is handed to a thread that writes it. Where nobody reads standard error, or it is gone, lines are lost, and counted, and the
+//! server goes on.
 
-use std::io::IsTerminal;
-use std::sync::mpsc;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -39,18 +40,65 @@ impl Drop for Lines {
     }
 }
 
+/// Lines that could not be written, or not even wait for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    unwritten: Arc<AtomicU64>,
+    unqueued: ErrorCounter,
+}
+
+impl Lost {
+    /// How many so far.
+    pub(crate) fn count(&self) -> u64 {
+        let unqueued = u64::try_from(self.unqueued.dropped_lines()).unwrap_or(u64::MAX);
+        self.unwritten
+            .load(Ordering::Relaxed)
+            .saturating_add(unqueued)
+    }
+}
+
+/// Writes what can be written, and counts the rest. Logging is no reason for anything to fail.
+struct BestEffort<W> {
+    to: W,
+    unwritten: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for BestEffort<W> {
+    /// Takes a line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.to.write_all(line).is_err() {
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = self.to.flush();
+        Ok(())
+    }
+}
+
 /// Starts logging for the whole process.
 ///
 /// # Errors
 /// The filter can't be read, or logging was started before.
-pub(crate) fn start(settings: &Settings) -> anyhow::Result<Lines> {
+pub(crate) fn start(settings: &Settings) -> anyhow::Result<(Lines, Lost)> {
     let filter =
         EnvFilter::try_new(&settings.log).context("the setting `log` is no filter of log lines")?;
+    let unwritten = Arc::<AtomicU64>::default();
+    let to = BestEffort {
+        to: io::stderr(),
+        unwritten: unwritten.clone(),
+    };
     let (writer, worker) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(LINES_MAX)
         .thread_name("log")
-        .finish(std::io::stderr());
+        .finish(to);
+    let lost = Lost {
+        unwritten,
+        unqueued: writer.error_counter(),
+    };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -65,11 +113,41 @@ pub(crate) fn start(settings: &Settings) -> anyhow::Result<Lines> {
             .try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging can't be started: {error}"))?;
-    Ok(Lines(Some(worker)))
+    Ok((Lines(Some(worker)), lost))
 }
 
 /// Colours only where somebody looks, and not where `NO_COLOR` asks for none.
 fn colours() -> bool {
     std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_is_counted_and_no_error() {
+        let unwritten = Arc::<AtomicU64>::default();
+        let mut to = BestEffort {
+            to: Full,
+            unwritten: unwritten.clone(),
+        };
+        for _ in 0..3 {
+            assert!(to.write_all(b"a line\n").is_ok() && to.flush().is_ok());
+        }
+        assert_eq!(unwritten.load(Ordering::Relaxed), 3);
+    }
 }

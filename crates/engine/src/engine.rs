@@ -23,6 +23,7 @@ use crate::live::{LiveUploads, Progress};
 use crate::room::LastLook;
 use crate::sessions::{Arrival, Session, Sessions};
 use crate::stats::{Counted, Stats};
+use crate::steady::ClockState;
 use crate::surroundings::{Machine, Surroundings};
 
 /// Changes that a slow listener may fall behind before it has to look at everything anew.
@@ -233,6 +234,18 @@ impl Engine {
     pub async fn try_change(&self) -> Result<(), Error> {
         let tried = self.0.blocking(|store| store.try_change().map_err(on_disk));
         tried.await
+    }
+
+    /// How the time that deadlines are counted in, and the time of day differ.
+    #[must_use]
+    pub fn clock(&self) -> ClockState {
+        self.0.surroundings.clock()
+    }
+
+    /// A time of a record, as the clock on the wall has it.
+    #[must_use]
+    pub fn time_of_day(&self, at: i64) -> i64 {
+        at.saturating_add(self.clock().ahead_ms)
     }
 
     /// What the disk has.
@@ -458,7 +471,7 @@ impl Parts {
         Ok(record)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// The time that deadlines are counted in, in milliseconds: see [`crate::SteadyClock`].
     pub(crate) fn now(&self) -> i64 {
         self.surroundings.unix_at()
     }

@@ -6,10 +6,12 @@
 //! Deleting is done in two steps that may lie on either side of a crash: the record goes and names its segments as doomed, in one transaction; then the bytes
 //! go, and the names after them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use ddx_catalog::{Checkpoint, FileRecord, Kind, State};
 use ddx_storage::{SegmentId, Store};
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 use crate::engine::{Engine, Parts, in_catalog};
@@ -106,7 +108,12 @@ impl Parts {
                         () = wake(&parts.chores).notified() => {}
                         () = tokio::time::sleep(parts.config.housekeeping_every) => {}
                     }
-                    if let Err(error) = chore(parts.clone()).await {
+                    // What a chore does can be cut anywhere, so one that panics is begun anew at its next time.
+                    let done = AssertUnwindSafe(chore(parts.clone())).catch_unwind().await;
+                    let done = done.unwrap_or_else(|_| {
+                        Err(Error::Internal(format!("the chore `{name}` panicked")))
+                    });
+                    if let Err(error) = done {
                         tracing::error!(
                             chore = name,
                             error = &error as &dyn std::error::Error,
@@ -125,6 +132,9 @@ impl Parts {
 
     /// A share that was made and never filled goes as an unfinished upload would.
     async fn forget_empty_shares(&self) -> Result<(), Error> {
+        if !self.surroundings.clock().is_settled {
+            return Ok(());
+        }
         let before = self.now()
             - i64::try_from(self.config.upload_expires.as_millis()).unwrap_or(i64::MAX / 2);
         loop {
@@ -194,6 +204,10 @@ impl Parts {
 
     /// Deletes what is expired, a page in one transaction, which asks again whether it is.
     async fn expire(&self) -> Result<(), Error> {
+        // The machine may not know the time yet, and what is deleted does not come back.
+        if !self.surroundings.clock().is_settled {
+            return Ok(());
+        }
         // Those that a request is writing to are left alone: it is about to move their expiry on.
         let mut left_alone = 0;
         loop {

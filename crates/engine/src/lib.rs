@@ -25,6 +25,7 @@ mod sessions;
 mod source;
 mod span;
 mod stats;
+mod steady;
 mod surroundings;
 mod work;
 
@@ -43,6 +44,7 @@ pub use sealed::unsealed;
 pub use source::{Cut, Source, Taken};
 pub use span::{Span, Turn, Turned};
 pub use stats::{Counted, Stats, Total};
+pub use steady::{ClockState, LastRun, Moment, SteadyClock};
 pub use surroundings::{Machine, Surroundings};
 
 /// The protocol of uploads that can be resumed.

@@ -6,17 +6,29 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::id::Id;
+use crate::steady::{ClockState, Moment, SteadyClock};
+
+/// A clock is taken to have jumped by this much, where no setting says otherwise.
+const JUMP: Duration = Duration::from_secs(120);
 
 /// Where an engine lives.
 pub trait Surroundings: Send + Sync + 'static {
-    /// Milliseconds since the Unix epoch. May jump, as a machine's clock does.
+    /// The time that deadlines are counted in, in milliseconds. May jump, as a machine's clock does.
     fn unix_at(&self) -> i64;
+
+    /// How that time and the time of day differ.
+    fn clock(&self) -> ClockState {
+        ClockState {
+            is_settled: true,
+            ..ClockState::default()
+        }
+    }
 
     /// Fills it with bytes that nobody can guess.
     fn random(&self, into: &mut [u8]);
@@ -32,17 +44,28 @@ pub trait Surroundings: Send + Sync + 'static {
 
 /// The machine that the program runs on. Clones share its threads.
 #[derive(Debug, Clone)]
-pub struct Machine(Arc<Bulk>);
+pub struct Machine {
+    bulk: Arc<Bulk>,
+    clock: Arc<SteadyClock>,
+}
 
 impl Machine {
     /// At most so many threads work on bulk at once; the runtime's limit of blocking threads should be higher, so that some are left for what
     /// takes a moment.
     #[must_use]
     pub fn new(bulk_threads: usize) -> Self {
-        Self(Arc::new(Bulk {
+        let clock = SteadyClock::new(JUMP, Moment::now());
+        Self::living_by(Arc::new(clock), bulk_threads)
+    }
+
+    /// The same, by a clock that goes on from the last run.
+    #[must_use]
+    pub fn living_by(clock: Arc<SteadyClock>, bulk_threads: usize) -> Self {
+        let bulk = Arc::new(Bulk {
             threads_max: bulk_threads.max(1),
             state: Mutex::default(),
-        }))
+        });
+        Self { bulk, clock }
     }
 }
 
@@ -81,19 +104,42 @@ impl Bulk {
         }
         state.threads += 1;
         drop(state);
-        let bulk = self.clone();
-        drop(tokio::task::spawn_blocking(move || bulk.work_from(work)));
+        let place = ThreadPlace {
+            bulk: self.clone(),
+            is_left: false,
+        };
+        // It panics where the system has no thread for us, and drops what it was given.
+        drop(tokio::task::spawn_blocking(move || place.work_from(work)));
     }
+}
 
-    fn work_from(&self, mut work: Work) {
+/// The place of one thread among those that work on bulk; given back however it ends.
+struct ThreadPlace {
+    bulk: Arc<Bulk>,
+    is_left: bool,
+}
+
+impl Drop for ThreadPlace {
+    fn drop(&mut self) {
+        if !self.is_left {
+            self.bulk.state().threads -= 1;
+        }
+    }
+}
+
+impl ThreadPlace {
+    fn work_from(mut self, mut work: Work) {
         loop {
             // A panic is told by the hook and by the answer that does not come; the thread's place must not be lost with it.
             let _ = catch_unwind(AssertUnwindSafe(work));
-            let mut state = self.state();
+            let mut state = self.bulk.state();
             match state.waiting.pop_front() {
                 Some(next) => work = next,
                 None => {
+                    // Under the same lock, so that no work comes to wait for a thread that is about to go.
                     state.threads -= 1;
+                    drop(state);
+                    self.is_left = true;
                     return;
                 }
             }
@@ -103,10 +149,11 @@ impl Bulk {
 
 impl Surroundings for Machine {
     fn unix_at(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        self.clock.at(Moment::now())
+    }
+
+    fn clock(&self) -> ClockState {
+        self.clock.known(Moment::now())
     }
 
     fn random(&self, into: &mut [u8]) {
@@ -119,7 +166,7 @@ impl Surroundings for Machine {
     }
 
     fn spawn_bulk(&self, work: Work) {
-        self.0.spawn(work);
+        self.bulk.spawn(work);
     }
 }
 
@@ -199,6 +246,21 @@ mod tests {
             one.done().await.expect("it is done");
         }
         assert_eq!(*order.lock().expect("no panic"), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_had_takes_no_place_with_it() {
+        let machine: &dyn Surroundings = &Machine::new(1);
+        // Without a runtime there is no thread, and tokio panics as it does where the system has none.
+        for _ in 0..3 {
+            let begun = catch_unwind(AssertUnwindSafe(|| machine.begin_bulk(|| 1)));
+            assert!(begun.is_err());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let done = runtime.block_on(async { machine.begin_bulk(|| 1).done().await });
+        assert_eq!(done.expect("done"), 1);
     }
 
     #[tokio::test]

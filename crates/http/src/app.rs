@@ -1,6 +1,6 @@
 //! What every way in shares: the engine, the limits, and how a file's bytes are given out.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use ddx_engine::Engine;
@@ -76,6 +76,7 @@ struct Parts {
     paces: Paces,
     closing: CancellationToken,
     connections: Arc<Connections>,
+    lost_lines: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     started: Instant,
     started_at: SystemTime,
 }
@@ -111,9 +112,22 @@ impl App {
             paces,
             closing,
             connections,
+            lost_lines: OnceLock::new(),
             started: Instant::now(),
             started_at: SystemTime::now(),
         }))
+    }
+
+    /// Tells by `count` how many lines of the log were lost.
+    #[must_use]
+    pub fn counting_lost_lines(self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        // A second one changes nothing.
+        let _ = self.0.lost_lines.set(Box::new(count));
+        self
+    }
+
+    pub(crate) fn lost_lines(&self) -> u64 {
+        self.0.lost_lines.get().map_or(0, |count| count())
     }
 
     pub(crate) fn engine(&self) -> &Engine {

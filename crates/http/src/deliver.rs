@@ -71,7 +71,9 @@ impl App {
         }
         let validators = Validators {
             etag: ETag::strong(&Id(record.file_id).to_string()),
-            modified_at: record.completed_at.unwrap_or(record.created_at),
+            modified_at: self
+                .engine()
+                .time_of_day(record.completed_at.unwrap_or(record.created_at)),
         };
         let limits = RangeLimits {
             sent_max: self.config().ranges_max,

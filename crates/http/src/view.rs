@@ -1,6 +1,6 @@
 //! A file as the API and the pages show it: its record, and what moves.
 
-use ddx_engine::{FileSummary, Id, Progress, State};
+use ddx_engine::{Engine, FileSummary, Id, Progress, State};
 use serde::Serialize;
 
 use crate::app::App;
@@ -53,12 +53,17 @@ impl App {
             .engine()
             .progress(Id(file.share_id), Id(file.file_id))
             .map(|watch| watch.borrow().clone());
-        File::new(file, progress.as_ref(), links)
+        File::new(file, progress.as_ref(), links, self.engine())
     }
 }
 
 impl File {
-    pub(crate) fn new(record: &FileSummary, progress: Option<&Progress>, links: &Links) -> Self {
+    pub(crate) fn new(
+        record: &FileSummary,
+        progress: Option<&Progress>,
+        links: &Links,
+        engine: &Engine,
+    ) -> Self {
         let is_complete = record.state == State::Complete;
         let moving = progress.filter(|_| !is_complete);
         let received_bytes = moving
@@ -86,9 +91,9 @@ impl File {
             blake3: record.blake3.map(hex),
             sha256: record.sha256.map(hex),
             crc64: is_complete.then(|| hex(record.crc64.to_be_bytes())),
-            created_at: record.created_at,
-            completed_at: record.completed_at,
-            expires_at: record.expires_at,
+            created_at: engine.time_of_day(record.created_at),
+            completed_at: record.completed_at.map(|at| engine.time_of_day(at)),
+            expires_at: record.expires_at.map(|at| engine.time_of_day(at)),
             link: links.file(Id(record.share_id), &record.path),
             rate_bytes_per_second: moving.map(|progress| progress.rate_bytes_per_second),
             waiting: moving

@@ -13,6 +13,9 @@ pub struct Config {
     /// Less memory than the machine has. Our own process's anonymous and shared memory counts against it. Default:
     /// none, the machine decides.
     pub memory_limit_bytes: Option<u64>,
+    /// The limit that is assumed where our control group can't be found and no `memory_limit_bytes` is set. Our own
+    /// process's memory counts against it. Default 64 MiB: the least that containers with a server are given.
+    pub assumed_limit_bytes: u64,
     /// Kept free for everything that is not leased. Default: `clamp(limit / 8, 128 MiB, 2 GiB)`, and `limit / 4`
     /// below 512 MiB. A reserve given here is kept to the byte; the default one is relaxed after a minute without
     /// stall, see `pressure`.
@@ -67,6 +70,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             memory_limit_bytes: None,
+            assumed_limit_bytes: 64 * MIB,
             reserve_bytes: None,
             ceiling_bytes: None,
             class_buffers: ClassBuffers::default(),

@@ -51,7 +51,9 @@
 //! [`Row`]; what is neither leased nor charged shows itself as [`Row::Drift`]. Simulations give their own [`Source`] and
 //! [`ManualClock`].
 //!
-//! Linux only: control groups of either version, `/proc`, `mmap`. Without control groups the host alone is the limit.
+//! Linux only: control groups of either version, `/proc`, `mmap`. Without control groups the host alone is the limit. What a machine
+//! does not tell is estimated, and named in [`Snapshot::doubts`]; a control group that can't be found counts as a small one
+//! ([`Config::assumed_limit_bytes`]) unless a limit is set.
 //!
 //! # How it is proved
 //!
@@ -89,6 +91,6 @@ pub use ledger::{Charge, Ledger};
 pub use plan::{Plan, PlannedRate, Size};
 pub use probe::Machine;
 pub use queue::{Admission, Place};
-pub use reading::{Host, Level, LevelKind, Process, Reading, Source, Stall};
+pub use reading::{Doubt, Host, Level, LevelKind, Process, Reading, Source, Stall};
 pub use sampler::Sampler;
 pub use snapshot::{Band, Row, Rung, Snapshot, StallView, Tightest};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::classes::{Class, previous_power_of_two};
-use crate::{Ledger, Level, LevelKind, Tightest};
+use crate::{Doubt, Ledger, Level, LevelKind, Tightest};
 
 /// How many uploads at once at one rate.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -30,6 +30,8 @@ pub struct Plan {
     pub tightest: Tightest,
     /// Every level found, the innermost first, the host last.
     pub levels: Arc<[Level]>,
+    /// What this machine does not tell, and how it was estimated.
+    pub doubts: Arc<[Doubt]>,
     /// The class by size.
     pub class: Class,
     /// Kept free.
@@ -86,6 +88,7 @@ impl Ledger {
             available_bytes: snapshot.available_bytes,
             tightest: snapshot.tightest.clone(),
             levels: snapshot.levels.clone(),
+            doubts: snapshot.doubts.clone(),
             class: Class::of(snapshot.total_bytes, config.class_buffers),
             reserve_bytes: snapshot.reserve_bytes,
             ceiling_bytes: snapshot.ceiling_bytes,
@@ -130,6 +133,8 @@ impl fmt::Display for Plan {
                 LevelKind::CgroupV2 => "cgroup v2",
                 LevelKind::Host => "host",
                 LevelKind::Configured => "configured",
+                LevelKind::Assumed => "assumed",
+                LevelKind::AddressSpace => "address space",
             };
             let limit = level
                 .limit_bytes
@@ -148,6 +153,9 @@ impl fmt::Display for Plan {
                 Size(level.hard_bytes),
                 level.path
             )?;
+        }
+        for doubt in self.doubts.iter() {
+            writeln!(f, "  note: {doubt}")?;
         }
         writeln!(f, "\nWhat follows")?;
         let class = &self.class;

@@ -32,6 +32,69 @@ pub struct Reading {
     pub process: Process,
     /// Stall counters, where the kernel has them.
     pub stall: Option<Stall>,
+    /// What this machine does not tell, and how it was estimated.
+    pub doubts: Vec<Doubt>,
+}
+
+/// Something that a machine usually tells and this one does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Our control group is in no mount that we can see: its limit is not known.
+    GroupNotFound,
+    /// There is no `/proc/meminfo`: sysinfo(2) stands for it, which counts no page cache as available.
+    HostBySysinfo,
+    /// There is no `MemAvailable`: `MemFree` and the page cache stand for it.
+    AvailableByFree,
+    /// There is no `RssAnon`: what is resident and not shared, by `/proc/self/statm`, stands for it.
+    ProcessByStatm,
+    /// There is no `/proc/self` at all: the most that was ever resident, by getrusage(2), stands for it.
+    ProcessByPeak,
+}
+
+impl Doubt {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::GroupNotFound,
+        Self::HostBySysinfo,
+        Self::AvailableByFree,
+        Self::ProcessByStatm,
+        Self::ProcessByPeak,
+    ];
+
+    /// Its name, as in the status document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GroupNotFound => "group_not_found",
+            Self::HostBySysinfo => "host_by_sysinfo",
+            Self::AvailableByFree => "available_by_free",
+            Self::ProcessByStatm => "process_by_statm",
+            Self::ProcessByPeak => "process_by_peak",
+        }
+    }
+}
+
+impl std::fmt::Display for Doubt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::GroupNotFound => {
+                "the memory limit of this process's control group was not found: mount its own part of the hierarchy on /sys/fs/cgroup, or \
+                 set memory_limit; until then little is promised"
+            }
+            Self::HostBySysinfo => {
+                "there is no /proc/meminfo: what can be had is estimated by sysinfo(2), without page cache"
+            }
+            Self::AvailableByFree => {
+                "the kernel tells no MemAvailable: it is estimated by MemFree and the page cache"
+            }
+            Self::ProcessByStatm => {
+                "the kernel tells no RssAnon: the memory of this process is estimated by /proc/self/statm"
+            }
+            Self::ProcessByPeak => {
+                "there is no /proc/self: the memory of this process is estimated by the most that it ever had"
+            }
+        })
+    }
 }
 
 /// The whole machine, from `/proc/meminfo`.
@@ -68,6 +131,10 @@ pub enum LevelKind {
     Host,
     /// `Config::memory_limit_bytes` against our own process.
     Configured,
+    /// The limit of our process's address space (`ulimit -v`) against what is mapped in it, touched or not.
+    AddressSpace,
+    /// `Config::assumed_limit_bytes` against our own process, where our control group was not found.
+    Assumed,
 }
 
 /// One limit and what is used of it.

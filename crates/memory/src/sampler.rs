@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,12 +34,21 @@ impl Ledger {
         let thread = std::thread::Builder::new()
             .name("memory-sampler".to_owned())
             .stack_size(256 << 10)
-            .spawn(move || run(&ledger, &stopped))
+            .spawn(move || run_on(&ledger, &stopped))
             .map_err(Error::Sampler)?;
         Ok(Sampler {
             stop,
             thread: Some(thread),
         })
+    }
+}
+
+/// Begins anew after a panic: without a sampler the server would go on with a figure that no one renews.
+fn run_on(ledger: &Ledger, stop: &OwnedFd) {
+    while catch_unwind(AssertUnwindSafe(|| run(ledger, stop))).is_err() {
+        tracing::error!("the memory sampler ended in a panic and begins anew");
+        // One that panics at each reading must not fill the log.
+        std::thread::sleep(ledger.config().sample_every);
     }
 }
 
@@ -180,6 +190,40 @@ mod tests {
         // Its thread held the last other handle of the source.
         drop(ledger);
         while told.recv().is_ok() {}
+    }
+
+    /// Panics at its second reading.
+    struct Broken {
+        read: std::sync::mpsc::Sender<()>,
+        count: u32,
+    }
+
+    impl crate::Source for Broken {
+        fn read(&mut self) -> Result<crate::Reading, crate::ProbeError> {
+            self.count += 1;
+            assert!(self.count != 2, "this panic belongs to the test");
+            let _ = self.read.send(());
+            let mut reading = crate::Reading::default();
+            reading.host.total_bytes = 1 << 30;
+            reading.host.available_bytes = 1 << 30;
+            Ok(reading)
+        }
+    }
+
+    #[test]
+    fn a_sampler_that_panics_begins_anew() {
+        let (read, told) = std::sync::mpsc::channel();
+        let config = crate::Config {
+            sample_every: Duration::from_millis(1),
+            idle_sample_every: Duration::from_millis(1),
+            ..crate::Config::default()
+        };
+        let ledger = Ledger::open(config, Box::new(Broken { read, count: 0 })).unwrap();
+        let sampler = ledger.try_spawn_sampler().unwrap();
+        for _ in 0..5 {
+            told.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        drop(sampler);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::{Host, Level, LevelKind, Process};
+use crate::{Doubt, Host, Level, LevelKind, Process};
 
 /// A line of the ledger. The lines of a snapshot add up to `total_bytes + overcommitted_bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -151,6 +151,8 @@ pub struct Snapshot {
     pub age_ms: u64,
     /// Why the machine could not be read last time, if it could not. After `Config::stale_after` only the floor is granted.
     pub read_error: Option<Arc<str>>,
+    /// What this machine does not tell, and how it was estimated.
+    pub doubts: Arc<[Doubt]>,
     /// The least limit on any level.
     pub total_bytes: u64,
     /// The least headroom on any level.

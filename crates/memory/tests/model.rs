@@ -59,7 +59,7 @@ pub use ledger::{Charge, Ledger};
 pub use plan::{Plan, PlannedRate, Size};
 pub use probe::Machine;
 pub use queue::{Admission, Place};
-pub use reading::{Host, Level, LevelKind, Process, Reading, Source, Stall};
+pub use reading::{Doubt, Host, Level, LevelKind, Process, Reading, Source, Stall};
 pub use snapshot::{Band, Row, Rung, Snapshot, StallView, Tightest};
 
 use shuttle::future::block_on;

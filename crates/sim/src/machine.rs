@@ -117,6 +117,7 @@ impl Source for Memory {
                 some_us: facts.stall_us,
                 full_us: 0,
             }),
+            doubts: Vec::new(),
         })
     }
 }

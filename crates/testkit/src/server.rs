@@ -4,6 +4,7 @@
 //! fixed time. Its log goes to a file, whose end is printed when the server goes: test runners show it
 //! only where a test failed, so that a green run stays readable and a red one says what the server saw.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub struct Setup {
     args: Vec<String>,
     env: Vec<(String, String)>,
     memory_box: Option<Arc<MemoryBox>>,
+    surroundings: Vec<String>,
     data_dir: Option<PathBuf>,
     disk: Option<DiskFaults>,
     ready_within: Duration,
@@ -43,6 +45,7 @@ impl Setup {
             args: Vec::new(),
             env: Vec::new(),
             memory_box: None,
+            surroundings: Vec::new(),
             data_dir: None,
             disk: None,
             ready_within: Duration::from_secs(60),
@@ -70,6 +73,19 @@ impl Setup {
     pub fn in_box(mut self, memory_box: &Arc<MemoryBox>) -> Self {
         self.memory_box = Some(Arc::clone(memory_box));
         self
+    }
+
+    /// Runs this command in the box, which makes a namespace, a mount or a limit and then executes what follows it:
+    /// `unshare --cgroup`.
+    pub fn within(mut self, command: &[&str]) -> Self {
+        self.surroundings = command.iter().map(|part| (*part).to_owned()).collect();
+        self
+    }
+
+    /// The same with a line of shell, at whose end the server is executed in the shell's place.
+    pub fn within_shell(self, command: &[&str], line: &str) -> Self {
+        let line = format!("{line} && exec \"$0\" \"$@\"");
+        self.within(&[command, &["sh", "-c", &line]].concat())
     }
 
     /// Puts the faults of a disk under it.
@@ -120,17 +136,15 @@ impl Setup {
 
     /// The command up to its own arguments: within the box, if there is one, before the binary is executed.
     fn command(&self) -> Command {
-        let mut command = match &self.memory_box {
-            Some(memory_box) => {
-                let mut command = Command::new("sh");
-                command
-                    .args(["-c", r#"echo $$ > "$0" && exec "$@""#])
-                    .arg(memory_box.procs())
-                    .arg(&self.binary);
-                command
-            }
-            None => Command::new(&self.binary),
-        };
+        let mut all: Vec<OsString> = Vec::new();
+        if let Some(memory_box) = &self.memory_box {
+            all.extend(["sh", "-c", r#"echo $$ > "$0" && exec "$@""#].map(OsString::from));
+            all.push(memory_box.procs().into());
+        }
+        all.extend(self.surroundings.iter().map(OsString::from));
+        all.push(self.binary.clone().into());
+        let mut command = Command::new(&all[0]);
+        command.args(&all[1..]);
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("DDX_")) {
                 command.env_remove(name); // what steers the tests must not configure the server

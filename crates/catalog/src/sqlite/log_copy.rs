@@ -9,6 +9,7 @@
 //! When the thread can't keep up with the disk and the log has grown fourfold, the writer waits for it: a bound on disk
 //! space, and back-pressure that callers feel as a full queue.
 
+use super::deaths::Deaths;
 use super::schema;
 use crate::Error;
 use rusqlite::Connection;
@@ -42,13 +43,19 @@ pub(super) struct LogCopy {
 
 impl LogCopy {
     /// Starts the thread that copies over `connection`.
-    pub(super) fn start(connection: Connection, frames_max: u32) -> Result<Self, Error> {
+    pub(super) fn start(
+        connection: Connection,
+        frames_max: u32,
+        deaths: &Deaths,
+    ) -> Result<Self, Error> {
+        let watched = deaths.watch("catalog-copy");
         let (orders, ordered) = sync_channel::<()>(1);
         let (finished, done) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("catalog-copy".to_owned())
             .stack_size(super::STACK_BYTES)
             .spawn(move || {
+                let _watched = watched;
                 while ordered.recv().is_ok() {
                     copy(&connection);
                     if finished.send(()).is_err() {

@@ -9,6 +9,7 @@ mod ballast;
 mod changes;
 mod check;
 mod config;
+mod deaths;
 mod fault;
 #[cfg(feature = "testing")]
 pub mod foreign;
@@ -31,6 +32,7 @@ pub use schema::{BACKUPS_NAME, FILE_NAME, VERSION};
 
 use crate::{Error, ErrorKind};
 use ballast::Ballast;
+use deaths::Deaths;
 use log_copy::LogCopy;
 use readers::{Query, SharedQueue};
 use rusqlite::Connection;
@@ -67,6 +69,7 @@ pub struct SqliteCatalog {
     aside: Semaphore,
     counters: Arc<Counters>,
     threads: Mutex<Vec<Ending>>,
+    deaths: Deaths,
 }
 
 #[derive(Debug, Clone)]
@@ -109,14 +112,16 @@ impl SqliteCatalog {
         let (connection, generation) = schema::open_writer(&folder, &config)?;
         let (changes, change_queue) = mpsc::channel(config.write_queue_ops_max.max(1));
         let counters = Arc::new(Counters::default());
-        let (queries, mut threads) = spawn_readers(&folder, &config, schema::open_reader)?;
+        let deaths = Deaths::default();
+        let (queries, mut threads) = spawn_readers(&folder, &config, schema::open_reader, &deaths)?;
         let log = LogCopy::start(
             schema::open_copier(&folder, &config)?,
             config.wal_frames_max,
+            &deaths,
         )?;
         let ballast = Ballast::of(&folder, config.ballast_bytes);
         let (counted, batch_ops_max) = (counters.clone(), config.batch_ops_max);
-        threads.push(spawn("catalog-write", move || {
+        threads.push(spawn("catalog-write", &deaths, move || {
             let own = writer::Own {
                 connection,
                 log,
@@ -136,6 +141,7 @@ impl SqliteCatalog {
             queues,
             counters,
             threads,
+            deaths,
         ))
     }
 
@@ -147,7 +153,8 @@ impl SqliteCatalog {
     pub fn open_read_only(folder: impl AsRef<Path>, config: Config) -> Result<Self, Error> {
         let folder = folder.as_ref().to_owned();
         read_only::check(&folder, &config)?;
-        let (queries, threads) = spawn_readers(&folder, &config, read_only::open)?;
+        let deaths = Deaths::default();
+        let (queries, threads) = spawn_readers(&folder, &config, read_only::open, &deaths)?;
         let queues = Queues {
             changes: None,
             queries,
@@ -160,6 +167,7 @@ impl SqliteCatalog {
             queues,
             counters,
             threads,
+            deaths,
         ))
     }
 
@@ -170,6 +178,7 @@ impl SqliteCatalog {
         queues: Queues,
         counters: Arc<Counters>,
         threads: Vec<Ending>,
+        deaths: Deaths,
     ) -> Self {
         let units =
             (config.write_queue_bytes_max / ROOM_UNIT_BYTES).clamp(1, u64::from(u32::MAX >> 4));
@@ -183,8 +192,15 @@ impl SqliteCatalog {
             aside: Semaphore::new(1),
             counters,
             threads: Mutex::new(threads),
+            deaths,
             config,
         }
+    }
+
+    /// Waits until one of its threads has ended in a panic: what is asked of the catalog then may never be answered, and the process should
+    /// end. The thread's name.
+    pub async fn thread_died(&self) -> &'static str {
+        self.deaths.next().await
     }
 
     /// Whether `folder` has a catalog already, as far as can be told without opening it.
@@ -287,7 +303,8 @@ impl SqliteCatalog {
         let _only_one = self.aside.acquire().await.map_err(|_| closed())?;
         let connection = (self.open_reader)(&self.folder, &self.config)?;
         let (caller, answer) = oneshot::channel();
-        spawn("catalog-aside", move || {
+        // It answers one caller, who is told if it dies.
+        spawn("catalog-aside", &Deaths::default(), move || {
             let _ = caller.send(read(&connection)); // the caller may have gone
         })?;
         answer
@@ -320,6 +337,7 @@ fn spawn_readers(
     folder: &Path,
     config: &Config,
     open: OpenReader,
+    deaths: &Deaths,
 ) -> Result<(mpsc::Sender<Query>, Vec<Ending>), Error> {
     let (queries, queue) = mpsc::channel(config.read_queue_ops_max.max(1));
     let queue: SharedQueue = Arc::new(Mutex::new(queue));
@@ -327,19 +345,25 @@ fn spawn_readers(
     for _ in 0..config.readers.max(1) {
         let connection = open(folder, config)?;
         let queue = queue.clone();
-        threads.push(spawn("catalog-read", move || {
+        threads.push(spawn("catalog-read", deaths, move || {
             readers::run(&connection, &queue)
         })?);
     }
     Ok((queries, threads))
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Ending, Error> {
+fn spawn(
+    name: &'static str,
+    deaths: &Deaths,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<Ending, Error> {
+    let watched = deaths.watch(name);
     let (ending, ended) = oneshot::channel::<()>();
     let thread = Builder::new()
         .name(name.to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
+            let _watched = watched;
             run();
             drop(ending);
         })

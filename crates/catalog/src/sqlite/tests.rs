@@ -269,3 +269,35 @@ fn what_the_disk_cannot_read_is_not_called_damaged() {
     assert_eq!(told.kind(), ErrorKind::Io);
     assert!(told.detail().contains("see to the disk"), "{told}");
 }
+
+/// Panics where it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("this panic belongs to the test");
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_ends_in_a_panic_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let mut holds = std::pin::pin!(catalog.change(0, move |_| {
+        let _ = held.lock().unwrap().recv();
+        Ok(())
+    }));
+    assert!(futures_util::poll!(holds.as_mut()).is_pending());
+    {
+        // Its caller goes, so that the writer itself drops what it would be answered.
+        let mut bomb = std::pin::pin!(catalog.change(0, |_| Ok(Bomb)));
+        assert!(futures_util::poll!(bomb.as_mut()).is_pending());
+    }
+    release.send(()).unwrap();
+    holds.await.unwrap();
+    assert_eq!(catalog.thread_died().await, "catalog-write");
+    let error = catalog.change(0, |to| doom(to, 1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+}

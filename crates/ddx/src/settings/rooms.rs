@@ -23,6 +23,7 @@ impl Settings {
     pub(crate) fn memory(&self) -> ddx_memory::Config {
         ddx_memory::Config {
             memory_limit_bytes: self.memory_limit_bytes,
+            assumed_limit_bytes: self.memory_assumed_bytes,
             reserve_bytes: self.memory_reserve_bytes,
             ceiling_bytes: self.memory_ceiling_bytes,
             class_buffers: ddx_memory::ClassBuffers {

@@ -127,6 +127,11 @@ settings! {
         "file_expires" => file_expires: Span = none in "1s".."36500d";
         /// How often expired files and freed space are seen to.
         "housekeeping_every" => housekeeping_every: Span = "10s" in "100ms".."1h";
+        /// By how much the time of day must jump, against the machine's other clock, for deadlines to move with it: what a wrong clock
+        /// makes due is not deleted.
+        "clock_jump" => clock_jump: Span = "2m" in "10s".."1d";
+        /// For so long after the first start on a machine that was started anew nothing that is due is deleted: its clock may not be set yet.
+        "clock_settles" => clock_settles: Span = "10m" in "1s".."7d";
         /// Whether to start with a catalog that is older than the files beside it, or with none where there are files: what
         /// no record in it names is deleted. For one start, after the newest copy was put in place.
         "accept_older_catalog" => accept_older_catalog: Switch = "false";
@@ -134,6 +139,9 @@ settings! {
     group "Memory" {
         /// The memory to work with, where it is less than the machine or its control group has.
         "memory_limit" => memory_limit_bytes: Size = none in "16MiB".."1PiB";
+        /// The limit that is assumed where this process's control group can't be found, and `memory_limit` is not set: what is
+        /// known of the machine says nothing of what a container may have of it.
+        "memory_assumed" => memory_assumed_bytes: Size = "64MiB" in "16MiB".."1PiB";
         /// Memory that is never leased to uploads. Without it: an eighth of the limit, between 128 MiB and 2 GiB; a
         /// quarter where the limit is below 512 MiB.
         "memory_reserve" => memory_reserve_bytes: Size = none in "0".."1PiB";

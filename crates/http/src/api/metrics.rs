@@ -5,7 +5,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ddx_engine::{Counted, PROTOCOL_PLAIN, PROTOCOL_TUS, Total};
-use ddx_memory::Band;
+use ddx_memory::{Band, Doubt};
 use http::header;
 
 use super::system::{disk, fresh};
@@ -46,6 +46,12 @@ fn tell_memory(app: &App) {
     for (row, bytes) in &ledger.rows {
         app.metrics()
             .set(Metric::MemoryRow, &[row.name()], *bytes as f64);
+    }
+    for doubt in Doubt::ALL {
+        let holds = ledger.doubts.contains(&doubt);
+        let value = f64::from(u8::from(holds));
+        app.metrics()
+            .set(Metric::MemoryDoubts, &[doubt.name()], value);
     }
     for (metric, bytes) in [
         (Metric::MemoryTotal, ledger.total_bytes),
@@ -146,6 +152,13 @@ fn tell_server(app: &App) {
         .raise(Metric::CatalogCommits, &[], work.commits);
     app.metrics()
         .raise(Metric::CatalogOperations, &[], work.operations);
+    app.metrics().raise(Metric::LogLost, &[], app.lost_lines());
+    let clock = app.engine().clock();
+    app.metrics().raise(Metric::ClockJumps, &[], clock.jumps);
+    let ahead = clock.ahead_ms as f64 / 1000.0;
+    app.metrics().set(Metric::ClockAhead, &[], ahead);
+    let settled = f64::from(u8::from(clock.is_settled));
+    app.metrics().set(Metric::ClockSettled, &[], settled);
     let connections = app.connections();
     app.metrics()
         .set(Metric::Connections, &[], connections.open() as f64);

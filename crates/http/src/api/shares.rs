@@ -58,7 +58,7 @@ pub(super) async fn create(State(app): State<App>, links: Links) -> Response {
                 share_id: share.share_id.to_string(),
                 share_key: share.share_key.to_string(),
                 link: links.share(share.share_id),
-                created_at: share.created_at,
+                created_at: app.engine().time_of_day(share.created_at),
             };
             (StatusCode::CREATED, Json(body)).into_response()
         }
@@ -93,7 +93,7 @@ async fn list(
     let share = Share {
         share_id: share_id.to_string(),
         link: links.share(share_id),
-        created_at: share.created_at,
+        created_at: app.engine().time_of_day(share.created_at),
     };
     // Strings and numbers only: nothing in it can fail to serialize.
     let mut head = serde_json::to_vec(&share).unwrap_or_default();

@@ -25,8 +25,19 @@ pub(super) struct Status {
     disk: Option<Disk>,
     /// How bytes get to the disk.
     disk_lane: String,
+    clock: Clock,
     uptime_ms: u64,
     version: &'static str,
+}
+
+/// How the time of day and the time that deadlines are counted in differ.
+#[derive(Debug, Serialize)]
+struct Clock {
+    ahead_ms: i64,
+    jumps: u64,
+    last_jump_ms: i64,
+    /// Otherwise nothing that is due is deleted yet.
+    is_settled: bool,
 }
 
 /// What everybody is told.
@@ -88,7 +99,14 @@ pub(super) fn fresh(app: &App) -> std::sync::Arc<Snapshot> {
 /// The state of this moment.
 pub(crate) async fn status_document(app: &App) -> impl Serialize + use<> {
     let snapshot = fresh(app);
+    let clock = app.engine().clock();
     Status {
+        clock: Clock {
+            ahead_ms: clock.ahead_ms,
+            jumps: clock.jumps,
+            last_jump_ms: clock.last_jump_ms,
+            is_settled: clock.is_settled,
+        },
         load: load(app, &snapshot),
         ledger: snapshot,
         disk: disk(app).await.ok(),

@@ -128,6 +128,8 @@ metrics! {
         "1 if the kernel says that tasks stall for memory";
     MemorySampleAge "ddx_memory_sample_age_seconds" Type::Gauge, "seconds", [],
         "How old the figure is; it grows if the machine's memory can not be read";
+    MemoryDoubts "ddx_memory_doubts" Type::Gauge, "", [label("doubt", &[])],
+        "1 for each figure of memory that this machine does not tell and that is estimated, by the names of `doubts` in the status document";
 
     // Admission.
     QueueWaiting "ddx_queue_waiting" Type::Gauge, "", [],
@@ -213,6 +215,14 @@ metrics! {
     // The process.
     BuildInfo "ddx_build_info" Type::Gauge, "", [label("version", &[])],
         "1, with the server's version";
+    LogLost "ddx_log_lines_lost_total" Type::Counter, "", [],
+        "Lines of the log that could not be written, or not even wait for it";
+    ClockJumps "ddx_clock_jumps_total" Type::Counter, "", [],
+        "How often the time of day has jumped, the stop before this start included; deadlines moved with it";
+    ClockAhead "ddx_clock_ahead_seconds" Type::Gauge, "seconds", [],
+        "How far the time of day is ahead of the time that deadlines are counted in: the sum of all jumps";
+    ClockSettled "ddx_clock_settled" Type::Gauge, "", [],
+        "0 while nothing that is due is deleted, since the machine was started anew and its clock may not be set";
     StartTime "ddx_start_time_seconds" Type::Gauge, "seconds", [],
         "When the server started, in seconds since 1970";
 }

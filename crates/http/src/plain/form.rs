@@ -83,7 +83,7 @@ async fn form_files(app: &App, links: Links, request: Request<Body>) -> Result<R
     };
     if files.made.len() == 1 {
         files.made.clear();
-        return Ok(answer(&links, &first, format));
+        return Ok(answer(app, &links, &first, format));
     }
     let share = links.share(Id(first.record.share_id));
     let (media_type, head) = match format {
@@ -97,6 +97,7 @@ async fn form_files(app: &App, links: Links, request: Request<Body>) -> Result<R
     let made = files.made.clone();
     let listing = Listing::of_files(made.iter().map(|made| made.file_id).collect());
     let told = Told {
+        app: app.clone(),
         links: links.clone(),
         made,
         format,
@@ -208,6 +209,7 @@ async fn limit(files: &mut Files, options: &Options) -> Result<(), Problem> {
 
 /// Draws the answer for several files: a link for each.
 struct Told {
+    app: App,
     links: Links,
     made: VecDeque<Made>,
     format: Format,
@@ -225,7 +227,7 @@ impl Draw for Told {
                 if !std::mem::take(&mut self.is_first) {
                     into.push(b',');
                 }
-                let told = ToldFile::new(file, made.delete_key, &self.links);
+                let told = ToldFile::new(&self.app, file, made.delete_key, &self.links);
                 // Into memory, strings and numbers only: it can't fail.
                 let _ = serde_json::to_writer(into, &told);
             }

@@ -63,7 +63,7 @@ async fn put_file(app: &App, links: &Links, request: Request<Body>) -> Result<Re
             }
             other => problem(other),
         })?;
-    Ok(answer(links, &created, format))
+    Ok(answer(app, links, &created, format))
 }
 
 /// `DELETE /delete/{key}`, the secret address that the upload's answer told.
@@ -101,20 +101,25 @@ pub(super) struct ToldFile {
 }
 
 impl ToldFile {
-    pub(super) fn new(file: &FileSummary, delete_key: Id, links: &Links) -> Self {
+    pub(super) fn new(app: &App, file: &FileSummary, delete_key: Id, links: &Links) -> Self {
         Self {
-            file: File::new(file, None, links),
+            file: File::new(file, None, links, app.engine()),
             delete_link: links.delete(delete_key),
         }
     }
 }
 
 /// What is told of one file: its link, which is the share's.
-pub(super) fn answer(links: &Links, created: &Created, format: Format) -> Response {
+pub(super) fn answer(app: &App, links: &Links, created: &Created, format: Format) -> Response {
     let share = links.share(Id(created.record.share_id));
     let mut response = match format {
         Format::Json => {
-            let file = ToldFile::new(&created.record.clone().into(), created.delete_key, links);
+            let file = ToldFile::new(
+                app,
+                &created.record.clone().into(),
+                created.delete_key,
+                links,
+            );
             let told = Told {
                 link: share,
                 files: [file],

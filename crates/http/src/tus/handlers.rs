@@ -140,12 +140,12 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
         let keys = keys.map_err(|_| Problem::new(Kind::ConcatPart))?;
         let joined = Box::pin(app.engine().join(new, &keys)).await;
         let created = joined.map_err(share_missing)?;
-        return Ok(created_answer(links, &created, None));
+        return Ok(created_answer(app, links, &created, None));
     }
     if !creation.has_chunk {
         let created = Box::pin(app.engine().create(new)).await;
         let created = created.map_err(share_missing)?;
-        return Ok(created_answer(links, &created, None));
+        return Ok(created_answer(app, links, &created, None));
     }
     let append = Append {
         offset: 0,
@@ -174,14 +174,20 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
         Err(error) => return Err(problem(error)),
     }
     let offset = created.record.offset_bytes;
-    Ok(created_answer(links, &created, Some(offset)))
+    Ok(created_answer(app, links, &created, Some(offset)))
 }
 
-fn created_answer(links: &Links, created: &ddx_engine::Created, offset: Option<u64>) -> Response {
+fn created_answer(
+    app: &App,
+    links: &Links,
+    created: &ddx_engine::Created,
+    offset: Option<u64>,
+) -> Response {
     let record = &created.record;
     let expires_at = record
         .expires_at
-        .filter(|_| record.state != UploadState::Complete);
+        .filter(|_| record.state != UploadState::Complete)
+        .map(|at| app.engine().time_of_day(at));
     let location = links.upload(created.upload_key);
     let mut response = StatusCode::CREATED.into_response();
     let headers = response.headers_mut();
@@ -209,7 +215,8 @@ async fn head(app: &App, key: Id) -> Result<Response, Problem> {
         },
         expires_at: record
             .expires_at
-            .filter(|_| record.state != UploadState::Complete),
+            .filter(|_| record.state != UploadState::Complete)
+            .map(|at| app.engine().time_of_day(at)),
     };
     let mut response = StatusCode::OK.into_response();
     response.headers_mut().extend(wire::head(&state));
@@ -243,13 +250,14 @@ async fn patch(
         .append(key, append, source)
         .await
         .map_err(upload_problem)?;
-    Ok(patched(&record))
+    Ok(patched(app, &record))
 }
 
-fn patched(record: &FileRecord) -> Response {
+fn patched(app: &App, record: &FileRecord) -> Response {
     let expires_at = record
         .expires_at
-        .filter(|_| record.state != UploadState::Complete);
+        .filter(|_| record.state != UploadState::Complete)
+        .map(|at| app.engine().time_of_day(at));
     let mut response = StatusCode::NO_CONTENT.into_response();
     response
         .headers_mut()

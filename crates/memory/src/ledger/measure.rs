@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use crate::classes::Limits;
-use crate::reading::{Level, LevelKind, Reading};
+use crate::reading::{Doubt, Level, LevelKind, Reading};
 use crate::sync::Arc;
 use crate::{Config, Tightest};
 
@@ -29,6 +29,7 @@ pub(crate) struct Measure {
     pub(crate) error: Option<Arc<str>>,
     pub(crate) reading: Reading,
     pub(crate) levels: std::sync::Arc<[Level]>,
+    pub(crate) doubts: std::sync::Arc<[Doubt]>,
     pub(crate) tightest: Tightest,
     pub(crate) limits: Limits,
     pub(crate) available: u64,
@@ -84,6 +85,7 @@ impl Measure {
             baseline: reading.process.anon_bytes,
             reading: Reading::default(),
             levels,
+            doubts: [].into(),
             tightest,
             limits,
             available,
@@ -114,6 +116,7 @@ impl Measure {
         let (levels, tightest, total, available) = judge(&reading, config);
         self.limits = Limits::of(total, config);
         self.levels = levels;
+        self.doubts = reading.doubts.as_slice().into();
         self.tightest = tightest;
         self.available = available;
         let used = total - available;
@@ -212,6 +215,13 @@ fn judge(reading: &Reading, config: &Config) -> (std::sync::Arc<[Level]>, Tighte
             LevelKind::Configured,
             "memory_limit_bytes",
             limit,
+            own,
+        ));
+    } else if reading.doubts.contains(&Doubt::GroupNotFound) {
+        levels.push(plain(
+            LevelKind::Assumed,
+            "a control group that was not found",
+            config.assumed_limit_bytes,
             own,
         ));
     }

@@ -28,6 +28,7 @@ impl Inner {
                 .error
                 .as_ref()
                 .map(|error| std::sync::Arc::from(&**error)),
+            doubts: measure.doubts.clone(),
             total_bytes: measure.limits.total,
             available_bytes: measure.available,
             used_bytes: measure.limits.total - measure.available,

@@ -13,6 +13,8 @@ mod files;
 mod host;
 mod machine;
 mod mountinfo;
+mod peak;
+mod search;
 mod v1;
 mod v2;
 

@@ -2,7 +2,7 @@
 //!
 //! A container often sees only its own part: the mount's *root* is then our group, and a path from
 //! `/proc/self/cgroup` has to be cut by it. Where that does not fit (the namespace differs, or the path leads out of it by
-//! `../`) the mount point itself is the best there is: everything above it can't be read anyway.
+//! `../`) our group is somewhere below the mount point, or not in it at all.
 
 use std::path::{Path, PathBuf};
 
@@ -27,20 +27,35 @@ pub(super) fn unified(text: &str) -> Vec<Mount> {
     mounts(text, |kind, _| kind == "cgroup2")
 }
 
-/// The directory of our group and the mount point above which nothing can be read.
-pub(super) fn locate(mounts: &[Mount], path: &str) -> Option<(PathBuf, PathBuf)> {
+/// Where a path of `/proc/self/cgroup` leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Located {
+    /// The directory.
+    pub(super) dir: PathBuf,
+    /// The mount point, above which nothing can be read.
+    pub(super) top: PathBuf,
+    /// The path is one below what is mounted; otherwise both are the first mount point.
+    pub(super) fits: bool,
+}
+
+/// The directory of our group.
+pub(super) fn locate(mounts: &[Mount], path: &str) -> Option<Located> {
     let escapes = path.split('/').any(|part| part == "..");
     let fitting = mounts
         .iter()
         .filter(|_| !escapes)
         .filter_map(|mount| strip(&mount.root, path).map(|rest| (mount, rest)))
         .max_by_key(|(mount, _)| mount.root.len());
-    if let Some((mount, rest)) = fitting {
-        return Some((mount.point.join(rest), mount.point.clone()));
-    }
-    mounts
-        .first()
-        .map(|mount| (mount.point.clone(), mount.point.clone()))
+    let (mount, rest) = fitting.or_else(|| mounts.first().map(|mount| (mount, "")))?;
+    Some(Located {
+        // An empty rest would leave a slash behind.
+        dir: match rest {
+            "" => mount.point.clone(),
+            rest => mount.point.join(rest),
+        },
+        top: mount.point.clone(),
+        fits: fitting.is_some(),
+    })
 }
 
 /// Takes `root` off the front of `path`, by whole components.
@@ -131,38 +146,28 @@ mod tests {
         assert_eq!(unescape("\\777"), "\\777");
     }
 
-    #[test]
-    fn a_root_is_cut_by_whole_components() {
-        let docker = [mount("/docker/abc", "/sys/fs/cgroup")];
-        assert_eq!(
-            locate(&docker, "/docker/abc/sub").unwrap().0,
-            PathBuf::from("/sys/fs/cgroup/sub")
-        );
-        assert_eq!(
-            locate(&docker, "/docker/abc").unwrap().0,
-            PathBuf::from("/sys/fs/cgroup")
-        );
-        assert_eq!(
-            locate(&docker, "/docker/abcd").unwrap().0,
-            PathBuf::from("/sys/fs/cgroup")
-        );
-        assert_eq!(
-            locate(&docker, "/elsewhere").unwrap().0,
-            PathBuf::from("/sys/fs/cgroup")
-        );
+    /// The directory, and whether the path fits.
+    fn at(mounts: &[Mount], path: &str) -> (PathBuf, bool) {
+        let located = locate(mounts, path).unwrap();
+        (located.dir, located.fits)
     }
 
     #[test]
-    fn a_path_that_leads_out_is_the_mount_point() {
+    fn a_root_is_cut_by_whole_components() {
+        let docker = [mount("/docker/abc", "/sys/fs/cgroup")];
+        let sub = PathBuf::from("/sys/fs/cgroup/sub");
+        let point = PathBuf::from("/sys/fs/cgroup");
+        assert_eq!(at(&docker, "/docker/abc/sub"), (sub, true));
+        assert_eq!(at(&docker, "/docker/abc"), (point.clone(), true));
+        assert_eq!(at(&docker, "/docker/abcd"), (point.clone(), false));
+        assert_eq!(at(&docker, "/elsewhere"), (point, false));
+    }
+
+    #[test]
+    fn a_path_that_leads_out_does_not_fit() {
         let all = [mount("/", "/sys/fs/cgroup")];
-        assert_eq!(
-            locate(&all, "/../../x").unwrap().0,
-            PathBuf::from("/sys/fs/cgroup")
-        );
-        assert_eq!(
-            locate(&[mount("/../..", "/m")], "/").unwrap().0,
-            PathBuf::from("/m")
-        );
+        assert_eq!(at(&all, "/../../x"), ("/sys/fs/cgroup".into(), false));
+        assert_eq!(at(&[mount("/../..", "/m")], "/"), ("/m".into(), false));
     }
 
     #[test]
@@ -172,10 +177,9 @@ mod tests {
             mount("/", "/all"),
             mount("/a", "/part"),
         ];
-        assert_eq!(
-            locate(&several, "/a/b").unwrap(),
-            ("/part/b".into(), "/part".into())
-        );
+        let located = locate(&several, "/a/b").unwrap();
+        assert_eq!(located.dir, PathBuf::from("/part/b"));
+        assert_eq!(located.top, PathBuf::from("/part"));
         assert_eq!(locate(&[], "/a"), None);
     }
 }

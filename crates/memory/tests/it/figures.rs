@@ -395,6 +395,8 @@ fn a_ledger_is_not_opened_on_settings_or_machines_that_can_not_be() {
         );
     }
     let nowhere = tempfile::tempdir().unwrap();
+    std::fs::create_dir(nowhere.path().join("proc")).unwrap();
+    std::fs::write(nowhere.path().join("proc/meminfo"), "MemTotal: none\n").unwrap();
     let machine = ddx_memory::Machine::below(nowhere.path());
     let error = Ledger::open(Config::default(), Box::new(machine)).unwrap_err();
     assert!(matches!(error, Error::Probe(_)), "{error}");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ddx_memory::{Level, LevelKind, Machine, ProbeError, Reading, Source};
+use ddx_memory::{Doubt, Level, LevelKind, Machine, ProbeError, Reading, Source};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -314,7 +314,88 @@ fn a_namespace_whose_root_lies_above_falls_back_to_the_mount_point() {
             [("cgroup", Some(512 - 24))],
             "root {root}, path {path}"
         );
+        assert_eq!(reading.doubts, [Doubt::GroupNotFound]);
     }
+}
+
+/// The list of a group in which we are.
+fn with_us() -> String {
+    format!("1000000\n{}\n", std::process::id())
+}
+
+#[test]
+fn a_group_that_no_path_leads_to_is_found_by_the_processes_in_it() {
+    for (root, path) in [("/../..", "/"), ("/", "/../../sibling"), ("/", "/")] {
+        let mounts = format!("30 23 0:26 {root} /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n");
+        let tree = Tree::mounted(&mounts, &format!("0::{path}\n"));
+        tree.v2("sys/fs/cgroup/docker", "max\n")
+            .v2("sys/fs/cgroup/docker/other", "104857600\n")
+            .v2("sys/fs/cgroup/docker/ours", "536870912\n")
+            .file("sys/fs/cgroup/cgroup.procs", "1\n")
+            .file("sys/fs/cgroup/docker/other/cgroup.procs", "1000000\n")
+            .file("sys/fs/cgroup/docker/ours/cgroup.procs", &with_us())
+            .file(
+                "sys/fs/cgroup/docker/ours/memory.pressure",
+                "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\n",
+            );
+        let reading = tree.read();
+        assert_eq!(
+            heads(&reading.levels),
+            [("ours", Some(512 - 24)), ("docker", None)],
+            "root {root}, path {path}"
+        );
+        assert_eq!(reading.stall.map(|stall| stall.some_us), Some(7));
+        assert_eq!(reading.doubts, []);
+    }
+}
+
+#[test]
+fn a_mount_over_another_is_seen_through_by_the_processes_that_it_lists() {
+    // The container's own part, which the path fits, is covered by the whole of the host's.
+    let mounts = "30 23 0:26 / /sys/fs/cgroup ro - cgroup cgroup rw,memory\n\
+                  31 30 0:26 /../.. /sys/fs/cgroup ro - cgroup cgroup rw,memory\n";
+    let tree = Tree::mounted(mounts, "4:memory:/\n");
+    tree.v1("sys/fs/cgroup", V1_NONE)
+        .v1("sys/fs/cgroup/docker/ours", "536870912\n")
+        .file("sys/fs/cgroup/cgroup.procs", "1\n")
+        .file("sys/fs/cgroup/docker/ours/cgroup.procs", &with_us());
+    let reading = tree.read();
+    assert_eq!(heads(&reading.levels)[0], ("ours", Some(512 - 33)));
+    assert_eq!(reading.doubts, []);
+}
+
+#[test]
+fn a_limit_without_a_mount_is_a_doubt_and_the_root_of_all_groups_has_none() {
+    let first = "cgroup:[4026531835]";
+    for (path, namespace, doubts) in [
+        ("/ddx", first, &[Doubt::GroupNotFound][..]),
+        ("/", "cgroup:[4026532177]", &[Doubt::GroupNotFound]),
+        ("/", first, &[]),
+    ] {
+        for membership in ["0::", "4:memory:"] {
+            let tree = Tree::mounted("", &format!("{membership}{path}\n"));
+            let folder = tree.root.path().join("proc/self/ns");
+            fs::create_dir_all(&folder).unwrap();
+            std::os::unix::fs::symlink(namespace, folder.join("cgroup")).unwrap();
+            assert_eq!(tree.read().doubts, doubts, "{membership}{path} {namespace}");
+        }
+    }
+}
+
+#[test]
+fn an_assumed_limit_binds_where_none_was_found_and_one_that_is_set_goes_before_it() {
+    let tree = Tree::mounted("", "0::/ddx\n");
+    let open = |config| ddx_memory::Ledger::open(config, Box::new(tree.machine())).unwrap();
+    let assumed = open(ddx_memory::Config::default()).snapshot();
+    assert_eq!(assumed.total_bytes, 64 * MIB);
+    assert_eq!(assumed.tightest.kind, LevelKind::Assumed);
+    assert_eq!(*assumed.doubts, [Doubt::GroupNotFound]);
+    let set = open(ddx_memory::Config {
+        memory_limit_bytes: Some(GIB),
+        ..ddx_memory::Config::default()
+    });
+    assert_eq!(set.snapshot().total_bytes, GIB);
+    assert!(set.plan().to_string().contains("was not found"));
 }
 
 #[test]
@@ -352,39 +433,51 @@ fn a_group_that_is_removed_and_made_again_is_found_again() {
     assert_eq!(levels(), 2, "the level that came back must bind again");
 }
 
+/// A tree without some of its files; what is read of it.
+fn without(tree: &Tree, files: &[&str]) -> Reading {
+    for file in files {
+        fs::remove_file(tree.root.path().join(file)).unwrap();
+    }
+    tree.read()
+}
+
 #[test]
-fn missing_files_are_named() {
-    let tree = Tree::host();
-    fs::remove_file(tree.root.path().join("proc/meminfo")).unwrap();
-    assert!(tree.error().contains("proc/meminfo"), "{}", tree.error());
+fn what_stands_for_a_missing_file_is_told() {
+    let reading = without(&Tree::host(), &["proc/meminfo"]);
+    assert_eq!(reading.doubts, [Doubt::HostBySysinfo]);
+    assert!(reading.host.total_bytes > 0);
 
     let tree = Tree::host();
-    fs::remove_file(tree.root.path().join("proc/self/status")).unwrap();
-    assert!(
-        tree.error().contains("proc/self/status"),
-        "{}",
-        tree.error()
-    );
+    tree.file("proc/self/statm", "900 500 200 1 0 100 0\n");
+    tree.file("proc/self/status", "Name:\tddx\nVmRSS:\t 2000 kB\n");
+    let reading = tree.read();
+    assert_eq!(reading.doubts, [Doubt::ProcessByStatm]);
+    assert_eq!(reading.process.anon_bytes, 300 * 4096);
+
+    let reading = without(&tree, &["proc/self/status", "proc/self/statm"]);
+    let hidden = [Doubt::GroupNotFound, Doubt::ProcessByPeak];
+    assert_eq!(reading.doubts, hidden, "without /proc no group is known");
+    assert!(reading.process.anon_bytes > 0);
 
     let tree = Tree::host();
     tree.file("proc/self/cgroup", "0::/ddx\n");
-    assert!(
-        tree.error().contains("proc/self/mountinfo"),
-        "{}",
-        tree.error()
-    );
+    assert_eq!(tree.read().doubts, [Doubt::GroupNotFound]);
+
+    let tree = Tree::host();
+    tree.file("proc/meminfo", "MemTotal: 100 kB\nMemFree: 50 kB\n");
+    assert_eq!(tree.read().doubts, [Doubt::AvailableByFree]);
 }
 
 #[test]
 fn malformed_files_are_errors_that_name_file_and_field_and_never_a_guess() {
     let broken = [
-        ("proc/meminfo", "MemTotal: 8388608 kB\n", "MemAvailable"),
+        ("proc/meminfo", "MemTotal: 8388608 kB\n", "MemFree"),
         (
             "proc/meminfo",
             "MemTotal: many kB\nMemAvailable: 1 kB\n",
             "MemTotal",
         ),
-        ("proc/self/status", "Name: ddx\n", "RssAnon"),
+        ("proc/self/status", "RssAnon: much kB\n", "RssAnon"),
         ("sys/fs/cgroup/ddx/memory.current", "", "memory.current"),
         ("sys/fs/cgroup/ddx/memory.max", "-1\n", "memory.max"),
         ("sys/fs/cgroup/ddx/memory.high", "high\n", "memory.high"),
@@ -432,6 +525,7 @@ fn this_very_machine_can_be_read() {
     assert!(reading.host.total_bytes > 0);
     assert!(reading.host.head_bytes() <= reading.host.total_bytes);
     assert!(reading.process.anon_bytes > 0);
+    assert_eq!(reading.doubts, []);
     for level in &reading.levels {
         assert!(level.hard_bytes <= level.usage_bytes);
         assert!(

@@ -267,7 +267,10 @@ impl Watcher {
                 continue;
             };
             if told.as_ref() != Some(&progress) {
-                let file = frame("file", &File::new(file, Some(&progress), &self.links));
+                let file = frame(
+                    "file",
+                    &File::new(file, Some(&progress), &self.links, self.app.engine()),
+                );
                 *told = Some(progress);
                 self.tell(file_id, file);
             }

@@ -72,6 +72,7 @@ impl Source for Script {
                 some_us: facts.stall_us,
                 full_us: 0,
             }),
+            doubts: Vec::new(),
         })
     }
 }
