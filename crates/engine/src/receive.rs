@@ -12,7 +12,6 @@ use std::ops::Range;
 use std::time::Duration;
 
 use ddx_memory::{Buffer, Holder, Ledger};
-use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -124,13 +123,6 @@ impl Context<'_> {
         }
     }
 
-    /// Whether bytes have arrived that were not taken yet.
-    async fn is_here<S: Source>(&self, source: &mut S) -> bool {
-        // What the kernel has is known only after the runtime has asked it.
-        tokio::task::yield_now().await;
-        matches!(source.ready().now_or_never(), Some(Ok(())))
-    }
-
     /// A buffer, waited for in the fair queue if there is none at once.
     pub(crate) async fn first_buffer(&self, bytes: u64) -> Result<Buffer, Error> {
         if let Some(lease) = self.ledger.try_lease(self.holder, bytes) {
@@ -174,7 +166,7 @@ impl Context<'_> {
                         Ok(Ok(Ok(()))) => {}
                         Ok(Ok(Err(_))) => return (at, Fill::Cut(Error::ClientGone)),
                         Ok(Err(_)) => return (at, Fill::Dawdled),
-                        Err(_) if self.is_here(source).await => {}
+                        Err(_) if source.has_arrived().await => {}
                         Err(error) => return (at, Fill::Cut(error)),
                     }
                 }
@@ -450,7 +442,7 @@ impl Pump<'_> {
         why: Error,
     ) -> Result<(), Error> {
         let left_at = *self.left_at.get_or_insert(self.offset);
-        if self.offset - left_at < LAST_BYTES_MAX && self.context.is_here(source).await {
+        if self.offset - left_at < LAST_BYTES_MAX && source.has_arrived().await {
             Ok(())
         } else {
             Err(why)

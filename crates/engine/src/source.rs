@@ -6,6 +6,7 @@
 use std::future::Future;
 
 use ddx_digest::Algorithm;
+use futures_util::FutureExt as _;
 
 /// What came of one attempt to take bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,15 @@ pub trait Source: Send + 'static {
     /// where each wake-up costs; 1 in the beginning.
     fn set_low_water(&mut self, bytes: u64) {
         let _ = bytes;
+    }
+
+    /// Whether bytes have arrived that were not taken yet, or the end. Nothing that is still under way is waited for.
+    fn has_arrived(&mut self) -> impl Future<Output = bool> + Send {
+        async {
+            // What the transport has is known only after the runtime has asked it.
+            tokio::task::yield_now().await;
+            matches!(self.ready().now_or_never(), Some(Ok(())))
+        }
     }
 
     /// Takes what is here, without waiting.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::{Buf, Bytes};
 use ddx_engine::{Algorithm, Cut, Source, Taken};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
@@ -108,6 +109,17 @@ impl Source for Intake {
         }
     }
 
+    async fn has_arrived(&mut self) -> bool {
+        match &mut self.way {
+            Way::Socket(body) => body.has_arrived().await,
+            Way::Frames(body) => {
+                // What the connection has is known only after the runtime has asked it.
+                tokio::task::yield_now().await;
+                matches!(body.ready().now_or_never(), Some(Ok(())))
+            }
+        }
+    }
+
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {
         match &mut self.way {
             Way::Socket(body) => body.take(into),
@@ -161,6 +173,11 @@ impl SocketBody {
         if bytes != self.low_water_bytes && low_water::set(self.wire.stream(), bytes).is_ok() {
             self.low_water_bytes = bytes;
         }
+    }
+
+    async fn has_arrived(&mut self) -> bool {
+        // The runtime learns of it later than the kernel does.
+        self.wire.has_body_bytes() && self.ready().await.is_ok()
     }
 
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {

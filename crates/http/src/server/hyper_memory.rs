@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, Notify};
 /// 3,000 uploads of 60 KiB, 17 KB with as many past hyper): two buffers, the parsed head, and the task around them.
 const HYPER_BYTES: u64 = 16 << 10;
 
-/// So many at once are served whatever there is, or nothing would ever come free.
+/// So many at once are served whatever there is, or nothing would ever come free. The reserve bears them.
 const ALWAYS: u64 = 16;
 
 /// The ledger does not tell when something has come free.
@@ -25,13 +25,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct HyperMemory {
     ledger: Ledger,
-    /// Those that need no charge of their own.
+    /// How many more need no charge.
     always: AtomicU64,
     waiting: AtomicU64,
     /// Held by the one that waited longest.
     turn: Mutex<()>,
     freed: Notify,
-    _always: Option<Charge>,
 }
 
 /// What one of them holds, until it is dropped.
@@ -48,8 +47,6 @@ struct Waiting<'m>(&'m HyperMemory);
 impl HyperMemory {
     pub(super) fn new(ledger: Ledger) -> Self {
         Self {
-            // A machine that has not even that is served all the same.
-            _always: ledger.charge(Row::Connections, ALWAYS * HYPER_BYTES).ok(),
             ledger,
             always: AtomicU64::new(ALWAYS),
             waiting: AtomicU64::new(0),

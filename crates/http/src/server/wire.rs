@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -258,6 +259,16 @@ impl Wire {
     /// Whether some of it is here, read together with the head.
     pub(crate) fn has_early(&self) -> bool {
         self.state().gate.has_early()
+    }
+
+    /// Whether bytes of a body that goes past hyper are here, or it is over.
+    pub(crate) fn has_body_bytes(&self) -> bool {
+        if self.has_early() || self.body_left() == 0 {
+            return true;
+        }
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let mut byte = [0; 1];
+        rustix::net::recv(&self.stream, &mut byte, flags).is_ok_and(|(_, count)| count > 0)
     }
 
     /// The next bytes of a body that goes past hyper. `WouldBlock` where none are here, `UnexpectedEof` where none will come.
