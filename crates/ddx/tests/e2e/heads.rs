@@ -268,10 +268,7 @@ async fn exclusive_heads_without_end_take_no_more_than_there_is() -> Result<()> 
         ensure!(drift < 4.0 * MIB as f64, "drift of {drift} bytes");
         most = most.max(held);
     }
-    ensure!(
-        most > (COUNT * 18) as i64 * 1024,
-        "{most} bytes are charged"
-    );
+    ensure!(most > (COUNT * 8) as i64 * 1024, "{most} bytes are charged");
     let mut refused = 0;
     for mut conn in open {
         conn.send(b"\r\n\r\n").await.ok();

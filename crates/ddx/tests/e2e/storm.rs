@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{
-    Client, Conn, Data, FakeClock, MIB, Pace, Part, Request, Server, Turn, Tus, Upload,
-    crc32_checksum, from_env,
+    Client, Conn, Data, MIB, Pace, Part, Request, Server, Turn, Tus, Upload, crc32_checksum,
+    from_env,
 };
 use tokio::task::JoinHandle;
 
@@ -19,6 +19,8 @@ use crate::{ledger_at_zero, setup, until};
 
 /// Pieces that are sent with a checksum.
 const CHECKED_BYTES: u64 = 40_000;
+/// How long an upload has that is to expire in a round.
+const STALE_AFTER: &str = "3s";
 /// Files of earlier rounds that are kept.
 const KEPT: usize = 16;
 
@@ -31,7 +33,6 @@ struct Kept {
 
 struct Storm {
     server: Server,
-    clock: FakeClock,
     chance: Chance,
     totals: Totals,
     kept: Vec<Kept>,
@@ -150,11 +151,18 @@ impl Storm {
         all
     }
 
+    /// What is made from now on has so long.
+    fn restart_with(&mut self, upload_expires: &str) -> Result<()> {
+        self.server.terminate(Duration::from_secs(20))?;
+        self.server
+            .change(|setup| setup.env("DDX_UPLOAD_EXPIRES", upload_expires));
+        self.server.start_again()
+    }
+
     async fn begin(&mut self) -> Result<Round> {
-        let client = self.server.client().patience(Duration::from_secs(10));
-        let tus = Tus::new(&client);
-        // Made two hours ago, when an hour is what they have.
-        self.clock.jump_to(-7200)?;
+        // What they have is over in the middle of it all.
+        self.restart_with(STALE_AFTER)?;
+        let tus = Tus::new(&self.server.client());
         let mut stale = Vec::new();
         for _ in 0..3 {
             let data = Data::new(1, MIB);
@@ -164,7 +172,9 @@ impl Storm {
                 .expect(204)?;
             stale.push(upload);
         }
-        self.clock.jump_to(0)?;
+        self.restart_with("1h")?;
+        let client = self.server.client().patience(Duration::from_secs(10));
+        let tus = Tus::new(&client);
         let mut ones = Vec::new();
         for _ in 0..8 {
             let data = self.data(12 * MIB);
@@ -325,7 +335,7 @@ impl Storm {
         }
         self.look(&round.whole, &round.checked).await?;
         self.look_at_joined(&round.parts, &round.joined).await?;
-        until("what is due expires", Duration::from_secs(10), || async {
+        until("what is due expires", Duration::from_secs(60), || async {
             let mut gone = true;
             for upload in &round.stale {
                 gone &= matches!(tus.head(&upload.path).await?.status, 404 | 410);
@@ -399,15 +409,10 @@ impl Storm {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_a_restart_in_the_middle_of_everything_breaks_no_promise() -> Result<()> {
     let _turn = Turn::alone()?;
-    let (seed, clock) = (seed()?, FakeClock::new()?);
-    let server = setup()
-        .clock(&clock)
-        .option("--upload-expires", "1h")
-        .option("--housekeeping-every", "200ms")
-        .start()?;
+    let seed = seed()?;
+    let server = setup().option("--housekeeping-every", "200ms").start()?;
     let mut storm = Storm {
         server,
-        clock,
         chance: Chance::new(seed),
         totals: Totals::default(),
         kept: Vec::new(),

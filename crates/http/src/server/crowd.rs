@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ddx_memory::{Ledger, Row};
 
 use super::Limits;
+use super::request_memory::HYPER_BYTES;
 use crate::origin::{Networks, client_of};
 
 /// So many are not worth a look at the ledger.
@@ -82,7 +83,8 @@ impl Crowd {
     fn half(&self, ledger: &Ledger) -> u64 {
         let snapshot = ledger.snapshot();
         let bytes = snapshot.row(Row::Connections) + snapshot.free_to_lease_bytes;
-        let all = bytes / ledger.config().connection_bytes.max(1);
+        // Each may ask for something, and hold the most that a request does.
+        let all = bytes / (ledger.config().connection_bytes + HYPER_BYTES);
         (all.min(self.connections_max) / 2).max(FEW)
     }
 }

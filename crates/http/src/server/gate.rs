@@ -229,8 +229,7 @@ impl Gate {
         begins
     }
 
-    /// Nothing of what is here goes to hyper.
-    pub(super) fn refuse(&mut self, problem: Problem) {
+    fn refuse(&mut self, problem: Problem) {
         let start = self.early.iter().position(|byte| !b"\r\n".contains(byte));
         let head = &self.early[start.unwrap_or(0)..];
         self.refused_is_head = head.starts_with(b"HEAD ");

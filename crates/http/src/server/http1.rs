@@ -26,11 +26,11 @@ use super::gate::{BodyWay, STEP_BYTES};
 use super::idle::Pauses;
 use super::unread::Watched;
 use super::wire::{Carrier, Patience, Transport, Wire};
-use super::{Connection, REFUSED_FOR, Shared, hyper_memory, late, linger};
+use super::{Connection, Shared, late, linger};
 use crate::body::{AnswerBody, Tap};
 use crate::deliver::SendsFiles;
 use crate::download;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::strict;
 
 /// A request that was taken from hyper, with the length of its body.
@@ -65,22 +65,22 @@ impl Shared {
                 }
                 break;
             }
-            let held = match self.hyper_memory(&wire).await {
-                Ok(held) => held,
-                Err(None) => break,
-                Err(Some(problem)) => {
-                    wire.refuse(problem);
-                    continue;
-                }
+            let Some(held) = self
+                .unless_gone(&wire, self.request_memory.with_hyper())
+                .await
+            else {
+                break;
             };
             // Boxed, each: of the two only one is alive at a time, and hyper's part is by far the larger one.
             let turn = Box::pin(self.by_hyper(&wire, from)).await;
-            drop(held);
             match turn {
                 Turn::Over => break,
                 Turn::Rest => {}
                 Turn::Late(late) => {
                     wire.go_past(late.length_bytes);
+                    let Some(_held) = self.unless_gone(&wire, held.past_hyper()).await else {
+                        return;
+                    };
                     if !Box::pin(self.past_hyper(&wire, late, from)).await {
                         break;
                     }
@@ -139,17 +139,13 @@ impl Shared {
         }
     }
 
-    /// What hyper needs for the request whose head is here. Errs with what the client is to be told, or None where it
-    /// has left.
-    async fn hyper_memory(&self, wire: &Wire) -> Result<hyper_memory::Held<'_>, Option<Problem>> {
+    /// What a request that is here waits for; None where its client leaves, or the server stops.
+    async fn unless_gone<T>(&self, wire: &Wire, wait: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            held = self.hyper_memory.take() => Ok(held),
-            () = self.closing.cancelled() => Err(None),
-            () = wire.gone() => Err(None),
-            () = tokio::time::sleep(self.limits.header_timeout) => {
-                Err(Some(Problem::new(Kind::NoMemory).retry_after(REFUSED_FOR)))
-            }
+            held = wait => Some(held),
+            () = self.closing.cancelled() => None,
+            () = wire.gone() => None,
         }
     }
 

@@ -24,15 +24,15 @@ use tokio::time::Sleep;
 use super::frames::FrameScan;
 use super::quota::{Quota, Share};
 
-/// What a connection is charged for its rest: what h2 was measured to hold (less than 8 KiB beside what
-/// every connection is charged), and [`COVERED_BYTES`].
-pub(super) const REST_BYTES: u64 = 40 << 10;
+/// What a connection is charged for its rest: what h2 was measured to hold (16 KB beside an idle
+/// connection), and [`COVERED_BYTES`].
+pub(super) const REST_BYTES: u64 = 24 << 10;
 
 /// So much may be here untaken without a further charge.
-const COVERED_BYTES: u64 = 32 << 10;
+const COVERED_BYTES: u64 = 8 << 10;
 
 /// In such steps more is charged.
-const STEP_BYTES: u64 = 64 << 10;
+const STEP_BYTES: u64 = 32 << 10;
 
 /// Bytes asked of the connection at once, on the stack.
 const READ_BYTES: usize = 8 << 10;

@@ -12,12 +12,12 @@ mod head;
 mod head_check;
 mod http1;
 mod http2;
-mod hyper_memory;
 mod idle;
 mod inflow;
 mod late;
 mod linger;
 mod quota;
+mod request_memory;
 mod secure;
 mod streams;
 mod tls;
@@ -27,7 +27,7 @@ mod wire;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::response::IntoResponse as _;
 use ddx_memory::{Charge, Ledger, Row};
@@ -46,9 +46,9 @@ use crate::starting::Served;
 use crowd::Crowd;
 use gate::Heads;
 use head_check::HeadLimits;
-use hyper_memory::HyperMemory;
 use idle::IdleConnections;
 use quota::Quota;
+use request_memory::{REQUEST_BYTES, RequestMemory};
 pub use tls::{TlsError, acceptor};
 
 /// Limits of connections. Each is a setting of the server.
@@ -185,7 +185,7 @@ struct Shared {
     ledger: Ledger,
     heads: Arc<Heads>,
     http2_quota: Arc<Quota>,
-    hyper_memory: HyperMemory,
+    request_memory: RequestMemory,
     idle: Arc<IdleConnections>,
     closing: CancellationToken,
 }
@@ -223,15 +223,16 @@ impl Server {
         let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
         let tasks = TaskTracker::new();
         let heads = Heads::new(self.limits.of_heads(), self.ledger.clone());
+        let idle = Arc::<IdleConnections>::default();
         let shared = Arc::new(Shared {
             limits: self.limits,
             heads,
             http2_quota: http2::quota(self.ledger.clone()),
-            hyper_memory: HyperMemory::new(self.ledger.clone()),
+            request_memory: RequestMemory::new(self.ledger.clone(), idle.clone()),
             tls: self.tls,
             app: self.app,
             ledger: self.ledger,
-            idle: Arc::default(),
+            idle,
             closing: closing.clone(),
         });
         loop {
@@ -286,22 +287,38 @@ impl Server {
 type Held = (tokio::sync::OwnedSemaphorePermit, Charge);
 
 impl Shared {
+    /// What a connection is charged that asks for nothing. Requests over TLS are not charged apart.
+    fn idle_bytes(&self) -> u64 {
+        let bytes = self.ledger.config().connection_bytes;
+        match self.tls {
+            Some(_) => bytes,
+            None => bytes.saturating_sub(REQUEST_BYTES),
+        }
+    }
+
     /// A place for one more connection, and its memory. Others wait in the kernel's backlog meanwhile.
     async fn place(&self, places: &Arc<Semaphore>) -> Held {
+        let mut asked_at = None;
         loop {
             // Those that are here come first.
-            if !self.hyper_memory.is_short()
+            if !self.request_memory.is_short()
                 && let Ok(place) = places.clone().try_acquire_owned()
             {
-                let bytes = self.ledger.config().connection_bytes;
+                let bytes = self.idle_bytes();
                 match self.ledger.charge(Row::Connections, bytes) {
                     Ok(charge) => return (place, charge),
                     Err(refusal) => tracing::debug!(%refusal, "no memory for another connection"),
                 }
             }
-            let pause = match self.idle.ask_longest() {
-                true => GIVE_PAUSE,
-                false => ACCEPT_PAUSE,
+            // One at a time: where others have the memory, it does not help that all idle ones go.
+            let is_asked = asked_at.is_some_and(|at: Instant| at.elapsed() < ACCEPT_PAUSE);
+            let pause = if is_asked {
+                GIVE_PAUSE
+            } else if self.idle.ask_longest() {
+                asked_at = Some(Instant::now());
+                GIVE_PAUSE
+            } else {
+                ACCEPT_PAUSE
             };
             tokio::time::sleep(pause).await;
         }

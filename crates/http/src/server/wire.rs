@@ -172,11 +172,6 @@ impl Wire {
         self.state().gate.size_hyper()
     }
 
-    /// The head that is here is not for hyper.
-    pub(super) fn refuse(&self, problem: Problem) {
-        self.state().gate.refuse(problem);
-    }
-
     /// Why a head was refused, and whether its answer is to have no content.
     pub(super) fn take_refusal(&self) -> Option<(Problem, bool)> {
         self.state().gate.take_refusal()

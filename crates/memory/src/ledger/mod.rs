@@ -513,6 +513,13 @@ impl Charge {
         self.bytes += by;
         Ok(())
     }
+
+    /// Books so much less, at most all.
+    pub fn shrink(&mut self, by: u64) {
+        let (row, by) = (self.row, by.min(self.bytes));
+        self.inner.change(|books, _, _| books.discharge(row, by));
+        self.bytes -= by;
+    }
 }
 
 impl Drop for Charge {

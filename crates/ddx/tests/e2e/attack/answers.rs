@@ -21,7 +21,11 @@ const LISTINGS: usize = 200;
 const EACH_BYTES: u64 = 64 << 10;
 
 /// Unfinished uploads of a share, with as much metadata as is allowed.
-async fn create(client: &Client, share_key: &str, numbers: std::ops::Range<u32>) -> Result<()> {
+pub(super) async fn create(
+    client: &Client,
+    share_key: &str,
+    numbers: std::ops::Range<u32>,
+) -> Result<()> {
     let note = "n".repeat(2_800);
     let mut tasks = JoinSet::new();
     for part in 0..8 {

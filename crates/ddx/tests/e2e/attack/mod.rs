@@ -10,6 +10,7 @@ mod answers;
 mod cache;
 mod idle;
 mod load;
+mod matrix;
 mod pressure;
 mod slow;
 mod watch;
