@@ -1,12 +1,10 @@
 //! HTTP/2, by hyper: what a connection is charged, when it is idle, and what one of its streams may hold.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::IntoResponse as _;
 use ddx_memory::Ledger;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
@@ -25,14 +23,13 @@ use super::streams::Streams;
 use super::wire::{Carrier, Transport, Wire};
 use super::{Connection, REFUSED, Shared, late, linger};
 use crate::body::AnswerBody;
-use crate::problem::{Kind, Problem};
 
 /// What connections of HTTP/2 have beside what every connection has gets one part in so many: others
 /// must be able to connect, whatever these hold.
 const PART: u64 = 2;
 
-/// What a stream's task and its request hold beside the fields.
-const STREAM_BYTES: u64 = 4 << 10;
+/// What a stream's tasks and its request hold beside the fields.
+const STREAM_BYTES: u64 = 16 << 10;
 
 /// What one field holds beside its name and its value (RFC 9113, section 6.5.2).
 const FIELD_BYTES: usize = 32;
@@ -82,7 +79,7 @@ impl Shared {
         let io = Metered::new(io, inflow.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let response = self.stream(request, from, &inflow);
-            async { Ok::<_, Infallible>(response.await.map(Streams::answer)) }
+            async { Ok::<_, h2::Error>(response?.await.map(Streams::answer)) }
         });
         let streams = Streams::new(
             self.ledger.clone(),
@@ -124,16 +121,18 @@ impl Shared {
         }
     }
 
-    /// One stream. What its head holds is charged until its answer is gone.
+    /// One stream. What it holds is charged until its answer is gone. Where that can't be had it is reset, which a client
+    /// knows to try again (RFC 9113, section 8.7): an answer would be held for as long as the client does not take it.
     fn stream(
         &self,
         request: Request<Incoming>,
         from: Connection,
         inflow: &Arc<Inflow>,
-    ) -> impl Future<Output = Response<AnswerBody>> + use<> {
+    ) -> Result<impl Future<Output = Response<AnswerBody>> + use<>, h2::Error> {
         let share = self
             .http2_quota
-            .take(STREAM_BYTES + of_fields(request.headers()));
+            .take(STREAM_BYTES + of_fields(request.headers()))
+            .map_err(|_| h2::Reason::REFUSED_STREAM)?;
         let (head, incoming) = request.into_parts();
         let body = match http_body::Body::is_end_stream(&incoming) {
             true => Body::empty(),
@@ -141,21 +140,13 @@ impl Shared {
         };
         let app = self.app.router();
         let pauses = Pauses(self.idle.clone());
-        async move {
-            let share = match share {
-                Ok(share) => share,
-                Err(retry_after) => {
-                    let problem = Problem::new(Kind::NoMemory).retry_after(retry_after);
-                    let response = problem.into_response();
-                    return response.map(|body| AnswerBody::new(body, None));
-                }
-            };
+        Ok(async move {
             let mut request = Request::from_parts(head, body);
             request.extensions_mut().insert(from);
             request.extensions_mut().insert(pauses);
             let Ok(response) = app.oneshot(request).await;
             response.map(|body| AnswerBody::new(body, Some(Carrier::Stream { _charged: share })))
-        }
+        })
     }
 }
 

@@ -24,9 +24,9 @@ use tokio::time::Sleep;
 use super::frames::FrameScan;
 use super::quota::{Quota, Share};
 
-/// What a connection is charged for its rest: what h2 was measured to hold (16 KB beside an idle
+/// What a connection is charged for its rest: what h2 was measured to hold (16 to 20 KB beside an idle
 /// connection), and [`COVERED_BYTES`].
-pub(super) const REST_BYTES: u64 = 24 << 10;
+pub(super) const REST_BYTES: u64 = 28 << 10;
 
 /// So much may be here untaken without a further charge.
 const COVERED_BYTES: u64 = 8 << 10;

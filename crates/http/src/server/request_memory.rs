@@ -20,7 +20,7 @@ pub(super) const REQUEST_BYTES: u64 = 14 << 10;
 
 /// What hyper holds beside that: two buffers, the parsed head, and the task around them (32 KB in all were measured with
 /// 3,000 slow uploads of 60 KiB, which stay with it).
-pub(super) const HYPER_BYTES: u64 = 16 << 10;
+pub(super) const HYPER_BYTES: u64 = 14 << 10;
 
 /// So many at once are with hyper whatever there is, or nothing would ever come free, and nobody could be told why. The
 /// reserve bears them.

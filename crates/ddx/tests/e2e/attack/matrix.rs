@@ -1,7 +1,7 @@
 //! Each attack in each box: the server lives, others are served within a second, and the ledger tells what the box holds.
 //!
 //! The clients of one address hold all that they can get, and send or take as little as they can. By default in a box of
-//! 64 MiB; `DDX_FULL=1` takes 128 and 256 MiB as well. The second, and the tenth of the box by which ledger and memory may
+//! 64 MiB; `DDX_FULL=1` takes 128 and 256 MiB as well, `DDX_ATTACK=Forms` this one alone. The second, and the tenth of the box by which ledger and memory may
 //! differ, are asked of a release build (`DDX_BIN`): in a debug build all that waits is larger.
 
 use std::any::Any;
@@ -18,7 +18,7 @@ use crate::{at_standstill, ledger_at_zero, new_share, setup};
 
 /// What a connection with a request may hold. One client may have half of what there is room for; connections of this
 /// machine itself are not counted, so the attacker keeps to it by itself.
-const CONNECTION_BYTES: f64 = (34 << 10) as f64;
+const CONNECTION_BYTES: f64 = (32 << 10) as f64;
 const HTTP2_STREAMS: u32 = 64;
 /// Files of the share that is listed and followed.
 const FILES: u32 = 300;
@@ -84,20 +84,29 @@ fn is_release() -> bool {
 async fn exclusive_no_attack_takes_the_server_away() -> Result<()> {
     let _turn = Turn::alone()?;
     let boxes: &[u64] = if full() { &[64, 128, 256] } else { &[64] };
+    let only = std::env::var("DDX_ATTACK").ok();
     for mib in boxes {
         for attack in ATTACKS {
+            if only
+                .as_ref()
+                .is_some_and(|only| *only != format!("{attack:?}"))
+            {
+                continue;
+            }
             let context = || format!("{attack:?} in {mib} MiB");
-            under(attack, *mib).await.with_context(context)?;
+            let memory_box = Arc::new(MemoryBox::new(mib * MIB)?);
+            let done = under(attack, &memory_box, *mib).await;
+            done.with_context(|| format!("{:?}", memory_box.usage()))
+                .with_context(context)?;
         }
     }
     Ok(())
 }
 
-async fn under(attack: Attack, mib: u64) -> Result<()> {
-    let memory_box = Arc::new(MemoryBox::new(mib * MIB)?);
+async fn under(attack: Attack, memory_box: &Arc<MemoryBox>, mib: u64) -> Result<()> {
     // Those who do nothing are borne with for longer than this lasts.
     let server = setup()
-        .in_box(&memory_box)
+        .in_box(memory_box)
         .option("--header-timeout", "10m")
         .option("--idle-timeout", "10m")
         .option("--body-idle-timeout", "10m")
