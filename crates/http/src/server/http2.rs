@@ -20,7 +20,8 @@ use super::idle::Pauses;
 use super::inflow::{Inflow, Metered, REST_BYTES};
 use super::quota::{Quota, Share};
 use super::streams::Streams;
-use super::wire::{Carrier, Transport, Wire};
+use super::wire::transport::Transport;
+use super::wire::{Carrier, Wire};
 use super::{Connection, REFUSED, Shared, late, linger};
 use crate::body::AnswerBody;
 
