@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Data, MIB, Request, Run, Server, Turn, Tus};
 
-use crate::{file_of, ledger_at_zero, setup};
+use crate::{file_of, ledger_at_zero, setup, until};
 
 /// PUT by curl with these arguments, and the file fetched in the same way.
 async fn there_and_back(
@@ -328,4 +328,25 @@ async fn a_connection_that_rested_is_answered_again_and_costs_nothing_meanwhile(
         "connections that are closed use {used} s in {REST:?}"
     );
     ledger_at_zero(&client).await
+}
+
+/// A client that goes without a word is found out: the kernel asks it for a sign of life (timer 2 in /proc/net/tcp).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_clients_are_asked_for_a_sign_of_life() -> Result<()> {
+    const KEEP_ALIVE_TIMER: &str = "02:";
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let stream = tokio::net::TcpStream::connect(server.address()).await?;
+    let here = format!(":{:04X}", server.address().port());
+    let there = format!(":{:04X}", stream.local_addr()?.port());
+    until("its timer runs", Duration::from_secs(30), || async {
+        let listed = std::fs::read_to_string("/proc/net/tcp")?;
+        let timer = listed.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_ours = fields.get(1)?.ends_with(&here) && fields.get(2)?.ends_with(&there);
+            is_ours.then(|| fields.get(5).copied()).flatten()
+        });
+        Ok(timer.is_some_and(|timer| timer.starts_with(KEEP_ALIVE_TIMER)))
+    })
+    .await
 }
