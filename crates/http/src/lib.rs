@@ -26,6 +26,7 @@ mod pace;
 mod pages;
 mod places;
 pub mod plain;
+mod prefix;
 pub mod problem;
 mod refusal;
 mod routes;

@@ -12,6 +12,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::download;
+use crate::prefix;
 use crate::problem::{Kind, Problem};
 use crate::routes::add_common_fields;
 use crate::strict;
@@ -22,6 +24,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// What connections are served: the answers of a start until there is more.
 #[derive(Debug)]
 pub struct Served {
+    path_prefix: String,
     starting: Router,
     ready: OnceLock<Router>,
 }
@@ -46,6 +49,7 @@ impl Served {
             prefix => Router::new().nest(prefix, routes.clone()).merge(routes),
         };
         Self {
+            path_prefix: path_prefix.to_owned(),
             starting,
             ready: OnceLock::new(),
         }
@@ -55,6 +59,11 @@ impl Served {
     pub fn is_ready(&self, app: Router) {
         // A second call would change nothing, and there is none.
         let _ = self.ready.set(app);
+    }
+
+    /// Whether a file may lie at this path, with the prefix or without it.
+    pub(crate) fn may_have_file(&self, path: &str) -> bool {
+        download::may_be_file(prefix::below(&self.path_prefix, path))
     }
 
     /// What the next request gets.

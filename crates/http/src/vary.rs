@@ -8,6 +8,7 @@ use axum::extract::MatchedPath;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::app::App;
+use crate::prefix;
 
 /// A route's answers by one method, and the fields by which its handler chooses among them.
 pub(crate) struct Vary(Option<&'static str>);
@@ -27,7 +28,7 @@ impl Vary {
 }
 
 fn asked_by(prefix: &str, matched: &str, method: &Method) -> Option<&'static str> {
-    let route = matched.strip_prefix(prefix).unwrap_or(matched);
+    let route = prefix::below(prefix, matched);
     match (route, method) {
         // The share's page, or its bytes.
         ("/d/{share_id}", _) => Some("Accept"),

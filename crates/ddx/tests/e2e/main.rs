@@ -34,6 +34,7 @@ mod machine;
 mod matrix;
 mod network;
 mod operators;
+mod paths;
 mod power;
 mod queue;
 mod read_only;

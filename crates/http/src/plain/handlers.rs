@@ -19,18 +19,31 @@ use crate::problem::{Kind, Problem};
 use crate::refusal::problem;
 use crate::view::File;
 
-/// `PUT /{name}` and `PUT /`.
-pub(super) async fn put(State(app): State<App>, links: Links, request: Request<Body>) -> Response {
-    match put_file(&app, &links, request).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
-    }
+/// `PUT /{name}`. The router has taken the prefix off.
+pub(crate) async fn put(State(app): State<App>, links: Links, request: Request<Body>) -> Response {
+    let name = request.uri().path().to_owned();
+    answered(put_file(&app, &links, &name, request).await)
 }
 
-async fn put_file(app: &App, links: &Links, request: Request<Body>) -> Result<Response, Problem> {
-    let prefix = links.path("");
-    let path = request.uri().path();
-    let path = path.strip_prefix(prefix.as_str()).unwrap_or(path);
+/// `PUT /`, which names no file. Below a prefix its path is the prefix.
+pub(super) async fn put_nameless(
+    State(app): State<App>,
+    links: Links,
+    request: Request<Body>,
+) -> Response {
+    answered(put_file(&app, &links, "/", request).await)
+}
+
+fn answered(result: Result<Response, Problem>) -> Response {
+    result.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn put_file(
+    app: &App,
+    links: &Links,
+    path: &str,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
     let put = wire::put(path, request.headers(), &app.config().plain)?;
     let format = negotiate(request.headers(), &[Format::Text, Format::Json]);
     // The strongest that the server can check while the bytes come.

@@ -13,7 +13,7 @@ use crate::routes::page;
 
 /// The front door, wherever it stands.
 pub(crate) fn front() -> MethodRouter<App> {
-    get(page).put(handlers::put).post(form::form)
+    get(page).put(handlers::put_nameless).post(form::form)
 }
 
 /// Its routes. Reading at the same addresses gives the pages.

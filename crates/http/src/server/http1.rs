@@ -29,7 +29,6 @@ use super::wire::{Carrier, Patience, Transport, Wire};
 use super::{Connection, Shared, late, linger};
 use crate::body::{AnswerBody, Tap};
 use crate::deliver::SendsFiles;
-use crate::download;
 use crate::problem::Problem;
 use crate::strict;
 
@@ -260,7 +259,7 @@ impl Shared {
         match body_way(request.body()) {
             BodyWay::Known(length) => (length >= self.limits.tap_min_bytes).then_some(length),
             BodyWay::None => (request.method() == Method::GET
-                && download::may_be_file(request.uri().path()))
+                && self.app.may_have_file(request.uri().path()))
             .then_some(0),
             BodyWay::Chunks => None,
         }
