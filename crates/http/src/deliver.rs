@@ -193,10 +193,11 @@ fn lay_out(
 }
 
 fn body(bytes: impl Stream<Item = Result<Bytes, ddx_engine::Error>> + Send + 'static) -> Body {
-    Body::from_stream(bytes.inspect(|chunk| {
+    let request = tracing::Span::current();
+    Body::from_stream(bytes.inspect(move |chunk| {
         if let Err(error) = chunk {
             // The answer's head is gone already: all that is left is to break off, so that nobody takes it for whole.
-            tracing::warn!(%error, "a download was broken off");
+            tracing::warn!(parent: &request, %error, "a download was broken off");
         }
     }))
 }

@@ -57,6 +57,17 @@ pub(crate) fn client(app: &App, request: &Request) -> Option<IpAddr> {
     Some(app.config().origin.client(peer, request.headers()))
 }
 
+/// What stands before the server's own paths for who asks.
+pub(crate) fn prefix(app: &App, request: &Request) -> String {
+    let origin = &app.config().origin;
+    peer(request.extensions())
+        .and_then(|peer| origin.base(peer, request.uri(), request.headers()).ok())
+        .map_or_else(
+            || origin.path_prefix.clone(),
+            |base| base.prefix().to_owned(),
+        )
+}
+
 /// Whether a page of this origin is one of the server's own.
 pub(crate) fn is_own_origin(app: &App, request: &Request, origin: &str) -> bool {
     peer(request.extensions()).is_some_and(|peer| {

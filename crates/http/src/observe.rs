@@ -59,12 +59,13 @@ impl Seen {
             &[self.route, class],
             elapsed.as_secs_f64(),
         );
-        let refused = response.extensions().get::<RefusedAs>().copied();
-        if let Some(RefusedAs(slug)) = refused {
+        let refused = response.extensions().get::<RefusedAs>();
+        let refused = refused.map(|RefusedAs(problem)| problem.entry().slug);
+        if let Some(slug) = refused {
             metrics.add(Metric::HttpRefusals, &[slug], 1);
         }
         let route = self.matched.as_ref().map_or("", MatchedPath::as_str);
-        tracing::debug!(method = %self.method, route, status = status.as_u16(), refused = refused.map(|RefusedAs(slug)| slug), ?elapsed, "answered");
+        tracing::debug!(method = %self.method, route, status = status.as_u16(), refused, ?elapsed, "answered");
     }
 }
 
@@ -78,8 +79,8 @@ fn route(prefix: &str, method: &Method, matched: Option<&str>) -> &'static str {
     match route.split('/').nth(1).unwrap_or_default() {
         "api" if route.ends_with("/events") => "events",
         "api" => "api",
-        // A program that sends a file of such a name by PUT means a file.
-        "files" | "healthz" | "readyz" | "metrics" if *method == Method::PUT => "plain",
+        // A program that sends a file of any name by PUT means a file.
+        _ if *method == Method::PUT => "plain",
         "files" => "tus",
         "d" => "download",
         "healthz" | "readyz" => "health",
@@ -114,6 +115,8 @@ mod tests {
             assert_eq!(get(""), "page");
             assert_eq!(of(Method::PUT, "/{*path}"), "plain");
             assert_eq!(of(Method::PUT, "/files"), "plain");
+            assert_eq!(of(Method::PUT, "/d/{share_id}"), "plain");
+            assert_eq!(of(Method::PUT, "/api/v1/limits"), "api");
         }
         assert_eq!(super::route("", &Method::GET, None), "other");
         assert_eq!(

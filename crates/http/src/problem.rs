@@ -306,16 +306,15 @@ impl From<Kind> for Problem {
     }
 }
 
-/// The slug of the refusal that an answer is; in the answer's extensions, for the metrics.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RefusedAs(pub(crate) &'static str);
+/// The refusal that an answer is; in the answer's extensions, for the metrics, and for who puts its
+/// request's name into it or shows it as a page.
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedAs(pub(crate) Problem);
 
 impl axum::response::IntoResponse for Problem {
     fn into_response(self) -> axum::response::Response {
         let mut response = self.response().map(axum::body::Body::from);
-        response
-            .extensions_mut()
-            .insert(RefusedAs(self.entry().slug));
+        response.extensions_mut().insert(RefusedAs(self));
         response
     }
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 
 use crate::download;
 use crate::prefix;
 use crate::problem::{Kind, Problem};
+use crate::request_id::RequestId;
 use crate::routes::add_common_fields;
 use crate::strict;
 
@@ -36,12 +37,11 @@ impl Served {
         progress: impl Fn() -> String + Clone + Send + Sync + 'static,
     ) -> Self {
         let routes = Router::new()
-            .route("/healthz", get(async || with_fields("starting\n")))
+            .route("/healthz", get(async || "starting\n"))
             .fallback(async move || {
-                let problem = Problem::new(Kind::Starting)
+                Problem::new(Kind::Starting)
                     .detail(progress())
-                    .retry_after(RETRY_AFTER);
-                with_fields(problem)
+                    .retry_after(RETRY_AFTER)
             })
             .layer(middleware::from_fn(strictly));
         let starting = match path_prefix {
@@ -74,14 +74,11 @@ impl Served {
 
 /// The same rules as later, since a proxy may already send requests.
 async fn strictly(request: Request, next: Next) -> Response {
-    match strict::refusal(&request) {
-        Some(refused) => with_fields(refused),
+    let mut response = match strict::refusal(&request) {
+        Some(refused) => refused,
         None => next.run(request).await,
-    }
-}
-
-fn with_fields(answer: impl IntoResponse) -> Response {
-    let mut response = answer.into_response();
+    };
+    RequestId::new().complete(&mut response);
     add_common_fields(&mut response);
     response
 }
@@ -111,6 +108,7 @@ mod tests {
             let answer = served.router().oneshot(request).await.unwrap();
             assert_eq!(answer.status(), status, "{path} {host:?}");
             assert!(answer.headers().contains_key("referrer-policy"), "{path}");
+            assert!(answer.headers().contains_key("x-request-id"), "{path}");
         }
     }
 }

@@ -38,6 +38,7 @@ mod paths;
 mod power;
 mod queue;
 mod read_only;
+mod request_ids;
 mod restart;
 mod secrets;
 mod storm;
@@ -51,6 +52,7 @@ mod tus_create;
 mod two_requests;
 mod waits;
 mod walk;
+mod wrong_turns;
 
 use std::time::{Duration, Instant};
 

@@ -15,6 +15,7 @@ use crate::app::App;
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/d/{share_id}", get(handlers::share))
+        .route("/d/{share_id}/", get(handlers::share))
         .route("/d/{share_id}/{*path}", get(handlers::file))
 }
 

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use ddx_engine::{Created, Expected, FileSummary, Id, NewUpload, PROTOCOL_PLAIN, Put};
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
 
 use super::wire;
@@ -80,16 +80,7 @@ async fn put_file(
 }
 
 /// `DELETE /delete/{key}`, the secret address that the upload's answer told.
-pub(super) async fn delete(
-    State(app): State<App>,
-    Path(key): Path<String>,
-    method: Method,
-) -> Response {
-    if method != Method::DELETE {
-        return Problem::new(Kind::MethodRefused)
-            .field(header::ALLOW, HeaderValue::from_static("DELETE"))
-            .into_response();
-    }
+pub(super) async fn delete(State(app): State<App>, Path(key): Path<String>) -> Response {
     let Ok(key) = key.parse::<Id>() else {
         return Problem::new(Kind::NotFound).into_response();
     };
@@ -97,6 +88,15 @@ pub(super) async fn delete(
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => problem(error).into_response(),
     }
+}
+
+/// Any other method there. Looking at the address must not delete: previews of links do that.
+pub(super) async fn only_deletes() -> Response {
+    Problem::new(Kind::MethodRefused)
+        .detail("This address deletes a file, and only the method DELETE does so.")
+        .remedy("To delete the file: curl -X DELETE ADDRESS")
+        .field(header::ALLOW, HeaderValue::from_static("DELETE"))
+        .into_response()
 }
 
 #[derive(Serialize)]

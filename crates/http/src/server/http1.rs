@@ -21,6 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tower::ServiceExt;
+use tracing::Instrument as _;
 
 use super::gate::{BodyWay, STEP_BYTES};
 use super::idle::Pauses;
@@ -30,6 +31,7 @@ use super::{Connection, Shared, late, linger};
 use crate::body::{AnswerBody, Tap};
 use crate::deliver::SendsFiles;
 use crate::problem::Problem;
+use crate::request_id::RequestSpan;
 use crate::strict;
 
 /// A request that was taken from hyper, with the length of its body.
@@ -290,7 +292,9 @@ impl Shared {
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let patience = self.patience();
-        let written = Box::pin(late::write(wire, response, &patience)).await;
+        let span = RequestSpan::of(&response);
+        let written = late::write(wire, response, &patience).instrument(span);
+        let written = Box::pin(written).await;
         written.is_ok() && may_go_on && wire.begin_anew()
     }
 

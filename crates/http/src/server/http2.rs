@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::IntoResponse as _;
 use ddx_memory::Ledger;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
@@ -26,6 +25,7 @@ use super::wire::{Carrier, Transport, Wire};
 use super::{Connection, REFUSED, Shared, late, linger};
 use crate::body::AnswerBody;
 use crate::problem::{Kind, Problem};
+use crate::request_id::RequestId;
 
 /// What connections of HTTP/2 have beside what every connection has gets one part in so many: others
 /// must be able to connect, whatever these hold.
@@ -146,7 +146,7 @@ impl Shared {
                 Ok(share) => share,
                 Err(retry_after) => {
                     let problem = Problem::new(Kind::NoMemory).retry_after(retry_after);
-                    let response = problem.into_response();
+                    let response = RequestId::new().refuse(problem);
                     return response.map(|body| AnswerBody::new(body, None));
                 }
             };

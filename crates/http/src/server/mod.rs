@@ -29,7 +29,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::response::IntoResponse as _;
 use ddx_memory::{Charge, Ledger, Row};
 use http::{HeaderValue, header};
 use socket2::{SockRef, TcpKeepalive};
@@ -42,6 +41,7 @@ pub(crate) use self::idle::Pauses;
 pub(crate) use self::wire::{Carrier, Wire};
 use crate::origin::Networks;
 use crate::problem::{Kind, Problem};
+use crate::request_id::RequestId;
 use crate::starting::Served;
 use crowd::Crowd;
 use gate::Heads;
@@ -333,7 +333,7 @@ impl Shared {
             .detail(format!("{limit} connections of one address are open."))
             .limit(limit)
             .retry_after(REFUSED_FOR);
-        let mut answer = problem.into_response();
+        let mut answer = RequestId::new().refuse(problem);
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
         let (wire, patience) = (Wire::new(stream, self.heads.clone()), self.patience());
