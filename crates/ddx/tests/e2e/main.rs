@@ -36,6 +36,7 @@ mod network;
 mod operators;
 mod paths;
 mod power;
+mod proxies;
 mod queue;
 mod read_only;
 mod request_ids;
