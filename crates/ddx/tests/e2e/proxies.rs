@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Conn, Data, MIB, Proxy, Request, Response, Server, Turn, Tus};
 
-use crate::setup;
+use crate::{ledger_at_zero, setup};
 
 const MANUAL: &str = include_str!("../../../../docs/OPERATIONS.md");
 
@@ -164,6 +164,29 @@ async fn fetch_slowly(
 /// A file, and its link.
 async fn kept(server: &Server, data: &Data) -> Result<String> {
     server.client().put_for_link("slow.bin", data).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_rests_gets_the_rest_of_its_file() -> Result<()> {
+    let _turn = Turn::shared()?;
+    // A pause of four times what a client may take nothing.
+    let server = setup().option("--write-timeout", "1s").start()?;
+    let data = Data::new(5, 48 * MIB);
+    let link = kept(&server, &data).await?;
+    // One that hoards in spite of what it is told, and reads nothing meanwhile.
+    let hoarding = Proxy::nginx(&format!(
+        "location / {{ proxy_pass http://{}; proxy_max_temp_file_size 4m; \
+         proxy_ignore_headers X-Accel-Buffering; }}",
+        server.address()
+    ))?;
+    let bare = bare_nginx(server.address())?;
+    let nginx = nginx_of_the_manual(server.address())?;
+    let caddy = caddy_of_the_manual(server.address())?;
+    let through = [&hoarding, &bare, &nginx, &caddy].map(Proxy::client);
+    for client in through.iter().chain([&server.client()]) {
+        fetch_slowly(client, &link, &data, 20 * MIB, Duration::from_secs(4)).await?;
+    }
+    ledger_at_zero(&server.client()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
