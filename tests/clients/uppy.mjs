@@ -15,7 +15,7 @@ uppy.use(Tus, {
   retryDelays: [0, 200, 500],
   onAfterResponse: (request, response) => {
     const link = response.getHeader('X-Url-Share')
-    if (link && request.getMethod() === 'POST') links[response.getHeader('Location')] = link
+    if (link && request.getMethod() === 'POST') links[new URL(response.getHeader('Location'), request.getURL())] = link
   },
 })
 for (const file of files) {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 /// A refusal or a failure.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// No such upload, file or share, or it has been deleted.
     #[error("there is nothing here")]

@@ -201,9 +201,11 @@ impl dyn Surroundings {
 
 fn answering<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Work, Begun<T>) {
     let (answer, begun) = oneshot::channel();
+    // What is logged on another thread belongs to the same request.
+    let request = tracing::Span::current();
     let work = move || {
         // Who asked may be gone.
-        let _ = answer.send(work());
+        let _ = answer.send(request.in_scope(work));
     };
     (Box::new(work), Begun(begun))
 }

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::app::{App, CrossOrigin};
 use crate::links;
+use crate::prefix;
 use crate::problem::{Kind, Problem};
 use crate::tus::wire;
 
@@ -41,7 +42,7 @@ impl Asked {
                 .as_ref()
                 .is_some_and(|origin| listed.iter().any(|listed| listed == origin)),
         };
-        let is_permitted = is_listed && !is_for_operators(request);
+        let is_permitted = is_listed && !is_for_operators(app, request);
         let is_refused = if is_preflight {
             !is_permitted
         } else {
@@ -105,15 +106,14 @@ fn is_foreign(app: &App, request: &Request) -> bool {
 }
 
 /// Whether this address tells of the server itself. An upload's progress is for who has its id.
-fn is_for_operators(request: &Request) -> bool {
+fn is_for_operators(app: &App, request: &Request) -> bool {
     let matched = request.extensions().get::<MatchedPath>();
-    let route = matched.map_or("", MatchedPath::as_str);
-    let is_state =
-        route.contains("/api/v1/system/") && !route.contains("/api/v1/system/upload-progress/");
-    let is_check = ["/metrics", "/readyz", "/healthz"]
-        .iter()
-        .any(|path| route.ends_with(path));
-    is_state || is_check
+    let matched = matched.map_or("", MatchedPath::as_str);
+    match prefix::below(&app.config().origin.path_prefix, matched) {
+        "/metrics" | "/readyz" | "/healthz" => true,
+        "/api/v1/system/upload-progress/{file_id}" => false,
+        route => route.starts_with("/api/v1/system/"),
+    }
 }
 
 fn add_fields(headers: &mut HeaderMap) {

@@ -22,6 +22,9 @@ use crate::names;
 use crate::problem::{Kind, Problem};
 use crate::refusal::problem;
 
+/// Has nginx pass a file on as its client takes it. Left alone it fetches up to a gigabyte into a file
+/// of its own, and reads nothing more until the client has taken all of that.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// BLAKE3 of the file in hex. RFC 9530 has no name for it in `Repr-Digest`.
 const X_BLAKE3: HeaderName = HeaderName::from_static("x-blake3");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -193,10 +196,11 @@ fn lay_out(
 }
 
 fn body(bytes: impl Stream<Item = Result<Bytes, ddx_engine::Error>> + Send + 'static) -> Body {
-    Body::from_stream(bytes.inspect(|chunk| {
+    let request = tracing::Span::current();
+    Body::from_stream(bytes.inspect(move |chunk| {
         if let Err(error) = chunk {
             // The answer's head is gone already: all that is left is to break off, so that nobody takes it for whole.
-            tracing::warn!(%error, "a download was broken off");
+            tracing::warn!(parent: &request, %error, "a download was broken off");
         }
     }))
 }
@@ -206,6 +210,7 @@ fn describe(record: &FileRecord, wanted: Disposition, fields: &mut HeaderMap) ->
     let name = names::file_name(&record.path);
     let served = disposition::serve(record.content_type.as_deref(), name, wanted);
     fields.extend(disposition::fences(&served.content_type));
+    fields.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     fields.insert(header::CONTENT_TYPE, served.content_type.clone());
     fields.insert(
         header::CONTENT_DISPOSITION,

@@ -27,6 +27,8 @@ const X_SHARE_ID: HeaderName = HeaderName::from_static("x-share-id");
 #[derive(Debug, Clone)]
 pub(crate) struct Links {
     base: Base,
+    /// Clients know the server by the base.
+    is_public: bool,
     client: IpAddr,
 }
 
@@ -38,6 +40,7 @@ impl FromRequestParts<App> for Links {
         let origin = &app.config().origin;
         Ok(Self {
             base: origin.base(peer, &parts.uri, &parts.headers)?,
+            is_public: origin.is_public(peer, &parts.headers),
             client: origin.client(peer, &parts.headers),
         })
     }
@@ -55,6 +58,17 @@ pub(crate) fn peer(extensions: &Extensions) -> Option<Peer> {
 pub(crate) fn client(app: &App, request: &Request) -> Option<IpAddr> {
     let peer = peer(request.extensions())?;
     Some(app.config().origin.client(peer, request.headers()))
+}
+
+/// What stands before the server's own paths for who asks.
+pub(crate) fn prefix(app: &App, request: &Request) -> String {
+    let origin = &app.config().origin;
+    peer(request.extensions())
+        .and_then(|peer| origin.base(peer, request.uri(), request.headers()).ok())
+        .map_or_else(
+            || origin.path_prefix.clone(),
+            |base| base.prefix().to_owned(),
+        )
 }
 
 /// Whether a page of this origin is one of the server's own.
@@ -100,9 +114,14 @@ impl Links {
             .link(&format!("/d/{share_id}/{}", names::encode_path(path)))
     }
 
-    /// An upload's own address; whoever knows it may write.
+    /// An upload's own address, by which anybody may write, for the program that made it. A path where
+    /// the public address is not known: the program knows by which one it asked (RFC 9110 §10.2.2).
     pub(crate) fn upload(&self, upload_key: Id) -> String {
-        self.base.link(&format!("/files/{upload_key}"))
+        let path = format!("/files/{upload_key}");
+        match self.is_public {
+            true => self.base.link(&path),
+            false => self.path(&path),
+        }
     }
 
     /// The address that deletes a file; whoever knows it may.

@@ -10,6 +10,7 @@ use http::Method;
 
 use crate::app::App;
 use crate::metrics::{Held, Metric};
+use crate::prefix;
 use crate::problem::RefusedAs;
 
 /// A request that is being measured.
@@ -26,7 +27,12 @@ impl Seen {
     pub(crate) fn of(app: &App, request: &Request) -> Self {
         let matched = request.extensions().get::<MatchedPath>().cloned();
         let method = request.method().clone();
-        let route = route(&method, matched.as_ref().map_or("", MatchedPath::as_str));
+        let path_prefix = &app.config().origin.path_prefix;
+        let route = route(
+            path_prefix,
+            &method,
+            matched.as_ref().map(MatchedPath::as_str),
+        );
         Self {
             _in_flight: app.metrics().hold(Metric::HttpInFlight, &[route]),
             matched,
@@ -53,28 +59,34 @@ impl Seen {
             &[self.route, class],
             elapsed.as_secs_f64(),
         );
-        let refused = response.extensions().get::<RefusedAs>().copied();
-        if let Some(RefusedAs(slug)) = refused {
+        let refused = response.extensions().get::<RefusedAs>();
+        let refused = refused.map(|RefusedAs(problem)| problem.entry().slug);
+        if let Some(slug) = refused {
             metrics.add(Metric::HttpRefusals, &[slug], 1);
         }
         let route = self.matched.as_ref().map_or("", MatchedPath::as_str);
-        tracing::debug!(method = %self.method, route, status = status.as_u16(), refused = refused.map(|RefusedAs(slug)| slug), ?elapsed, "answered");
+        tracing::debug!(method = %self.method, route, status = status.as_u16(), refused, ?elapsed, "answered");
     }
 }
 
 /// The label of a route. A prefix stands before it where one is configured.
-fn route(method: &Method, matched: &str) -> &'static str {
-    let has = |part: &str| matched.contains(part);
-    match matched {
-        _ if has("/events") => "events",
-        _ if has("/api/") => "api",
-        _ if has("/files") => "tus",
-        _ if has("/d/{") => "download",
-        _ if matched.ends_with("/healthz") || matched.ends_with("/readyz") => "health",
-        _ if matched.ends_with("/metrics") => "metrics",
-        _ if has("/delete/") => "plain",
-        "" => "other",
-        _ if matches!(*method, Method::PUT | Method::POST) => "plain",
+fn route(prefix: &str, method: &Method, matched: Option<&str>) -> &'static str {
+    let Some(matched) = matched else {
+        return "other";
+    };
+    let route = prefix::below(prefix, matched);
+    let is_sent = matches!(*method, Method::PUT | Method::POST);
+    match route.split('/').nth(1).unwrap_or_default() {
+        "api" if route.ends_with("/events") => "events",
+        "api" => "api",
+        // A program that sends a file of any name by PUT means a file.
+        _ if *method == Method::PUT => "plain",
+        "files" => "tus",
+        "d" => "download",
+        "healthz" | "readyz" => "health",
+        "metrics" => "metrics",
+        "delete" => "plain",
+        _ if is_sent => "plain",
         _ => "page",
     }
 }
@@ -85,13 +97,31 @@ mod tests {
 
     #[test]
     fn every_route_has_its_label() {
-        let route = |matched| super::route(&Method::GET, matched);
-        assert_eq!(route("/files/{key}"), "tus");
-        assert_eq!(route("/share/d/{share_id}/{*path}"), "download");
-        assert_eq!(route("/api/v1/shares/{share_id}/events"), "events");
-        assert_eq!(route("/readyz"), "health");
-        assert_eq!(route(""), "other");
-        assert_eq!(route("/{*path}"), "page");
-        assert_eq!(super::route(&Method::PUT, "/{*path}"), "plain");
+        for prefix in ["", "/share", "/events/api/files/d"] {
+            let of = |method, route| {
+                let matched = format!("{prefix}{route}");
+                super::route(prefix, &method, Some(&matched))
+            };
+            let get = |route| of(Method::GET, route);
+            assert_eq!(get("/files/{key}"), "tus");
+            assert_eq!(get("/d/{share_id}/{*path}"), "download");
+            assert_eq!(get("/api/v1/shares/{share_id}/events"), "events");
+            assert_eq!(get("/api/v1/system/events"), "events");
+            assert_eq!(get("/api/v1/limits"), "api");
+            assert_eq!(get("/readyz"), "health");
+            assert_eq!(get("/metrics"), "metrics");
+            assert_eq!(get("/delete/{key}"), "plain");
+            assert_eq!(get("/{*path}"), "page");
+            assert_eq!(get(""), "page");
+            assert_eq!(of(Method::PUT, "/{*path}"), "plain");
+            assert_eq!(of(Method::PUT, "/files"), "plain");
+            assert_eq!(of(Method::PUT, "/d/{share_id}"), "plain");
+            assert_eq!(of(Method::PUT, "/api/v1/limits"), "api");
+        }
+        assert_eq!(super::route("", &Method::GET, None), "other");
+        assert_eq!(
+            super::route("/share", &Method::GET, Some("/d/{share_id}")),
+            "download"
+        );
     }
 }

@@ -138,6 +138,16 @@ impl Config {
         }
     }
 
+    /// Whether [`Config::base`] is the address by which clients know the server: it is configured, or a
+    /// trusted proxy told the host that it was asked for. A request's own `Host` may be the name that
+    /// a proxy has for this machine.
+    #[must_use]
+    pub fn is_public(&self, peer: Peer, headers: &HeaderMap) -> bool {
+        let told = || self.hops(peer, headers).and_then(|hops| hops.host);
+        self.public_url.is_some()
+            || told().is_some_and(|host| Base::new(Scheme::Http, &host, "").is_ok())
+    }
+
     /// Whether an `Origin` is that of this server's own pages: of its public URL, or of the name by
     /// which this request reached it. A page can choose neither of the two.
     #[must_use]

@@ -306,16 +306,15 @@ impl From<Kind> for Problem {
     }
 }
 
-/// The slug of the refusal that an answer is; in the answer's extensions, for the metrics.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RefusedAs(pub(crate) &'static str);
+/// The refusal that an answer is; in the answer's extensions, for the metrics, and for who puts its
+/// request's name into it or shows it as a page.
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedAs(pub(crate) Problem);
 
 impl axum::response::IntoResponse for Problem {
     fn into_response(self) -> axum::response::Response {
         let mut response = self.response().map(axum::body::Body::from);
-        response
-            .extensions_mut()
-            .insert(RefusedAs(self.entry().slug));
+        response.extensions_mut().insert(RefusedAs(self));
         response
     }
 }
@@ -351,8 +350,10 @@ pub fn markdown() -> String {
     let mut page = String::from(
         "# Refusals\n\nGenerated from `crates/http/src/problem/kinds.rs`; do not edit.\n\n\
          Every refusal is a problem document (RFC 9457, `application/problem+json`) with `type`, `title`, `status`, `detail`, \
-         `remedy`, and, where there is one, the `limit` and the `value` that met it. The type is `/errors/` and the slug; it does \
-         not change between versions.\n\n| status | slug | when | what to do |\n| --- | --- | --- | --- |\n",
+         `remedy`, `request_id`, and, where there is one, the `limit` and the `value` that met it. The type is `/errors/` and the \
+         slug; it does not change between versions. A browser gets a page that says the same.\n\n\
+         Every answer, also one that is no refusal, carries the id of its request in `X-Request-ID`, and every line of the log that \
+         is written for the request has it as `request_id`.\n\n| status | slug | when | what to do |\n| --- | --- | --- | --- |\n",
     );
     for entry in TABLE {
         let _ = writeln!(

@@ -13,6 +13,10 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 const RETRY_AFTER_MOUNT: Duration = Duration::from_secs(60);
 
 /// The problem that the client is told. What concerns the operator only is logged here.
+#[deny(
+    clippy::wildcard_enum_match_arm,
+    clippy::match_wildcard_for_single_variants
+)]
 pub(crate) fn problem(error: Error) -> Problem {
     match error {
         Error::NotFound => Problem::new(Kind::NotFound),
@@ -61,7 +65,7 @@ pub(crate) fn problem(error: Error) -> Problem {
             tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
             Problem::new(Kind::StorageUnavailable).retry_after(RETRY_AFTER)
         }
-        error => {
+        Error::Internal(_) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
             Problem::new(Kind::Internal)
         }

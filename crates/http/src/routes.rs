@@ -8,11 +8,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::links::{self, Links};
 use crate::problem::{self, Kind, Problem};
+use crate::reader::Reader;
+use crate::request_id::{RequestId, RequestSpan};
 use crate::vary::Vary;
 use crate::{api, cross_origin, download, observe, pages, plain, strict, tus};
 
@@ -24,7 +27,7 @@ pub fn router(app: App) -> Router {
         .merge(api::routes())
         .merge(plain::routes())
         .route("/errors/{slug}", get(error_page))
-        .method_not_allowed_fallback(async || Problem::new(Kind::MethodRefused).into_response())
+        .method_not_allowed_fallback(other_method)
         .fallback(async || Problem::new(Kind::NotFound).into_response());
     let prefix = app.config().origin.path_prefix.clone();
     let routes = if prefix.is_empty() {
@@ -41,12 +44,31 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// A method that an address does not take. A file that is sent by PUT may be named as any of them,
+/// as by `curl -T metrics`; only the API's are nothing else.
+async fn other_method(State(app): State<App>, links: Links, request: Request) -> Response {
+    if *request.method() != Method::PUT || api::is_below(request.uri().path()) {
+        return Problem::new(Kind::MethodRefused).into_response();
+    }
+    plain::put(State(app), links, request).await
+}
+
 /// What every request passes, in one layer: each of its own would be one more future that a slow upload holds to its end.
 async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
-    let seen = observe::Seen::of(&app, &request);
-    let asked = cross_origin::Asked::of(&app, &request);
-    let vary = Vary::of(&app, request.extensions().get(), request.method());
-    let early = too_many(&app, &request)
+    let request_id = RequestId::new();
+    let span = request_id.span();
+    let answer = answer(&app, &request_id, request, next);
+    let mut response = answer.instrument(span.clone()).await;
+    response.extensions_mut().insert(RequestSpan(span));
+    response
+}
+
+async fn answer(app: &App, request_id: &RequestId, request: Request, next: Next) -> Response {
+    let reader = Reader::of(app, &request);
+    let seen = observe::Seen::of(app, &request);
+    let asked = cross_origin::Asked::of(app, &request);
+    let vary = Vary::of(app, request.extensions().get(), request.method());
+    let early = too_many(app, &request)
         .or_else(|| strict::refusal(&request))
         .or_else(|| asked.answer());
     let mut response = match early {
@@ -57,9 +79,13 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
             .unwrap_or_else(panicked),
     };
     vary.tell(response.headers_mut());
-    asked.permit(&app, &mut response);
+    asked.permit(app, &mut response);
+    let refused = request_id.complete(&mut response);
+    if let (Some(reader), Some(problem)) = (reader, refused) {
+        reader.shows(&problem, &mut response);
+    }
     add_common_fields(&mut response);
-    seen.answered(&app, &response);
+    seen.answered(app, &response);
     response
 }
 

@@ -9,10 +9,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 
+use crate::download;
+use crate::prefix;
 use crate::problem::{Kind, Problem};
+use crate::request_id::RequestId;
 use crate::routes::add_common_fields;
 use crate::strict;
 
@@ -22,6 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// What connections are served: the answers of a start until there is more.
 #[derive(Debug)]
 pub struct Served {
+    path_prefix: String,
     starting: Router,
     ready: OnceLock<Router>,
 }
@@ -33,12 +37,11 @@ impl Served {
         progress: impl Fn() -> String + Clone + Send + Sync + 'static,
     ) -> Self {
         let routes = Router::new()
-            .route("/healthz", get(async || with_fields("starting\n")))
+            .route("/healthz", get(async || "starting\n"))
             .fallback(async move || {
-                let problem = Problem::new(Kind::Starting)
+                Problem::new(Kind::Starting)
                     .detail(progress())
-                    .retry_after(RETRY_AFTER);
-                with_fields(problem)
+                    .retry_after(RETRY_AFTER)
             })
             .layer(middleware::from_fn(strictly));
         let starting = match path_prefix {
@@ -46,6 +49,7 @@ impl Served {
             prefix => Router::new().nest(prefix, routes.clone()).merge(routes),
         };
         Self {
+            path_prefix: path_prefix.to_owned(),
             starting,
             ready: OnceLock::new(),
         }
@@ -57,6 +61,11 @@ impl Served {
         let _ = self.ready.set(app);
     }
 
+    /// Whether a file may lie at this path, with the prefix or without it.
+    pub(crate) fn may_have_file(&self, path: &str) -> bool {
+        download::may_be_file(prefix::below(&self.path_prefix, path))
+    }
+
     /// What the next request gets.
     pub(crate) fn router(&self) -> Router {
         self.ready.get().unwrap_or(&self.starting).clone()
@@ -65,14 +74,11 @@ impl Served {
 
 /// The same rules as later, since a proxy may already send requests.
 async fn strictly(request: Request, next: Next) -> Response {
-    match strict::refusal(&request) {
-        Some(refused) => with_fields(refused),
+    let mut response = match strict::refusal(&request) {
+        Some(refused) => refused,
         None => next.run(request).await,
-    }
-}
-
-fn with_fields(answer: impl IntoResponse) -> Response {
-    let mut response = answer.into_response();
+    };
+    RequestId::new().complete(&mut response);
     add_common_fields(&mut response);
     response
 }
@@ -102,6 +108,7 @@ mod tests {
             let answer = served.router().oneshot(request).await.unwrap();
             assert_eq!(answer.status(), status, "{path} {host:?}");
             assert!(answer.headers().contains_key("referrer-policy"), "{path}");
+            assert!(answer.headers().contains_key("x-request-id"), "{path}");
         }
     }
 }

@@ -7,7 +7,9 @@
 use axum::extract::MatchedPath;
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use crate::api;
 use crate::app::App;
+use crate::prefix;
 
 /// A route's answers by one method, and the fields by which its handler chooses among them.
 pub(crate) struct Vary(Option<&'static str>);
@@ -27,12 +29,12 @@ impl Vary {
 }
 
 fn asked_by(prefix: &str, matched: &str, method: &Method) -> Option<&'static str> {
-    let route = matched.strip_prefix(prefix).unwrap_or(matched);
+    let route = prefix::below(prefix, matched);
     match (route, method) {
         // The share's page, or its bytes.
-        ("/d/{share_id}", _) => Some("Accept"),
+        ("/d/{share_id}" | "/d/{share_id}/", &Method::GET | &Method::HEAD) => Some("Accept"),
         // Links as text or as JSON; with a SHA-256 where it is wanted.
-        ("" | "/" | "/{*path}", &Method::PUT) => Some("Accept, Want-Repr-Digest"),
+        (route, &Method::PUT) if !api::is_below(route) => Some("Accept, Want-Repr-Digest"),
         ("" | "/", &Method::POST) => Some("Accept"),
         _ => None,
     }
@@ -51,7 +53,7 @@ mod tests {
             assert_eq!(of("/", Method::GET), None);
             let put = of("/{*path}", Method::PUT);
             assert_eq!(put, Some("Accept, Want-Repr-Digest"));
-            assert_eq!(of("/healthz", Method::PUT), None);
+            assert_eq!(of("/api/v1/limits", Method::PUT), None);
             assert_eq!(of("/", Method::POST), Some("Accept"));
             assert_eq!(of("", Method::POST), Some("Accept"), "below a prefix");
             assert_eq!(of("/files", Method::POST), None);

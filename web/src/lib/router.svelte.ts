@@ -5,7 +5,8 @@ import { at, prefix } from './base';
 export type View = { page: 'send' } | { page: 'share'; id: string } | { page: 'missing' };
 
 export function viewOf(pathname: string): View {
-  const path = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : pathname;
+  // At its end, not within a name: /sharex is not below /share.
+  const path = `${pathname}/`.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) : pathname;
   if (path === '' || path === '/') return { page: 'send' };
   const share = /^\/d\/([a-z2-7]{26})\/?$/.exec(path);
   if (share) return { page: 'share', id: share[1]! };

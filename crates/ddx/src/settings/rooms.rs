@@ -139,6 +139,7 @@ impl Settings {
             header_timeout: self.header_timeout,
             idle_timeout: self.idle_timeout,
             write_timeout: self.write_timeout,
+            write_pause_max: self.write_pause_max,
             write_timeout_crowded: self.write_timeout_crowded,
             send_queue_bytes: self.send_queue_bytes,
             header_bytes_max: usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX),

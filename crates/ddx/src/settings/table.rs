@@ -197,7 +197,10 @@ settings! {
         "body_pause_max" => body_pause_max: Span = "6h" in "1s".."7d";
         /// A client that takes nothing of an answer for this long is given up; it continues with a range.
         "write_timeout" => write_timeout: Span = "60s" in "1s".."1h";
-        /// The same for a client that takes nothing of a file while others wait for the memory that it holds.
+        /// The download of a file may rest for this long beyond that, as a film that is paused does, while its
+        /// connection lives and nobody else needs its place or the memory that it holds.
+        "write_pause_max" => write_pause_max: Span = "6h" in "1s".."7d";
+        /// How long a client may take nothing of a file while others wait for the memory that it holds.
         "write_timeout_crowded" => write_timeout_crowded: Span = "5s" in "1s".."1h";
         /// What the kernel may hold of an answer that has not been sent, for each connection, before it takes no more.
         "send_queue" => send_queue_bytes: Size = "16KiB" in "4KiB".."16MiB";

@@ -214,6 +214,7 @@ async fn a_slow_disk_slows_uploads_down_and_ends_none() -> Result<()> {
         .option("--body-idle-timeout", "1s")
         .option("--body-pause-max", "1s")
         .option("--write-timeout", "1s")
+        .option("--write-pause-max", "1s")
         .option("--idle-timeout", "1s")
         .start()?;
     let client = server.client();

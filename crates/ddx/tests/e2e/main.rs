@@ -34,9 +34,12 @@ mod machine;
 mod matrix;
 mod network;
 mod operators;
+mod paths;
 mod power;
+mod proxies;
 mod queue;
 mod read_only;
+mod request_ids;
 mod restart;
 mod secrets;
 mod storm;
@@ -50,6 +53,7 @@ mod tus_create;
 mod two_requests;
 mod waits;
 mod walk;
+mod wrong_turns;
 
 use std::time::{Duration, Instant};
 

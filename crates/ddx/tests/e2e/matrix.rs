@@ -290,6 +290,7 @@ async fn one_round(chance: &mut Chance, totals: &Arc<Totals>) -> Result<()> {
         .option("--body-idle-timeout", "3s")
         .option("--body-pause-max", "3s")
         .option("--write-timeout", "3s")
+        .option("--write-pause-max", "1s")
         .start()?;
     let mut all = Vec::new();
     for sending in SENDINGS {

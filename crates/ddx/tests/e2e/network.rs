@@ -176,7 +176,10 @@ async fn a_download_that_stalls_holds_nothing_for_long_and_can_be_continued() ->
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_takes_nothing_is_given_up() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().option("--write-timeout", "1s").start()?;
+    let server = setup()
+        .option("--write-timeout", "1s")
+        .option("--write-pause-max", "1s")
+        .start()?;
     let client = server.client();
     let link = client
         .put_for_link("stall.bin", &Data::new(1, 32 * MIB))

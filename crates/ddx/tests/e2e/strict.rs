@@ -216,7 +216,7 @@ async fn an_answer_that_ends_its_connection_says_so() -> Result<()> {
     let client = server.client();
     // Ends that a client has to be told: the body, or the rest of it, is still to come.
     for head in [
-        "PUT /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n",
+        "PATCH /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n",
         "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345",
         "POST /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
         "POST /metrics HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n",

@@ -23,6 +23,7 @@ fn impatient() -> Setup {
         .option("--body-idle-timeout", "1s")
         .option("--body-pause-max", "1s")
         .option("--write-timeout", "1s")
+        .option("--write-pause-max", "1s")
 }
 
 async fn connect(server: &Server) -> Result<TcpStream> {

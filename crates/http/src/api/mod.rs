@@ -12,6 +12,11 @@ use crate::app::App;
 
 pub(crate) use system::status_document;
 
+/// Whether a path of the server is one of the API, or would be.
+pub(crate) fn is_below(path: &str) -> bool {
+    path == "/api" || path.starts_with("/api/")
+}
+
 /// Its routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new()

@@ -2,10 +2,10 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use ddx_engine::{FileSummary, Id, Kind as UploadKind, State as FileState};
+use axum::response::{IntoResponse, Redirect, Response};
+use ddx_engine::{Error, FileSummary, Id, Kind as UploadKind, State as FileState};
+use http::Request;
 use http::request::Parts;
-use http::{HeaderMap, Request, header};
 
 use super::disposition::Disposition;
 use crate::app::App;
@@ -15,19 +15,18 @@ use crate::names;
 use crate::negotiate::takes_coding;
 use crate::pages;
 use crate::problem::{Kind, Problem};
+use crate::reader::wants_page;
 use crate::refusal::{problem, share_problem};
 
-/// `/d/{share_id}`
+/// `/d/{share_id}`, and the same with what a text around a link left behind it.
 pub(super) async fn share(
     State(app): State<App>,
     links: Links,
     Path(share_id): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    if wants_page(request.headers()) && pages::are_built() {
-        return pages::index(&links.path(""), request.headers());
-    }
-    answer(bytes_or_list(&app, &links, &share_id, &request.into_parts().0).await)
+    let request = request.into_parts().0;
+    answer(share_as_asked(&app, &links, &share_id, &request).await)
 }
 
 /// `/d/{share_id}/{path}`
@@ -37,35 +36,52 @@ pub(super) async fn file(
     Path((share_id, _)): Path<(String, String)>,
     request: Request<Body>,
 ) -> Response {
-    answer(file_bytes(&app, &links, &share_id, &request.into_parts().0).await)
+    let request = request.into_parts().0;
+    answer(file_bytes(&app, &links, &share_id, &request).await)
 }
 
 fn answer(result: Result<Response, Problem>) -> Response {
     result.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Only browsers that navigate name this type; `curl`, `wget` and scripts don't.
-fn wants_page(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value
-                .split(',')
-                .any(|item| item.trim_start().starts_with("text/html"))
-        })
+/// The id of a share, whatever a sentence or a bracket has left behind it.
+fn id_of(share_id: &str) -> Result<Id, Problem> {
+    without_tail(share_id)
+        .parse()
+        .map_err(|_| Problem::new(Kind::ShareNotFound))
+}
+
+/// A link's text without the slashes, stops, brackets and quotes at its end.
+fn without_tail(link: &str) -> &str {
+    link.trim_end_matches(|letter: char| !letter.is_alphanumeric())
+}
+
+async fn share_as_asked(
+    app: &App,
+    links: &Links,
+    share_id: &str,
+    request: &Parts,
+) -> Result<Response, Problem> {
+    let id = id_of(share_id)?;
+    if !wants_page(&request.headers) || !pages::are_built() {
+        return bytes_or_list(app, links, id, request).await;
+    }
+    app.engine().share(id).await.map_err(share_problem)?;
+    let plain = format!("/d/{id}");
+    if request.uri.path() != plain {
+        // The page reads the id from its address.
+        return Ok(Redirect::permanent(&links.path(&plain)).into_response());
+    }
+    Ok(pages::index(&links.path(""), &request.headers))
 }
 
 /// The bytes of a share's only file, or the links of all.
 async fn bytes_or_list(
     app: &App,
     links: &Links,
-    share_id: &str,
+    share_id: Id,
     request: &Parts,
 ) -> Result<Response, Problem> {
-    let missing = || Problem::new(Kind::ShareNotFound);
-    let share_id: Id = share_id.parse().map_err(|_| missing())?;
     // Most shares are one file, which is not to wait for the memory of a list.
     let mut listing = Listing::glance_at(share_id);
     let mut shown = Vec::with_capacity(2);
@@ -87,6 +103,7 @@ async fn bytes_or_list(
             .await
             .map_err(problem);
     }
+    let missing = || Problem::new(Kind::ShareNotFound);
     let only = shown.pop().ok_or_else(missing)?;
     let record = app.engine().file(Id(only.file_id)).await;
     let record = record.map_err(share_problem)?;
@@ -126,12 +143,22 @@ async fn file_bytes(
         .strip_prefix("/d/")
         .and_then(|rest| rest.split_once('/'))
         .map_or("", |(_, path)| path);
-    let path = names::from_url_path(encoded, &app.config().names).map_err(|_| missing())?;
-    let record = app
-        .engine()
-        .file_at(share_id, path)
-        .await
-        .map_err(problem)?;
+    let Ok(path) = names::from_url_path(encoded, &app.config().names) else {
+        return match without_tail(&names::decode(encoded)) {
+            "" => share_as_asked(app, links, &share_id.to_string(), request).await,
+            _ => Err(missing()),
+        };
+    };
+    let found = match app.engine().file_at(share_id, path.clone()).await {
+        // A file may be named so; where none is, it came from the text around the link.
+        Err(Error::NotFound) => match without_tail(&path) {
+            "" => return share_as_asked(app, links, &share_id.to_string(), request).await,
+            rest if rest == path => Err(Error::NotFound),
+            rest => app.engine().file_at(share_id, rest.to_owned()).await,
+        },
+        found => found,
+    };
+    let record = found.map_err(problem)?;
     if record.kind == UploadKind::Partial || record.state == FileState::Failed {
         return Err(missing());
     }

@@ -15,10 +15,11 @@ use crate::app::App;
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/d/{share_id}", get(handlers::share))
+        .route("/d/{share_id}/", get(handlers::share))
         .route("/d/{share_id}/{*path}", get(handlers::file))
 }
 
-/// Whether a file may lie at this path, whatever prefix is before it: in a share, or at the URL of an upload.
+/// Whether a file may lie at this path of the server: in a share, or at the URL of an upload.
 pub(crate) fn may_be_file(path: &str) -> bool {
-    path.contains("/d/") || path.contains("/files/")
+    path.starts_with("/d/") || path.starts_with("/files/")
 }

@@ -15,6 +15,7 @@ use ddx_engine::{
     Created, Cut, Engine, FileSummary, Id, NewUpload, PROTOCOL_PLAIN, Put, Source, Taken,
 };
 use http::{Request, StatusCode, header};
+use tracing::Instrument as _;
 
 use super::handlers::{ToldFile, answer};
 use super::multipart::{self, Form, Part};
@@ -50,13 +51,14 @@ impl Drop for Files {
         if made.is_empty() {
             return;
         }
-        tokio::spawn(async move {
+        let remove = async move {
             for file in made {
                 if let Err(error) = engine.delete(file.delete_key).await {
                     tracing::warn!(%error, "a file of a form that failed could not be removed");
                 }
             }
-        });
+        };
+        tokio::spawn(remove.in_current_span());
     }
 }
 

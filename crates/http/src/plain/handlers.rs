@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use ddx_engine::{Created, Expected, FileSummary, Id, NewUpload, PROTOCOL_PLAIN, Put};
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
 
 use super::wire;
@@ -19,18 +19,31 @@ use crate::problem::{Kind, Problem};
 use crate::refusal::problem;
 use crate::view::File;
 
-/// `PUT /{name}` and `PUT /`.
-pub(super) async fn put(State(app): State<App>, links: Links, request: Request<Body>) -> Response {
-    match put_file(&app, &links, request).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
-    }
+/// `PUT /{name}`. The router has taken the prefix off.
+pub(crate) async fn put(State(app): State<App>, links: Links, request: Request<Body>) -> Response {
+    let name = request.uri().path().to_owned();
+    answered(put_file(&app, &links, &name, request).await)
 }
 
-async fn put_file(app: &App, links: &Links, request: Request<Body>) -> Result<Response, Problem> {
-    let prefix = links.path("");
-    let path = request.uri().path();
-    let path = path.strip_prefix(prefix.as_str()).unwrap_or(path);
+/// `PUT /`, which names no file. Below a prefix its path is the prefix.
+pub(super) async fn put_nameless(
+    State(app): State<App>,
+    links: Links,
+    request: Request<Body>,
+) -> Response {
+    answered(put_file(&app, &links, "/", request).await)
+}
+
+fn answered(result: Result<Response, Problem>) -> Response {
+    result.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn put_file(
+    app: &App,
+    links: &Links,
+    path: &str,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
     let put = wire::put(path, request.headers(), &app.config().plain)?;
     let format = negotiate(request.headers(), &[Format::Text, Format::Json]);
     // The strongest that the server can check while the bytes come.
@@ -67,16 +80,7 @@ async fn put_file(app: &App, links: &Links, request: Request<Body>) -> Result<Re
 }
 
 /// `DELETE /delete/{key}`, the secret address that the upload's answer told.
-pub(super) async fn delete(
-    State(app): State<App>,
-    Path(key): Path<String>,
-    method: Method,
-) -> Response {
-    if method != Method::DELETE {
-        return Problem::new(Kind::MethodRefused)
-            .field(header::ALLOW, HeaderValue::from_static("DELETE"))
-            .into_response();
-    }
+pub(super) async fn delete(State(app): State<App>, Path(key): Path<String>) -> Response {
     let Ok(key) = key.parse::<Id>() else {
         return Problem::new(Kind::NotFound).into_response();
     };
@@ -84,6 +88,15 @@ pub(super) async fn delete(
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => problem(error).into_response(),
     }
+}
+
+/// Any other method there. Looking at the address must not delete: previews of links do that.
+pub(super) async fn only_deletes() -> Response {
+    Problem::new(Kind::MethodRefused)
+        .detail("This address deletes a file, and only the method DELETE does so.")
+        .remedy("To delete the file: curl -X DELETE ADDRESS")
+        .field(header::ALLOW, HeaderValue::from_static("DELETE"))
+        .into_response()
 }
 
 #[derive(Serialize)]

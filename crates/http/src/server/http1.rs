@@ -9,6 +9,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -21,17 +22,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tower::ServiceExt;
+use tracing::Instrument as _;
 
 use super::gate::{BodyWay, STEP_BYTES};
 use super::idle::Pauses;
+use super::rests::Rests;
 use super::unread::Watched;
 use super::wire::transport::Transport;
 use super::wire::{Carrier, Patience, Wire};
 use super::{Connection, Shared, late, linger};
 use crate::body::{AnswerBody, Tap};
 use crate::deliver::SendsFiles;
-use crate::download;
 use crate::problem::Problem;
+use crate::request_id::RequestSpan;
 use crate::strict;
 
 /// A request that was taken from hyper, with the length of its body.
@@ -109,6 +112,7 @@ impl Shared {
             head: self.limits.header_timeout,
             idle: self.limits.idle_timeout,
             write: self.limits.write_timeout,
+            pause: self.limits.write_pause_max,
             crowded: self.limits.write_timeout_crowded,
         }
     }
@@ -159,7 +163,9 @@ impl Shared {
         from: Connection,
     ) -> bool {
         let response = self.refusal_of_head(problem, is_head, from).await;
-        late::write(wire, response, &self.patience()).await.is_ok()
+        late::write(wire, response, &self.patience(), None)
+            .await
+            .is_ok()
     }
 
     pub(super) async fn refusal_of_head(
@@ -181,7 +187,10 @@ impl Shared {
     async fn by_hyper(&self, wire: &Arc<Wire>, from: Connection) -> Turn {
         let taken: Mutex<Option<Box<Late>>> = Mutex::new(None);
         let taken = || taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_file = AtomicBool::new(false);
         let service = service_fn(|request: Request<Incoming>| {
+            let may_be_file = self.app.may_have_file(request.uri().path());
+            is_file.store(may_be_file, Ordering::Relaxed);
             let late = self.late_bytes(wire, &request);
             let response = match late {
                 Some(length_bytes) => {
@@ -218,13 +227,23 @@ impl Shared {
         let patience = self.patience();
         let look_every = patience.head.min(patience.write) / 4;
         let mut is_closing = false;
+        let mut rests = Rests::new(&self.idle);
         loop {
             let now = Instant::now();
-            let look_at = wire
+            let mut look_at = wire
                 .deadline(&patience)
                 .map_or(now + look_every, Instant::from_std);
-            if look_at <= now {
+            let is_blocked = is_file.load(Ordering::Relaxed) && wire.is_write_blocked();
+            if rests.bear(wire, is_blocked, &patience).is_err() {
                 return Turn::Over;
+            }
+            if look_at <= now {
+                let is_crowded = self.ledger.snapshot().waiting > 0;
+                if !is_blocked || is_crowded || !wire.may_rest(&patience) {
+                    return Turn::Over;
+                }
+                rests.begin();
+                look_at = now + look_every;
             }
             let turn = std::future::poll_fn(|cx| match connection.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(Turn::Over),
@@ -242,6 +261,7 @@ impl Shared {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
+                () = rests.gives_place() => return Turn::Over,
                 // Not before hyper has looked at the socket: one that rested has something on it now.
                 () = tokio::time::sleep_until(look_at.min(now + look_every)) => {
                     let since = wire.rests_since();
@@ -261,7 +281,7 @@ impl Shared {
         match body_way(request.body()) {
             BodyWay::Known(length) => (length >= self.limits.tap_min_bytes).then_some(length),
             BodyWay::None => (request.method() == Method::GET
-                && download::may_be_file(request.uri().path()))
+                && self.app.may_have_file(request.uri().path()))
             .then_some(0),
             BodyWay::Chunks => None,
         }
@@ -280,7 +300,8 @@ impl Shared {
         request.extensions_mut().insert(from);
         request.extensions_mut().insert(tap);
         request.extensions_mut().insert(SendsFiles);
-        request.extensions_mut().insert(Pauses(self.idle.clone()));
+        let pauses = Pauses(self.idle.clone());
+        request.extensions_mut().insert(pauses.clone());
         let Ok(mut response) = self.app.router().oneshot(request).await;
         let may_go_on = wire.body_left() == 0
             && !wants_close
@@ -292,7 +313,9 @@ impl Shared {
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let patience = self.patience();
-        let written = Box::pin(late::write(wire, response, &patience)).await;
+        let span = RequestSpan::of(&response);
+        let written = late::write(wire, response, &patience, Some(&pauses)).instrument(span);
+        let written = Box::pin(written).await;
         written.is_ok() && may_go_on && wire.begin_anew()
     }
 

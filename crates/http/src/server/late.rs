@@ -20,6 +20,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::alive;
+use super::idle::Pauses;
 use super::wire::{Patience, Wire};
 use crate::deliver::FileBody;
 use crate::download::byteranges::Piece;
@@ -50,6 +52,7 @@ pub(super) async fn write(
     wire: &Arc<Wire>,
     response: Response<Body>,
     patience: &Patience,
+    pauses: Option<&Pauses>,
 ) -> io::Result<()> {
     let (mut head, body) = response.into_parts();
     let file = head.extensions.get::<FileBody>().and_then(FileBody::take);
@@ -77,7 +80,7 @@ pub(super) async fn write(
                 Piece::File(range) => {
                     let span = file.download.span(range.first, range.last + 1);
                     let span = span.ok_or(io::ErrorKind::Unsupported)?;
-                    send_file(wire, span, patience).await?;
+                    send_file(wire, span, patience, pauses).await?;
                 }
             }
         }
@@ -186,7 +189,12 @@ async fn unless_gone<T>(wire: &Wire, future: impl Future<Output = T>) -> io::Res
 }
 
 /// Lets the kernel send the file. On a thread that may block, since what is not in its cache comes from the disk.
-async fn send_file(wire: &Arc<Wire>, mut span: Span, patience: &Patience) -> io::Result<()> {
+async fn send_file(
+    wire: &Arc<Wire>,
+    mut span: Span,
+    patience: &Patience,
+    pauses: Option<&Pauses>,
+) -> io::Result<()> {
     while let Some(turn) = unless_gone(wire, span.turn())
         .await?
         .map_err(io::Error::other)?
@@ -206,34 +214,77 @@ async fn send_file(wire: &Arc<Wire>, mut span: Span, patience: &Patience) -> io:
         let is_blocked = turned.is_blocked();
         span.turned(turned);
         if is_blocked {
-            taken(wire, &mut span, patience).await?;
+            taken(wire, &mut span, patience, pauses).await?;
         }
     }
     // The last bytes hold their memory until they are on their way.
     while !is_writable(wire.stream())? {
-        taken(wire, &mut span, patience).await?;
+        taken(wire, &mut span, patience, pauses).await?;
     }
     Ok(())
 }
 
 /// Waits until the client takes more. One that takes nothing must not keep others from what it holds.
-async fn taken(wire: &Wire, span: &mut Span, patience: &Patience) -> io::Result<()> {
+async fn taken(
+    wire: &Wire,
+    span: &mut Span,
+    patience: &Patience,
+    pauses: Option<&Pauses>,
+) -> io::Result<()> {
     let stream = wire.stream();
     if let Ok(taken) = timeout(REST_AFTER, stream.writable()).await {
         return taken;
     }
     span.rest().await;
+    alive::bear(stream, patience.write.saturating_add(patience.pause))?;
+    let rested = rest(wire, span, patience, pauses).await;
+    if rested.is_ok() {
+        return alive::bear(stream, patience.write);
+    }
+    wire.give_up();
+    rested
+}
+
+/// Waits for as long as the client is borne with: at first in any case, then while it lives and others
+/// do not want its place, and not for long where they want what it holds.
+async fn rest(
+    wire: &Wire,
+    span: &Span,
+    patience: &Patience,
+    pauses: Option<&Pauses>,
+) -> io::Result<()> {
+    let stream = wire.stream();
     let since = Instant::now();
-    while since.elapsed() < patience.write {
-        if let Ok(taken) = timeout(LOOK_EVERY.min(patience.write), stream.writable()).await {
-            return taken;
+    let may_pause = async |pauses: &Pauses| {
+        tokio::time::sleep(patience.write).await;
+        pauses.unwanted().await;
+    };
+    let mut unwanted = pin!(async {
+        match pauses {
+            Some(pauses) => may_pause(pauses).await,
+            None => tokio::time::sleep(patience.write).await,
         }
-        if since.elapsed() >= patience.crowded && span.is_asked_back() {
+    });
+    loop {
+        tokio::select! {
+            biased;
+            taken = timeout(LOOK_EVERY.min(patience.write), stream.writable()) => {
+                if let Ok(taken) = taken {
+                    return taken;
+                }
+            }
+            () = unwanted.as_mut() => break,
+        }
+        let waits = since.elapsed();
+        if waits >= patience.crowded && span.is_asked_back() {
             tracing::debug!("a download that nobody takes gives way to others");
             break;
         }
+        let pauses_for = waits.saturating_sub(patience.write);
+        if waits >= patience.write && (pauses_for >= patience.pause || !alive::is_alive(stream)) {
+            break;
+        }
     }
-    wire.give_up();
     Err(io::ErrorKind::TimedOut.into())
 }
 
@@ -324,9 +375,10 @@ mod tests {
             head: soon,
             idle: soon,
             write: soon,
+            pause: soon,
             crowded: soon,
         };
-        let is_whole = write(&wire, response, &patience).await.is_ok();
+        let is_whole = write(&wire, response, &patience, None).await.is_ok();
         drop(wire);
         let mut text = String::new();
         client.read_to_string(&mut text).await.expect("it is text");

@@ -4,6 +4,7 @@
 //! without a time-out. Each connection is charged to the ledger before it is served; where the charge is refused, the one idle longest
 //! gives its place, and the kernel's backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
 
+mod alive;
 mod chunks;
 mod crowd;
 mod frames;
@@ -18,6 +19,7 @@ mod late;
 mod linger;
 mod quota;
 mod request_memory;
+mod rests;
 mod secure;
 mod streams;
 mod tls;
@@ -29,7 +31,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::response::IntoResponse as _;
 use ddx_memory::{Charge, Ledger, Row};
 use http::{HeaderValue, header};
 use socket2::{SockRef, TcpKeepalive};
@@ -42,6 +43,7 @@ pub(crate) use self::idle::Pauses;
 pub(crate) use self::wire::{Carrier, Wire};
 use crate::origin::Networks;
 use crate::problem::{Kind, Problem};
+use crate::request_id::RequestId;
 use crate::starting::Served;
 use crowd::Crowd;
 use gate::Heads;
@@ -60,7 +62,10 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// While a client takes nothing of an answer.
     pub write_timeout: Duration,
-    /// The same, for a file, while others wait for the memory that it holds.
+    /// For how long a file may rest beyond that, while the connection lives and nobody needs its place or
+    /// its memory.
+    pub write_pause_max: Duration,
+    /// While a client takes nothing of a file and others wait for the memory that it holds.
     pub write_timeout_crowded: Duration,
     /// What a connection's send queue may hold before it takes no more.
     pub send_queue_bytes: u64,
@@ -94,6 +99,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
+            write_pause_max: Duration::from_secs(6 * 60 * 60),
             write_timeout_crowded: Duration::from_secs(5),
             send_queue_bytes: 16 << 10,
             header_bytes_max: 32 << 10,
@@ -333,11 +339,11 @@ impl Shared {
             .detail(format!("{limit} connections of one address are open."))
             .limit(limit)
             .retry_after(REFUSED_FOR);
-        let mut answer = problem.into_response();
+        let mut answer = RequestId::new().refuse(problem);
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
         let (wire, patience) = (Wire::new(stream, self.heads.clone()), self.patience());
-        if late::write(&wire, answer, &patience).await.is_ok() {
+        if late::write(&wire, answer, &patience, None).await.is_ok() {
             linger::close(wire.stream(), true, REFUSED).await;
         }
     }
@@ -363,8 +369,7 @@ impl Shared {
         let socket = SockRef::from(stream);
         socket.set_tcp_keepalive(&KEEP_ALIVE)?;
         socket.set_tcp_notsent_lowat(queue)?;
-        let millis = u32::try_from(self.limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
-        Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
+        alive::bear(stream, self.limits.write_timeout)
     }
 
     async fn plain(&self, stream: TcpStream, peer: SocketAddr) {

@@ -19,6 +19,7 @@ use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::alive;
 use super::gate::{BodyWay, Gate, Heads, Next};
 use super::quota::Share;
 use super::secure::SecureGate;
@@ -91,7 +92,9 @@ pub(crate) struct Patience {
     pub(crate) idle: Duration,
     /// While the client takes nothing of an answer.
     pub(crate) write: Duration,
-    /// The same while others wait for the memory that it holds.
+    /// For how long a file may rest beyond that, while the client lives.
+    pub(crate) pause: Duration,
+    /// While the client takes nothing of a file and others wait for the memory that it holds.
     pub(crate) crowded: Duration,
 }
 
@@ -310,6 +313,13 @@ impl Wire {
     /// Whether the client takes nothing of what hyper sends it.
     pub(super) fn is_write_blocked(&self) -> bool {
         self.state().write_blocked_since.is_some()
+    }
+
+    /// Whether a client that takes nothing of a file that hyper sends it may go on doing so.
+    pub(super) fn may_rest(&self, patience: &Patience) -> bool {
+        let since = self.state().write_blocked_since;
+        since.is_some_and(|since| since.elapsed() < patience.write.saturating_add(patience.pause))
+            && alive::is_alive(&self.stream)
     }
 
     /// Whether bytes may still come that nobody will read.

@@ -26,10 +26,9 @@ pub(super) async fn collection(
     links: Links,
     request: Request<Body>,
 ) -> Response {
-    let answer = match check(&request) {
+    let answer = match check(&request, "POST, OPTIONS") {
         Ok(Method::OPTIONS) => return options(&app, &request),
-        Ok(Method::POST) => Box::pin(create(&app, &links, request)).await,
-        Ok(_) => Err(Problem::new(Kind::MethodRefused)),
+        Ok(_) => Box::pin(create(&app, &links, request)).await,
         Err(problem) => Err(problem),
     };
     finish(answer)
@@ -42,7 +41,7 @@ pub(super) async fn upload(
     Path(key): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    let method = check(&request);
+    let method = check(&request, "HEAD, PATCH, DELETE, GET, OPTIONS");
     if let Ok(Method::OPTIONS) = method {
         return options(&app, &request);
     }
@@ -54,15 +53,21 @@ pub(super) async fn upload(
         Ok(Method::HEAD) => Box::pin(head(&app, key)).await,
         Ok(Method::PATCH) => Box::pin(patch(&app, &links, key, request)).await,
         Ok(Method::DELETE) => Box::pin(terminate(&app, key)).await,
-        Ok(Method::GET) => Box::pin(bytes(&app, &links, key, request)).await,
-        Ok(_) => Err(Problem::new(Kind::MethodRefused)),
+        // No other one is left.
+        Ok(_) => Box::pin(bytes(&app, &links, key, request)).await,
         Err(problem) => Err(problem),
     };
     finish(answer)
 }
 
-fn check(request: &Request<Body>) -> Result<Method, Problem> {
+/// The method that is meant, one of those that the address takes. It is looked at before the version:
+/// who speaks no tus at all is not to look for one.
+fn check(request: &Request<Body>, taken: &'static str) -> Result<Method, Problem> {
     let method = wire::method(request.method(), request.headers())?;
+    if !taken.split(", ").any(|taken| taken == method.as_str()) {
+        let refused = Problem::new(Kind::MethodRefused).value(method.as_str());
+        return Err(refused.field(header::ALLOW, HeaderValue::from_static(taken)));
+    }
     wire::version(&method, request.headers())?;
     Ok(method)
 }
