@@ -52,7 +52,10 @@ pub(crate) struct Parts {
     pub(crate) live: Arc<LiveUploads>,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) stats: Stats,
+    /// The server stops: nothing new begins, and what can be resumed ends.
     pub(crate) closing: CancellationToken,
+    /// Its time is over: all else ends, too.
+    pub(crate) ending: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) chores: Chores,
     /// Parts that are complete or gone, while the files that waited for them could not be told so.
@@ -145,6 +148,7 @@ impl Engine {
             changes: broadcast::Sender::new(CHANGES_KEPT),
             stats: Stats::default(),
             closing: CancellationToken::new(),
+            ending: CancellationToken::new(),
             tasks: TaskTracker::new(),
             chores: Chores::default(),
             unjoined: Mutex::default(),
@@ -408,14 +412,24 @@ impl Engine {
         Ok(record)
     }
 
-    /// Admits nothing more, brings what runs to a checkpoint, and returns when all of it stands or `grace` is over; true if all of it stands.
-    pub async fn close(&self, grace: Duration) -> bool {
+    /// Begins no resumable upload any more, and brings those that run to a checkpoint. What would be lost if it were cut
+    /// now runs on: plain uploads, bodies that a checksum is checked of, and downloads.
+    pub fn begin_close(&self) {
         self.0.closing.cancel();
-        self.0.ledger.close();
         self.0.tasks.close();
-        tokio::time::timeout(grace, self.0.tasks.wait())
-            .await
-            .is_ok()
+    }
+
+    /// Returns when nothing runs any more; to be called after [`Engine::begin_close`].
+    pub async fn finished(&self) {
+        self.0.tasks.wait().await;
+    }
+
+    /// Admits nothing more, ends all that runs, and returns when it stands or `grace` is over; true if all of it stands.
+    pub async fn close(&self, grace: Duration) -> bool {
+        self.begin_close();
+        self.0.ending.cancel();
+        self.0.ledger.close();
+        tokio::time::timeout(grace, self.finished()).await.is_ok()
     }
 }
 

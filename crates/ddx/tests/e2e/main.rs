@@ -39,6 +39,7 @@ mod queue;
 mod read_only;
 mod restart;
 mod secrets;
+mod stopping;
 mod storm;
 mod strain;
 mod strict;

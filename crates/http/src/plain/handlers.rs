@@ -16,7 +16,7 @@ use crate::digests;
 use crate::links::Links;
 use crate::negotiate::{Format, negotiate};
 use crate::problem::{Kind, Problem};
-use crate::refusal::problem;
+use crate::refusal::{Stays, body_problem, problem};
 use crate::view::File;
 
 /// `PUT /{name}` and `PUT /`.
@@ -28,6 +28,7 @@ pub(super) async fn put(State(app): State<App>, links: Links, request: Request<B
 }
 
 async fn put_file(app: &App, links: &Links, request: Request<Body>) -> Result<Response, Problem> {
+    app.takes_new_files()?;
     let prefix = links.path("");
     let path = request.uri().path();
     let path = path.strip_prefix(prefix.as_str()).unwrap_or(path);
@@ -61,7 +62,7 @@ async fn put_file(app: &App, links: &Links, request: Request<Body>) -> Result<Re
             ddx_engine::Error::ChecksumMismatch { algorithm } if is_digest => {
                 Problem::new(Kind::DigestMismatch).value(algorithm)
             }
-            other => problem(other),
+            other => body_problem(other, Stays::Nothing),
         })?;
     Ok(answer(app, links, &created, format))
 }
