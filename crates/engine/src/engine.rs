@@ -309,9 +309,9 @@ impl Engine {
             return Ok(record);
         }
         let file_id = Id(record.file_id);
-        match self.0.sessions.take_over(file_id, arrival).await {
+        match self.0.sessions.take_turn(file_id, arrival).await {
             Ok(session) => self.0.seated_upload(upload_key, &session).await,
-            // A newer request is at it. What is recorded is true, and more may come at any moment.
+            // A newer request has it already. What is recorded is true, and more may come at any moment.
             Err(Error::Superseded) => self.0.live_upload(upload_key).await,
             Err(error) => Err(error),
         }
@@ -468,7 +468,13 @@ impl Parts {
 
     /// Takes an upload's seat from whoever has it: for the request that made the upload, and for the one that ends it.
     pub(crate) async fn sit_down(&self, file_id: Id) -> Result<Session, Error> {
-        self.sessions.take_over(file_id, self.arrive()).await
+        loop {
+            match self.sessions.take_turn(file_id, self.arrive()).await {
+                // One came between our number and our question: we are the newer one now.
+                Err(Error::Superseded) => {}
+                taken => return taken,
+            }
+        }
     }
 
     /// As [`Parts::live_upload`], for the request that has its seat: the one before has moved its time on. An upload that was not over

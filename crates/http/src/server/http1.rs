@@ -292,7 +292,9 @@ impl Shared {
         }
         let patience = self.patience();
         let written = Box::pin(late::write(wire, response, &patience)).await;
-        written.is_ok() && may_go_on && wire.begin_anew()
+        // Where the body is over nothing is left to be read, and the end of the connection has nothing to wait for.
+        let is_over = written.is_ok() && wire.body_left() == 0 && wire.begin_anew();
+        is_over && may_go_on
     }
 
     /// One request by hyper.
