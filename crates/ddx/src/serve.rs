@@ -1,8 +1,8 @@
 //! Putting the server together: ledger, store, catalog, engine and the ways in; and taking it apart again.
 //!
 //! The order is what matters. Everything that can fail for a wrong setting comes before the first byte is taken, recovery before the
-//! first request. On the way out admission ends first, then uploads are brought to a checkpoint and answered, then connections end, and the
-//! catalog is closed last, since all the others still write to it.
+//! first request. On the way out admission ends first, and resumable uploads are brought to a checkpoint and answered; what would be lost
+//! if it were cut has the whole grace to end by itself. The catalog is closed last, since all the others still write to it.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -161,7 +161,7 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
     tokio::select! {
         () = stop.next() => {}
         thread = parts.catalog.thread_died() => {
-            anyhow::bail!("the thread `{thread}` ended in a panic: uploads continue from their last checkpoint at the next start");
+            anyhow::bail!("the thread `{thread}` ended in a panic: resumable uploads continue from their last checkpoint at the next start");
         }
         ended = &mut serving => {
             anyhow::bail!("nothing is accepted any more: the task that accepts connections ended ({ended:?})");
@@ -323,17 +323,30 @@ async fn close(
     parts: Parts,
     grace: Duration,
     closing: CancellationToken,
-    serving: tokio::task::JoinHandle<()>,
+    mut serving: tokio::task::JoinHandle<()>,
 ) -> anyhow::Result<()> {
-    tracing::info!(?grace, "stopping: what runs is brought to a checkpoint");
+    tracing::info!(
+        ?grace,
+        "stopping: resumable uploads are brought to a checkpoint, all else may end by itself"
+    );
     closing.cancel();
-    let uploads_time = grace.saturating_sub(LAST_ACTS).max(grace / 2);
-    if !parts.engine.close(uploads_time).await {
+    parts.engine.begin_close();
+    let run_on = grace.saturating_sub(LAST_ACTS).max(grace / 2);
+    let ended = async {
+        parts.engine.finished().await;
+        // How it ended is of no account any more.
+        let _ = (&mut serving).await;
+    };
+    if tokio::time::timeout(run_on, ended).await.is_err() {
+        tracing::info!("the time is over: uploads and downloads that still run are cut");
+    }
+    if !parts.engine.close(LAST_ACTS / 2).await {
         tracing::warn!(
-            "some uploads were not at a checkpoint in time; they continue from the one before"
+            "some resumable uploads were not at a checkpoint in time; they continue from the one before"
         );
     }
-    if tokio::time::timeout(LAST_ACTS / 2, serving).await.is_err() {
+    let is_open = !serving.is_finished();
+    if is_open && tokio::time::timeout(LAST_ACTS / 2, serving).await.is_err() {
         tracing::info!("some connections were still open");
     }
     parts

@@ -50,7 +50,9 @@ impl StopSignals {
     pub(crate) fn end_at_once_on_the_next(mut self) {
         tokio::spawn(async move {
             self.next().await;
-            tracing::warn!("stopped at once; uploads continue from their last checkpoint");
+            tracing::warn!(
+                "stopped at once; resumable uploads continue from their last checkpoint, others have to be sent again"
+            );
             std::process::exit(1);
         });
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ddx_catalog::FileRecord;
 use ddx_digest::Algorithm;
 use ddx_memory::Buffer;
+use tokio_util::sync::CancellationToken;
 
 use crate::create::{Created, NewUpload};
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
@@ -73,7 +74,7 @@ impl Engine {
     ) -> impl Future<Output = Result<FileRecord, Error>> + Send + use<S> {
         let engine = self.clone();
         let arrival = engine.0.arrive();
-        self.run(async move {
+        self.run(&self.0.closing, async move {
             let parts = &*engine.0;
             let record = parts.live_upload(upload_key).await?;
             let file_id = Id(record.file_id);
@@ -103,7 +104,7 @@ impl Engine {
         }
         let (engine, record) = (self.clone(), Box::new(created.record.clone()));
         let outcome = self
-            .run(async move {
+            .run(&self.0.closing, async move {
                 let session = engine.0.sit_down(Id(record.file_id)).await?;
                 let work = engine.0.transfer(&session, record, append, &mut source);
                 work.await
@@ -122,17 +123,23 @@ impl Engine {
         mut source: S,
     ) -> impl Future<Output = Result<Created, Error>> + Send + use<S> {
         let (engine, put) = (self.clone(), Box::new(put));
-        self.run(async move { engine.0.put(put, &mut source).await })
+        self.run(&self.0.ending, async move {
+            engine.0.put(put, &mut source).await
+        })
     }
 
     /// A task of its own: it brings what arrived to a checkpoint even when its request is gone. Spawned at once and not when it is first polled,
-    /// so that whoever waits holds a handle and not the whole of it.
-    fn run<T, F>(&self, work: F) -> impl Future<Output = Result<T, Error>> + Send + use<T, F>
+    /// so that whoever waits holds a handle and not the whole of it. Refused after `end`.
+    fn run<T, F>(
+        &self,
+        end: &CancellationToken,
+        work: F,
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<T, F>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let task = match self.0.closing.is_cancelled() {
+        let task = match end.is_cancelled() {
             true => Err(Error::Closing),
             false => Ok(self.0.tasks.spawn(work)),
         };
@@ -197,8 +204,8 @@ impl Parts {
             }
             let (share_id, file_id) = (Id(draft.record.share_id), Id(draft.record.file_id));
             let guard = self.live.begin(share_id, file_id, 0, true);
-            let nobody = tokio_util::sync::CancellationToken::new();
-            let context = self.context(&draft.record, guard.live(), &nobody);
+            let nobody = CancellationToken::new();
+            let context = self.context(&draft.record, guard.live(), &nobody, false);
             match gather(&context, source, length).await? {
                 Gathered::All(filled) if expected.is_none() => {
                     self.stats.count(context.protocol, Counted::Bytes, length);
@@ -225,11 +232,20 @@ impl Parts {
         })
     }
 
+    /// What tells an upload that it has to end. A body of which nothing is kept when it is cut has the whole grace of a stop.
+    pub(crate) fn end_of(&self, can_resume: bool) -> &CancellationToken {
+        match can_resume {
+            true => &self.closing,
+            false => &self.ending,
+        }
+    }
+
     fn context<'a>(
         &'a self,
         record: &FileRecord,
         live: &'a crate::live::Live,
-        superseded: &'a tokio_util::sync::CancellationToken,
+        superseded: &'a CancellationToken,
+        can_resume: bool,
     ) -> Context<'a> {
         Context {
             config: &self.config,
@@ -240,7 +256,7 @@ impl Parts {
             holder: self.holder(record),
             live,
             superseded,
-            closing: &self.closing,
+            closing: self.end_of(can_resume),
         }
     }
 
@@ -293,7 +309,9 @@ impl Parts {
             life.durable_bytes(),
             is_unchecked,
         );
-        let context = self.context(&record, guard.live(), session.stop());
+        // What can't be resumed needs no record on its way.
+        let can_resume = !is_unchecked && protocol_of(&record) != crate::PROTOCOL_PLAIN;
+        let context = self.context(&record, guard.live(), session.stop(), can_resume);
         let mut work = Work {
             parts: self,
             began_at: record.offset_bytes,
@@ -315,10 +333,8 @@ impl Parts {
             .config
             .file_max_bytes
             .map(|limit| limit.saturating_sub(life.durable_bytes())));
-        // What can't be resumed needs no record on its way.
-        let is_recorded = !is_unchecked && protocol_of(&work.record) != crate::PROTOCOL_PLAIN;
         let marked = |mark: Mark| {
-            let checkpoint = is_recorded.then(|| work.checkpoint(mark));
+            let checkpoint = can_resume.then(|| work.checkpoint(mark));
             async move {
                 match checkpoint {
                     Some(checkpoint) => self

@@ -208,7 +208,10 @@ impl Draft {
 impl Parts {
     /// Checks what is asked and makes the record, nothing durable yet.
     pub(crate) async fn draft(&self, new: NewUpload) -> Result<Draft, Error> {
-        if self.closing.is_cancelled() {
+        if self
+            .end_of(new.protocol != crate::PROTOCOL_PLAIN)
+            .is_cancelled()
+        {
             return Err(Error::Closing);
         }
         self.check_size(new.length_bytes.unwrap_or(0))?;

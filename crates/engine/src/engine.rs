@@ -52,7 +52,10 @@ pub(crate) struct Parts {
     pub(crate) live: Arc<LiveUploads>,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) stats: Stats,
+    /// The server stops: nothing new begins, and what can be resumed ends.
     pub(crate) closing: CancellationToken,
+    /// Its time is over: all else ends, too.
+    pub(crate) ending: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) chores: Chores,
     /// Parts that are complete or gone, while the files that waited for them could not be told so.
@@ -145,6 +148,7 @@ impl Engine {
             changes: broadcast::Sender::new(CHANGES_KEPT),
             stats: Stats::default(),
             closing: CancellationToken::new(),
+            ending: CancellationToken::new(),
             tasks: TaskTracker::new(),
             chores: Chores::default(),
             unjoined: Mutex::default(),
@@ -305,9 +309,9 @@ impl Engine {
             return Ok(record);
         }
         let file_id = Id(record.file_id);
-        match self.0.sessions.take_over(file_id, arrival).await {
+        match self.0.sessions.take_turn(file_id, arrival).await {
             Ok(session) => self.0.seated_upload(upload_key, &session).await,
-            // A newer request is at it. What is recorded is true, and more may come at any moment.
+            // A newer request has it already. What is recorded is true, and more may come at any moment.
             Err(Error::Superseded) => self.0.live_upload(upload_key).await,
             Err(error) => Err(error),
         }
@@ -408,14 +412,24 @@ impl Engine {
         Ok(record)
     }
 
-    /// Admits nothing more, brings what runs to a checkpoint, and returns when all of it stands or `grace` is over; true if all of it stands.
-    pub async fn close(&self, grace: Duration) -> bool {
+    /// Begins no resumable upload any more, and brings those that run to a checkpoint. What would be lost if it were cut
+    /// now runs on: plain uploads, bodies that a checksum is checked of, and downloads.
+    pub fn begin_close(&self) {
         self.0.closing.cancel();
-        self.0.ledger.close();
         self.0.tasks.close();
-        tokio::time::timeout(grace, self.0.tasks.wait())
-            .await
-            .is_ok()
+    }
+
+    /// Returns when nothing runs any more; to be called after [`Engine::begin_close`].
+    pub async fn finished(&self) {
+        self.0.tasks.wait().await;
+    }
+
+    /// Admits nothing more, ends all that runs, and returns when it stands or `grace` is over; true if all of it stands.
+    pub async fn close(&self, grace: Duration) -> bool {
+        self.begin_close();
+        self.0.ending.cancel();
+        self.0.ledger.close();
+        tokio::time::timeout(grace, self.finished()).await.is_ok()
     }
 }
 
@@ -454,7 +468,13 @@ impl Parts {
 
     /// Takes an upload's seat from whoever has it: for the request that made the upload, and for the one that ends it.
     pub(crate) async fn sit_down(&self, file_id: Id) -> Result<Session, Error> {
-        self.sessions.take_over(file_id, self.arrive()).await
+        loop {
+            match self.sessions.take_turn(file_id, self.arrive()).await {
+                // One came between our number and our question: we are the newer one now.
+                Err(Error::Superseded) => {}
+                taken => return taken,
+            }
+        }
     }
 
     /// As [`Parts::live_upload`], for the request that has its seat: the one before has moved its time on. An upload that was not over

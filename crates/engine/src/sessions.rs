@@ -2,14 +2,17 @@
 //!
 //! There is one writer per upload. A second request for the same upload does not wait for a connection that may be long dead, and is not
 //! turned away with "locked", the field's most common complaint: it tells the first to stop. That one makes its bytes durable, records how far it
-//! got and leaves; then the second proceeds from there. Of many newcomers the newest wins, the others are told so. The newest is the one that came
+//! got and leaves; then the second proceeds from there. Of many that would write the newest wins, the others are told so; who only asks, or ends the
+//! upload, waits for a turn. The newest is the one that came
 //! last: a request takes a number before it looks for its upload, since two that look at the same time may find it in the other order.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
+use futures_util::future::Either;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +24,8 @@ struct Seat {
     turn: Arc<AsyncMutex<()>>,
     newest: CancellationToken,
     newest_arrival: Arrival,
+    /// Of those that would write.
+    newest_writer: Arrival,
     users: usize,
 }
 
@@ -92,6 +97,7 @@ impl Sessions {
                 newest: stop.clone(),
                 // Housekeeping is no request: each that comes, came after it.
                 newest_arrival: Arrival::default(),
+                newest_writer: Arrival::default(),
                 users: 1,
             }),
         };
@@ -113,6 +119,37 @@ impl Sessions {
         file_id: Id,
         arrival: Arrival,
     ) -> Result<Session, Error> {
+        let (mut session, turn) = self.ask_for(file_id, arrival, true)?;
+        tokio::select! {
+            biased;
+            () = session.stop.cancelled() => return Err(Error::Superseded),
+            turn = turn => session.turn = Some(turn),
+        }
+        Ok(session)
+    }
+
+    /// As [`Sessions::take_over`] for a request that needs the seat for a moment only: it waits for its turn also where
+    /// newer ones come meanwhile. Turns are had in the order in which they are asked for, so it holds none of them up.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] by one that came later and has the seat already.
+    pub(crate) async fn take_turn(
+        self: &Arc<Self>,
+        file_id: Id,
+        arrival: Arrival,
+    ) -> Result<Session, Error> {
+        let (mut session, turn) = self.ask_for(file_id, arrival, false)?;
+        session.turn = Some(turn.await);
+        Ok(session)
+    }
+
+    /// Tells the request that writes to stop, and gets in line.
+    fn ask_for(
+        self: &Arc<Self>,
+        file_id: Id,
+        arrival: Arrival,
+        writes: bool,
+    ) -> Result<(Session, impl Future<Output = OwnedMutexGuard<()>> + use<>), Error> {
         let stop = CancellationToken::new();
         let turn = {
             let mut seats = self.seats();
@@ -120,34 +157,43 @@ impl Sessions {
                 turn: Arc::default(),
                 newest: stop.clone(),
                 newest_arrival: arrival,
+                newest_writer: Arrival::default(),
                 users: 0,
             });
-            if seat.newest_arrival > arrival {
+            // Who only needs a moment waits behind others of its kind, but not for a newer one's whole body.
+            let newer = match writes {
+                true => seat.newest_arrival,
+                false => seat.newest_writer,
+            };
+            if newer > arrival {
                 return Err(Error::Superseded);
             }
-            seat.newest_arrival = arrival;
+            seat.newest_arrival = seat.newest_arrival.max(arrival);
+            if writes {
+                seat.newest_writer = arrival;
+            }
             if seat.users > 0 {
                 self.hand_overs.fetch_add(1, Ordering::Relaxed);
                 seat.newest.cancel();
                 seat.newest = stop.clone();
             }
             seat.users += 1;
-            seat.turn.clone()
+            let mut turn = Box::pin(seat.turn.clone().lock_owned());
+            // The first poll gets in line: before the seats are free, so that the line has the order of arrivals.
+            match turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(guard) => Either::Left(std::future::ready(guard)),
+                Poll::Pending => Either::Right(turn),
+            }
         };
         // From here on a drop, at whatever point, gives the seat back.
-        let mut session = Session {
+        let session = Session {
             sessions: self.clone(),
             file_id,
             arrival,
             stop,
             turn: None,
         };
-        tokio::select! {
-            biased;
-            () = session.stop.cancelled() => return Err(Error::Superseded),
-            turn = turn.lock_owned() => session.turn = Some(turn),
-        }
-        Ok(session)
+        Ok((session, turn))
     }
 }
 
@@ -204,6 +250,36 @@ mod tests {
         assert!(matches!(second.await, Ok(Err(Error::Superseded))));
         drop(first);
         assert!(matches!(third.await, Ok(Ok(false))));
+        assert_eq!(sessions.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_needs_a_moment_waits_for_it_whatever_comes_after() {
+        let sessions = Arc::new(Sessions::default());
+        let id = Id::random();
+        let first = sessions.take_over(id, sessions.arrive(0)).await;
+        let first = first.expect("the seat is free");
+        let mut waiting = Vec::new();
+        // They came in another order than that in which they ask.
+        let arrivals: Vec<_> = (0..6).map(|_| sessions.arrive(0)).collect();
+        for arrival in arrivals.into_iter().rev() {
+            let sessions = sessions.clone();
+            let turn = async move { sessions.take_turn(id, arrival).await.map(drop) };
+            let mut turn = Box::pin(turn);
+            assert!(futures_util::poll!(&mut turn).is_pending());
+            waiting.push(turn);
+        }
+        assert!(first.stop().is_cancelled());
+        let (others, arrival) = (sessions.clone(), sessions.arrive(0));
+        let mut newer = Box::pin(others.take_over(id, arrival));
+        assert!(futures_util::poll!(&mut newer).is_pending());
+        drop(first);
+        for turn in waiting {
+            assert!(turn.await.is_ok());
+        }
+        let newer = newer.await.expect("all before it have had their turns");
+        assert!(!newer.stop().is_cancelled());
+        drop(newer);
         assert_eq!(sessions.count(), 0);
     }
 

@@ -13,6 +13,8 @@ use crate::origin;
 use crate::pace::Paces;
 use crate::places::Places;
 use crate::plain;
+use crate::problem::Problem;
+use crate::refusal::problem;
 use crate::server::Connections;
 use crate::tus;
 
@@ -153,6 +155,14 @@ impl App {
 
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.0.closing
+    }
+
+    /// Refuses a plain upload that comes while the server stops; one that came before may end.
+    pub(crate) fn takes_new_files(&self) -> Result<(), Problem> {
+        match self.closing().is_cancelled() {
+            true => Err(problem(ddx_engine::Error::Closing)),
+            false => Ok(()),
+        }
     }
 
     /// Counts of the server's connections.

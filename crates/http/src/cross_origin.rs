@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::app::{App, CrossOrigin};
+use crate::fields;
 use crate::links;
 use crate::prefix;
 use crate::problem::{Kind, Problem};
@@ -28,6 +29,8 @@ pub(crate) struct Asked {
     is_permitted: bool,
     is_preflight: bool,
     is_refused: bool,
+    /// The fields that a preflight asks for, if they are names.
+    asked_fields: Option<String>,
 }
 
 impl Asked {
@@ -53,6 +56,7 @@ impl Asked {
             is_permitted,
             is_preflight,
             is_refused,
+            asked_fields: asked_fields(headers),
         }
     }
 
@@ -61,8 +65,20 @@ impl Asked {
         if self.is_refused {
             return Some(refusal(self.origin.as_ref()).into_response());
         }
-        self.is_preflight
-            .then(|| (StatusCode::NO_CONTENT, wire::preflight(true)).into_response())
+        self.is_preflight.then(|| {
+            let mut fields = wire::preflight(true);
+            if let Some(also) = &self.asked_fields {
+                // An origin that may use this server may send what its app adds to every request. No list knows those,
+                // and `*` does not stand for `Authorization`.
+                let allowed = format!("{}, {also}", wire::ALLOWED_HEADERS);
+                if let Ok(allowed) = HeaderValue::try_from(allowed) {
+                    fields.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+                }
+            }
+            let depends = HeaderValue::from_static("Access-Control-Request-Headers");
+            fields.append(header::VARY, depends);
+            (StatusCode::NO_CONTENT, fields).into_response()
+        })
     }
 
     /// Adds the fields of CORS.
@@ -81,6 +97,13 @@ impl Asked {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
     }
+}
+
+fn asked_fields(headers: &HeaderMap) -> Option<String> {
+    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS)?;
+    let names: Vec<&str> = asked.to_str().ok()?.split(',').map(str::trim).collect();
+    let are_names = names.iter().all(|name| fields::is_token(name));
+    are_names.then(|| names.join(", "))
 }
 
 fn refusal(origin: Option<&HeaderValue>) -> Problem {

@@ -82,15 +82,16 @@ struct Limit {
 }
 
 impl Limit {
-    fn count(&self, client: IpAddr, what: &str) -> Result<(), Problem> {
+    fn count(&self, client: IpAddr, what: &str) -> Result<(), (Problem, Duration)> {
         if !self.is_set && client.to_canonical().is_loopback() {
             return Ok(());
         }
         self.pace.count(client_of(client)).map_err(|retry_after| {
-            Problem::new(Kind::TooManyOfOne)
+            let problem = Problem::new(Kind::TooManyOfOne)
                 .detail(format!("One address may {what}."))
                 .limit(self.max)
-                .retry_after(retry_after)
+                .retry_after(retry_after);
+            (problem, retry_after)
         })
     }
 }
@@ -113,8 +114,8 @@ impl Paces {
         }
     }
 
-    /// Counts a request.
-    pub(crate) fn count_request(&self, client: IpAddr) -> Result<(), Problem> {
+    /// Counts a request. Errs with the refusal, and the time after which it may be tried again.
+    pub(crate) fn count_request(&self, client: IpAddr) -> Result<(), (Problem, Duration)> {
         self.requests.count(
             client,
             "ask so often in a second, and ten times that at once",
@@ -125,6 +126,7 @@ impl Paces {
     pub(crate) fn count_creation(&self, client: IpAddr) -> Result<(), Problem> {
         self.creations
             .count(client, "make so many uploads and shares in a day")
+            .map_err(|(problem, _)| problem)
     }
 }
 

@@ -46,9 +46,9 @@ pub(crate) fn problem(error: Error) -> Problem {
         }
         Error::Closing => Problem::new(Kind::ShuttingDown).retry_after(RETRY_AFTER),
         Error::Superseded => Problem::new(Kind::TakenOver),
-        Error::ClientGone => Problem::new(Kind::BodyInvalid).detail("The body was cut short; what arrived is kept."),
+        Error::ClientGone => Problem::new(Kind::BodyInvalid).detail("The body was cut short."),
         Error::Stalled { after } => Problem::new(Kind::BodyStalled)
-            .detail(format!("No byte arrived for {} seconds; what arrived before is kept.", after.as_secs()))
+            .detail(format!("No byte arrived for {} seconds.", after.as_secs()))
             .limit(after.as_secs()),
         Error::NotAppendable => Problem::new(Kind::FinalUpload),
         Error::PartUnknown { place } => {
@@ -87,4 +87,47 @@ pub(crate) fn upload_problem(error: Error) -> Problem {
         Error::Expired => Problem::new(Kind::UploadExpired),
         other => problem(other),
     }
+}
+
+/// What stays of an upload whose body was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stays {
+    /// All that arrived.
+    Bytes,
+    /// What stood before this body, which came with a checksum that can't be checked now.
+    Upload,
+    /// Nothing: its client has no way to continue it.
+    Nothing,
+}
+
+impl Stays {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Bytes => "what arrived is kept",
+            Self::Upload => "nothing of this body is kept, since its checksum can't be checked",
+            Self::Nothing => "nothing of it is kept",
+        }
+    }
+
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::Bytes | Self::Upload => "Ask for the offset with HEAD and continue there.",
+            Self::Nothing => "Send the file again, from its start.",
+        }
+    }
+}
+
+/// The problem of a body that may have been cut: it tells what is true for this one.
+pub(crate) fn body_problem(error: Error, stays: Stays) -> Problem {
+    let why = match &error {
+        Error::Closing => "The server is about to stop".to_owned(),
+        Error::ClientGone => "The body was cut short".to_owned(),
+        Error::Stalled { after } => format!("No byte arrived for {} seconds", after.as_secs()),
+        Error::Superseded => "A newer request has this upload now".to_owned(),
+        _ if stays == Stays::Nothing => return problem(error),
+        _ => return upload_problem(error),
+    };
+    problem(error)
+        .detail(format!("{why}; {}.", stays.text()))
+        .remedy(stays.remedy())
 }

@@ -1,5 +1,6 @@
 //! All addresses of the server, and what every answer has in common.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 
 use axum::Router;
@@ -68,7 +69,9 @@ async fn answer(app: &App, request_id: &RequestId, request: Request, next: Next)
     let seen = observe::Seen::of(app, &request);
     let asked = cross_origin::Asked::of(app, &request);
     let vary = Vary::of(app, request.extensions().get(), request.method());
-    let early = too_many(app, &request)
+    let client = links::client(app, &request);
+    let too_many = too_many(app, client, tus::asks_for_offset(&request)).await;
+    let early = too_many
         .or_else(|| strict::refusal(&request))
         .or_else(|| asked.answer());
     let mut response = match early {
@@ -89,10 +92,19 @@ async fn answer(app: &App, request_id: &RequestId, request: Request, next: Next)
     response
 }
 
-fn too_many(app: &App, request: &Request) -> Option<Response> {
-    let client = links::client(app, request)?;
-    let counted = app.paces().count_request(client);
-    counted.err().map(IntoResponse::into_response)
+/// The refusal of a client that asks too often. `waits`: it is answered later in place of that.
+async fn too_many(app: &App, client: Option<IpAddr>, waits: bool) -> Option<Response> {
+    let client = client?;
+    loop {
+        let Err((problem, after)) = app.paces().count_request(client) else {
+            return None;
+        };
+        // tus clients take nearly every refusal of a HEAD for an upload that is gone, and begin anew: it waits.
+        if !waits {
+            return Some(problem.into_response());
+        }
+        tokio::time::sleep(after).await;
+    }
 }
 
 /// `GET /` and every other address that nothing else has: the pages and their files.

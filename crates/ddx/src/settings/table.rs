@@ -190,7 +190,7 @@ settings! {
         /// A connection without a request is closed after this time. Longer than a proxy's own keep-alive time, or the
         /// proxy will meet closed connections.
         "idle_timeout" => idle_timeout: Span = "75s" in "1s".."1h";
-        /// A body that sends nothing for this long has ended; what it sent is kept.
+        /// A body that sends nothing for this long has ended; what it sent of a resumable upload is kept.
         "body_idle_timeout" => body_idle_timeout: Span = "60s" in "1s".."1h";
         /// The body of a plain `PUT`, which can't be resumed, may pause for this long while it holds no memory, and while no other
         /// client needs its connection's place.
@@ -251,7 +251,8 @@ settings! {
         "workers" => workers: Count<usize> = none in "1".."1024";
         /// Threads that hash and write. Without it the server chooses by its processors.
         "writer_threads" => writer_threads: Count<usize> = none in "1".."4096";
-        /// After a signal to stop, requests in progress have this long to end. Uploads lose nothing: they continue.
+        /// After a signal to stop, plain uploads, forms and downloads have this long to end by themselves; its last two seconds, or its
+        /// second half if that is less, are for what is cut then. Resumable uploads end at once, at a checkpoint, and lose nothing.
         "shutdown_grace" => shutdown_grace: Span = "10s" in "0s".."10m";
         /// How log lines look: `human` or `json`.
         "log_format" => log_format: Format = "human";

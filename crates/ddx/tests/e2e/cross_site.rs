@@ -203,3 +203,59 @@ async fn what_operators_ask_is_shown_to_no_other_sites_page() -> Result<()> {
     }
     Ok(())
 }
+
+/// Apps add fields of their own to every request; a page whose origin may use the server may send them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_apps_add_to_their_requests_is_allowed_where_their_origin_is() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let any = setup().start()?;
+    let listed = setup().option("--cors-origins", LISTED).start()?;
+    for server in [&any, &listed] {
+        let client = server.client();
+        for method in ["PUT", "POST", "PATCH", "HEAD", "DELETE", "GET"] {
+            for path in ["/files", "/files/x", "/a.bin", "/d/x", "/api/v1/shares"] {
+                let request = Request::new("OPTIONS", path)
+                    .header("Origin", LISTED)
+                    .header("Access-Control-Request-Method", method)
+                    .header(
+                        "Access-Control-Request-Headers",
+                        "authorization,traceparent,tus-resumable,x-csrf-token",
+                    );
+                let answer = client.send(&request, &[]).await?.expect(204)?;
+                let lists = |field: &str, wanted: &str| -> Result<bool> {
+                    let mut names = answer.field(field)?.split(',').map(str::trim);
+                    Ok(names.any(|name| name.eq_ignore_ascii_case(wanted)))
+                };
+                ensure!(
+                    lists("access-control-allow-methods", method)?,
+                    "{request:?}: {answer:?}"
+                );
+                for field in [
+                    "authorization",
+                    "traceparent",
+                    "x-csrf-token",
+                    "tus-resumable",
+                    "upload-offset",
+                ] {
+                    ensure!(
+                        lists("access-control-allow-headers", field)?,
+                        "{field}: {request:?}: {answer:?}"
+                    );
+                }
+            }
+        }
+        // What are no names is not told back.
+        let request = preflight("/files", LISTED).header("Access-Control-Request-Headers", "a b");
+        let answer = client.send(&request, &[]).await?.expect(204)?;
+        ensure!(
+            !answer
+                .field("access-control-allow-headers")?
+                .contains("a b")
+        );
+    }
+    // Where the origin may not, neither may its fields.
+    let request = preflight("/files", "https://b.example")
+        .header("Access-Control-Request-Headers", "x-csrf-token");
+    ensure!(is_refused(&listed.client(), &request).await?);
+    Ok(())
+}

@@ -42,6 +42,7 @@ mod read_only;
 mod request_ids;
 mod restart;
 mod secrets;
+mod stopping;
 mod storm;
 mod strain;
 mod strict;

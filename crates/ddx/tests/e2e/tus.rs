@@ -387,3 +387,96 @@ async fn an_unfinished_upload_expires_and_says_when() -> Result<()> {
         .context("a finished file does not expire with uploads")?;
     Ok(())
 }
+
+/// An upload of which half came, and whose request then fell silent.
+async fn silent_half(tus: &Tus, data: &Data) -> Result<(ddx_testkit::Upload, ddx_testkit::Conn)> {
+    let upload = tus.create(Some(data.len()), "silent.bin").await?;
+    let mut silent = tus.client().connect().await?;
+    silent
+        .send_head(&Tus::patch_head(&upload.path, 0, data.len()))
+        .await?;
+    silent.send_data(data, 0..data.len() / 2, None).await?;
+    let path = format!("/api/v1/system/upload-progress/{}", upload.file_id()?);
+    crate::until("the bytes arrive", Duration::from_secs(20), || async {
+        let told = tus.client().json(&path).await?;
+        Ok(told["received_bytes"].as_u64() >= Some(data.len() / 2))
+    })
+    .await?;
+    Ok((upload, silent))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_one_of_many_heads_waits_for_the_take_over_and_tells_all_that_came() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().option("--body-idle-timeout", "1h").start()?;
+    let tus = Tus::new(&server.client());
+    for seed in 0..10 {
+        let data = Data::new(seed, 8 * MIB);
+        let (upload, silent) = silent_half(&tus, &data).await?;
+        let heads: Vec<_> = (0..6)
+            .map(|_| {
+                let (tus, path) = (tus.clone(), upload.path.clone());
+                tokio::spawn(async move { tus.offset(&path).await })
+            })
+            .collect();
+        for head in heads {
+            let offset = head.await??;
+            ensure!(offset == data.len() / 2, "HEAD tells {offset}");
+        }
+        tus.finish_from(&upload.path, &data, data.len() / 2).await?;
+        drop(silent);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_ends_an_upload_whatever_else_is_asked_of_it() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().option("--body-idle-timeout", "1h").start()?;
+    let tus = Tus::new(&server.client());
+    for seed in 0..10 {
+        let data = Data::new(seed, 8 * MIB);
+        let (upload, _silent) = silent_half(&tus, &data).await?;
+        let ask = |method: &'static str| {
+            let (tus, path) = (tus.clone(), upload.path.clone());
+            tokio::spawn(async move {
+                let request = Tus::request(method, &path);
+                tus.client().send(&request, &[]).await
+            })
+        };
+        let mut asked = Vec::new();
+        for _ in 0..3 {
+            asked.push(("HEAD", ask("HEAD")));
+            asked.push(("DELETE", ask("DELETE")));
+        }
+        let mut deleted = 0;
+        for (method, answer) in asked {
+            let status = answer.await??.status;
+            match (method, status) {
+                ("DELETE", 204) => deleted += 1,
+                ("HEAD", 200) | (_, 404) => {}
+                _ => anyhow::bail!("{method} is answered {status}"),
+            }
+        }
+        ensure!(deleted >= 1);
+        tus.head(&upload.path).await?.expect(404)?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_comes_too_often_waits_and_is_answered() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().option("--requests-per-client-max", "2").start()?;
+    let tus = Tus::new(&server.client());
+    let upload = tus.create(Some(1000), "often.bin").await?;
+    // Twenty come at once, then two in a second.
+    let mut was_refused = false;
+    for _ in 0..24 {
+        ensure!(tus.offset(&upload.path).await? == 0);
+        let other = server.client().get("/api/v1/limits").await?;
+        was_refused |= other.status == 429;
+    }
+    ensure!(was_refused, "the limit was not met");
+    Ok(())
+}

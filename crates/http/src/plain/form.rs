@@ -28,7 +28,7 @@ use crate::listing::{self, Draw, Listing};
 use crate::names;
 use crate::negotiate::{Format, negotiate, takes_coding};
 use crate::problem::{Kind, Problem};
-use crate::refusal::problem;
+use crate::refusal::{Stays, body_problem, problem};
 
 /// A file of the form.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +69,7 @@ pub(super) async fn form(State(app): State<App>, links: Links, request: Request<
 }
 
 async fn form_files(app: &App, links: Links, request: Request<Body>) -> Result<Response, Problem> {
+    app.takes_new_files()?;
     let format = negotiate(request.headers(), &[Format::Text, Format::Json]);
     let is_packed = takes_coding(request.headers(), "gzip");
     let mut files = Files {
@@ -178,7 +179,7 @@ async fn receive(
                 source,
             )
             .await;
-        let made = made.map_err(problem)?;
+        let made = made.map_err(|error| body_problem(error, Stays::Nothing))?;
         files.made.push_back(Made {
             file_id: Id(made.record.file_id),
             delete_key: made.delete_key,

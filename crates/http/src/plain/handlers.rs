@@ -16,7 +16,7 @@ use crate::digests;
 use crate::links::Links;
 use crate::negotiate::{Format, negotiate};
 use crate::problem::{Kind, Problem};
-use crate::refusal::problem;
+use crate::refusal::{Stays, body_problem, problem};
 use crate::view::File;
 
 /// `PUT /{name}`. The router has taken the prefix off.
@@ -44,6 +44,7 @@ async fn put_file(
     path: &str,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
+    app.takes_new_files()?;
     let put = wire::put(path, request.headers(), &app.config().plain)?;
     let format = negotiate(request.headers(), &[Format::Text, Format::Json]);
     // The strongest that the server can check while the bytes come.
@@ -74,7 +75,7 @@ async fn put_file(
             ddx_engine::Error::ChecksumMismatch { algorithm } if is_digest => {
                 Problem::new(Kind::DigestMismatch).value(algorithm)
             }
-            other => problem(other),
+            other => body_problem(other, Stays::Nothing),
         })?;
     Ok(answer(app, links, &created, format))
 }

@@ -147,8 +147,8 @@ kinds! {
         "The digest of what arrived is not the one in Content-Digest or Repr-Digest; the file was not kept.",
         "Send the file again.";
     BodyStalled 503 "body-stalled" "The body stopped arriving",
-        "No byte of the body arrived for the time limit; the bytes before it are kept.",
-        "Ask for the offset with HEAD and continue there.";
+        "No byte of the body arrived for the time limit. What arrived of a resumable upload is kept, of others nothing is.",
+        "Ask for the offset of a resumable upload with HEAD and continue there; send others again.";
 
     // Names, shares, forms.
     NameRefused 400 "name-refused" "This name can not be used",
@@ -210,8 +210,8 @@ kinds! {
         "The server has been started and compares its disk with its records before it takes requests; nothing is lost.",
         "Try again after the time in Retry-After, and continue at the offset that HEAD tells.";
     ShuttingDown 503 "shutting-down" "The server is shutting down",
-        "The server takes no new uploads because it is about to stop; bytes that arrived are kept.",
-        "Try again after the time in Retry-After, and continue at the offset that HEAD tells.";
+        "The server takes nothing new because it is about to stop. What arrived of a resumable upload is kept; others are kept if they end in time.",
+        "Try again after the time in Retry-After; a resumable upload continues at the offset that HEAD tells.";
     ReadOnly 503 "read-only" "The server can only be read from",
         "The server's disk takes no changes at the moment; files can be fetched, and nothing can be sent, changed or deleted.",
         "Try again later; the operator mounts the disk for writing and starts the server again.";

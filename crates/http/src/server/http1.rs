@@ -316,7 +316,9 @@ impl Shared {
         let span = RequestSpan::of(&response);
         let written = late::write(wire, response, &patience, Some(&pauses)).instrument(span);
         let written = Box::pin(written).await;
-        written.is_ok() && may_go_on && wire.begin_anew()
+        // Where the body is over nothing is left to be read, and the end of the connection has nothing to wait for.
+        let is_over = written.is_ok() && wire.body_left() == 0 && wire.begin_anew();
+        is_over && may_go_on
     }
 
     /// One request by hyper.

@@ -15,7 +15,7 @@ use crate::body::Intake;
 use crate::fields;
 use crate::links::Links;
 use crate::problem::{Kind, Problem};
-use crate::refusal::{problem, upload_problem};
+use crate::refusal::{Stays, body_problem, problem, upload_problem};
 
 /// The protocol's name in records and metrics.
 const PROTOCOL: &str = "tus";
@@ -169,7 +169,7 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
     // The upload stands even where its first chunk was cut: the client must learn its URL, and asks for the offset there.
     match outcome {
         Ok(record) => created.record = record,
-        Err(Error::ClientGone | Error::Superseded | Error::Stalled { .. }) => {
+        Err(Error::ClientGone | Error::Superseded | Error::Closing | Error::Stalled { .. }) => {
             created.record = app
                 .engine()
                 .upload(created.upload_key)
@@ -249,12 +249,16 @@ async fn patch(
         is_last: false,
         with_sha256: false,
     };
+    let stays = match append.expected {
+        Some(_) => Stays::Upload,
+        None => Stays::Bytes,
+    };
     let source = Intake::of(request).with_trailer(trailing_digest);
     let record = app
         .engine()
         .append(key, append, source)
         .await
-        .map_err(upload_problem)?;
+        .map_err(|error| body_problem(error, stays))?;
     Ok(patched(app, &record))
 }
 
