@@ -30,7 +30,7 @@ fn asked_by(prefix: &str, matched: &str, method: &Method) -> Option<&'static str
     let route = matched.strip_prefix(prefix).unwrap_or(matched);
     match (route, method) {
         // The share's page, or its bytes.
-        ("/d/{share_id}", _) => Some("Accept"),
+        ("/d/{share_id}", _) => Some("Accept, User-Agent"),
         // Links as text or as JSON; with a SHA-256 where it is wanted.
         ("" | "/" | "/{*path}", &Method::PUT) => Some("Accept, Want-Repr-Digest"),
         ("" | "/", &Method::POST) => Some("Accept"),
@@ -46,7 +46,7 @@ mod tests {
     fn each_route_names_what_it_looks_at() {
         for prefix in ["", "/share"] {
             let of = |route, method| asked_by(prefix, &format!("{prefix}{route}"), &method);
-            assert_eq!(of("/d/{share_id}", Method::GET), Some("Accept"));
+            assert_eq!(of("/d/{share_id}", Method::GET), Some("Accept, User-Agent"));
             assert_eq!(of("/d/{share_id}/{*path}", Method::GET), None);
             assert_eq!(of("/", Method::GET), None);
             let put = of("/{*path}", Method::PUT);
@@ -58,7 +58,7 @@ mod tests {
         }
         assert_eq!(
             asked_by("/share", "/d/{share_id}", &Method::GET),
-            Some("Accept"),
+            Some("Accept, User-Agent"),
             "a proxy has taken the prefix off"
         );
     }

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, header};
 
 use super::disposition::Disposition;
+use super::one_time;
 use crate::app::App;
 use crate::links::Links;
 use crate::listing::{self, Draw, Listing};
@@ -24,7 +25,9 @@ pub(super) async fn share(
     Path(share_id): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    if wants_page(request.headers()) && pages::are_built() {
+    if one_time::only_looks(request.headers())
+        || wants_page(request.headers()) && pages::are_built()
+    {
         return pages::index(&links.path(""), request.headers());
     }
     answer(bytes_or_list(&app, &links, &share_id, &request.into_parts().0).await)
@@ -134,6 +137,9 @@ async fn file_bytes(
         .map_err(problem)?;
     if record.kind == UploadKind::Partial || record.state == FileState::Failed {
         return Err(missing());
+    }
+    if record.max_downloads.is_some() && one_time::only_looks(&request.headers) {
+        return Ok(pages::index(&links.path(""), &request.headers));
     }
     let wanted = match request.uri.query() {
         Some(query) if query.split('&').any(|pair| pair == "download=1") => Disposition::Attachment,
