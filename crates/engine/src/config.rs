@@ -35,6 +35,10 @@ pub struct Config {
     pub file_expires: Option<Duration>,
     /// The largest file; as the disk allows where None.
     pub file_max_bytes: Option<u64>,
+    /// So long a reader may continue a download of a file whose downloads are counted.
+    pub download_lease: Duration,
+    /// Who has had no more than this of such a file keeps no one else from it.
+    pub preview_bytes: u64,
     /// Of how many parts a file may be joined.
     pub parts_max: usize,
     /// Whether SHA-256 is computed for every file.
@@ -71,6 +75,8 @@ impl Default for Config {
             reservation_expires: Duration::from_secs(600),
             file_expires: None,
             file_max_bytes: None,
+            download_lease: Duration::from_secs(6 * 3600),
+            preview_bytes: 64 << 10,
             parts_max: 1_000,
             sha256_always: false,
             late_digest_bytes_per_second: 100 << 20,

@@ -67,6 +67,7 @@ pub struct Download {
     record: FileRecord,
     layout: Layout,
     holder: Holder,
+    limited: Option<Arc<crate::readers::Reading>>,
 }
 
 impl std::fmt::Debug for Download {
@@ -136,6 +137,7 @@ impl Engine {
             record,
             layout,
             holder,
+            limited: None,
         })
     }
 }
@@ -250,6 +252,11 @@ impl Download {
         &self.record
     }
 
+    /// Notes what goes out for this reader.
+    pub fn noted_by(&mut self, reading: crate::readers::Reading) {
+        self.limited = Some(Arc::new(reading));
+    }
+
     /// Whether the kernel can send its bytes by itself: it is complete, and there are files behind it.
     #[must_use]
     pub fn is_in_files(&self) -> bool {
@@ -276,8 +283,10 @@ impl Download {
                 bytes: until - from,
             })
         });
-        self.is_in_files()
-            .then(|| Span::new(self.parts.clone(), self.holder, stretches.collect()))
+        self.is_in_files().then(|| {
+            let noted = self.limited.clone().map(|reading| (reading, start));
+            Span::new(self.parts.clone(), self.holder, stretches.collect(), noted)
+        })
     }
 
     /// The bytes of a range, in chunks. For a file that still arrives the stream waits at its end for more, and ends with an error if the upload is given up.
@@ -299,6 +308,7 @@ impl Download {
         let reading = Reading {
             download: self,
             at: start,
+            gone_to: start,
             end,
             arriving,
             watching,
@@ -325,6 +335,8 @@ impl Download {
 struct Reading {
     download: Download,
     at: u64,
+    /// Up to here it is noted that it went out.
+    gone_to: u64,
     end: Option<u64>,
     arriving: bool,
     watching: Option<watch::Receiver<Progress>>,
@@ -339,6 +351,9 @@ struct Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
+        if self.end.is_some_and(|end| self.at >= end) {
+            self.note();
+        }
         if !self.is_whole && self.end.is_none_or(|end| self.at < end) {
             self.download.parts.stats.add(Total::DownloadsCut, 1);
         }
@@ -359,8 +374,19 @@ impl Reading {
         };
     }
 
+    /// All that was given so far has been taken.
+    fn note(&mut self) {
+        if let Some(reading) = &self.download.limited
+            && self.gone_to < self.at
+        {
+            reading.had(self.gone_to..self.at);
+            self.gone_to = self.at;
+        }
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         self.pace();
+        self.note();
         loop {
             if self.end.is_some_and(|end| self.at >= end) {
                 return Ok(None);

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::housekeeping::Chores;
 use crate::id::Id;
 use crate::live::{LiveUploads, Progress};
+use crate::readers::Readers;
 use crate::room::LastLook;
 use crate::sessions::{Arrival, Session, Sessions};
 use crate::stats::{Counted, Stats};
@@ -61,6 +62,7 @@ pub(crate) struct Parts {
     /// Parts that are complete or gone, while the files that waited for them could not be told so.
     pub(crate) unjoined: Mutex<Vec<[u8; 16]>>,
     pub(crate) last_look: LastLook,
+    pub(crate) readers: Readers,
     /// Turns of downloads that may be on blocking threads at once.
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) surroundings: Arc<dyn Surroundings>,
@@ -153,6 +155,7 @@ impl Engine {
             chores: Chores::default(),
             unjoined: Mutex::default(),
             last_look: LastLook::default(),
+            readers: Readers::default(),
             turns,
             user_salt: surroundings.id(),
             surroundings,

@@ -122,6 +122,9 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// All downloads that are left are under way.
+    #[error("others are downloading this file")]
+    DownloadTaken,
     /// Bytes of the file are missing, or are not those that arrived.
     #[error("the file is damaged: {what}")]
     Damaged {
@@ -147,6 +150,7 @@ impl Error {
             Self::QueueFull { .. }
             | Self::Closing
             | Self::Superseded
+            | Self::DownloadTaken
             | Self::ClientGone
             | Self::Stalled { .. }
             | Self::NoSpace { .. }

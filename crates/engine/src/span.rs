@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::engine::Parts;
 use crate::error::Error;
+use crate::readers::Reading;
 use crate::stats::Total;
 use ddx_memory::{Holder, Lease};
 use ddx_storage::{Reader, SegmentId, Store};
@@ -163,6 +164,7 @@ pub struct Turn {
     pages: Pages,
     /// Where the stretch ends in its file.
     end: u64,
+    noted: Option<(Arc<Reading>, u64)>,
     _thread: OwnedSemaphorePermit,
 }
 
@@ -207,7 +209,14 @@ impl Turn {
             let count = usize::try_from(most.min(step)).unwrap_or(usize::MAX);
             match send(file, at, count) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(sent) => self.pages.sent_to += sent as u64,
+                Ok(sent) => {
+                    self.pages.sent_to += sent as u64;
+                    // At once: a connection that breaks off takes its turn along.
+                    if let Some((reading, at)) = &mut self.noted {
+                        reading.had(*at..*at + sent as u64);
+                        *at += sent as u64;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     is_blocked = true;
                     break;
@@ -243,6 +252,8 @@ pub struct Span {
     stretches: VecDeque<Stretch>,
     /// While some of it may be on its way from the disk, or in the connection's send queue.
     pages: Option<Pages>,
+    /// Where it is noted what goes out, and where in the file that begins.
+    noted: Option<(Arc<Reading>, u64)>,
 }
 
 impl std::fmt::Debug for Span {
@@ -254,8 +265,14 @@ impl std::fmt::Debug for Span {
 }
 
 impl Span {
-    pub(crate) fn new(parts: Arc<Parts>, holder: Holder, stretches: VecDeque<Stretch>) -> Self {
+    pub(crate) fn new(
+        parts: Arc<Parts>,
+        holder: Holder,
+        stretches: VecDeque<Stretch>,
+        noted: Option<(Arc<Reading>, u64)>,
+    ) -> Self {
         Self {
+            noted,
             parts,
             holder,
             stretches,
@@ -305,6 +322,7 @@ impl Span {
             Turn {
                 pages,
                 end,
+                noted: self.noted.clone(),
                 _thread: thread,
             }
         }))
@@ -319,6 +337,9 @@ impl Span {
             ..
         } = turned;
         self.parts.stats.add(Total::DownloadBytes, sent_bytes);
+        if let Some((_, at)) = &mut self.noted {
+            *at += sent_bytes;
+        }
         if let Some(first) = self.stretches.front_mut() {
             first.offset += sent_bytes;
             first.bytes = first.bytes.saturating_sub(sent_bytes);

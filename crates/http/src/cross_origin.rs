@@ -1,6 +1,6 @@
 //! Pages of other sites: who may use this server from a browser.
 //!
-//! No cookie decides anything here, keys in the request do, and no browser adds those by itself. So the default is every origin, and
+//! No cookie decides here what a request may do (one tells which reader continues a download), keys in the request do, and no browser adds those by itself. So the default is every origin, and
 //! a list of origins narrows it. One place decides for all addresses, whatever a protocol's own answer says:
 //!
 //! - Where origins are listed, a page of another site changes nothing. `Sec-Fetch-Site` tells where

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::download::byteranges::{Byteranges, Piece};
 use crate::download::disposition;
 pub(crate) use crate::download::disposition::Disposition;
+use crate::download::one_time;
 use crate::download::wire::{self, Answer, ETag, RangeLimits, Validators};
 use crate::metrics::Metric;
 use crate::names;
@@ -97,16 +98,34 @@ impl App {
             return Ok((StatusCode::NOT_MODIFIED, fields).into_response());
         }
         let content_type = describe(&record, wanted, &mut fields);
-        let download = self
+        let mut download = self
             .engine()
             .open(record.clone(), reader)
             .await
             .map_err(problem)?;
         if *method == Method::GET {
-            self.engine()
-                .count_download(&record)
-                .await
-                .map_err(problem)?;
+            match record.max_downloads {
+                Some(limit) if length > 0 => {
+                    let who = one_time::reader(request, Id(record.file_id), reader);
+                    let is_whole = asked_bytes(&answer, length) >= length;
+                    let reading = self.engine().read_limited(&record, limit, &who, is_whole);
+                    let reading = reading.await.map_err(problem)?;
+                    let lasts = self.engine().config().download_lease;
+                    one_time::tell_lease(
+                        &mut fields,
+                        Id(record.file_id),
+                        &who,
+                        reading.lease(),
+                        lasts,
+                    );
+                    download.noted_by(reading);
+                }
+                _ => self
+                    .engine()
+                    .count_download(&record)
+                    .await
+                    .map_err(problem)?,
+            }
         }
         let (status, length_bytes, pieces) = lay_out(answer, length, &content_type, &mut fields);
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length_bytes));
@@ -158,6 +177,14 @@ impl App {
             body(download.stream(0, length))
         };
         Ok((StatusCode::OK, fields, body).into_response())
+    }
+}
+
+fn asked_bytes(answer: &Answer, length: u64) -> u64 {
+    match answer {
+        Answer::Whole | Answer::NotModified => length,
+        Answer::Part(span) => span.bytes(),
+        Answer::Parts(spans) => spans.iter().map(|span| span.bytes()).sum(),
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn problem(error: Error) -> Problem {
         Error::TooManyParts { count, limit } => Problem::new(Kind::TooManyParts).limit(limit).value(count),
         Error::NameTaken => Problem::new(Kind::NameTaken),
         Error::DownloadsUsedUp { limit } => Problem::new(Kind::DownloadsUsedUp).limit(limit),
+        Error::DownloadTaken => Problem::new(Kind::DownloadTaken).retry_after(RETRY_AFTER_MOUNT),
         Error::Damaged { .. } => Problem::new(Kind::FileDamaged),
         Error::Storage(_) | Error::Catalog(_) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a request failed");

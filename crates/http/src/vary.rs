@@ -32,7 +32,9 @@ fn asked_by(prefix: &str, matched: &str, method: &Method) -> Option<&'static str
     let route = prefix::below(prefix, matched);
     match (route, method) {
         // The share's page, or its bytes.
-        ("/d/{share_id}" | "/d/{share_id}/", &Method::GET | &Method::HEAD) => Some("Accept"),
+        ("/d/{share_id}" | "/d/{share_id}/", &Method::GET | &Method::HEAD) => {
+            Some("Accept, User-Agent")
+        }
         // Links as text or as JSON; with a SHA-256 where it is wanted.
         (route, &Method::PUT) if !api::is_below(route) => Some("Accept, Want-Repr-Digest"),
         ("" | "/", &Method::POST) => Some("Accept"),
@@ -48,7 +50,7 @@ mod tests {
     fn each_route_names_what_it_looks_at() {
         for prefix in ["", "/share"] {
             let of = |route, method| asked_by(prefix, &format!("{prefix}{route}"), &method);
-            assert_eq!(of("/d/{share_id}", Method::GET), Some("Accept"));
+            assert_eq!(of("/d/{share_id}", Method::GET), Some("Accept, User-Agent"));
             assert_eq!(of("/d/{share_id}/{*path}", Method::GET), None);
             assert_eq!(of("/", Method::GET), None);
             let put = of("/{*path}", Method::PUT);
@@ -60,7 +62,7 @@ mod tests {
         }
         assert_eq!(
             asked_by("/share", "/d/{share_id}", &Method::GET),
-            Some("Accept"),
+            Some("Accept, User-Agent"),
             "a proxy has taken the prefix off"
         );
     }

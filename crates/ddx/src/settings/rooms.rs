@@ -174,6 +174,8 @@ impl Settings {
             file_expires: self.file_expires,
             file_max_bytes: self.max_file_size_bytes,
             parts_max: self.parts_max,
+            download_lease: self.download_lease,
+            preview_bytes: self.preview_bytes,
             late_digest_bytes_per_second: self.late_digest_rate_bytes,
             sha256_always: self.repr_digest_sha256,
             housekeeping_every: self.housekeeping_every,

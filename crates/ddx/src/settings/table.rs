@@ -230,6 +230,10 @@ settings! {
         "ranges_max" => ranges_max: Count<usize> = "16" in "1".."1000";
         /// The buffer of one download.
         "download_buffer" => download_buffer_bytes: Size = "256KiB" in "16KiB".."16MiB";
+        /// A reader of a file whose number of downloads is limited may continue for so long after its last byte. The download counts when it has had all.
+        "download_lease" => download_lease: Span = "6h" in "1s".."30d";
+        /// One that has had no more of such a file than this, and asks for no more now, keeps no one else from it: previews take so little.
+        "preview_bytes" => preview_bytes: Size = "64KiB" in "0".."16MiB";
         /// How many streams of events may be open.
         "sse_clients_max" => sse_clients_max: Count<usize> = "1024" in "1".."1000000";
         /// How many of these one client may have: an address, or a network of 64 bits of IPv6. Behind a proxy that is not named in

@@ -33,6 +33,7 @@ mod log;
 mod machine;
 mod matrix;
 mod network;
+mod one_time;
 mod operators;
 mod paths;
 mod power;

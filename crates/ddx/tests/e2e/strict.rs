@@ -287,9 +287,9 @@ async fn what_an_answer_depends_on_is_told_to_caches() -> Result<()> {
         let file = format!("{share}/v.bin");
         let put = Request::new("PUT", "/w.bin").header("Content-Length", 0);
         for (request, of_its_own) in [
-            (Request::new("GET", &share), &["accept"][..]),
-            (Request::new("HEAD", &share), &["accept"]),
-            (Request::new("GET", "/d/nothing"), &["accept"]),
+            (Request::new("GET", &share), &["accept", "user-agent"][..]),
+            (Request::new("HEAD", &share), &["accept", "user-agent"]),
+            (Request::new("GET", "/d/nothing"), &["accept", "user-agent"]),
             (Request::new("GET", &file), &[]),
             (put, &["accept", "want-repr-digest"]),
             (Request::new("POST", "/"), &["accept"]),

@@ -8,6 +8,7 @@ use http::Request;
 use http::request::Parts;
 
 use super::disposition::Disposition;
+use super::one_time;
 use crate::app::App;
 use crate::links::Links;
 use crate::listing::{self, Draw, Listing};
@@ -63,7 +64,8 @@ async fn share_as_asked(
     request: &Parts,
 ) -> Result<Response, Problem> {
     let id = id_of(share_id)?;
-    if !wants_page(&request.headers) || !pages::are_built() {
+    let is_reader = !one_time::only_looks(&request.headers);
+    if is_reader && (!wants_page(&request.headers) || !pages::are_built()) {
         return bytes_or_list(app, links, id, request).await;
     }
     app.engine().share(id).await.map_err(share_problem)?;
@@ -161,6 +163,9 @@ async fn file_bytes(
     let record = found.map_err(problem)?;
     if record.kind == UploadKind::Partial || record.state == FileState::Failed {
         return Err(missing());
+    }
+    if record.max_downloads.is_some() && one_time::only_looks(&request.headers) {
+        return Ok(pages::index(&links.path(""), &request.headers));
     }
     let wanted = match request.uri.query() {
         Some(query) if query.split('&').any(|pair| pair == "download=1") => Disposition::Attachment,

@@ -5,6 +5,7 @@ pub mod disposition;
 pub mod wire;
 
 mod handlers;
+pub(crate) mod one_time;
 
 use axum::Router;
 use axum::routing::get;

@@ -180,6 +180,9 @@ kinds! {
     DownloadsUsedUp 410 "downloads-used-up" "The file was downloaded as often as allowed",
         "The sender limited how often the file can be downloaded, and that number is reached.",
         "Ask the sender to send it again.";
+    DownloadTaken 409 "download-taken" "Another reader downloads the file",
+        "The sender limited how often the file can be downloaded, and readers that have begun have all that is left.",
+        "Try again later; a download that is not continued is given free.";
     FileExpired 410 "file-expired" "The file has expired",
         "The time for which the file was kept is over.",
         "Ask the sender to send it again.";
