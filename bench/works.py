@@ -75,7 +75,7 @@ def works(quick):
     if not quick:
         all_works[5:5] = [
             Work("slow-10000", f"{many:,} slow clients (64 KiB over 20 s), box 256 MiB", 256 * MIB,
-                 ["slow", "--clients", str(many), "--bytes", "64KiB", "--over", "20s", "--arrive", "2s"], [("ddx", "put"), ("nginx", "put"), ("tus-node", "tus")],
+                 ["slow", "--clients", str(many), "--bytes", "64KiB", "--over", "20s", "--arrive", "2s"], OURS + [("nginx", "put"), ("tus-node", "tus")],
                  rounds_max=2, within_s=180),
         ]
         at = next(index for index, work in enumerate(all_works) if work.key == "small")
