@@ -442,6 +442,8 @@ impl Pump<'_> {
         why: Error,
     ) -> Result<(), Error> {
         let left_at = *self.left_at.get_or_insert(self.offset);
+        // However few they are.
+        source.set_low_water(1);
         if self.offset - left_at < LAST_BYTES_MAX && source.has_arrived().await {
             Ok(())
         } else {
