@@ -26,6 +26,7 @@ use tracing::Instrument as _;
 
 use super::gate::{BodyWay, STEP_BYTES};
 use super::idle::Pauses;
+use super::request_memory::{BEGUN_AFTER, WithHyper};
 use super::rests::Rests;
 use super::unread::Watched;
 use super::wire::transport::Transport;
@@ -69,14 +70,14 @@ impl Shared {
                 }
                 break;
             }
-            let Some(held) = self
+            let Some(mut held) = self
                 .unless_gone(&wire, self.request_memory.with_hyper())
                 .await
             else {
                 break;
             };
             // Boxed, each: of the two only one is alive at a time, and hyper's part is by far the larger one.
-            let turn = Box::pin(self.by_hyper(&wire, from)).await;
+            let turn = Box::pin(self.by_hyper(&wire, from, &mut held)).await;
             match turn {
                 Turn::Over => break,
                 Turn::Rest => {}
@@ -138,7 +139,10 @@ impl Shared {
                     Ok(true) => return true,
                     Err(_) => return false,
                 },
-                () = gives_place => return false,
+                // Unless its next request is here.
+                () = gives_place => if !wire.has_arrived() {
+                    return false;
+                },
                 () = tokio::time::sleep_until(until) => return false,
             }
         }
@@ -184,7 +188,7 @@ impl Shared {
     }
 
     /// Requests by hyper, until one comes that is better taken past it, or none does.
-    async fn by_hyper(&self, wire: &Arc<Wire>, from: Connection) -> Turn {
+    async fn by_hyper(&self, wire: &Arc<Wire>, from: Connection, held: &mut WithHyper<'_>) -> Turn {
         let taken: Mutex<Option<Box<Late>>> = Mutex::new(None);
         let taken = || taken.lock().unwrap_or_else(PoisonError::into_inner);
         let is_file = AtomicBool::new(false);
@@ -227,6 +231,8 @@ impl Shared {
         let patience = self.patience();
         let look_every = patience.head.min(patience.write) / 4;
         let mut is_closing = false;
+        let begun_at = Instant::now() + BEGUN_AFTER;
+        let mut has_begun = false;
         let mut rests = Rests::new(&self.idle);
         loop {
             let now = Instant::now();
@@ -262,6 +268,10 @@ impl Shared {
                     connection.as_mut().graceful_shutdown();
                 }
                 () = rests.gives_place() => return Turn::Over,
+                () = tokio::time::sleep_until(begun_at), if !has_begun => {
+                    has_begun = true;
+                    held.has_begun();
+                }
                 // Not before hyper has looked at the socket: one that rested has something on it now.
                 () = tokio::time::sleep_until(look_at.min(now + look_every)) => {
                     let since = wire.rests_since();

@@ -4,8 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+/// A connection that rests for less is between two requests: what its client is about to send would be lost.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// All idle connections, in the order in which they became so.
 #[derive(Debug, Default)]
@@ -14,7 +18,7 @@ pub(super) struct IdleConnections(Mutex<Order>);
 #[derive(Debug, Default)]
 struct Order {
     next: u64,
-    longest_first: BTreeMap<u64, Arc<Notify>>,
+    longest_first: BTreeMap<u64, (Instant, Arc<Notify>)>,
 }
 
 /// One of them, for as long as nothing is asked on it.
@@ -47,7 +51,8 @@ impl IdleConnections {
         let number = order.next;
         order.next += 1;
         let gives_place = Arc::new(Notify::new());
-        order.longest_first.insert(number, gives_place.clone());
+        let entry = (Instant::now(), gives_place.clone());
+        order.longest_first.insert(number, entry);
         Idle {
             connections: self,
             number,
@@ -57,11 +62,21 @@ impl IdleConnections {
 
     /// Tells the one that is idle longest to give its place. Whether there is one.
     pub(super) fn ask_longest(&self) -> bool {
-        let longest = self.order().longest_first.pop_first();
-        longest.is_some_and(|(_, gives_place)| {
-            gives_place.notify_one();
-            true
-        })
+        self.ask_longest_at(Instant::now())
+    }
+
+    fn ask_longest_at(&self, now: Instant) -> bool {
+        let mut order = self.order();
+        let Some(longest) = order.longest_first.first_entry() else {
+            return false;
+        };
+        let (since, gives_place) = longest.get();
+        if now.saturating_duration_since(*since) < IDLE_AFTER {
+            return false;
+        }
+        gives_place.notify_one();
+        longest.remove();
+        true
     }
 }
 
@@ -87,19 +102,21 @@ mod tests {
     #[test]
     fn the_one_idle_longest_gives_its_place() {
         let connections = IdleConnections::default();
-        assert!(!connections.ask_longest());
+        let ask = || connections.ask_longest_at(Instant::now() + IDLE_AFTER);
+        assert!(!ask());
         let (one, two, three) = (
             connections.enter(),
             connections.enter(),
             connections.enter(),
         );
+        assert!(!connections.ask_longest(), "they are between two requests");
         drop(one);
-        assert!(connections.ask_longest());
+        assert!(ask());
         assert!(two.gives_place().now_or_never().is_some());
         assert!(three.gives_place().now_or_never().is_none());
         drop(two);
-        assert!(connections.ask_longest());
-        assert!(!connections.ask_longest(), "each is asked once");
+        assert!(ask());
+        assert!(!ask(), "each is asked once");
         drop(three);
         assert!(connections.order().longest_first.is_empty());
     }

@@ -375,9 +375,16 @@ impl Shared {
     async fn plain(&self, stream: TcpStream, peer: SocketAddr) {
         let wire = Wire::new(stream, self.heads.clone());
         let idle = self.idle.enter();
+        let gives_place = async {
+            idle.gives_place().await;
+            // Unless its first request is here.
+            if wire.has_arrived() {
+                std::future::pending().await
+            }
+        };
         let http2 = tokio::select! {
             () = self.closing.cancelled() => return,
-            () = idle.gives_place() => return,
+            () = gives_place => return,
             http2 = tokio::time::timeout(self.limits.idle_timeout, wire.speaks_http2()) => http2,
         };
         drop(idle);

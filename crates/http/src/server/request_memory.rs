@@ -22,6 +22,13 @@ pub(super) const REQUEST_BYTES: u64 = 14 << 10;
 /// 3,000 slow uploads of 60 KiB, which stay with it).
 pub(super) const HYPER_BYTES: u64 = 14 << 10;
 
+/// What a request is charged more in its first moments, while an upload is made for it. Thousands of tus clients that came
+/// at once held 10 KB more each, and the allocator keeps some of what others have just freed.
+const BEGIN_BYTES: u64 = 20 << 10;
+
+/// A request that lasts for so long has begun.
+pub(super) const BEGUN_AFTER: Duration = Duration::from_secs(1);
+
 /// So many at once are with hyper whatever there is, or nothing would ever come free, and nobody could be told why. The
 /// reserve bears them.
 const ALWAYS: u64 = 16;
@@ -100,7 +107,7 @@ impl RequestMemory {
         if !self.past_hyper.is_used()
             && let Ok(charge) = self
                 .ledger
-                .charge(Row::Connections, REQUEST_BYTES + HYPER_BYTES)
+                .charge(Row::Connections, REQUEST_BYTES + HYPER_BYTES + BEGIN_BYTES)
         {
             return Some(Holds::Charge(charge));
         }
@@ -134,11 +141,22 @@ impl RequestMemory {
 }
 
 impl WithHyper<'_> {
+    /// Its first moments are over.
+    pub(super) fn has_begun(&mut self) {
+        self.shrink_to(REQUEST_BYTES + HYPER_BYTES);
+    }
+
+    fn shrink_to(&mut self, bytes: u64) {
+        if let Holds::Charge(charge) = &mut self.holds {
+            charge.shrink(charge.bytes().saturating_sub(bytes));
+        }
+    }
+
     /// What the request needs past hyper, which is gone by now; waits until it can be had.
     pub(super) async fn past_hyper(mut self) -> Charge {
         let memory = self.memory;
-        if let Holds::Charge(mut charge) = std::mem::replace(&mut self.holds, Holds::Nothing) {
-            charge.shrink(HYPER_BYTES);
+        self.shrink_to(REQUEST_BYTES);
+        if let Holds::Charge(charge) = std::mem::replace(&mut self.holds, Holds::Nothing) {
             return charge;
         }
         memory.always.fetch_add(1, Ordering::Relaxed);
@@ -207,8 +225,13 @@ mod tests {
     async fn each_is_charged_for_as_long_as_it_is_held() {
         let (ledger, memory) = memory();
         let before = row(&ledger);
-        let (one, two) = (memory.with_hyper().await, memory.with_hyper().await);
-        assert_eq!(row(&ledger) - before, 2 * (REQUEST_BYTES + HYPER_BYTES));
+        let (mut one, mut two) = (memory.with_hyper().await, memory.with_hyper().await);
+        let both = 2 * (REQUEST_BYTES + HYPER_BYTES);
+        assert_eq!(row(&ledger) - before, both + 2 * BEGIN_BYTES);
+        one.has_begun();
+        two.has_begun();
+        two.has_begun();
+        assert_eq!(row(&ledger) - before, both);
         let past = one.past_hyper().await;
         assert_eq!(row(&ledger) - before, 2 * REQUEST_BYTES + HYPER_BYTES);
         drop(two);

@@ -259,14 +259,16 @@ impl Wire {
         self.state().gate.has_early()
     }
 
-    /// Whether bytes of a body that goes past hyper are here, or it is over.
-    pub(crate) fn has_body_bytes(&self) -> bool {
-        if self.has_early() || self.body_left() == 0 {
-            return true;
-        }
+    /// Whether the kernel has bytes of the client, of which the runtime may not have told us yet.
+    pub(super) fn has_arrived(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let mut byte = [0; 1];
         rustix::net::recv(&self.stream, &mut byte, flags).is_ok_and(|(_, count)| count > 0)
+    }
+
+    /// Whether bytes of a body that goes past hyper are here, or it is over.
+    pub(crate) fn has_body_bytes(&self) -> bool {
+        self.has_early() || self.body_left() == 0 || self.has_arrived()
     }
 
     /// The next bytes of a body that goes past hyper. `WouldBlock` where none are here, `UnexpectedEof` where none will come.
