@@ -39,6 +39,10 @@ pub struct Config {
     pub download_lease: Duration,
     /// Who has had no more than this of such a file keeps no one else from it.
     pub preview_bytes: u64,
+    /// Readers of such files that are remembered at once.
+    pub readers_max: usize,
+    /// How many of these may be one client's.
+    pub readers_per_client_max: usize,
     /// Of how many parts a file may be joined.
     pub parts_max: usize,
     /// Whether SHA-256 is computed for every file.
@@ -77,6 +81,8 @@ impl Default for Config {
             file_max_bytes: None,
             download_lease: Duration::from_secs(6 * 3600),
             preview_bytes: 64 << 10,
+            readers_max: 16_384,
+            readers_per_client_max: 1_024,
             parts_max: 1_000,
             sha256_always: false,
             late_digest_bytes_per_second: 100 << 20,

@@ -125,6 +125,30 @@ pub enum Error {
     /// All downloads that are left are under way.
     #[error("others are downloading this file")]
     DownloadTaken,
+    /// As many readers of files whose downloads are limited are remembered as there may be.
+    #[error("{limit} readers of files with limited downloads are remembered, which is the limit")]
+    TooManyReaders {
+        /// The limit, for all clients.
+        limit: usize,
+    },
+    /// As many of these are one client's as it may have.
+    #[error(
+        "{limit} readers of files with limited downloads are this client's, which is the limit"
+    )]
+    TooManyOfReader {
+        /// The limit for one client.
+        limit: usize,
+    },
+    /// What the request needs in memory does not fit now.
+    #[error("{needed_bytes} bytes of memory are needed, {free_bytes} are free")]
+    NoMemory {
+        /// What it needs.
+        needed_bytes: u64,
+        /// What there is.
+        free_bytes: u64,
+        /// When it is worth another try.
+        retry_after: Duration,
+    },
     /// Bytes of the file are missing, or are not those that arrived.
     #[error("the file is damaged: {what}")]
     Damaged {
@@ -151,6 +175,9 @@ impl Error {
             | Self::Closing
             | Self::Superseded
             | Self::DownloadTaken
+            | Self::TooManyReaders { .. }
+            | Self::TooManyOfReader { .. }
+            | Self::NoMemory { .. }
             | Self::ClientGone
             | Self::Stalled { .. }
             | Self::NoSpace { .. }

@@ -204,6 +204,7 @@ impl Parts {
 
     /// Deletes what is expired, a page in one transaction, which asks again whether it is.
     async fn expire(&self) -> Result<(), Error> {
+        self.readers.tidy(self.now(), self.config.download_lease);
         // The machine may not know the time yet, and what is deleted does not come back.
         if !self.surroundings.clock().is_settled {
             return Ok(());

@@ -61,6 +61,21 @@ pub(crate) fn problem(error: Error) -> Problem {
         Error::NameTaken => Problem::new(Kind::NameTaken),
         Error::DownloadsUsedUp { limit } => Problem::new(Kind::DownloadsUsedUp).limit(limit),
         Error::DownloadTaken => Problem::new(Kind::DownloadTaken).retry_after(RETRY_AFTER_MOUNT),
+        Error::TooManyReaders { limit } => Problem::new(Kind::NoMemory)
+            .detail(format!("{limit} readers of files with limited downloads are remembered, the most there may be."))
+            .limit(limit)
+            .retry_after(RETRY_AFTER_MOUNT),
+        Error::TooManyOfReader { limit } => Problem::new(Kind::TooManyOfOne)
+            .detail(format!(
+                "This address reads {limit} files with limited downloads, the most one may. Let some end, or ask the operator."
+            ))
+            .limit(limit)
+            .retry_after(RETRY_AFTER_MOUNT),
+        Error::NoMemory {
+            needed_bytes,
+            free_bytes,
+            retry_after,
+        } => Problem::new(Kind::NoMemory).limit(free_bytes).value(needed_bytes).retry_after(retry_after),
         Error::Damaged { .. } => Problem::new(Kind::FileDamaged),
         Error::Storage(_) | Error::Catalog(_) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a request failed");

@@ -176,6 +176,8 @@ impl Settings {
             parts_max: self.parts_max,
             download_lease: self.download_lease,
             preview_bytes: self.preview_bytes,
+            readers_max: self.readers_max,
+            readers_per_client_max: self.readers_per_client_max,
             late_digest_bytes_per_second: self.late_digest_rate_bytes,
             sha256_always: self.repr_digest_sha256,
             housekeeping_every: self.housekeeping_every,

@@ -20,7 +20,10 @@ struct Once {
 impl Once {
     /// A file that can be downloaded `times`.
     async fn new(times: &str, lease: &str) -> Result<Self> {
-        let server = setup().option("--download-lease", lease).start()?;
+        Self::on(setup().option("--download-lease", lease).start()?, times).await
+    }
+
+    async fn on(server: Server, times: &str) -> Result<Self> {
         let client = server.client();
         let data = Data::new(7, 8 * MIB);
         let limit = [("Max-Downloads", times)];
@@ -209,4 +212,46 @@ async fn the_count_is_that_of_readers_also_after_a_restart() -> Result<()> {
     once.client = once.server.client();
     once.is_whole_for(OTHER).await?;
     once.is_used_up().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_have_a_limit_and_stand_in_the_ledger() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let setup = setup().option("--readers-per-client-max", "3");
+    let once = Once::on(setup.option("--readers-max", "16").start()?, "1000").await?;
+    let agents = ["one/1", "two/1", "three/1", "four/1"].map(|name| ("User-Agent", name));
+    for by in &agents[..3] {
+        once.range(*by, 0, MIB).await?.expect(206)?;
+    }
+    let refused = once.range(agents[3], 0, MIB).await?;
+    refused.field("retry-after")?;
+    let problem = refused.expect_problem(429)?;
+    ensure!(
+        problem["type"] == "/errors/too-many-of-one" && problem["limit"] == 3,
+        "{problem}"
+    );
+    until("the ledger has them", Duration::from_secs(30), || async {
+        Ok(once.client.status().await?.rows()?["downloads"] == 3 * 1536)
+    })
+    .await?;
+    // Those that have begun are not held up.
+    once.range(agents[0], MIB, 2 * MIB).await?.expect(206)?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_is_forgotten_gives_its_place_and_its_memory() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let setup = setup()
+        .option("--readers-per-client-max", "1")
+        .option("--housekeeping-every", "1s");
+    let once = Once::on(setup.option("--download-lease", "1s").start()?, "1000").await?;
+    once.range(READER, 0, MIB).await?.expect(206)?;
+    once.range(OTHER, 0, MIB).await?.expect_problem(429)?;
+    until("its memory is free", Duration::from_secs(30), || async {
+        Ok(once.client.status().await?.rows()?["downloads"] == 0)
+    })
+    .await?;
+    once.range(OTHER, 0, MIB).await?.expect(206)?;
+    Ok(())
 }

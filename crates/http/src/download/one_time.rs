@@ -48,7 +48,7 @@ pub(crate) fn only_looks(headers: &HeaderMap) -> bool {
     LOOKERS.iter().any(|name| agent.contains(name))
 }
 
-/// Who asks for this file; `from` is the address.
+/// Who asks for this file; `from` is the address, or the network that one client has to itself.
 pub(crate) fn reader(request: &Parts, file_id: Id, from: &str) -> Reader {
     let own = cookie_of(file_id);
     let cookies = request.headers.get_all(header::COOKIE).iter();
@@ -58,10 +58,7 @@ pub(crate) fn reader(request: &Parts, file_id: Id, from: &str) -> Reader {
         .filter_map(|pair| pair.trim().split_once('='))
         .filter(|(name, _)| *name == own)
         .find_map(|(_, value)| value.parse().ok());
-    Reader {
-        lease,
-        traits: format!("{from} {}", agent(&request.headers)),
-    }
+    Reader::new(lease, from, &agent(&request.headers))
 }
 
 /// Gives the reader's lease a name that it brings along.

@@ -1,0 +1,299 @@
+//! The leases of all files, and which a request gets.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use ddx_memory::{Charge, Ledger, Refusal, Row};
+
+use super::Reader;
+use super::lease::{LEASE_BYTES, Lease, Mark};
+use crate::config::Config;
+use crate::error::Error;
+use crate::id::Id;
+
+/// A request for bytes of a file whose number of downloads is limited.
+#[derive(Debug)]
+pub(super) struct Asked<'r> {
+    pub(super) file_id: Id,
+    /// As many downloads are used up, as the record says.
+    pub(super) downloads: u64,
+    /// As many there are.
+    pub(super) limit: u64,
+    pub(super) reader: &'r Reader,
+    /// Whether it asks for all bytes.
+    pub(super) is_whole: bool,
+    pub(super) now: i64,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    /// As many downloads as are known to be used up: the record may be older.
+    downloads: u64,
+    leases: Vec<Lease>,
+}
+
+/// The leases of all files, and how many each client has.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    files: HashMap<Id, File>,
+    of_client: HashMap<Mark, usize>,
+    count: usize,
+}
+
+impl Leases {
+    pub(super) fn of_file(&self, file_id: Id) -> impl Iterator<Item = &Lease> {
+        let file = self.files.get(&file_id).into_iter();
+        file.flat_map(|file| &file.leases)
+    }
+
+    pub(super) fn get_mut(&mut self, file_id: Id, lease: Id) -> Option<&mut Lease> {
+        let leases = &mut self.files.get_mut(&file_id)?.leases;
+        leases.iter_mut().find(|it| it.id == lease)
+    }
+
+    /// Notes that a reader had these bytes. Whether its download counts by that.
+    pub(super) fn had(
+        &mut self,
+        file_id: Id,
+        lease: Id,
+        range: Range<u64>,
+        length_bytes: u64,
+    ) -> bool {
+        let Some(file) = self.files.get_mut(&file_id) else {
+            return false;
+        };
+        let Some(lease) = file.leases.iter_mut().find(|it| it.id == lease) else {
+            return false;
+        };
+        lease.add(range);
+        if lease.is_counted || lease.had_bytes() < length_bytes {
+            return false;
+        }
+        lease.is_counted = true;
+        file.downloads += 1;
+        true
+    }
+
+    /// The lease by which the reader goes on, or `None` if one may begin.
+    ///
+    /// # Errors
+    /// [`Error::DownloadsUsedUp`], [`Error::DownloadTaken`].
+    pub(super) fn choose(&self, asked: &Asked<'_>, config: &Config) -> Result<Option<Id>, Error> {
+        let limit = asked.limit;
+        let known = self
+            .files
+            .get(&asked.file_id)
+            .map_or(0, |file| file.downloads);
+        let downloads = known.max(asked.downloads);
+        let live: Vec<&Lease> = self
+            .of_file(asked.file_id)
+            .filter(|lease| !lease.is_over(asked.now, config.download_lease))
+            .collect();
+        let own = || live.iter().filter(|lease| asked.reader.has(lease));
+        let open = own().find(|lease| !lease.is_counted);
+        if open.is_none() && !asked.is_whole {
+            // What it has had it may have again in pieces: not all that went out has arrived.
+            if let Some(counted) = own().next() {
+                return Ok(Some(counted.id));
+            }
+        }
+        let open = open.map(|lease| lease.id);
+        let others = live.iter().filter(|lease| Some(lease.id) != open);
+        let held = others.filter(|lease| lease.holds(config.preview_bytes));
+        match downloads.saturating_add(held.count() as u64) < limit {
+            true => Ok(open),
+            false if downloads >= limit => Err(Error::DownloadsUsedUp { limit }),
+            false => Err(Error::DownloadTaken),
+        }
+    }
+
+    /// Begins a lease. Where there is no place, those go first that are over, then those by which no download is lost.
+    ///
+    /// # Errors
+    /// [`Error::TooManyOfReader`], [`Error::TooManyReaders`], [`Error::NoMemory`].
+    pub(super) fn begin(
+        &mut self,
+        asked: &Asked<'_>,
+        id: Id,
+        config: &Config,
+        ledger: &Ledger,
+    ) -> Result<Id, Error> {
+        let now = asked.now;
+        let mut charge = self.charge(asked.reader, config, ledger);
+        if charge.is_err() {
+            self.forget(|lease| lease.is_over(now, config.download_lease));
+            charge = self.charge(asked.reader, config, ledger);
+        }
+        if charge.is_err() {
+            self.forget(|lease| lease.can_go(now, config.preview_bytes));
+            charge = self.charge(asked.reader, config, ledger);
+        }
+        let lease = Lease::new(id, asked.reader, now, charge?);
+        self.count += 1;
+        *self.of_client.entry(lease.client).or_default() += 1;
+        let file = self.files.entry(asked.file_id).or_default();
+        file.downloads = file.downloads.max(asked.downloads);
+        file.leases.push(lease);
+        Ok(id)
+    }
+
+    /// What one lease more needs.
+    fn charge(&self, reader: &Reader, config: &Config, ledger: &Ledger) -> Result<Charge, Error> {
+        let limit = config.readers_per_client_max;
+        if self
+            .of_client
+            .get(&reader.client)
+            .is_some_and(|own| *own >= limit)
+        {
+            return Err(Error::TooManyOfReader { limit });
+        }
+        let limit = config.readers_max;
+        if self.count >= limit {
+            return Err(Error::TooManyReaders { limit });
+        }
+        let charge = ledger.charge(Row::Downloads, LEASE_BYTES);
+        charge.map_err(|refusal| match refusal {
+            Refusal::NoMemory {
+                needed_bytes,
+                free_bytes,
+                retry_after,
+                ..
+            } => Error::NoMemory {
+                needed_bytes,
+                free_bytes,
+                retry_after,
+            },
+            other => Error::Internal(other.to_string()),
+        })
+    }
+
+    /// Forgets those of which `is_done` holds.
+    pub(super) fn forget(&mut self, is_done: impl Fn(&Lease) -> bool) {
+        let Self {
+            files,
+            of_client,
+            count,
+        } = self;
+        files.retain(|_, file| {
+            file.leases.retain(|lease| {
+                let is_done = is_done(lease);
+                if is_done {
+                    *count -= 1;
+                    match of_client.get_mut(&lease.client) {
+                        Some(own) if *own > 1 => *own -= 1,
+                        _ => drop(of_client.remove(&lease.client)),
+                    }
+                }
+                !is_done
+            });
+            !file.leases.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct World {
+        leases: Leases,
+        ledger: Ledger,
+        config: Config,
+        now: i64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                leases: Leases::default(),
+                ledger: Ledger::on_this_machine(ddx_memory::Config::default()).unwrap(),
+                config: Config {
+                    readers_max: 4,
+                    readers_per_client_max: 3,
+                    ..Config::default()
+                },
+                now: 0,
+            }
+        }
+
+        /// Reads these bytes of a file of a million bytes that can be downloaded a hundred times.
+        fn read(&mut self, client: &str, agent: &str, range: Range<u64>) -> Result<Id, Error> {
+            let reader = Reader::new(None, client, agent);
+            let asked = Asked {
+                file_id: Id([7; 16]),
+                downloads: 0,
+                limit: 100,
+                reader: &reader,
+                is_whole: false,
+                now: self.now,
+            };
+            let id = match self.leases.choose(&asked, &self.config)? {
+                Some(id) => id,
+                None => self
+                    .leases
+                    .begin(&asked, Id::random(), &self.config, &self.ledger)?,
+            };
+            self.leases.had(asked.file_id, id, range, 1_000_000);
+            Ok(id)
+        }
+
+        fn charged(&self) -> u64 {
+            self.ledger.snapshot().row(Row::Downloads)
+        }
+    }
+
+    #[test]
+    fn one_client_leaves_places_to_others_and_each_is_charged() {
+        let mut world = World::new();
+        for agent in ["a", "b", "c"] {
+            world.read("one", agent, 0..500_000).unwrap();
+        }
+        let refused = world.read("one", "d", 0..1).unwrap_err();
+        assert!(
+            matches!(refused, Error::TooManyOfReader { limit: 3 }),
+            "{refused}"
+        );
+        world.read("two", "a", 0..500_000).unwrap();
+        let refused = world.read("three", "a", 0..1).unwrap_err();
+        assert!(
+            matches!(refused, Error::TooManyReaders { limit: 4 }),
+            "{refused}"
+        );
+        assert_eq!(world.charged(), 4 * LEASE_BYTES);
+        world.read("one", "b", 500_000..600_000).unwrap();
+        world.leases.forget(|_| true);
+        assert_eq!(world.charged(), 0);
+        assert_eq!(world.leases.count, 0);
+        assert!(world.leases.of_client.is_empty());
+    }
+
+    #[test]
+    fn what_is_counted_or_little_makes_place_and_what_is_cut_does_not() {
+        let mut world = World::new();
+        let cut = world.read("one", "a", 0..500_000).unwrap();
+        world.read("one", "b", 0..1_000_000).unwrap();
+        world.read("one", "c", 0..1_000).unwrap();
+        assert!(
+            world.read("one", "d", 0..1).is_err(),
+            "all have just been here"
+        );
+        world.now = 61_000;
+        world.read("one", "d", 0..500_000).unwrap();
+        assert_eq!(world.leases.count, 2);
+        assert_eq!(world.read("one", "a", 500_000..500_001).unwrap(), cut);
+        let file = world.leases.files.get(&Id([7; 16])).unwrap();
+        assert_eq!(file.downloads, 1, "what was counted stays counted");
+    }
+
+    #[test]
+    fn what_is_over_makes_place() {
+        let mut world = World::new();
+        for agent in ["a", "b", "c"] {
+            world.read("one", agent, 0..500_000).unwrap();
+        }
+        world.now = 6 * 3_600_000;
+        world.read("one", "d", 0..1).unwrap();
+        assert_eq!(world.leases.count, 1);
+        assert_eq!(world.charged(), LEASE_BYTES);
+    }
+}

@@ -1,0 +1,202 @@
+//! Who may read a file whose number of downloads is limited, and when one of them is used up.
+//!
+//! A download is one reader's: it counts when that reader has had every byte, in however many requests. Until then the reader has a lease, so
+//! that a cut download can be continued and several connections can share one. What a preview takes holds no lease against others.
+//! Leases are in memory: after a restart a reader that has had a part begins a new one, which costs nobody a download.
+
+mod lease;
+mod leases;
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ddx_catalog::FileRecord;
+use tokio::sync::Notify;
+
+use self::lease::{Lease, Mark};
+use self::leases::{Asked, Leases};
+use crate::engine::{Engine, Parts};
+use crate::error::Error;
+use crate::id::Id;
+
+/// A client that has its last byte may ask anew before this is noted here: so long is waited for it.
+const NOTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Who reads, as far as can be told.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// The lease that the client says is its own.
+    pub lease: Option<Id>,
+    client: Mark,
+    traits: Mark,
+}
+
+impl Reader {
+    /// A reader by the client's address, or network, and the name of its program.
+    #[must_use]
+    pub fn new(lease: Option<Id>, client: &str, agent: &str) -> Self {
+        let mark = |hasher: &blake3::Hasher| {
+            let mut mark = Mark::default();
+            hasher.finalize_xof().fill(&mut mark);
+            mark
+        };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(client.as_bytes());
+        let client = mark(&hasher);
+        // No address has this byte, so that no two pairs are one.
+        hasher.update(&[0]).update(agent.as_bytes());
+        Self {
+            lease,
+            client,
+            traits: mark(&hasher),
+        }
+    }
+
+    fn has(&self, lease: &Lease) -> bool {
+        Some(lease.id) == self.lease || lease.traits == self.traits
+    }
+}
+
+/// The leases of all files.
+#[derive(Debug, Default)]
+pub(crate) struct Readers {
+    leases: Mutex<Leases>,
+    changed: Notify,
+}
+
+impl Readers {
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the leases that are over.
+    pub(crate) fn tidy(&self, now: i64, lasts: Duration) {
+        self.leases().forget(|lease| lease.is_over(now, lasts));
+    }
+}
+
+/// One request's part in a lease.
+pub struct Reading {
+    parts: Arc<Parts>,
+    file_id: Id,
+    length_bytes: u64,
+    lease: Id,
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading")
+            .field("file", &self.file_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reading {
+    /// What names the lease. Only its reader should know it.
+    #[must_use]
+    pub fn lease(&self) -> Id {
+        self.lease
+    }
+
+    /// These bytes of the file went out. With the last one the download counts.
+    pub(crate) fn had(&self, range: Range<u64>) {
+        let mut leases = self.parts.readers.leases();
+        if !leases.had(self.file_id, self.lease, range, self.length_bytes) {
+            return;
+        }
+        drop(leases);
+        let (parts, file_id) = (self.parts.clone(), self.file_id);
+        let count = async move {
+            let counted = parts.catalog.count_download(file_id.0, parts.now()).await;
+            if let Err(error) = counted {
+                tracing::error!(file = ?file_id, error = &error as &dyn std::error::Error, "a download was not counted");
+            }
+        };
+        self.parts.tasks.spawn(count);
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let now = self.parts.now();
+        if let Some(lease) = self
+            .parts
+            .readers
+            .leases()
+            .get_mut(self.file_id, self.lease)
+        {
+            lease.requests -= 1;
+            lease.ended_at = now;
+        }
+        self.parts.readers.changed.notify_waiters();
+    }
+}
+
+impl Engine {
+    /// Lets a reader have bytes of a file whose number of downloads is limited; `is_whole` if it asks for all of them.
+    ///
+    /// # Errors
+    /// [`Error::DownloadsUsedUp`]; [`Error::DownloadTaken`] while others have all that is left; [`Error::TooManyReaders`],
+    /// [`Error::TooManyOfReader`] and [`Error::NoMemory`] where there is no place for one more; [`Error::ReadOnly`] where it
+    /// could not be counted.
+    pub async fn read_limited(
+        &self,
+        record: &FileRecord,
+        limit: u64,
+        reader: &Reader,
+        is_whole: bool,
+    ) -> Result<Reading, Error> {
+        let parts = &self.0;
+        self.try_change().await?;
+        if is_whole {
+            let _ = tokio::time::timeout(NOTED_WITHIN, parts.before_is_noted(record, reader)).await;
+        }
+        let asked = Asked {
+            file_id: Id(record.file_id),
+            downloads: record.downloads,
+            limit,
+            reader,
+            is_whole,
+            now: parts.now(),
+        };
+        let mut leases = parts.readers.leases();
+        let lease = match leases.choose(&asked, &parts.config)? {
+            Some(own) => own,
+            None => leases.begin(
+                &asked,
+                parts.surroundings.id(),
+                &parts.config,
+                &parts.ledger,
+            )?,
+        };
+        if let Some(lease) = leases.get_mut(asked.file_id, lease) {
+            lease.requests += 1;
+        }
+        Ok(Reading {
+            parts: parts.clone(),
+            file_id: asked.file_id,
+            length_bytes: record.offset_bytes,
+            lease,
+        })
+    }
+}
+
+impl Parts {
+    /// Returns when no request of this reader's is under way.
+    async fn before_is_noted(&self, record: &FileRecord, reader: &Reader) {
+        loop {
+            let mut changed = std::pin::pin!(self.readers.changed.notified());
+            changed.as_mut().enable();
+            let is_busy = {
+                let leases = self.readers.leases();
+                let mut of_file = leases.of_file(Id(record.file_id));
+                of_file.any(|lease| lease.requests > 0 && reader.has(lease))
+            };
+            if !is_busy {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
