@@ -114,7 +114,7 @@ async fn idle_bytes(server: &Server) -> Result<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_20_uploads_in_128_mib() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let (mut server, memory_box) = boxed(128 * MIB)?;
     let idle = idle_bytes(&server).await?;
     for way in [Way::Put, Way::Tus] {
@@ -126,7 +126,7 @@ async fn exclusive_20_uploads_in_128_mib() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_200_uploads_in_64_mib() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let (mut server, memory_box) = boxed(64 * MIB)?;
     let idle = idle_bytes(&server).await?;
     for way in [Way::Put, Way::Tus] {
@@ -137,7 +137,7 @@ async fn exclusive_200_uploads_in_64_mib() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_one_large_upload_in_32_mib_and_a_plan_for_it() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let (mut server, memory_box) = boxed(32 * MIB)?;
     let idle = idle_bytes(&server).await?;
     for way in [Way::Put, Way::Tus] {
@@ -156,7 +156,7 @@ async fn exclusive_one_large_upload_in_32_mib_and_a_plan_for_it() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_a_neighbour_that_eats_memory_fails_no_upload() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let (mut server, memory_box) = boxed(128 * MIB)?;
     // Another process in the same box takes 60 MiB, and gives them back after a while.
     let script = format!(
@@ -188,7 +188,7 @@ async fn exclusive_a_neighbour_that_eats_memory_fails_no_upload() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_the_status_of_4_gib_agrees_with_the_kernel() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let (mut server, memory_box) = boxed(4096 * MIB)?;
     let client = server.client();
     let compare = async |what: &str| -> Result<()> {
@@ -255,7 +255,7 @@ async fn exclusive_the_status_of_4_gib_agrees_with_the_kernel() -> Result<()> {
 /// Where files live in memory, what is stored is memory that nobody leases: refused when there is none, and given back with the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_files_that_live_in_memory_are_counted_as_it() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let memory_box = Arc::new(MemoryBox::new(256 * MIB)?);
     let image = Image::in_memory(1024 * MIB)?;
     let setup = setup().in_box(&memory_box);

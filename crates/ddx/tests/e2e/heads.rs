@@ -236,7 +236,7 @@ async fn heads_over_tls_are_held_to_the_same() -> Result<()> {
 async fn exclusive_heads_without_end_take_no_more_than_there_is() -> Result<()> {
     const COUNT: usize = 1000;
     const EACH: usize = 30 << 10;
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let memory_box = Arc::new(MemoryBox::new(64 * MIB)?);
     let server = setup().in_box(&memory_box).start()?;
     server.be_killed_first()?;

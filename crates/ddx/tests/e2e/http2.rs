@@ -49,7 +49,7 @@ async fn put_by_http2(server: &Server, file: &std::path::Path) -> Result<Option<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_idle_http_2_connections_leave_room_for_others() -> Result<()> {
     const COUNT: usize = 1500;
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let memory_box = Arc::new(MemoryBox::new(128 * MIB)?);
     let server = setup().in_box(&memory_box).start()?;
     server.be_killed_first()?;
@@ -116,7 +116,7 @@ async fn exclusive_idle_http_2_connections_leave_room_for_others() -> Result<()>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_uploads_by_http_2_wait_for_memory() -> Result<()> {
     const COUNT: u64 = 60;
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let memory_box = Arc::new(MemoryBox::new(64 * MIB)?);
     let server = Arc::new(setup().in_box(&memory_box).start()?);
     server.be_killed_first()?;

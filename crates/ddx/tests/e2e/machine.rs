@@ -70,7 +70,7 @@ fn doctor(setup: &Setup) -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_own_limit_is_found_where_the_mount_begins_above_the_namespace() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     for command in [
         &["unshare", "--cgroup", "--mount"][..],
         &[
@@ -100,7 +100,7 @@ async fn exclusive_own_limit_is_found_where_the_mount_begins_above_the_namespace
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_a_limit_that_cannot_be_found_is_said_and_little_is_promised() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     for line in [NO_GROUPS, HIDDEN_GROUPS] {
         let memory_box = Arc::new(MemoryBox::new(BOX_BYTES)?);
         let setup = setup()

@@ -14,7 +14,7 @@ fn user(number: u8) -> IpAddr {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_more_than_fit_wait_see_their_place_and_finish() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let server = setup().option("--memory-ceiling", "128KiB").start()?;
     let client = server.client().patience(Duration::from_secs(120));
     let tus = Tus::new(&client);
@@ -97,7 +97,7 @@ async fn exclusive_more_than_fit_wait_see_their_place_and_finish() -> Result<()>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_one_user_with_100_uploads_does_not_hold_up_another() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let server = setup().option("--memory-ceiling", "128KiB").start()?;
     let many = Tus::new(
         &server

@@ -105,7 +105,7 @@ async fn told_anew(events: &mut Events, files: usize) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_listings_and_streams_of_a_large_share_stay_small() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let memory_box = Arc::new(MemoryBox::new(64 * MIB)?);
     let server = setup().in_box(&memory_box).start()?;
     server.be_killed_first()?;

@@ -124,7 +124,7 @@ async fn what_nobody_takes_is_not_read_ahead() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_what_nobody_takes_leaves_the_box_to_others() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let memory_box = Arc::new(MemoryBox::new(BOX_BYTES)?);
     let server = setup().in_box(&memory_box).start()?;
     server.be_killed_first()?;

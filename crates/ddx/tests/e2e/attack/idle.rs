@@ -76,7 +76,7 @@ async fn stall(crowded: &str) -> Result<Stalled> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_downloads_that_nobody_takes_hold_up_no_upload_when_memory_is_eaten() -> Result<()>
 {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let Stalled {
         memory_box,
         client,
@@ -116,7 +116,7 @@ async fn exclusive_downloads_that_nobody_takes_hold_up_no_upload_when_memory_is_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_downloads_that_nobody_takes_give_way_to_others() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let mut stalled = stall("8s").await?;
     await_standstill(&stalled.client).await?;
     let status = stalled.client.status().await?;
@@ -134,7 +134,7 @@ async fn exclusive_downloads_that_nobody_takes_give_way_to_others() -> Result<()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_downloads_whose_clients_leave_wait_for_nothing() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let stalled = stall("10m").await?;
     await_standstill(&stalled.client).await?;
     let status = stalled.client.status().await?;

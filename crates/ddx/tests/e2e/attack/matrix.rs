@@ -82,7 +82,7 @@ fn is_release() -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_no_attack_takes_the_server_away() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let boxes: &[u64] = if full() { &[64, 128, 256] } else { &[32] };
     let only = std::env::var("DDX_ATTACK").ok();
     for mib in boxes {

@@ -46,7 +46,7 @@ async fn a_neighbour_does_as_it_is_told() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_small_boxes_bear_every_attack() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let boxes: &[u64] = if full() { &[32, 64] } else { &[32] };
     for mib in boxes {
         attack(*mib).await.with_context(|| format!("{mib} MiB"))?;
@@ -56,7 +56,7 @@ async fn exclusive_small_boxes_bear_every_attack() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_larger_boxes_bear_every_attack() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let boxes: &[u64] = if full() {
         &[128, 256, 512, 4096]
     } else {

@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_downloads_with_windows_of_one_byte_hold_up_nobody() -> Result<()> {
-    let _turn = Turn::alone()?;
+    let _turn = Turn::boxed()?;
     let memory_box = Arc::new(MemoryBox::new(128 * MIB)?);
     // They are borne with for longer than the test lasts.
     let server = setup()
