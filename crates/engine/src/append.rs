@@ -256,6 +256,7 @@ impl Parts {
             holder: self.holder(record),
             live,
             superseded,
+            keeps: can_resume,
             closing: self.end_of(can_resume),
         }
     }

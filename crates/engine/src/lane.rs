@@ -147,11 +147,21 @@ pub(crate) struct Lane {
     pub(crate) live: Arc<Live>,
 }
 
+/// How what was written is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settles {
+    /// Not now.
+    No,
+    /// Nothing of it waits in memory.
+    WrittenBack,
+    /// Everything so far is made durable, and the mark says how far that is.
+    Durable,
+}
+
 /// What follows a write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Then {
-    /// Everything so far is made durable, and the mark says how far that is.
-    pub(crate) syncs: bool,
+    pub(crate) settles: Settles,
     /// The buffer comes back.
     pub(crate) keeps_buffer: bool,
 }
@@ -190,8 +200,12 @@ impl Lane {
         let work = move || {
             let mut result = self.absorb(&buffer[range]).map(|()| None);
             let buffer = then.keeps_buffer.then_some(buffer);
-            if then.syncs && result.is_ok() {
-                result = self.settle().map(Some);
+            if result.is_ok() {
+                result = match then.settles {
+                    Settles::No => Ok(None),
+                    Settles::WrittenBack => self.writer.write_back().map(|()| None),
+                    Settles::Durable => self.settle().map(Some),
+                };
             }
             Done {
                 lane: self,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::PROTOCOL_PLAIN;
 use crate::config::Config;
 use crate::error::Error;
-use crate::lane::{Done, Lane, Mark, Then};
+use crate::lane::{Done, Lane, Mark, Settles, Then};
 use crate::live::Live;
 use crate::source::{Source, Taken};
 use crate::stats::{Counted, Stats};
@@ -52,6 +52,8 @@ pub(crate) struct Context<'a> {
     pub(crate) protocol: &'a str,
     pub(crate) holder: Holder,
     pub(crate) live: &'a Live,
+    /// Whether what has come stays where the request is cut.
+    pub(crate) keeps: bool,
     /// A newer request wants the upload.
     pub(crate) superseded: &'a CancellationToken,
     /// The server stops.
@@ -503,11 +505,8 @@ impl Pump<'_> {
         let count = filled.range.len() as u64;
         self.rest_and_keep(keep).await?;
         self.since_kept += count;
-        let due = self.kept_at.elapsed() >= self.context.config.checkpoint_every
-            || self.since_kept >= self.context.config.checkpoint_bytes
-            // The last bytes become durable in the same go.
-            || self.room == Some(count);
-        if due {
+        let settles = self.settles(count);
+        if settles != Settles::No {
             self.kept_at = Instant::now();
             self.since_kept = 0;
         }
@@ -516,10 +515,10 @@ impl Pump<'_> {
         let lane = self.disk.lane()?;
         // A slow client's buffer goes as soon as it is written, and nothing has to be woken for that.
         let then = Then {
-            syncs: due,
+            settles,
             keeps_buffer: !self.is_slow,
         };
-        self.disk.owes = then.syncs || then.keeps_buffer;
+        self.disk.owes = settles != Settles::No || then.keeps_buffer;
         self.disk.working =
             Some(lane.write(self.context.surroundings, filled.buffer, filled.range, then));
         self.offset += count;
@@ -527,6 +526,19 @@ impl Pump<'_> {
             *room -= count;
         }
         Ok(())
+    }
+
+    fn settles(&self, count: u64) -> Settles {
+        let config = self.context.config;
+        let is_due = self.kept_at.elapsed() >= config.checkpoint_every
+            || self.since_kept >= config.checkpoint_bytes;
+        // The last bytes become durable in the same go.
+        match self.room == Some(count) || (is_due && self.context.keeps) {
+            true => Settles::Durable,
+            // What nobody can continue is made durable once, at its end.
+            false if is_due => Settles::WrittenBack,
+            false => Settles::No,
+        }
     }
 
     async fn rest_and_keep<K, F>(&mut self, keep: &K) -> Result<(), Error>

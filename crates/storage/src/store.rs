@@ -105,6 +105,13 @@ pub trait Writer: Send {
     /// I/O.
     fn sync(&mut self) -> Result<(), Error>;
 
+    /// Gives back the memory in which bytes wait for the medium: they are there after `Ok`, and no power cut is withstood.
+    /// Much cheaper than [`sync`](Writer::sync) for who has no use for that.
+    ///
+    /// # Errors
+    /// I/O.
+    fn write_back(&mut self) -> Result<(), Error>;
+
     /// Where the next byte goes.
     fn offset(&self) -> u64;
 }

@@ -110,7 +110,11 @@ mod tests {
         for range in [10..20, 40..50, 0..5, 15..30, 5..10, 30..40, 45..46] {
             add(&mut had, range);
         }
-        assert_eq!(had.as_slice(), std::slice::from_ref(&(0..50)), "all that touches is one piece");
+        assert_eq!(
+            had.as_slice(),
+            std::slice::from_ref(&(0..50)),
+            "all that touches is one piece"
+        );
         add(&mut had, 60..70);
         add(&mut had, 52..58);
         assert_eq!(had, [0..50, 52..58, 60..70]);

@@ -191,6 +191,10 @@ impl Writer for FaultyWriter {
         self.writer.sync()
     }
 
+    fn write_back(&mut self) -> Result<(), Error> {
+        self.writer.write_back()
+    }
+
     fn offset(&self) -> u64 {
         self.writer.offset()
     }

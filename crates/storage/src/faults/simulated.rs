@@ -328,6 +328,10 @@ impl Writer for SimulatedWriter {
         Ok(())
     }
 
+    fn write_back(&mut self) -> Result<(), Error> {
+        self.handle.disk().map(drop)
+    }
+
     fn offset(&self) -> u64 {
         self.offset
     }

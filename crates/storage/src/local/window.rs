@@ -136,14 +136,34 @@ impl Windows {
         Ok(())
     }
 
+    /// Waits until all is written, and gives pages and charges back.
+    pub(super) fn write_back(&mut self, file: &File) -> io::Result<()> {
+        self.retire(file)?;
+        if let Some(window) = self.current.take().filter(|window| window.dirty_bytes > 0) {
+            self.fit(window.dirty_bytes);
+            flush(file, window.range.clone(), Flush::Wait)?;
+            self.drop_many(file, window.range.end);
+        }
+        Ok(())
+    }
+
+    /// A writer that did not fill its window in a while doesn't need that much.
+    fn fit(&mut self, used_bytes: u64) {
+        let used = used_bytes.next_power_of_two();
+        self.bytes_next = used.clamp(self.bytes_min, self.bytes_next.max(self.bytes_min));
+    }
+
     /// Everything up to `offset` was made durable, so nothing is dirty.
     pub(super) fn settled(&mut self, file: &File, offset: u64) {
         self.previous = None;
         if let Some(window) = self.current.take() {
-            // A writer that did not fill it between two syncs doesn't need that much.
-            let used = window.dirty_bytes.next_power_of_two();
-            self.bytes_next = used.clamp(self.bytes_min, self.bytes_next.max(self.bytes_min));
+            self.fit(window.dirty_bytes);
         }
+        self.drop_many(file, offset);
+    }
+
+    /// Drops clean pages up to `offset` if they are worth the call.
+    fn drop_many(&mut self, file: &File, offset: u64) {
         if self
             .cached_from
             .is_some_and(|from| offset.saturating_sub(from) >= self.drop_bytes_min)

@@ -282,6 +282,12 @@ impl Writer for LocalWriter {
         Ok(())
     }
 
+    fn write_back(&mut self) -> Result<(), Error> {
+        self.check_usable()?;
+        let written = self.windows.write_back(&self.file);
+        written.map_err(|error| self.fail(error, "write back"))
+    }
+
     fn offset(&self) -> u64 {
         self.offset
     }

@@ -177,3 +177,22 @@ fn without_any_memory_bytes_go_straight_through() {
     );
     assert!(found == bytes.repeat(30));
 }
+
+#[test]
+fn what_is_written_back_is_not_charged_and_not_lost() {
+    let setting = setting(DirectIo::Off);
+    let bytes = Aligned::random(10_000, 0, 1);
+    setting.store.create(id(1), None).unwrap();
+    let mut writer = setting.store.open_writer(id(1), 0).unwrap();
+    for piece in bytes[..].chunks(5_000) {
+        writer.write(piece).unwrap();
+        assert_ne!(setting.charged(), 0);
+        writer.write_back().unwrap();
+        assert_eq!(setting.charged(), 0);
+    }
+    writer.sync().unwrap();
+    let mut read = vec![0; 10_000];
+    let reader = setting.store.open_reader(id(1)).unwrap();
+    assert_eq!(reader.read_at(0, &mut read).unwrap(), 10_000);
+    assert_eq!(read, bytes[..]);
+}
