@@ -2,6 +2,7 @@
 import { api, Refused, type Limits } from '../lib/api';
 import { at } from '../lib/base';
 import { Pulse } from '../lib/pulse';
+import { tabs } from '../tabs/tabs';
 import { Checker } from './checker';
 import { Earlier, type Unfinished } from './earlier';
 import { measure, SHARE_GONE } from './failures';
@@ -28,11 +29,15 @@ export class Uploads {
   readonly meter = new Meter();
   readonly gate = new Gate(api.ready, () => this.#gateChanged());
   readonly #store = new Store();
-  readonly #queue = new Queue(this.gate, {
-    run: (item, signal) => this.#run(item, signal),
-    changed: () => this.#moves(),
-    settled: (item) => this.#settled(item),
-  });
+  readonly #queue = new Queue(
+    this.gate,
+    {
+      run: (item, signal) => this.#run(item, signal),
+      changed: () => this.#moves(),
+      settled: (item) => this.#settled(item),
+    },
+    tabs,
+  );
   readonly #checker = new Checker((item) => this.#checked(item));
   readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
   readonly #owners = new Map<Item, Share>();
@@ -64,6 +69,7 @@ export class Uploads {
 
   /** Called once, when the page is up. */
   async start(): Promise<void> {
+    tabs.allowedChanged = () => this.#queue.pump();
     this.#watchdog.start();
     addEventListener('pagehide', () => this.#removals.flush());
     void this.loadLimits();
@@ -228,6 +234,7 @@ export class Uploads {
       uploadUrl: item.uploadUrl,
       chunkBytes: Math.min(this.limits?.request_body_max_bytes ?? CHUNK_DEFAULT_BYTES, CHUNK_DEFAULT_BYTES),
       signal,
+      yields: () => this.#queue.yields,
       created: (upload) => {
         Object.assign(item, upload);
         void this.#store.saveUpload({ shareId: share.id!, path: item.path, ...upload });
