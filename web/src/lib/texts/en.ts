@@ -185,6 +185,11 @@ export const en = {
     outage: 'Can’t reach the server. Retrying.',
     back: 'Reconnected.',
     copied: 'Link copied',
+    deleted: (what: string) => `${what} will be deleted. You can undo this for 5 seconds.`,
+    cancelled: (what: string) => `${what} cancelled. You can undo this for 5 seconds.`,
+    undone: (what: string) => `${what} restored`,
+    hidden: (files: string) => `Upload of ${files} hidden. Its link still works.`,
+    discarded: (files: string) => `Unfinished upload of ${files} discarded`,
   },
 
   share: {
