@@ -170,6 +170,7 @@ test('a server that is away is told from a link that is wrong, and asked again',
   await page.unroute('**/api/v1/shares/*');
   await page.getByRole('button', { name: 'Try again' }).click();
   await expect(page.getByTestId('file')).toContainText('a.txt');
+  await expect(page.getByRole('heading', { name: 'a.txt' }), 'it had the focus, and went').toBeFocused();
 });
 
 test('a link that is opened while the server is away says so, and goes on when it is back', async ({ page, server }) => {

@@ -41,7 +41,8 @@ function isLost(element: HTMLElement): boolean {
 function heirOf(lost: HTMLElement, records: MutationRecord[], root: HTMLElement): HTMLElement {
   // What is only disabled has neighbours that do something else: pressed once more, it must not delete.
   const gap = lost.isConnected ? null : gapOf(lost, records);
-  if (gap) {
+  // Rows and sections lie among their like; anything else has chance neighbours.
+  if (gap?.piece.matches('li, section')) {
     for (const sibling of [next(gap.after, gap.piece), previous(gap.before, gap.piece)]) {
       const found = sibling && heirIn(sibling, gap.piece, lost);
       if (found) return found;
@@ -54,7 +55,7 @@ function heirOf(lost: HTMLElement, records: MutationRecord[], root: HTMLElement)
   return found;
 }
 
-/** The same control of the next row; of another part of the page its heading, or what it begins with. */
+/** The same control of the next row; of the next section its heading, or what it begins with. */
 function heirIn(sibling: HTMLElement, piece: HTMLElement, lost: HTMLElement): HTMLElement | null {
   const found = controls(sibling);
   if (piece.tagName !== 'LI') {
