@@ -1,6 +1,7 @@
-// A control that had the focus and goes hands it to its neighbour. Browsers drop it on the body, from where a keyboard
-// begins at the top and a screen reader says nothing. One observer for all pages: rows, sheets and buttons go for many
-// reasons (deleted, hidden, finished, heard from the server), and each would need the same care.
+// A control that had the focus and goes hands it to its neighbour. Browsers drop it on the body,
+// from where a keyboard begins at the top and a screen reader says nothing. One observer for all
+// pages: rows, sheets and buttons go for many reasons (deleted, hidden, finished, heard from the
+// server), and each would need the same care.
 
 const CONTROLS = 'a[href], button:not(:disabled), input:not([hidden]), select, summary';
 const HEADINGS = 'h1, h2';
@@ -39,7 +40,8 @@ function isLost(element: HTMLElement): boolean {
 }
 
 function heirOf(lost: HTMLElement, records: MutationRecord[], root: HTMLElement): HTMLElement {
-  // What is only disabled has neighbours that do something else: pressed once more, it must not delete.
+  // What is only disabled has neighbours that do something else: pressed once more, it must not
+  // delete.
   const gap = lost.isConnected ? null : gapOf(lost, records);
   // Rows and sections lie among their like; anything else has chance neighbours.
   if (gap?.piece.matches('li, section')) {

@@ -1,7 +1,8 @@
-// One tab of an origin leads. Tabs talk over a channel that every tab hears. The lowest id wins, and a tab that takes part
-// late follows who leads already. Rejected: Web Locks. They exist only on https and localhost, while the limit of six
-// connections is met on plain http, and a browser that suspends a tab leaves its lock with it. Two leaders for a moment
-// cost one connection more, so agreement in the end is enough.
+// One tab of an origin leads. Tabs talk over a channel that every tab hears. The lowest id wins,
+// and a tab that takes part late follows who leads already. Rejected: Web Locks. They exist only on
+// https and localhost, while the limit of six connections is met on plain http, and a browser that
+// suspends a tab leaves its lock with it. Two leaders for a moment cost one connection more, so
+// agreement in the end is enough.
 
 export type ElectionMessage = { type: 'claim' | 'lead' | 'ask' | 'bye'; from: string };
 export type Role = 'seeking' | 'following' | 'leading';
@@ -10,7 +11,10 @@ export type Role = 'seeking' | 'following' | 'leading';
 export const CLAIM_MS = 80;
 /** How often a follower makes sure that its leader is there. */
 export const ASK_EVERY_MS = 5_000;
-/** A leader that has not answered by then is gone. Messages reach tabs in the background, too; timers there are slow. */
+/**
+ * A leader that has not answered by then is gone. Messages reach tabs in the background, too;
+ * timers there are slow.
+ */
 export const ANSWER_WITHIN_MS = 2_000;
 
 export class Election {

@@ -1,5 +1,5 @@
-// What the leading tab hears from the server, for all tabs: one event stream for each share that is watched, as long as
-// there are connections; a share beyond that is asked for now and then.
+// What the leading tab hears from the server, for all tabs: one event stream for each share that is
+// watched, as long as there are connections; a share beyond that is asked for now and then.
 import { api, Refused, type ServerFile } from '../lib/api';
 import { at } from '../lib/base';
 
@@ -51,7 +51,10 @@ class Due {
   }
 }
 
-/** Comes back by itself, also where EventSource gives up: that reconnects only after some errors, and in its own time. */
+/**
+ * Comes back by itself, also where EventSource gives up: that reconnects only after some errors,
+ * and in its own time.
+ */
 export function openStream(shareId: string, tell: (news: News) => void): Source {
   const due = new Due();
   let delay = RETRY_MIN_MS;

@@ -1,6 +1,6 @@
-// All tabs of an origin share its six connections (HTTP/1.1). One leads: it hears the server for all, and says how many
-// uploads each may run. The others tell it all that they want, each time in full, so that no message matters for itself
-// and a new leader knows everything within a moment.
+// All tabs of an origin share its six connections (HTTP/1.1). One leads: it hears the server for
+// all, and says how many uploads each may run. The others tell it all that they want, each time in
+// full, so that no message matters for itself and a new leader knows everything within a moment.
 import { Election, type ElectionMessage } from './election';
 import { Pool, type Wish } from './pool';
 import { Streams, type News } from './streams';

@@ -1,5 +1,5 @@
-// What a person does that takes something off the page, and the word of it to the screen reader: what goes is not seen
-// to go by one who listens.
+// What a person does that takes something off the page, and the word of it to the screen reader:
+// what goes is not seen to go by one who listens.
 import { announce } from '../lib/announce.svelte';
 import { count } from '../lib/format';
 import { t } from '../lib/texts';

@@ -1,4 +1,5 @@
-// What the screen reader is told of an upload: all that has changed between two looks, also where they fall together.
+// What the screen reader is told of an upload: all that has changed between two looks, also where
+// they fall together.
 import { count } from '../lib/format';
 import { t } from '../lib/texts';
 

@@ -13,7 +13,8 @@ export interface Allowance {
   readonly allowed: number;
   want(wish: { wants: number; holds: number }): void;
 }
-const ALONE: Allowance = { allowed: SLOTS, want: () => undefined };
+/** There are no other tabs. */
+export const ALONE: Allowance = { allowed: SLOTS, want: () => undefined };
 
 export interface QueueHooks {
   /** Sends the file; resolves when the server has all of it. */
@@ -31,8 +32,8 @@ export class Queue {
 
   constructor(
     private readonly gate: Gate,
+    private readonly allowance: Allowance,
     private readonly hooks: QueueHooks,
-    private readonly allowance: Allowance = ALONE,
   ) {}
 
   get running(): ReadonlySet<Item> {

@@ -29,15 +29,11 @@ export class Uploads {
   readonly meter = new Meter();
   readonly gate = new Gate(api.ready, () => this.#gateChanged());
   readonly #store = new Store();
-  readonly #queue = new Queue(
-    this.gate,
-    {
-      run: (item, signal) => this.#run(item, signal),
-      changed: () => this.#moves(),
-      settled: (item) => this.#settled(item),
-    },
-    tabs,
-  );
+  readonly #queue = new Queue(this.gate, tabs, {
+    run: (item, signal) => this.#run(item, signal),
+    changed: () => this.#moves(),
+    settled: (item) => this.#settled(item),
+  });
   readonly #checker = new Checker((item) => this.#checked(item));
   readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
   readonly #owners = new Map<Item, Share>();
