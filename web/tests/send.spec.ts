@@ -66,6 +66,8 @@ test('the link is copied with one click, and shown as a code', async ({ page, se
   await page.getByRole('button', { name: 'Copy link' }).click();
   await expect(page.getByText('Copied', { exact: true })).toBeVisible();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(address);
+  // By hand it is as whole, scheme and all.
+  await expect(page.getByLabel('Link to these files')).toHaveValue(address);
   await page.getByRole('button', { name: 'QR code' }).click();
   await expect(page.getByRole('dialog').getByTestId('qr')).toBeVisible();
   await page.keyboard.press('Escape');

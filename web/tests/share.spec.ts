@@ -132,7 +132,18 @@ test('more files than one answer holds are all there, and only those in view are
     }
   };
   await Promise.all(Array.from({ length: 16 }, worker));
+  // The second part of the list is held: the first one is drawn meanwhile.
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  await page.route('**/api/v1/shares/*?after=*', async (route) => {
+    await released;
+    await route.continue();
+  });
   await page.goto(made.link);
+  await expect(page.getByTestId('file').first()).toContainText('0000.txt');
+  await expect(page.getByTestId('facts')).toContainText(/3\.00.kB so far\. More files are being listed…/);
+  await expect(page.getByRole('button', { name: /^Download all/ }), 'not before all are known').toHaveCount(0);
+  release();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('1,100 files');
   await expect(page.getByTestId('facts')).toContainText('3.30');
   await expect(page.getByTestId('file').first()).toContainText('0000.txt');
@@ -150,13 +161,52 @@ test('a link that leads nowhere says so', async ({ page, server }) => {
 
 test('a server that is away is told from a link that is wrong, and asked again', async ({ page, server }) => {
   const address = await put(server, 'a.txt', Buffer.from('a'));
-  await page.goto(server.url);
+  await page.clock.install();
   await page.route('**/api/v1/shares/*', (route) => route.abort());
   await page.goto(address);
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Can’t reach the server.');
+  // By the button at once: no try of its own comes any more.
+  await page.clock.pauseAt(Date.now() + 100);
   await page.unroute('**/api/v1/shares/*');
   await page.getByRole('button', { name: 'Try again' }).click();
   await expect(page.getByTestId('file')).toContainText('a.txt');
+  await expect(page.getByRole('heading', { name: 'a.txt' }), 'it had the focus, and went').toBeFocused();
+});
+
+test('a link that is opened while the server is away says so, and goes on when it is back', async ({ page, server }) => {
+  await page.clock.install();
+  await page.goto(server.url);
+  await give(page, await fileIn(server.folder, 'a.txt', Buffer.from('a')));
+  await phase(page, 'a.txt', 'done');
+  await server.kill();
+  await page.getByRole('link', { name: 'Open', exact: true }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Can’t reach the server.');
+  await server.run();
+  const soon = (see: () => Promise<void>): Promise<void> =>
+    expect(async () => {
+      await page.clock.fastForward(3_000);
+      await see();
+    }).toPass();
+  await soon(() => expect(page.getByTestId('file')).toContainText('a.txt', { timeout: 500 }));
+  // Nor is it silent where it goes away later.
+  await server.kill();
+  await soon(() => expect(page.getByTestId('away')).toContainText('Can’t reach the server.', { timeout: 500 }));
+  await server.run();
+  await soon(() => expect(page.getByTestId('away')).toHaveCount(0, { timeout: 500 }));
+});
+
+test('the list is asked for while the bundle is on its way', async ({ page, server }) => {
+  const address = await put(server, 'a.txt', Buffer.from('a'));
+  const lists: string[] = [];
+  page.on('request', (request) => request.url().includes('/api/v1/shares/') && !request.url().endsWith('/events') && lists.push(request.url()));
+  const asked = page.waitForRequest('**/api/v1/shares/*');
+  await page.route('**/assets/index-*.js', async (route) => {
+    await asked;
+    await route.continue();
+  });
+  await page.goto(address);
+  await expect(page.getByTestId('file')).toContainText('a.txt');
+  expect(lists, 'and once').toHaveLength(1);
 });
 
 test('a stranger’s page is never run in our origin', async ({ page, server }) => {

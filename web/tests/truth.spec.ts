@@ -231,7 +231,8 @@ test('a line that stalls is no upload under way to whoever waits for it', async 
     await expect(page.getByTestId('facts')).toContainText(/Uploading, \d+%, .+ left/, { timeout: 500 });
   }).toPass({ timeout: 20_000 });
   // Its connection stands, so the server has no news of it.
-  await expect(page.getByTestId('facts')).toContainText('Sender is paused or offline.');
+  await expect(page.getByTestId('facts')).toContainText('Sender’s connection has stalled.');
+  await expect(page.getByTestId('file')).toContainText('Sender’s connection has stalled.');
   await expect(page.getByTestId('file')).not.toContainText('left');
   road.remove();
 });

@@ -25,7 +25,7 @@ describe('the name of a link', () => {
 describe('all files together', () => {
   test('are weighed by bytes, and their time left follows from all speeds', () => {
     const all = overview([file('a'), arriving('b', 20, 5), arriving('c', 40, 15)]);
-    expect(all).toMatchObject({ size: 300, received: 160, rate: 20, secondsLeft: 7, arriving: true, senderAway: false });
+    expect(all).toMatchObject({ size: 300, received: 160, rate: 20, secondsLeft: 7, arriving: true, sender: 'here' });
   });
   test('have no time left where a length is not known, nor where nothing moves', () => {
     expect(overview([arriving('a', 20, 5, { size_bytes: null })]).secondsLeft).toBeNull();
@@ -38,7 +38,12 @@ describe('all files together', () => {
 
 describe('the sender is away', () => {
   test('when something is half here and nothing moves', () => {
-    expect(overview([arriving('a', 20, null)]).senderAway).toBe(true);
+    expect(overview([arriving('a', 20, null)]).sender).toBe('away');
+  });
+  test('or only silent, where its request is still open', () => {
+    const silent = { ...arriving('a', 20, null), stands: true };
+    expect(overview([silent]).sender).toBe('stalled');
+    expect(overview([silent, arriving('b', 20, 5)]).sender).toBe('here');
   });
   test.each([
     ['one moves', [arriving('a', 20, null), arriving('b', 20, 5)]],
@@ -46,6 +51,6 @@ describe('the sender is away', () => {
     ['it has not begun', [arriving('a', 0, null)]],
     ['all is here', [file('a')]],
   ])('but not when %s', (_, files) => {
-    expect(overview(files).senderAway).toBe(false);
+    expect(overview(files).sender).toBe('here');
   });
 });

@@ -11,13 +11,17 @@ export interface Overview {
   /** Seconds until all is there; null if that can't be told. */
   secondsLeft: number | null;
   arriving: boolean;
-  /** Something is to arrive, nothing does, and it is not the server that lets it wait. */
-  senderAway: boolean;
+  /**
+   * Something is to arrive, nothing does, and it is not the server that lets it wait: the sender's
+   * connection is there and silent (`stalled`), or there is none (`away`).
+   */
+  sender: 'here' | 'stalled' | 'away';
 }
 
-export function overview(files: readonly ServerFile[]): Overview {
-  const sum: Overview = { name: nameOf(files), size: 0, received: 0, rate: null, secondsLeft: null, arriving: false, senderAway: false };
+export function overview(files: readonly (ServerFile & { stands?: boolean })[]): Overview {
+  const sum: Overview = { name: nameOf(files), size: 0, received: 0, rate: null, secondsLeft: null, arriving: false, sender: 'here' };
   let waits = false;
+  let stands = false;
   let known = true;
   for (const file of files) {
     if (file.state === 'failed') continue;
@@ -26,11 +30,12 @@ export function overview(files: readonly ServerFile[]): Overview {
     if (file.state === 'complete') continue;
     sum.arriving = true;
     waits ||= file.waiting !== null || file.state === 'joining' || file.received_bytes === 0;
+    stands ||= file.stands === true;
     known &&= file.size_bytes !== null;
     if (file.rate_bytes_per_second) sum.rate = (sum.rate ?? 0) + file.rate_bytes_per_second;
   }
   if (sum.rate !== null && known) sum.secondsLeft = (sum.size - sum.received) / sum.rate;
-  sum.senderAway = sum.arriving && sum.rate === null && !waits;
+  if (sum.arriving && sum.rate === null && !waits) sum.sender = stands ? 'stalled' : 'away';
   return sum;
 }
 

@@ -56,6 +56,10 @@ test('a file that has not moved for five seconds has no speed, whatever was told
   expect(speed()).toBe(1_000);
   vi.advanceTimersByTime(1_100);
   expect(speed()).toBeNull();
+  expect(shelf.files[0]!.stands, 'its request is open, and silent').toBe(true);
   shelf.put(moving(20));
-  expect(speed()).toBe(1_000);
+  expect([speed(), shelf.files[0]!.stands]).toEqual([1_000, false]);
+  shelf.put({ ...file('a', 20), rate_bytes_per_second: null });
+  vi.advanceTimersByTime(9_000);
+  expect(shelf.files[0]!.stands, 'its request has ended').toBe(false);
 });

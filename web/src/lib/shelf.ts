@@ -3,7 +3,12 @@
 import type { ServerFile } from './api';
 import { Pulse } from './pulse';
 
-export type Shelved = ServerFile & { key: string; movedAt: number };
+export type Shelved = ServerFile & {
+  key: string;
+  movedAt: number;
+  /** The sender's request is open, and nothing comes by it. */
+  stands: boolean;
+};
 
 /** The server tells of a file when it moves, so of one that stands it tells its last speed. */
 const STANDS_AFTER_MS = 5_000;
@@ -17,7 +22,7 @@ export class Shelf {
   get files(): Shelved[] {
     const old = Date.now() - STANDS_AFTER_MS;
     return [...this.#files.values()].map((file) =>
-      file.rate_bytes_per_second !== null && file.movedAt < old ? { ...file, rate_bytes_per_second: null } : file,
+      file.rate_bytes_per_second !== null && file.movedAt < old ? { ...file, rate_bytes_per_second: null, stands: true } : file,
     );
   }
 
@@ -27,7 +32,7 @@ export class Shelf {
     const known = this.#files.get(file.file_id);
     const received_bytes = Math.max(file.received_bytes, known?.received_bytes ?? 0);
     const movedAt = known && received_bytes <= known.received_bytes ? known.movedAt : Date.now();
-    this.#files.set(file.file_id, { ...file, received_bytes, movedAt, key: file.file_id });
+    this.#files.set(file.file_id, { ...file, received_bytes, movedAt, key: file.file_id, stands: false });
     this.#untold.delete(file.file_id);
     this.pulse.touch();
   }

@@ -1,9 +1,10 @@
 // What the rest of the browser sees of an upload: the tab's title, a warning before leaving, a screen that stays awake,
 // a word to the screen reader, and another try when the network or the person comes back.
 import { announce } from '../lib/announce.svelte';
-import { count, percent, span } from '../lib/format';
+import { percent, span } from '../lib/format';
 import { t } from '../lib/texts';
 import { titleOfUploads } from '../lib/title';
+import { News } from './news';
 import type { Uploads } from './uploads';
 
 export interface Overall {
@@ -37,16 +38,11 @@ export function shortProgress(uploads: Uploads): string {
   return t.titleBusy(Math.min(99, sum.percent), left === null ? null : t.shortSpan(span(left)));
 }
 
-const QUARTERS = [25, 50, 75];
-
 /** Starts it all; returns what ends it. */
 export function ambient(uploads: Uploads): () => void {
   const end = new AbortController();
   const { signal } = end;
-  let wasActive = false;
-  let wasOpen = true;
-  let told = 0;
-  let failed = 0;
+  const news = new News();
   let lock: WakeLockSentinel | null = null;
   let locking = false;
 
@@ -54,25 +50,7 @@ export function ambient(uploads: Uploads): () => void {
     const sum = overall(uploads);
     const active = sum.active > 0;
     titleOfUploads(active ? shortProgress(uploads) : null);
-    const files = t.files(count(sum.files), sum.files === 1);
-    if (active && !wasActive) {
-      told = sum.percent;
-      announce(t.live.started(files));
-    } else if (!active && wasActive && sum.paused === 0 && sum.files > 0) {
-      announce(sum.failed > 0 ? t.live.failed(t.files(count(sum.failed), sum.failed === 1)) : t.live.done(files));
-    } else if (active) {
-      const quarter = QUARTERS.findLast((one) => sum.percent >= one && told < one);
-      if (quarter) {
-        told = quarter;
-        announce(t.live.at(quarter));
-      } else if (sum.failed > failed) {
-        announce(t.live.failed(t.files(count(sum.failed), sum.failed === 1)));
-      }
-    }
-    if (active && uploads.gate.open !== wasOpen) announce(uploads.gate.open ? t.live.back : t.live.outage);
-    wasOpen = uploads.gate.open;
-    wasActive = active;
-    failed = sum.failed;
+    for (const word of news.since({ ...sum, open: uploads.gate.open })) announce(word);
     void awake(active);
   });
 

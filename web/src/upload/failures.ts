@@ -1,6 +1,6 @@
 // What an error means for the file it met. The rule: nothing that may pass by itself is shown as a failure.
 import { Refused, Unreachable, type Limits } from '../lib/api';
-import { Aborted, SourceLost, UploadGone } from './tus';
+import { Aborted, SourceLost, UploadGone, Yielded } from './tus';
 
 export type FailureCode =
   | 'too-large'
@@ -32,6 +32,8 @@ export type Verdict =
   /** Start this file from its first byte. */
   | { then: 'restart' }
   | { then: 'stop' }
+  /** Another tab has its turn; this file goes on when it has its own again. */
+  | { then: 'yield' }
   | { then: 'fail'; failure: Failure };
 
 /** Trying again changes nothing: the file would have to be another. */
@@ -49,6 +51,7 @@ const HOLD_DEFAULT_MS = 5_000;
 /** @param tries attempts of this file in a row that brought nothing */
 export function judge(error: unknown, tries: number, restarts: number): Verdict {
   if (error instanceof Aborted) return { then: 'stop' };
+  if (error instanceof Yielded) return { then: 'yield' };
   if (error instanceof Unreachable) return { then: 'outage' };
   if (error instanceof SourceLost) return fail('source-lost');
   if (error instanceof UploadGone) return restarts < RESTART_MAX ? { then: 'restart' } : fail('gone');

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Refused, Unreachable } from '../lib/api';
 import { Gate } from './gate';
 import { Item, STALLED } from './item';
-import { Queue, SLOTS } from './queue';
+import { ALONE, Queue, SLOTS } from './queue';
 import { Aborted, SourceLost, UploadGone } from './tus';
 
 /** One attempt that is under way, as the network would end it. */
@@ -27,7 +27,7 @@ beforeEach(() => {
     () => Promise.resolve(up),
     () => gate.open && queue.pump(),
   );
-  queue = new Queue(gate, {
+  queue = new Queue(gate, ALONE, {
     run: (item, signal) =>
       new Promise<void>((resolve, reject) => {
         attempts.push({ item, arrive: resolve, fail: reject });

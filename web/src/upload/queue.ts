@@ -1,11 +1,20 @@
 // Which file is sent next. Files start in the order they came, three at a time: fewer leaves a fast line idle between
-// small files, more takes the connections that events and clicks need (six per host over HTTP/1.1).
+// small files, more takes the connections that events and clicks need (six per host over HTTP/1.1). Other tabs of this
+// server use the same six, so it may be fewer: see tabs/pool.ts.
 import type { Gate } from './gate';
 import { STALLED, type Item } from './item';
 import { Unreachable } from '../lib/api';
 import { judge, pauseMs } from './failures';
 
 export const SLOTS = 3;
+
+/** How many uploads this tab may run, beside those of other tabs. */
+export interface Allowance {
+  readonly allowed: number;
+  want(wish: { wants: number; holds: number }): void;
+}
+/** There are no other tabs. */
+export const ALONE: Allowance = { allowed: SLOTS, want: () => undefined };
 
 export interface QueueHooks {
   /** Sends the file; resolves when the server has all of it. */
@@ -23,12 +32,24 @@ export class Queue {
 
   constructor(
     private readonly gate: Gate,
+    private readonly allowance: Allowance,
     private readonly hooks: QueueHooks,
-    private readonly slots = SLOTS,
   ) {}
 
   get running(): ReadonlySet<Item> {
     return this.#running;
+  }
+
+  /** More is running than may: a file gives its connection back between two requests. */
+  get yields(): boolean {
+    return this.#running.size > this.allowance.allowed;
+  }
+
+  #want(): void {
+    const now = Date.now();
+    const ready = this.gate.open ? this.#waiting.filter((item) => item.phase === 'queued' && item.notBefore <= now).length : 0;
+    const holds = this.#running.size;
+    this.allowance.want({ wants: Math.min(SLOTS, holds + ready), holds });
   }
 
   add(items: Iterable<Item>): void {
@@ -80,6 +101,7 @@ export class Queue {
   /** Starts what may start. Called after every change. */
   pump(): void {
     clearTimeout(this.#timer);
+    this.#want();
     if (!this.gate.open) return;
     const now = Date.now();
     let soonest = Infinity;
@@ -87,7 +109,7 @@ export class Queue {
     for (const item of this.#waiting) {
       // Paused or cancelled meanwhile; or still ending its last attempt (then it stays for the next turn).
       if (item.phase !== 'queued') continue;
-      if (this.#running.size >= this.slots || this.#running.has(item) || item.notBefore > now) {
+      if (this.#running.size >= this.allowance.allowed || this.#running.has(item) || item.notBefore > now) {
         if (item.notBefore > now) soonest = Math.min(soonest, item.notBefore);
         rest.push(item);
         continue;
@@ -96,6 +118,7 @@ export class Queue {
       void this.#attempt(item);
     }
     this.#waiting = rest;
+    this.#want();
     if (soonest !== Infinity) this.#timer = setTimeout(() => this.pump(), soonest - now + 1);
   }
 
@@ -138,6 +161,10 @@ export class Queue {
     }
     item.phase = 'queued';
     item.notBefore = 0;
+    if (verdict.then === 'yield') {
+      this.#waiting.unshift(item);
+      return;
+    }
     if (verdict.then === 'outage') this.gate.fail();
     if (verdict.then === 'hold') this.gate.hold(verdict.ms);
     if (verdict.then === 'restart') item.restart();

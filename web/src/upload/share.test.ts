@@ -1,11 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Given } from './intake';
 import { overall } from './ambient';
+import { Tabs } from '../tabs/tabs';
 import { Item, type Phase } from './item';
 import { Share } from './share';
 import type { Uploads } from './uploads';
 
-const share = (): Share => new Share(() => undefined, () => undefined);
+function share(): Share {
+  const alone = new Tabs('t', null);
+  alone.start();
+  return new Share(() => undefined, () => undefined, (shareId, events) => alone.watch(shareId, events));
+}
 function given(path: string, size = 100): Given {
   return { path, file: new File([new Uint8Array(size)], path.split('/').pop()!, { lastModified: 7 }) };
 }

@@ -1,7 +1,7 @@
 // One drop, one share, one link. Holds its files, asks the server for the share as soon as it exists, and listens to the
 // share's events while anything is under way.
 import { api, type ServerFile } from '../lib/api';
-import { watchShare } from '../lib/watch';
+import { tabs, type Tabs } from '../tabs/tabs';
 import { Item } from './item';
 import { uniquePath, type Given } from './intake';
 import type { ManifestEntry, StoredShare } from './store';
@@ -54,6 +54,7 @@ export class Share {
     private readonly changed: () => void,
     /** The server has told something new about a file. */
     private readonly heard: (item: Item) => void,
+    private readonly watch: Tabs['watch'] = (shareId, events) => tabs.watch(shareId, events),
   ) {}
 
   static restored(stored: StoredShare, changed: () => void, heard: (item: Item) => void): Share {
@@ -128,7 +129,7 @@ export class Share {
     const wanted =
       this.id !== null && this.items.some((item) => item.phase === 'sending' || (item.phase === 'done' && !item.blake3));
     if (wanted && !this.#unwatch) {
-      this.#unwatch = watchShare(this.id!, {
+      this.#unwatch = this.watch(this.id!, {
         file: (file) => this.#hear(file, true),
         gone: () => {},
         live: (on) => {

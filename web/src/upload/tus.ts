@@ -24,6 +24,11 @@ export class Aborted extends Error {
   override name = 'Aborted';
 }
 
+/** Gave its connection to another tab between two requests. */
+export class Yielded extends Error {
+  override name = 'Yielded';
+}
+
 export interface Created {
   uploadUrl: string;
   deleteUrl: string | null;
@@ -39,6 +44,8 @@ export interface Sending {
   /** Most bytes per request. Common proxies cut at 100 MB. */
   chunkBytes: number;
   signal: AbortSignal;
+  /** True if the connection is wanted elsewhere: asked between two requests. */
+  yields?(): boolean;
   created(upload: Created): void;
   /** Bytes handed to the network, counted from the file's start. */
   sent(offset: number): void;
@@ -96,6 +103,7 @@ export async function send(sending: Sending): Promise<void> {
   }
   sending.confirmed(offset);
   while (offset < file.size) {
+    if (sending.yields?.()) throw new Yielded();
     const next = await patch(sending, url, offset);
     if (next <= offset) throw new Refused(500, null, null);
     offset = next;

@@ -2,6 +2,7 @@
 import { api, Refused, type Limits } from '../lib/api';
 import { at } from '../lib/base';
 import { Pulse } from '../lib/pulse';
+import { tabs } from '../tabs/tabs';
 import { Checker } from './checker';
 import { Earlier, type Unfinished } from './earlier';
 import { measure, SHARE_GONE } from './failures';
@@ -28,7 +29,7 @@ export class Uploads {
   readonly meter = new Meter();
   readonly gate = new Gate(api.ready, () => this.#gateChanged());
   readonly #store = new Store();
-  readonly #queue = new Queue(this.gate, {
+  readonly #queue = new Queue(this.gate, tabs, {
     run: (item, signal) => this.#run(item, signal),
     changed: () => this.#moves(),
     settled: (item) => this.#settled(item),
@@ -64,6 +65,7 @@ export class Uploads {
 
   /** Called once, when the page is up. */
   async start(): Promise<void> {
+    tabs.allowedChanged = () => this.#queue.pump();
     this.#watchdog.start();
     addEventListener('pagehide', () => this.#removals.flush());
     void this.loadLimits();
@@ -228,6 +230,7 @@ export class Uploads {
       uploadUrl: item.uploadUrl,
       chunkBytes: Math.min(this.limits?.request_body_max_bytes ?? CHUNK_DEFAULT_BYTES, CHUNK_DEFAULT_BYTES),
       signal,
+      yields: () => this.#queue.yields,
       created: (upload) => {
         Object.assign(item, upload);
         void this.#store.saveUpload({ shareId: share.id!, path: item.path, ...upload });

@@ -54,6 +54,12 @@ describe('a row says', () => {
   test('that the last bytes are being written', () => {
     expect(text(item('sending', { sent: 1000, confirmed: 900 }))).toBe('Finishing…');
   });
+  test('but not for long, where the system took bytes that go nowhere', () => {
+    const one = item('sending', { sent: 1000, confirmed: 250 });
+    expect(text(one)).toBe('Finishing…');
+    vi.advanceTimersByTime(4_100);
+    expect(text(one)).toBe('25% · No data is moving');
+  });
   test('where it was paused', () => {
     expect(text(item('paused', { sent: 300, confirmed: 250 }))).toBe('Paused at 25%');
   });

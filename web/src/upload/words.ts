@@ -37,7 +37,9 @@ function sendingText(item: Item, live: boolean): string {
   if (item.place) return t.row.place(item.place.ahead, t.span(span(item.place.estimate_ms / 1000)));
   if (item.sent === 0 && item.confirmed === 0) return t.row.connecting;
   const shown = item.shown(live);
-  if (item.stands() && item.sent < item.size) return `${t.percent(percent(shown, item.size))} · ${t.row.stands}`;
+  // A system may take megabytes that go nowhere: where the server tells what it has, that counts.
+  const isOut = item.sent >= item.size && !(live && item.confirmed < item.size);
+  if (item.stands() && !isOut) return `${t.percent(percent(shown, item.size))} · ${t.row.stands}`;
   if (item.sent >= item.size && item.confirmed < item.size && item.meter.rate() === null) return t.row.finishing;
   const parts = [t.percent(percent(shown, item.size))];
   const speed = item.meter.rate();

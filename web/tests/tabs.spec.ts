@@ -1,0 +1,70 @@
+// Browsers open six connections to a host over HTTP/1.1, for all tabs together.
+import type { Page } from '@playwright/test';
+import { expect, give, link, phase, standstill, test } from './page';
+import { bytesOf, fileIn, Road } from './server';
+
+const BYTES = 1 << 20;
+
+/** The tabs that asked for a share's events, in order. */
+function streams(page: Page): Page[] {
+  const asked: Page[] = [];
+  page.context().on('request', (request) => request.url().endsWith('/events') && asked.push(request.frame().page()));
+  return asked;
+}
+
+test('beside four tabs that upload and watch, a fifth loads at once', async ({ page, server, context }) => {
+  const road = await Road.to(server, { holdAt: 0 });
+  const asked = streams(page);
+  const files: string[] = [];
+  for (let n = 0; n < 3; n++) files.push(await fileIn(server.folder, `${n}.bin`, bytesOf(n, BYTES)));
+  const tabs = [page, await context.newPage(), await context.newPage(), await context.newPage()];
+  for (const tab of tabs) {
+    await tab.goto(road.url);
+    await give(tab, tab === page ? files : files[0]!);
+    await link(tab);
+    await tab.getByRole('link', { name: 'Open', exact: true }).dispatchEvent('click');
+    await expect(tab.getByTestId('facts')).toBeVisible();
+  }
+  await road.held();
+  const fifth = await context.newPage();
+  const begun = Date.now();
+  await fifth.goto(road.url);
+  await expect(fifth.getByText('Drop files here.')).toBeVisible();
+  await expect(fifth.locator('footer').last()).toContainText('Version');
+  expect(Date.now() - begun, 'without a free connection it would wait for ever').toBeLessThan(5_000);
+  expect(new Set(asked).size, 'one tab listens for all').toBe(1);
+  road.release();
+  for (const tab of tabs) {
+    await expect(tab.getByTestId('file')).toHaveCount(tab === page ? 3 : 1);
+    for (const file of await tab.getByTestId('file').all()) await expect(file).toHaveAttribute('data-state', 'complete');
+  }
+  road.remove();
+});
+
+test('when the tab that listens for all closes, another one does', async ({ page, server, context }) => {
+  const road = await Road.to(server, { holdAt: BYTES / 4 });
+  const sender = await context.newPage();
+  await sender.goto(road.url);
+  await give(sender, await fileIn(server.folder, 'over.bin', bytesOf(1, BYTES)));
+  const address = (await link(sender)).replace(road.url, server.url);
+  await standstill(road, server, address);
+  const asked = streams(page);
+  await page.goto(address);
+  await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'receiving');
+  await expect.poll(() => asked.length).toBe(1);
+  const other = await context.newPage();
+  await other.goto(address);
+  const bar = other.getByRole('progressbar', { name: 'Overall progress' });
+  await expect(bar).toHaveAttribute('aria-valuenow', '25');
+  road.holdAt(BYTES / 2);
+  await expect(bar).toHaveAttribute('aria-valuenow', '50');
+  expect(asked).toEqual([page]);
+  await page.close();
+  await expect.poll(() => asked.length).toBe(2);
+  expect(asked[1]).toBe(other);
+  road.release();
+  await expect(other.getByTestId('file')).toHaveAttribute('data-state', 'complete');
+  await phase(sender, 'over.bin', 'done');
+  expect(asked).toEqual([page, other]);
+  road.remove();
+});
