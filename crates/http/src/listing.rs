@@ -28,7 +28,7 @@ pub(crate) const PAGE_BYTES: u64 = 24 << 10;
 
 /// A body is drawn in pieces of about so much, each when the client has taken the one before. No more than hyper buffers
 /// for a connection, so that the charge outlasts all but that.
-const PIECE_BYTES: usize = 8 << 10;
+pub(crate) const PIECE_BYTES: usize = 8 << 10;
 
 /// Files that are still to be told.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A browser opens at most six HTTP/1.1 connections to a server, so one stream serves a whole share. A stream begins with
 //! every file as it is, a page at a time as the client takes them, says `listed`, and goes on with what changes ([`hub`]).
-//! It holds one frame and its place in the journal: one that falls behind is told `reset`, and begins anew.
+//! It is compressed where the client takes that. It holds some frames and its place in the journal: one that falls behind is told `reset`, and begins anew.
 
 mod hub;
 mod journal;
@@ -18,12 +18,14 @@ use axum::{Extension, Router};
 use bytes::Bytes;
 use ddx_engine::{Error, FileSummary, Id};
 use ddx_memory::Charge;
-use http::header;
+use http::{HeaderMap, header};
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::gzip::Gzip;
 use crate::links::Links;
 use crate::listing::{self, Listing};
+use crate::negotiate::takes_coding;
 use crate::operators::Operator;
 use crate::places::{Full, Place};
 use crate::problem::{Kind, Problem};
@@ -37,10 +39,13 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Every file has been told as it was: what the client knows beside them is gone.
-const LISTED: Bytes = Bytes::from_static(b"event: listed\ndata: {}\n\n");
+const LISTED: &[u8] = b"event: listed\ndata: {}\n\n";
 
 /// Something was missed, and every file is told anew.
 const RESET: Bytes = Bytes::from_static(b"event: reset\ndata: {}\n\n");
+
+/// Shorter frames are not worth a compressor.
+const SHORT_BYTES: usize = 1 << 10;
 
 /// What a stream holds beside the listing that it begins with: a frame, and its state.
 const STREAM_BYTES: u64 = 4 << 10;
@@ -68,28 +73,43 @@ fn place(app: &App, links: &Links) -> Result<Place, Problem> {
     })
 }
 
-fn answer(stream: Result<Stream, Problem>) -> Response {
+fn answer(stream: Result<Stream, Problem>, asked: &HeaderMap) -> Response {
     let stream = match stream {
         Ok(stream) => stream,
         Err(problem) => return problem.into_response(),
     };
-    let frames = futures_util::stream::unfold(stream, |mut stream| async move {
-        let frame = stream.next().await.inspect_err(|error| {
+    let gzip = takes_coding(asked, "gzip").then(Gzip::default);
+    let coding = gzip
+        .is_some()
+        .then_some([(header::CONTENT_ENCODING, "gzip")]);
+    let state = (Some(stream), gzip);
+    let pieces = futures_util::stream::unfold(state, |(stream, mut gzip)| async move {
+        let mut stream = stream?;
+        let frames = stream.next().await.inspect_err(|error| {
             tracing::warn!(
                 error = error as &dyn std::error::Error,
                 "an event stream ends"
             );
         });
-        let frame = frame.ok().flatten()?;
-        Some((Ok::<_, std::convert::Infallible>(frame), stream))
+        let frames = frames.ok().flatten();
+        let piece = match (&mut gzip, &frames) {
+            (Some(gzip), Some(frames)) if frames.len() < SHORT_BYTES => gzip.short(frames).into(),
+            (Some(gzip), Some(frames)) => gzip.piece(frames, false).into(),
+            (Some(gzip), None) => gzip.piece(&[], true).into(),
+            (None, Some(frames)) => frames.clone(),
+            (None, None) => return None,
+        };
+        let state = (frames.is_some().then_some(stream), gzip);
+        Some((Ok::<_, std::convert::Infallible>(piece), state))
     });
     // Proxies hold back what they take for a file otherwise.
     let fields = [
         (header::CONTENT_TYPE.as_str(), "text/event-stream"),
         (header::CACHE_CONTROL.as_str(), "no-cache"),
+        (header::VARY.as_str(), "Accept-Encoding"),
         ("x-accel-buffering", "no"),
     ];
-    (fields, Body::from_stream(frames)).into_response()
+    (fields, coding, Body::from_stream(pieces)).into_response()
 }
 
 /// `GET /api/v1/shares/{share_id}/events`
@@ -98,8 +118,9 @@ async fn share(
     Extension(hubs): Extension<Arc<Hubs>>,
     links: Links,
     Path(share_id): Path<String>,
+    headers: HeaderMap,
 ) -> Response {
-    answer(follow_share(app, &hubs, links, &share_id).await)
+    answer(follow_share(app, &hubs, links, &share_id).await, &headers)
 }
 
 async fn follow_share(
@@ -122,8 +143,12 @@ async fn upload(
     Extension(hubs): Extension<Arc<Hubs>>,
     links: Links,
     Path(upload_key): Path<String>,
+    headers: HeaderMap,
 ) -> Response {
-    answer(follow_upload(app, &hubs, links, &upload_key).await)
+    answer(
+        follow_upload(app, &hubs, links, &upload_key).await,
+        &headers,
+    )
 }
 
 async fn follow_upload(
@@ -150,8 +175,9 @@ async fn system(
     _: Operator,
     Extension(hubs): Extension<Arc<Hubs>>,
     links: Links,
+    headers: HeaderMap,
 ) -> Response {
-    answer(Stream::begin(app, &hubs, links, Subject::System))
+    answer(Stream::begin(app, &hubs, links, Subject::System), &headers)
 }
 
 /// One client that follows a subject.
@@ -219,16 +245,26 @@ impl Stream {
         Ok(true)
     }
 
-    /// The next frame; None at the end.
+    /// The next files as they are, as many as make a piece.
+    async fn listed(&mut self, mut listing: Listing) -> Result<Bytes, Error> {
+        let mut piece = Vec::new();
+        while piece.len() < listing::PIECE_BYTES {
+            let Some(file) = listing.next(self.app.engine()).await? else {
+                piece.extend_from_slice(LISTED);
+                return Ok(piece.into());
+            };
+            let file = self.app.view(&file, &self.links);
+            piece.extend_from_slice(&frame("file", &file));
+        }
+        self.listing = Some(listing);
+        Ok(piece.into())
+    }
+
+    /// The next frames; None at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            if let Some(listing) = &mut self.listing {
-                if let Some(file) = listing.next(self.app.engine()).await? {
-                    let file = self.app.view(&file, &self.links);
-                    return Ok(Some(frame("file", &file)));
-                }
-                self.listing = None;
-                return Ok(Some(LISTED));
+            if let Some(listing) = self.listing.take() {
+                return self.listed(listing).await.map(Some);
             }
             self.news.mark_unchanged();
             match self.hub.journal.next(self.seen) {
