@@ -447,7 +447,7 @@ mod tests {
             ("tooshort-secret\n", 0o600, false, "has 15 characters"),
             ("a secret with spaces", 0o600, false, "not visible ASCII"),
             ("long-enough-secret\n", 0o644, true, "chmod o="),
-            ("long-enough-secret\n", 0o600, true, "can be used"),
+            ("long-enough-secret\n", 0o600, true, "is valid"),
         ] {
             std::fs::write(&file, token).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();

@@ -50,7 +50,7 @@ kinds! {
         "Send the header once, in the format that the protocol defines.";
     HeadInvalid 400 "head-invalid" "Invalid request",
         "The request line or a header is not valid HTTP/1.1.",
-        "Send a valid HTTP/1.1 request (RFC 9112).";
+        "Send a valid request, as RFC 9112 defines it.";
     BodyInvalid 400 "body-invalid" "Invalid request body",
         "The body does not match its content type, or it ended early.",
         "Send the complete body with the right content type.";
