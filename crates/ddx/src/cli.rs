@@ -103,18 +103,18 @@ pub(crate) fn command() -> Command {
         .value_parser(value_parser!(Shell))
         .help("The shell to complete in");
     let config = Command::new("config")
-        .about("Settings: print or check them")
+        .about("Print or check the settings")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
             with_settings(Command::new("print"), all)
-                .about("Print every setting in force and where it comes from"),
+                .about("Print every setting, its value and its source"),
         )
         .subcommand(
-            with_settings(Command::new("check"), all).about("Say whether the settings are right"),
+            with_settings(Command::new("check"), all).about("Check whether the settings are valid"),
         );
     Command::new("ddx")
-        .about("A server that takes files of any size and gives each a link")
+        .about("Upload server: takes files of any size and gives each a link")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -122,21 +122,21 @@ pub(crate) fn command() -> Command {
         .subcommand(
             with_settings(Command::new("plan"), of_memory)
                 .arg(json)
-                .about("Print what this machine can hold"),
+                .about("Show how many uploads this machine can handle"),
         )
         .subcommand(config)
         .subcommand(
             with_settings(Command::new("healthcheck"), of_address)
-                .about("Ask a running server whether it is well"),
+                .about("Check that a running server is healthy"),
         )
         .subcommand(
             with_settings(Command::new("doctor"), all)
-                .about("Look for what would make the server fail or slow"),
+                .about("Check this machine for problems before you start the server"),
         )
         .subcommand(
             Command::new("completions")
                 .arg(shell)
-                .about("Print completions for a shell"),
+                .about("Print shell completions"),
         )
         .subcommand(
             Command::new("docs")

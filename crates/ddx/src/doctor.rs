@@ -107,14 +107,17 @@ fn sources(loaded: &Loaded) -> Finding {
             "settings",
             format!("read from {}, the environment and flags", path.display()),
         ),
-        None => good("settings", "no file; the environment, flags and defaults"),
+        None => good(
+            "settings",
+            "no config file; environment, flags and defaults",
+        ),
     }
 }
 
 fn memory(snapshot: &Snapshot) -> Vec<Finding> {
     let mut findings = Vec::new();
     let figures = format!(
-        "{} in all, {} can be had, {} can be leased; {} decides",
+        "{} total, {} available, {} for upload buffers; limited by {}",
         about_size(snapshot.total_bytes),
         about_size(snapshot.available_bytes),
         about_size(snapshot.free_to_lease_bytes),
@@ -123,7 +126,7 @@ fn memory(snapshot: &Snapshot) -> Vec<Finding> {
     findings.push(if snapshot.free_to_lease_bytes < snapshot.floor_bytes {
         warning(
             "memory",
-            format!("{figures}: only one upload at a time; free memory or raise the limit there"),
+            format!("{figures}: only one upload at a time; free some memory or raise that limit"),
         )
     } else {
         good("memory", figures)
@@ -133,12 +136,12 @@ fn memory(snapshot: &Snapshot) -> Vec<Finding> {
     let kills: u64 = snapshot.levels.iter().map(|level| level.oom_kills).sum();
     if kills > 0 {
         let text = format!(
-            "the kernel has killed {kills} processes for memory in these control groups: what else runs there?"
+            "the kernel has killed {kills} processes in these control groups because memory ran out; check what else runs there"
         );
         findings.push(warning("memory", text));
     }
     if !snapshot.stall.witnessed {
-        let text = "the kernel tells nothing of stalls (no PSI): pressure is judged by levels alone; boot with psi=1";
+        let text = "the kernel does not report memory stalls (no PSI); boot with psi=1";
         findings.push(warning("pressure", text));
     }
     findings
@@ -161,26 +164,24 @@ fn try_store(
     let parent = absolute
         .ancestors()
         .find(|folder| folder.is_dir())
-        .with_context(|| format!("{} has no folder above it", absolute.display()))?;
+        .with_context(|| format!("{} has no parent folder", absolute.display()))?;
     let trial = match Trial::begin(parent) {
         Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
             let text = format!(
-                "{} is read-only: a server that ran there before serves its files and takes nothing; mount it for writing",
+                "{} is read-only: a server can serve existing files, but takes no uploads; mount it writable",
                 parent.display()
             );
             return Ok(vec![warning("data folder", text)]);
         }
-        begun => {
-            begun.with_context(|| format!("nothing can be written in {}", parent.display()))?
-        }
+        begun => begun.with_context(|| format!("cannot write to {}", parent.display()))?,
     };
     let store = LocalDisk::open(&trial.folder, settings.storage(), ledger.clone())
-        .with_context(|| format!("{} can't hold data", parent.display()))?;
+        .with_context(|| format!("{} cannot be used as the data folder", parent.display()))?;
     let mut findings = Vec::new();
     let space = store.space()?;
     let usable = space.free_bytes.saturating_sub(space.floor_bytes);
     let figures = format!(
-        "{}: {} free of {}, {} of it kept free",
+        "{}: {} free of {}, {} kept free",
         absolute.display(),
         about_size(space.free_bytes),
         about_size(space.total_bytes),
@@ -189,17 +190,16 @@ fn try_store(
     findings.push(if usable == 0 {
         failure(
             "data folder",
-            format!("{figures}: no upload fits; free some, or lower free_space_floor"),
+            format!("{figures}: not enough space for uploads; free some space, or lower free_space_floor"),
         )
     } else {
         good("data folder", figures)
     });
     findings.push(match store.lane() {
-        Lane::Direct => good("disk", "whole blocks go past the page cache"),
-        Lane::Windowed { reason } => warning(
-            "disk",
-            format!("everything goes through the page cache: {reason}"),
-        ),
+        Lane::Direct => good("disk", "direct I/O is available"),
+        Lane::Windowed { reason } => {
+            warning("disk", format!("direct I/O is not available: {reason}"))
+        }
         Lane::ReadOnly => warning("disk", "read-only"),
     });
     if usable > 0 {
@@ -222,14 +222,14 @@ fn durable_write(store: &LocalDisk) -> anyhow::Result<Finding> {
     drop(writer);
     store.delete(id)?;
     let text = format!(
-        "4 KiB are durable after {:.1} ms",
+        "writing 4 KiB durably takes {:.1} ms",
         took.as_secs_f64() * 1000.0
     );
     Ok(if took.as_millis() > SLOW_MS {
         warning(
             "disk",
             format!(
-                "{text}: each small file waits that long; a disk with a write cache that survives power loss is faster"
+                "{text}, and so does each small file; a disk with power-loss protection is faster"
             ),
         )
     } else {
@@ -264,11 +264,11 @@ fn open_files(settings: &Settings) -> Finding {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let most = limit.maximum.unwrap_or(u64::MAX);
     let wanted = settings.connections_max.unwrap_or(FEW).saturating_mul(2);
-    let text = format!("at most {most} files and connections can be open");
+    let text = format!("limit of {most} open files and connections");
     if most < wanted {
         warning(
             "open files",
-            format!("{text}, and {wanted} are wanted: raise the limit (LimitNOFILE=, ulimit -Hn)"),
+            format!("{text}, {wanted} recommended: raise the limit (LimitNOFILE=, ulimit -Hn)"),
         )
     } else {
         good("open files", text)
@@ -278,7 +278,7 @@ fn open_files(settings: &Settings) -> Finding {
 fn largest_file() -> Option<Finding> {
     let bytes = limits::largest_file()?;
     let text = format!(
-        "no file can be larger than {}, the server's records included: raise the limit (LimitFSIZE=, ulimit -f)",
+        "no file can be larger than {}, including the server's database: raise the limit (LimitFSIZE=, ulimit -f)",
         about_size(bytes)
     );
     Some(warning("file size", text))
@@ -289,13 +289,13 @@ fn address(settings: &Settings) -> Finding {
     match TcpListener::bind(listen) {
         Ok(_) => good("address", format!("{listen} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => match healthcheck::ask(settings) {
-            Ok(answer) => good("address", format!("a server runs there: {answer}")),
+            Ok(answer) => good("address", format!("a server is already running: {answer}")),
             Err(error) => failure(
                 "address",
-                format!("{listen} is taken by something else: {error:#}"),
+                format!("{listen} is in use by another program: {error:#}"),
             ),
         },
-        Err(error) => failure("address", format!("{listen} can't be listened on: {error}")),
+        Err(error) => failure("address", format!("cannot listen on {listen}: {error}")),
     }
 }
 
@@ -309,15 +309,15 @@ fn kernel(proc_sys: &Path) -> Vec<Finding> {
     let Ok(backlog) = text.trim().parse::<u64>() else {
         return vec![warning(
             "kernel",
-            format!("net.core.somaxconn is no number: {}", text.trim()),
+            format!("net.core.somaxconn is not a number: {}", text.trim()),
         )];
     };
-    let figures = format!("{backlog} connections may wait to be accepted");
+    let figures = format!("up to {backlog} connections can wait to be accepted");
     vec![if backlog < BACKLOG_WANTED {
         warning(
             "kernel",
             format!(
-                "{figures}: in a burst clients are turned away; set net.core.somaxconn to {BACKLOG_WANTED} or more"
+                "{figures}: bursts of connections may be refused; set net.core.somaxconn to {BACKLOG_WANTED} or more"
             ),
         )
     } else {
@@ -330,10 +330,10 @@ fn tls(settings: &Settings) -> Vec<Finding> {
     files
         .map(|path| match fs::read(path) {
             Ok(bytes) if bytes.windows(11).any(|window| window == b"-----BEGIN ") => {
-                good("tls", format!("{} is PEM", path.display()))
+                good("tls", format!("{} is a PEM file", path.display()))
             }
-            Ok(_) => failure("tls", format!("{} is no PEM file", path.display())),
-            Err(error) => failure("tls", format!("{} can't be read: {error}", path.display())),
+            Ok(_) => failure("tls", format!("{} is not a PEM file", path.display())),
+            Err(error) => failure("tls", format!("cannot read {}: {error}", path.display())),
         })
         .collect()
 }
@@ -346,9 +346,9 @@ fn operators(settings: &Settings) -> Option<Finding> {
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     let path = path.display();
     Some(if mode & 0o007 == 0 {
-        good("operators", format!("the token in {path} can be used"))
+        good("operators", format!("the token in {path} is valid"))
     } else {
-        let text = format!("all users of this machine can open {path}: run chmod o= {path}");
+        let text = format!("all users of this machine can read {path}: run chmod o= {path}");
         warning("operators", text)
     })
 }
@@ -419,23 +419,20 @@ mod tests {
         let thread = std::thread::spawn(move || drop(taken.accept().unwrap()));
         let (fit, said) = examined(&flags);
         thread.join().unwrap();
-        assert!(
-            !fit && said.contains("is taken by something else"),
-            "{said}"
-        );
+        assert!(!fit && said.contains("in use by another program"), "{said}");
 
         let mut flags = in_folder(folder.path());
         flags.push(("free_space_floor", "1PiB".to_owned()));
         let (fit, said) = examined(&flags);
-        assert!(!fit && said.contains("no upload fits"), "{said}");
+        assert!(
+            !fit && said.contains("not enough space for uploads"),
+            "{said}"
+        );
 
         let mut flags = in_folder(folder.path());
         flags[0].1 = "/proc/ddx".to_owned();
         let (fit, said) = examined(&flags);
-        assert!(
-            !fit && said.contains("nothing can be written in /proc"),
-            "{said}"
-        );
+        assert!(!fit && said.contains("cannot write to /proc"), "{said}");
     }
 
     #[test]
@@ -450,7 +447,7 @@ mod tests {
             ("tooshort-secret\n", 0o600, false, "has 15 characters"),
             ("a secret with spaces", 0o600, false, "not visible ASCII"),
             ("long-enough-secret\n", 0o644, true, "chmod o="),
-            ("long-enough-secret\n", 0o600, true, "can be used"),
+            ("long-enough-secret\n", 0o600, true, "is valid"),
         ] {
             std::fs::write(&file, token).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();

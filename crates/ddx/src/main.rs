@@ -65,12 +65,12 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
             match &loaded.file {
                 Some(path) => writeln!(
                     out,
-                    "{}, the environment and flags are right",
+                    "the settings are valid ({}, environment, flags)",
                     path.display()
                 )?,
                 None => writeln!(
                     out,
-                    "the environment and flags are right; no file was named"
+                    "the settings are valid (environment and flags; no config file)"
                 )?,
             }
         }

@@ -347,9 +347,16 @@ impl Parts {
                 }
             }
         };
+        let has_length = life.length_bytes().is_some();
         let received = receive(&context, source, lane, begun, room, marked).await;
-        Box::pin(work.settle(received, source)).await?;
-        Ok(*work.record)
+        match Box::pin(work.settle(received, source)).await {
+            // Without a length of its own, what it went past is the largest file that is taken.
+            Err(Error::PastLength { length_bytes }) if !has_length => Err(Error::TooLarge {
+                limit_bytes: length_bytes,
+            }),
+            Err(error) => Err(error),
+            Ok(_) => Ok(*work.record),
+        }
     }
 
     /// Refuses a length beyond what is configured, or beyond what any disk or catalog can count.

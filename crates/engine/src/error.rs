@@ -10,13 +10,13 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No such upload, file or share, or it has been deleted.
-    #[error("there is nothing here")]
+    #[error("not found")]
     NotFound,
     /// It was here and its time is over.
-    #[error("it has expired")]
+    #[error("expired")]
     Expired,
     /// The bytes offered do not start where the upload stands.
-    #[error("the upload stands at byte {expected}, the request offers bytes from {provided}")]
+    #[error("the upload is at byte {expected}, but the request starts at byte {provided}")]
     OffsetMismatch {
         /// Where the next byte belongs.
         expected: u64,
@@ -24,7 +24,7 @@ pub enum Error {
         provided: u64,
     },
     /// Two indications of the length disagree, or one lies below what has arrived.
-    #[error("the upload's length is {known} bytes, the request says {given}")]
+    #[error("the upload's length is {known} bytes, but the request says {given}")]
     LengthMismatch {
         /// What was declared or has arrived.
         known: u64,
@@ -32,25 +32,25 @@ pub enum Error {
         given: u64,
     },
     /// More bytes came than the upload's length has room for.
-    #[error("the upload ends at byte {length_bytes}, more were sent")]
+    #[error("the upload's length is {length_bytes} bytes, but more were sent")]
     PastLength {
         /// The declared length.
         length_bytes: u64,
     },
     /// The file is larger than this server takes.
-    #[error("files of up to {limit_bytes} bytes are taken")]
+    #[error("too large (limit {limit_bytes} bytes)")]
     TooLarge {
         /// The limit.
         limit_bytes: u64,
     },
     /// The bytes that arrived are not those that the client's digest describes. They have been dropped.
-    #[error("the bytes do not match the {algorithm} that came with them")]
+    #[error("the data does not match its {algorithm} checksum")]
     ChecksumMismatch {
         /// The digest's name.
         algorithm: &'static str,
     },
     /// A digest was promised and did not come, or can't be read.
-    #[error("the checksum that was promised after the body did not come")]
+    #[error("the announced checksum trailer did not arrive")]
     ChecksumMissing,
     /// The disk has no room.
     #[error(
@@ -68,7 +68,7 @@ pub enum Error {
     #[error("the disk is mounted read-only")]
     ReadOnly,
     /// The queue itself is full.
-    #[error("{waiting} uploads wait already")]
+    #[error("too many uploads are waiting ({waiting})")]
     QueueFull {
         /// How many wait.
         waiting: u64,
@@ -79,34 +79,34 @@ pub enum Error {
     #[error("the server is stopping")]
     Closing,
     /// A newer request for the same upload has taken over; the bytes of this one are kept.
-    #[error("a newer request continues this upload")]
+    #[error("a newer request is sending this upload")]
     Superseded,
     /// The client went away; what arrived is kept.
-    #[error("the client went away")]
+    #[error("the client disconnected")]
     ClientGone,
     /// The client stayed connected and sent nothing; what arrived is kept.
-    #[error("no byte came for {} s", after.as_secs())]
+    #[error("no data arrived for {} s", after.as_secs())]
     Stalled {
         /// The limit.
         after: Duration,
     },
     /// The upload is joined from parts, or complete: nothing can be added.
-    #[error("nothing can be added to this upload")]
+    #[error("this upload takes no more data")]
     NotAppendable,
     /// A part to be joined is not there, or is no part.
-    #[error("part {place} of the upload to be joined is not there or is no partial upload")]
+    #[error("part {place} doesn't exist or is not a partial upload")]
     PartUnknown {
         /// Its place in the list, from 1.
         place: usize,
     },
     /// A part is listed more than once.
-    #[error("part {place} of the upload to be joined is listed before already")]
+    #[error("part {place} is listed twice")]
     PartRepeated {
         /// The later place in the list, from 1.
         place: usize,
     },
     /// More parts than a file may be joined from.
-    #[error("{count} parts are listed, a file is joined from {limit} at most")]
+    #[error("too many parts ({count}, limit {limit})")]
     TooManyParts {
         /// How many there are.
         count: usize,
@@ -114,16 +114,16 @@ pub enum Error {
         limit: usize,
     },
     /// The share holds a file of this name already.
-    #[error("the share has a file of this name already")]
+    #[error("the share already has a file with this name")]
     NameTaken,
     /// The link has been used as often as its owner allows.
-    #[error("this link has been used {limit} times, which is all that was allowed")]
+    #[error("the download limit of {limit} is reached")]
     DownloadsUsedUp {
         /// The limit.
         limit: u64,
     },
     /// All downloads that are left are under way.
-    #[error("others are downloading this file")]
+    #[error("all remaining downloads of this file are in use")]
     DownloadTaken,
     /// As many readers of files whose downloads are limited are remembered as there may be.
     #[error("{limit} readers of files with limited downloads are remembered, which is the limit")]
@@ -156,7 +156,7 @@ pub enum Error {
         what: String,
     },
     /// The store failed.
-    #[error("the store failed")]
+    #[error("the disk store failed")]
     Storage(#[source] ddx_storage::Error),
     /// The catalog failed.
     #[error("the catalog failed")]

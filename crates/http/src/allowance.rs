@@ -9,7 +9,7 @@ use ddx_engine::OwnerTotals;
 
 use crate::app::App;
 use crate::links::Links;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, size};
 use crate::refusal::problem;
 
 /// When some may be finished.
@@ -37,7 +37,7 @@ impl App {
         if own.unfinished >= most {
             return Err(Problem::new(Kind::TooManyOfOne)
                 .detail(format!(
-                    "{} uploads of one address are unfinished.",
+                    "Your address has {} unfinished uploads (limit {most}).",
                     own.unfinished
                 ))
                 .limit(most)
@@ -100,7 +100,10 @@ impl App {
             return Ok(());
         }
         Err(Problem::new(Kind::TooManyOfOne)
-            .detail("With this one, unfinished uploads of one address would come to more bytes than they may.")
+            .detail(format!(
+                "The unfinished uploads of your address would be too large (limit {}).",
+                size(most)
+            ))
             .limit(most)
             .value(promised_bytes)
             .retry_after(RETRY_AFTER)

@@ -136,22 +136,22 @@ fn strength(algorithm: Algorithm) -> u8 {
 }
 
 fn dictionary(headers: &HeaderMap, field: &HeaderName) -> Result<Option<Dictionary>, &'static str> {
-    let text = fields::joined(headers, field).map_err(|_| "it has characters outside of ASCII")?;
+    let text = fields::joined(headers, field).map_err(|_| "has non-ASCII characters")?;
     let Some(text) = text else {
         return Ok(None);
     };
     if text.len() > FIELD_BYTES_MAX {
-        return Err("it is too long");
+        return Err("too long");
     }
     Parser::new(text.as_ref())
         .parse()
         .map(Some)
-        .map_err(|_| "it is not a dictionary of structured values")
+        .map_err(|_| "not a dictionary (RFC 8941)")
 }
 
 fn wrong_value(field: &HeaderName, key: &str) -> Problem {
     Problem::new(Kind::DigestInvalid).detail(format!(
-        "{field}: {key} is not a byte sequence of its algorithm's size"
+        "{field}: {key} is not a byte sequence of the right size"
     ))
 }
 

@@ -38,11 +38,11 @@ pub fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(invalid(name, "it comes more than once"));
+        return Err(invalid(name, "sent more than once"));
     }
     match value.to_str() {
         Ok(text) => Ok(Some(text.trim_matches(is_space))),
-        Err(_) => Err(invalid(name, "it has characters outside of ASCII")),
+        Err(_) => Err(invalid(name, "has non-ASCII characters")),
     }
 }
 
@@ -57,7 +57,7 @@ pub fn joined<'h>(
     let mut joined: Option<Cow<'h, str>> = None;
     for value in headers.get_all(name) {
         let Ok(text) = value.to_str() else {
-            return Err(invalid(name, "it has characters outside of ASCII"));
+            return Err(invalid(name, "has non-ASCII characters"));
         };
         joined = Some(match joined {
             None => Cow::Borrowed(text),
@@ -91,7 +91,7 @@ pub fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Pro
     single(headers, name)?
         .map(|text| {
             whole_number(text).ok_or_else(|| {
-                invalid(name, "it is not a whole number")
+                invalid(name, "not a whole number")
                     .limit(NUMBER_MAX)
                     .value(text)
             })

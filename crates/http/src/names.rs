@@ -86,14 +86,17 @@ pub fn relative_path(given: &str, limits: &Limits) -> Result<String, Problem> {
         .filter(|part| !matches!(*part, "" | "."))
     {
         if depth == 1 && is_drive(&path) {
-            return Err(refused("the path begins with a drive letter"));
+            return Err(refused("The path starts with a drive letter."));
         }
         depth += 1;
         if depth > limits.depth_max {
             return Err(Problem::new(Kind::NameTooLong)
-                .detail("the path has too many parts")
+                .detail(format!(
+                    "Too many nested folders (limit {}).",
+                    limits.depth_max
+                ))
                 .limit(limits.depth_max)
-                .remedy("Put the files into fewer nested folders."));
+                .remedy("Use fewer nested folders."));
         }
         let part = segment(part, limits)?;
         if !path.is_empty() {
@@ -102,7 +105,7 @@ pub fn relative_path(given: &str, limits: &Limits) -> Result<String, Problem> {
         path.push_str(&part);
     }
     if path.is_empty() {
-        return Err(refused("the name is empty"));
+        return Err(refused("The name is empty."));
     }
     Ok(path)
 }
@@ -165,14 +168,14 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 
 fn segment<'n>(part: &'n str, limits: &Limits) -> Result<Cow<'n, str>, Problem> {
     if part.trim().is_empty() {
-        return Err(refused("the name is empty"));
+        return Err(refused("The name is empty."));
     }
     if part == ".." {
-        return Err(refused("the path leads out of its folder"));
+        return Err(refused("The path leads out of its folder."));
     }
     // Cleaning never makes a name longer: `_` is one byte.
     if part.len() > limits.name_bytes_max {
-        return Err(too_long("the name", part.len(), limits.name_bytes_max));
+        return Err(too_long("The name", part.len(), limits.name_bytes_max));
     }
     Ok(clean(part))
 }
@@ -199,7 +202,9 @@ fn refused(detail: &str) -> Problem {
 
 fn too_long(what: &str, bytes: usize, limit: usize) -> Problem {
     Problem::new(Kind::NameTooLong)
-        .detail(format!("{what} has {bytes} bytes of UTF-8"))
+        .detail(format!(
+            "{what} is too long ({bytes} bytes, limit {limit})."
+        ))
         .limit(limit)
         .value(bytes)
 }

@@ -215,7 +215,9 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Result<String, Problem> {
     }
     match fields::single(headers, &header::HOST) {
         Ok(Some(host)) if !host.is_empty() => Ok(host.to_owned()),
-        Ok(_) => Err(Problem::new(Kind::HostRefused).detail("there is no Host field")),
-        Err(_) => Err(Problem::new(Kind::HostRefused).detail("the Host field is not one name")),
+        Ok(_) => Err(Problem::new(Kind::HostRefused).detail("The Host header is missing.")),
+        Err(_) => {
+            Err(Problem::new(Kind::HostRefused).detail("The Host header is not a valid host name."))
+        }
     }
 }

@@ -88,7 +88,10 @@ impl Limit {
         }
         self.pace.count(client_of(client)).map_err(|retry_after| {
             let problem = Problem::new(Kind::TooManyOfOne)
-                .detail(format!("One address may {what}."))
+                .detail(format!(
+                    "Your address made too many {what} (limit {}).",
+                    self.max
+                ))
                 .limit(self.max)
                 .retry_after(retry_after);
             (problem, retry_after)
@@ -116,16 +119,13 @@ impl Paces {
 
     /// Counts a request. Errs with the refusal, and the time after which it may be tried again.
     pub(crate) fn count_request(&self, client: IpAddr) -> Result<(), (Problem, Duration)> {
-        self.requests.count(
-            client,
-            "ask so often in a second, and ten times that at once",
-        )
+        self.requests.count(client, "requests per second")
     }
 
     /// Counts an upload or a share that is about to be made.
     pub(crate) fn count_creation(&self, client: IpAddr) -> Result<(), Problem> {
         self.creations
-            .count(client, "make so many uploads and shares in a day")
+            .count(client, "uploads and shares in a day")
             .map_err(|(problem, _)| problem)
     }
 }

@@ -137,6 +137,14 @@ impl Problem {
         }))
     }
 
+    /// A file of more bytes than the limit.
+    #[must_use]
+    pub fn too_large(limit_bytes: u64) -> Self {
+        Self::new(Kind::TooLarge)
+            .detail(format!("Too large (limit {}).", size(limit_bytes)))
+            .limit(limit_bytes)
+    }
+
     /// This occurrence in one sentence. Ignored for a kind with [`Detail::Fixed`].
     #[must_use]
     pub fn detail(mut self, text: impl AsRef<str>) -> Self {
@@ -231,11 +239,13 @@ impl Problem {
         }
     }
 
-    /// The document as bytes.
+    /// The document as bytes, with a line break at its end: terminals show it, too.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         // Strings and numbers only: nothing in a `Document` can fail to serialize. An empty body beats a panic.
-        serde_json::to_vec(&self.document()).unwrap_or_default()
+        let mut json = serde_json::to_vec(&self.document()).unwrap_or_default();
+        json.push(b'\n');
+        json
     }
 
     /// The same for a terminal: what was refused, the figures, what to do. Ends with a line break.
@@ -365,6 +375,23 @@ pub fn markdown() -> String {
     page
 }
 
+/// Bytes as people read them, in the units of the pages: `999 B`, `1.2 kB`, `10 MB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut unit = 0;
+    let mut tenths = u128::from(bytes) * 10;
+    // Not rounded up: nothing is told to fit that does not.
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    match (tenths / 10, tenths % 10) {
+        (whole, tenth @ 1..) if whole < 100 => format!("{whole}.{tenth} {}", UNITS[unit]),
+        (whole, _) => format!("{whole} {}", UNITS[unit]),
+    }
+}
+
 /// At most [`DETAIL_BYTES_MAX`] of `text`, ending at a character border.
 fn cut(text: &str) -> &str {
     let mut end = text.len().min(DETAIL_BYTES_MAX);
@@ -398,6 +425,32 @@ mod tests {
             }
             assert_eq!(entry.kind.entry().slug, entry.slug);
             assert_eq!(Problem::new(entry.kind).status().as_u16(), entry.status);
+        }
+    }
+
+    #[test]
+    fn titles_are_short_and_texts_are_plain_sentences() {
+        const OLD: [&str; 7] = [
+            "whoever",
+            "nobody",
+            "anybody",
+            "shall",
+            "its stead",
+            "thereof",
+            "can not",
+        ];
+        for entry in TABLE {
+            assert!(entry.title.len() <= 40, "{}", entry.title);
+            for text in [entry.about, entry.remedy] {
+                assert!(text.ends_with('.'), "{text}");
+                assert!(text.len() <= 160, "{text}");
+            }
+            let all = [entry.title, entry.about, entry.remedy]
+                .join(" ")
+                .to_lowercase();
+            for word in OLD {
+                assert!(!all.contains(word), "{word}: {all}");
+            }
         }
     }
 
@@ -436,6 +489,25 @@ mod tests {
         let response = problem.response();
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    }
+
+    #[test]
+    fn sizes_are_short_and_never_rounded_up() {
+        for (bytes, told) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1 kB"),
+            (1_299, "1.2 kB"),
+            (10_000_000, "10 MB"),
+            (10_485_760, "10.4 MB"),
+            (999_999_999, "999 MB"),
+            (1_250_000_000, "1.2 GB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(size(bytes), told, "{bytes}");
+        }
+        let told = Problem::too_large(10_000_000);
+        assert_eq!(told.document().detail, "Too large (limit 10 MB).");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use ddx_engine::Error;
 
 use crate::operators::coarse;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, size};
 use std::time::Duration;
 
 /// When a request that met a passing failure is worth another try.
@@ -22,42 +22,63 @@ pub(crate) fn problem(error: Error) -> Problem {
         Error::NotFound => Problem::new(Kind::NotFound),
         Error::Expired => Problem::new(Kind::FileExpired),
         Error::OffsetMismatch { expected, provided } => Problem::new(Kind::WrongOffset)
-            .detail(format!("The upload stands at byte {expected}; this request offers bytes from {provided}."))
+            .detail(format!(
+                "The upload is at byte {expected}, but the request starts at byte {provided}."
+            ))
             .limit(expected)
             .value(provided),
         Error::LengthMismatch { known, given } => Problem::new(Kind::LengthInvalid)
-            .detail(format!("The upload's length is {known} bytes or more; this request says {given}."))
+            .detail(format!(
+                "The upload's length is at least {known} bytes, but the request says {given}."
+            ))
             .limit(known)
             .value(given),
-        Error::PastLength { length_bytes } => Problem::new(Kind::BeyondLength).limit(length_bytes),
-        Error::TooLarge { limit_bytes } => Problem::new(Kind::TooLarge).limit(limit_bytes),
-        Error::ChecksumMismatch { algorithm } => Problem::new(Kind::ChecksumMismatch).value(algorithm),
-        Error::ChecksumMissing => Problem::new(Kind::ChecksumInvalid).detail("The checksum that was promised after the body did not come."),
-        Error::NoSpace { needed_bytes, free_bytes, floor_bytes } => Problem::new(Kind::NoSpace)
+        Error::PastLength { length_bytes } => Problem::new(Kind::BeyondLength)
             .detail(format!(
-                "{needed_bytes} bytes are needed, and they do not fit above the reserve of the disk; at least {} do.",
-                coarse(free_bytes.saturating_sub(floor_bytes))
+                "The upload's length is {length_bytes} bytes, but more were sent."
+            ))
+            .limit(length_bytes),
+        Error::TooLarge { limit_bytes } => Problem::too_large(limit_bytes),
+        Error::ChecksumMismatch { algorithm } => {
+            Problem::new(Kind::ChecksumMismatch).value(algorithm)
+        }
+        Error::ChecksumMissing => Problem::new(Kind::ChecksumInvalid)
+            .detail("The announced checksum trailer did not arrive."),
+        Error::NoSpace {
+            needed_bytes,
+            free_bytes,
+            floor_bytes,
+        } => Problem::new(Kind::NoSpace)
+            .detail(format!(
+                "Not enough space (about {} free, {} needed).",
+                size(coarse(free_bytes.saturating_sub(floor_bytes))),
+                size(needed_bytes)
             ))
             .limit(coarse(free_bytes.saturating_sub(floor_bytes)))
             .value(needed_bytes),
         Error::ReadOnly => Problem::new(Kind::ReadOnly).retry_after(RETRY_AFTER_MOUNT),
-        Error::QueueFull { waiting, retry_after } => {
-            Problem::new(Kind::QueueFull).limit(waiting).retry_after(retry_after)
-        }
+        Error::QueueFull {
+            waiting,
+            retry_after,
+        } => Problem::new(Kind::QueueFull)
+            .limit(waiting)
+            .retry_after(retry_after),
         Error::Closing => Problem::new(Kind::ShuttingDown).retry_after(RETRY_AFTER),
         Error::Superseded => Problem::new(Kind::TakenOver),
-        Error::ClientGone => Problem::new(Kind::BodyInvalid).detail("The body was cut short."),
+        Error::ClientGone => Problem::new(Kind::BodyInvalid).detail("The body ended early."),
         Error::Stalled { after } => Problem::new(Kind::BodyStalled)
-            .detail(format!("No byte arrived for {} seconds.", after.as_secs()))
+            .detail(format!("No data arrived for {} seconds.", after.as_secs()))
             .limit(after.as_secs()),
         Error::NotAppendable => Problem::new(Kind::FinalUpload),
-        Error::PartUnknown { place } => {
-            Problem::new(Kind::ConcatPart).detail(format!("Part {place} does not exist, or is no partial upload."))
-        }
+        Error::PartUnknown { place } => Problem::new(Kind::ConcatPart).detail(format!(
+            "Part {place} doesn't exist or is not a partial upload."
+        )),
         Error::PartRepeated { place } => {
-            Problem::new(Kind::ConcatPart).detail(format!("Part {place} is listed before already."))
+            Problem::new(Kind::ConcatPart).detail(format!("Part {place} is listed twice."))
         }
-        Error::TooManyParts { count, limit } => Problem::new(Kind::TooManyParts).limit(limit).value(count),
+        Error::TooManyParts { count, limit } => {
+            Problem::new(Kind::TooManyParts).limit(limit).value(count)
+        }
         Error::NameTaken => Problem::new(Kind::NameTaken),
         Error::DownloadsUsedUp { limit } => Problem::new(Kind::DownloadsUsedUp).limit(limit),
         Error::DownloadTaken => Problem::new(Kind::DownloadTaken).retry_after(RETRY_AFTER_MOUNT),
@@ -119,16 +140,16 @@ pub(crate) enum Stays {
 impl Stays {
     const fn text(self) -> &'static str {
         match self {
-            Self::Bytes => "what arrived is kept",
-            Self::Upload => "nothing of this body is kept, since its checksum can't be checked",
-            Self::Nothing => "nothing of it is kept",
+            Self::Bytes => "what was received is kept",
+            Self::Upload => "this part was not kept because its checksum cannot be checked",
+            Self::Nothing => "nothing was kept",
         }
     }
 
     const fn remedy(self) -> &'static str {
         match self {
-            Self::Bytes | Self::Upload => "Ask for the offset with HEAD and continue there.",
-            Self::Nothing => "Send the file again, from its start.",
+            Self::Bytes | Self::Upload => "Get the offset with HEAD and continue there.",
+            Self::Nothing => "Send the file again from the start.",
         }
     }
 }
@@ -137,9 +158,9 @@ impl Stays {
 pub(crate) fn body_problem(error: Error, stays: Stays) -> Problem {
     let why = match &error {
         Error::Closing => "The server is about to stop".to_owned(),
-        Error::ClientGone => "The body was cut short".to_owned(),
-        Error::Stalled { after } => format!("No byte arrived for {} seconds", after.as_secs()),
-        Error::Superseded => "A newer request has this upload now".to_owned(),
+        Error::ClientGone => "The body ended early".to_owned(),
+        Error::Stalled { after } => format!("No data arrived for {} seconds", after.as_secs()),
+        Error::Superseded => "A newer request is sending this upload".to_owned(),
         _ if stays == Stays::Nothing => return problem(error),
         _ => return upload_problem(error),
     };

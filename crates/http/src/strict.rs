@@ -58,10 +58,10 @@ fn host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem>
     let mut hosts = headers.get_all(header::HOST).iter();
     let field = hosts.next();
     if hosts.next().is_some() {
-        return Err(refused("there are several Host fields".to_owned()).limit(1_u64));
+        return Err(refused("The Host header was sent more than once.".to_owned()).limit(1_u64));
     }
     if field.is_none() && version == Version::HTTP_11 {
-        return Err(refused("there is no Host field".to_owned()));
+        return Err(refused("The Host header is missing.".to_owned()));
     }
     // A target with a host of its own comes before the field, so it has to be as good.
     let field = field.map(HeaderValue::as_bytes);
@@ -95,7 +95,7 @@ pub(crate) fn framing<'v>(
     let codings: Vec<&str> = fields::split(&joined, ',').collect();
     let is_chunked = |coding: &&str| coding.eq_ignore_ascii_case("chunked");
     if !codings.last().is_some_and(is_chunked) {
-        return Err(refused("Transfer-Encoding does not end with chunked"));
+        return Err(refused("Transfer-Encoding does not end with chunked."));
     }
     if !codings.iter().all(is_chunked) {
         return Err(Problem::new(Kind::TransferCoding)
@@ -104,11 +104,11 @@ pub(crate) fn framing<'v>(
     }
     // An empty member beside it is one more coding for other readers.
     if fields.len() != 1 || !is_chunked(&joined.trim()) {
-        return Err(refused("Transfer-Encoding names chunked other than once"));
+        return Err(refused("Transfer-Encoding must be chunked, once."));
     }
     if has_length {
         return Err(refused(
-            "Transfer-Encoding and Content-Length came together",
+            "Transfer-Encoding and Content-Length were sent together.",
         ));
     }
     Ok(())

@@ -86,6 +86,12 @@ impl Run {
         self
     }
 
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Sets its working folder.
     pub fn folder(mut self, path: impl AsRef<Path>) -> Self {
         self.command.current_dir(path);

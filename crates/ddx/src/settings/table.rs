@@ -93,8 +93,8 @@ settings! {
         "public_url" => public_url: Url = none;
         /// Path under which a proxy serves this server, as `/files`; empty for the root.
         "path_prefix" => path_prefix: Prefix = "";
-        /// Proxies whose `X-Forwarded-*` and `Forwarded` fields are believed, as addresses or networks
-        /// (`10.0.0.0/8`), separated by commas. From anybody else these fields are ignored.
+        /// Proxies whose `X-Forwarded-*` and `Forwarded` fields are trusted, as addresses or networks
+        /// (`10.0.0.0/8`), separated by commas. From other addresses these headers are ignored.
         "trusted_proxies" => trusted_proxies: Networks = "none";
         /// Where operators ask from: metrics and the system's state are shown to these addresses
         /// and networks, and to requests with the token, not to others. A request that came through
@@ -198,7 +198,7 @@ settings! {
         /// A client that takes nothing of an answer for this long is given up; it continues with a range.
         "write_timeout" => write_timeout: Span = "60s" in "1s".."1h";
         /// The download of a file may rest for this long beyond that, as a film that is paused does, while its
-        /// connection lives and nobody else needs its place or the memory that it holds.
+        /// connection lives and no other client needs its place or its memory.
         "write_pause_max" => write_pause_max: Span = "6h" in "1s".."7d";
         /// How long a client may take nothing of a file while others wait for the memory that it holds.
         "write_timeout_crowded" => write_timeout_crowded: Span = "5s" in "1s".."1h";

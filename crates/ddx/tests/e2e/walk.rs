@@ -1,9 +1,9 @@
 //! The way a person goes: send a file with what is at hand, get a link, fetch it, delete it.
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Data, MIB, Request, Run, Turn, Tus, metadata};
+use ddx_testkit::{Client, Data, MIB, Request, Turn, Tus, metadata};
 
-use crate::{file_of, ledger_at_zero, new_share, setup};
+use crate::{ledger_at_zero, new_share, setup};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_goes_in_by_put_and_comes_out_the_same() -> Result<()> {
@@ -123,109 +123,6 @@ async fn a_length_that_is_not_known_needs_no_telling() -> Result<()> {
         client.fetch(answer.text().trim(), &data).await?;
     }
     ledger_at_zero(&client).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn curl_sends_fetches_continues_and_deletes() -> Result<()> {
-    let _turn = Turn::shared()?;
-    let server = setup().start()?;
-    let data = Data::new(21, 3 * MIB + 77);
-    let file = file_of(&server, "f.iso", &data)?;
-
-    let sent = Run::curl()
-        .arg("-T")
-        .arg(&file)
-        .arg(server.url("/"))
-        .finish()
-        .await?
-        .success()?;
-    let link = sent.stdout.trim().to_owned();
-    server.client().fetch(&link, &data).await?;
-
-    let form = Run::curl()
-        .arg("-F")
-        .arg(format!("file=@{}", file.display()))
-        .arg(server.url("/"))
-        .finish()
-        .await?
-        .success()?;
-    server.client().fetch(form.stdout.trim(), &data).await?;
-
-    let piped = Run::curl()
-        .args(["-T", "-"])
-        .arg(server.url("/dir.tar"))
-        .stdin(std::fs::File::open(&file)?)
-        .finish()
-        .await?
-        .success()?;
-    server.client().fetch(piped.stdout.trim(), &data).await?;
-
-    // Half a file from before, and curl fetches the rest by its share link, under the name in it.
-    let half = server.scratch().join("half.iso");
-    std::fs::write(&half, data.bytes(0..MIB))?;
-    Run::curl()
-        .args(["-C", "-", "-o"])
-        .arg(&half)
-        .arg(&link)
-        .finish()
-        .await?
-        .success()?;
-    ensure!(
-        std::fs::read(&half)? == data.all(),
-        "curl -C - joins both halves"
-    );
-
-    let folder = server.scratch().join("into");
-    std::fs::create_dir(&folder)?;
-    Run::curl()
-        .args(["-O", "-J"])
-        .arg(&link)
-        .folder(&folder)
-        .finish()
-        .await?
-        .success()?;
-    ensure!(
-        std::fs::read(folder.join("f.iso")).context("curl -OJ takes the name from the answer")?
-            == data.all()
-    );
-
-    let with_headers = Run::curl()
-        .args(["-D", "-"])
-        .arg("-T")
-        .arg(&file)
-        .arg(server.url("/"))
-        .finish()
-        .await?
-        .success()?;
-    let delete = with_headers
-        .stdout
-        .lines()
-        .find_map(|line| {
-            line.to_ascii_lowercase()
-                .starts_with("x-url-delete:")
-                .then(|| line["x-url-delete:".len()..].trim().to_owned())
-        })
-        .with_context(|| format!("no X-Url-Delete in {}", with_headers.stdout))?;
-    let link = with_headers
-        .stdout
-        .trim()
-        .lines()
-        .last()
-        .unwrap_or("")
-        .to_owned();
-    let deleted = Run::curl()
-        .args(["-f", "-X", "DELETE", &delete])
-        .finish()
-        .await?;
-    deleted.success().context("DELETE of the secret URL")?;
-    let gone = server.client().get(&link).await?;
-    ensure!(
-        matches!(gone.status, 404 | 410),
-        "after DELETE: {} {}",
-        gone.status,
-        gone.text()
-    );
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

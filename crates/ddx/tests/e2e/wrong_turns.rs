@@ -76,7 +76,7 @@ async fn a_wrong_method_is_told_with_those_that_are_taken() -> Result<()> {
         ensure!(is_page(&shown), "{method} {path}: {shown:?}");
         let page = shown.text();
         ensure!(
-            page.contains("This method is not allowed here") && page.contains("href=\"/\""),
+            page.contains("Method not allowed") && page.contains("href=\"/\""),
             "{method} {path}: {page}"
         );
     }

@@ -228,7 +228,9 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
     let disk = match disk(&app).await {
         Ok(disk) if disk.available_bytes < READY_BYTES => {
             let floor = disk.floor_bytes;
-            Some(format!("the disk is full above the floor of {floor} bytes"))
+            Some(format!(
+                "not enough free disk space ({floor} bytes are kept free)"
+            ))
         }
         Ok(_) => app
             .engine()

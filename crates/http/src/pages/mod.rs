@@ -21,8 +21,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; manifest-src 'self'; font-src 'self'; require-trusted-types-for 'script'; form-action 'none'; base-uri 'none'; \
     frame-ancestors 'none'";
 
-const NOT_BUILT: &str = "This server runs without its pages.\n\
-    Build them with `make build` (Node 20 or later), or send files without them:\n\n    curl -T FILE http://HOST/\n";
+const NOT_BUILT: &str = "This server was built without its web pages.\n\
+    Build them with `make build` (Node 20 or later), or upload with curl:\n\n    curl -T FILE http://HOST/\n";
 
 const INDEX: &str = "index.html";
 

@@ -81,8 +81,8 @@ async fn form_files(app: &App, links: Links, request: Request<Body>) -> Result<R
     limit(&mut files, &options).await?;
     let Some(first) = files.first.take() else {
         return Err(Problem::new(Kind::FormInvalid)
-            .detail("the form has no file")
-            .remedy("Send at least one field with a file name, as `curl -F file=@NAME` does."));
+            .detail("The form has no file.")
+            .remedy("Send at least one file, for example with curl -F file=@FILE."));
     };
     if files.made.len() == 1 {
         files.made.clear();
@@ -277,7 +277,7 @@ fn form_problem(error: multipart::Error<axum::Error>) -> Problem {
     match error {
         multipart::Error::Refused(problem) => problem,
         multipart::Error::Body(_) => {
-            Problem::new(Kind::BodyInvalid).detail("the form was cut short")
+            Problem::new(Kind::BodyInvalid).detail("The form ended early.")
         }
     }
 }

@@ -94,7 +94,7 @@ pub(super) async fn delete(State(app): State<App>, Path(key): Path<String>) -> R
 /// Any other method there. Looking at the address must not delete: previews of links do that.
 pub(super) async fn only_deletes() -> Response {
     Problem::new(Kind::MethodRefused)
-        .detail("This address deletes a file, and only the method DELETE does so.")
+        .detail("This address only supports DELETE, which deletes the file.")
         .remedy("To delete the file: curl -X DELETE ADDRESS")
         .field(header::ALLOW, HeaderValue::from_static("DELETE"))
         .into_response()

@@ -136,9 +136,7 @@ where
                 Err(_) => {
                     let seconds = self.idle.as_secs();
                     return Err(Problem::new(Kind::BodyStalled)
-                        .detail(format!(
-                            "No byte of the form arrived for {seconds} seconds."
-                        ))
+                        .detail(format!("No data arrived for {seconds} seconds."))
                         .limit(seconds)
                         .remedy("Send the form again.")
                         .into());
@@ -157,7 +155,7 @@ where
         while let Some(chunk) = self.in_time(Self::poll_chunk).await? {
             if text.len() + chunk.len() > max {
                 return Err(Problem::new(Kind::FormTooLarge)
-                    .detail("a text field is too long")
+                    .detail("A text field is too long.")
                     .limit(max)
                     .into());
             }
@@ -165,7 +163,7 @@ where
         }
         String::from_utf8(text).map_err(|_| {
             Problem::new(Kind::FormInvalid)
-                .detail("a text field is not UTF-8")
+                .detail("A text field is not UTF-8.")
                 .into()
         })
     }

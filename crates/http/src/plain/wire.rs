@@ -97,7 +97,7 @@ fn option(name: &HeaderName, text: &str, max: u64) -> Result<u64, Problem> {
         .filter(|number| (1..=max).contains(number))
         .ok_or_else(|| {
             Problem::new(Kind::OptionInvalid)
-                .detail(format!("{name} is not a whole number from 1 to {max}"))
+                .detail(format!("{name} must be a whole number from 1 to {max}."))
                 .limit(max)
                 .value(text)
         })
@@ -127,24 +127,24 @@ pub struct Put {
 pub fn put(url_path: &str, headers: &HeaderMap, limits: &Limits) -> Result<Put, Problem> {
     if headers.contains_key(header::CONTENT_RANGE) {
         return Err(
-            fields::invalid(&header::CONTENT_RANGE, "a PUT brings the whole file")
-                .remedy("Send the whole file, or use the resumable protocol at /files."),
+            fields::invalid(&header::CONTENT_RANGE, "not supported for PUT")
+                .remedy("Send the whole file, or use a resumable (tus) upload at /files."),
         );
     }
     if let Some(coding) = fields::single(headers, &header::CONTENT_ENCODING)?
         && !matches!(coding.to_ascii_lowercase().as_str(), "" | "identity")
     {
         return Err(Problem::new(Kind::ContentTypeRefused)
-            .detail("the body is packed for the way (Content-Encoding)")
+            .detail("Content-Encoding is not supported for uploads.")
             .limit("identity")
             .value(coding)
-            .remedy("Send the file as it is, without Content-Encoding."));
+            .remedy("Send the file without Content-Encoding."));
     }
     let length = fields::number(headers, &header::CONTENT_LENGTH)?;
     if let (Some(length), Some(max)) = (length, limits.file_bytes_max)
         && length > max
     {
-        return Err(Problem::new(Kind::TooLarge).limit(max).value(length));
+        return Err(Problem::too_large(max).value(length));
     }
     let mut digests = digests::read(headers, &REPR_DIGEST)?;
     // The body is the whole file, so both fields speak of the same bytes.

@@ -47,7 +47,7 @@ impl Heads {
         };
         charged.map_err(|retry_after| {
             Problem::new(Kind::NoMemory)
-                .detail("The request's head is long, and there is no memory for long heads now.")
+                .detail("The server has no free memory for request headers of this size.")
                 .retry_after(retry_after)
         })
     }

@@ -10,7 +10,7 @@
 
 use http::{Method, Uri, header};
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, size};
 use crate::strict;
 
 use super::head::HeadScan;
@@ -98,7 +98,7 @@ impl HeadLimits {
                 .is_some()
         {
             return Err(Problem::new(Kind::FramingInvalid)
-                .detail("HTTP/1.0 has no Transfer-Encoding")
+                .detail("HTTP/1.0 does not support Transfer-Encoding.")
                 .limit("Content-Length"));
         }
         Ok(())
@@ -106,20 +106,27 @@ impl HeadLimits {
 
     fn too_large(&self, bytes: usize) -> Problem {
         Problem::new(Kind::HeadersTooLarge)
-            .detail("The request's head is longer than the limit in bytes.")
+            .detail(format!(
+                "The request headers are too large (limit {}).",
+                size(self.bytes_max as u64)
+            ))
             .limit(self.bytes_max)
             .value(bytes)
     }
 
     fn too_many_fields(&self) -> Problem {
         Problem::new(Kind::HeadersTooLarge)
-            .detail("The request has more header fields than the limit.")
+            .detail(format!("Too many headers (limit {}).", self.fields_max))
             .limit(self.fields_max)
             .value(self.fields_max + 1)
     }
 
     fn uri_too_long(&self, bytes: usize) -> Problem {
         Problem::new(Kind::UriTooLong)
+            .detail(format!(
+                "The address is {bytes} bytes long (limit {} bytes).",
+                self.uri_bytes_max
+            ))
             .limit(self.uri_bytes_max)
             .value(bytes)
     }
@@ -162,7 +169,7 @@ fn length(fields: &[httparse::Header<'_>]) -> Result<Option<u64>, Problem> {
 }
 
 fn invalid(why: impl std::fmt::Display) -> Problem {
-    Problem::new(Kind::HeadInvalid).detail(format!("The head can not be read: {why}."))
+    Problem::new(Kind::HeadInvalid).detail(format!("The request cannot be read: {why}."))
 }
 
 #[cfg(test)]

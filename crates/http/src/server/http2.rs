@@ -135,17 +135,24 @@ impl Shared {
             .take(STREAM_BYTES + of_fields(request.headers()))
             .map_err(|_| h2::Reason::REFUSED_STREAM)?;
         let (head, incoming) = request.into_parts();
-        let body = match http_body::Body::is_end_stream(&incoming) {
-            true => Body::empty(),
-            false => Body::new(inflow.body(incoming)),
+        let (body, left) = match http_body::Body::is_end_stream(&incoming) {
+            true => (Body::empty(), None),
+            false => {
+                let (body, left) = inflow.body(incoming);
+                (Body::new(body), Some((left, inflow.clone())))
+            }
         };
         let app = self.app.router();
         let pauses = Pauses(self.idle.clone());
+        let lingers = self.lingers();
         Ok(async move {
             let mut request = Request::from_parts(head, body);
             request.extensions_mut().insert(from);
             request.extensions_mut().insert(pauses);
             let Ok(response) = app.oneshot(request).await;
+            if let Some((left, inflow)) = left {
+                left.drain(&inflow, lingers);
+            }
             response.map(|body| AnswerBody::new(body, Some(Carrier::Stream { _charged: share })))
         })
     }

@@ -9,6 +9,7 @@
 //! Rejected: small windows that grow while a body comes. hyper has no way to change them once a
 //! connection is under way, and windows that stay small make every distant client slow.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use tokio::time::Sleep;
 
 use super::frames::FrameScan;
+use super::linger::Linger;
 use super::quota::{Quota, Share};
 
 /// What a connection is charged for its rest: what h2 was measured to hold (16 to 20 KB beside an idle
@@ -30,6 +32,9 @@ pub(super) const REST_BYTES: u64 = 28 << 10;
 
 /// So much may be here untaken without a further charge.
 const COVERED_BYTES: u64 = 8 << 10;
+
+/// What reading the rest of a body that is not wanted is charged: its task, and the stream.
+const DRAIN_BYTES: u64 = 4 << 10;
 
 /// In such steps more is charged.
 const STEP_BYTES: u64 = 32 << 10;
@@ -114,10 +119,19 @@ impl Inflow {
     }
 
     /// A request's body. What is not taken of it goes with it.
-    pub(super) fn body(self: &Arc<Self>, body: Incoming) -> CountedBody {
+    /// The second half gets the body back when the handler lets go of it.
+    pub(super) fn body(self: &Arc<Self>, body: Incoming) -> (CountedBody, LeftBody) {
+        let left = LeftBody::default();
+        (self.counted(body, Some(left.clone())), left)
+    }
+
+    fn counted(self: &Arc<Self>, body: Incoming, left: Option<LeftBody>) -> CountedBody {
         self.state().bodies += 1;
-        let inflow = self.clone();
-        CountedBody { body, inflow }
+        CountedBody {
+            body: Some(body),
+            inflow: self.clone(),
+            left,
+        }
     }
 }
 
@@ -136,8 +150,43 @@ impl State {
 /// The body of a stream, counted as it is taken.
 #[derive(Debug)]
 pub(super) struct CountedBody {
-    body: Incoming,
+    /// None only while it is dropped.
+    body: Option<Incoming>,
     inflow: Arc<Inflow>,
+    left: Option<LeftBody>,
+}
+
+/// The body of a stream that its handler did not read to its end.
+///
+/// A stream whose body is dropped is reset together with its answer, and clients that are still
+/// sending (curl 7.88) then report a broken stream instead of the answer. So the rest is read and
+/// dropped for a while, until the client has stopped.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LeftBody(Arc<Mutex<Option<Incoming>>>);
+
+impl LeftBody {
+    /// Once the handler has answered.
+    pub(super) fn drain(self, inflow: &Arc<Inflow>, limits: Linger) {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(body) = body else { return };
+        // Without memory for it the stream is reset at once.
+        let Ok(share) = inflow.quota.take(DRAIN_BYTES) else {
+            return;
+        };
+        let mut body = inflow.counted(body, None);
+        tokio::spawn(async move {
+            let _share = share;
+            let mut dropped_bytes = 0;
+            let rest = async {
+                while dropped_bytes < limits.bytes_max
+                    && let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+                {
+                    dropped_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+            };
+            let _ = tokio::time::timeout(limits.time, rest).await;
+        });
+    }
 }
 
 impl Body for CountedBody {
@@ -148,7 +197,10 @@ impl Body for CountedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
@@ -158,16 +210,21 @@ impl Body for CountedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
 
 impl Drop for CountedBody {
     fn drop(&mut self) {
+        if let (Some(left), Some(body)) = (&self.left, self.body.take())
+            && !body.is_end_stream()
+        {
+            *left.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
         let mut state = self.inflow.state();
         state.bodies -= 1;
         // Padding and what was never taken are nowhere told. Without a body nothing of one is here.

@@ -336,7 +336,9 @@ impl Shared {
             return;
         }
         let problem = Problem::new(Kind::TooManyOfOne)
-            .detail(format!("{limit} connections of one address are open."))
+            .detail(format!(
+                "Too many connections from your address (limit {limit})."
+            ))
             .limit(limit)
             .retry_after(REFUSED_FOR);
         let mut answer = RequestId::new().refuse(problem);

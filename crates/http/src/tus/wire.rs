@@ -151,7 +151,7 @@ pub fn method(method: &Method, headers: &HeaderMap) -> Result<Method, Problem> {
             "HEAD" => Ok(Method::HEAD),
             "OPTIONS" => Ok(Method::OPTIONS),
             _ => Err(
-                fields::invalid(&METHOD_OVERRIDE, "it names another method than it may")
+                fields::invalid(&METHOD_OVERRIDE, "the method is not allowed here")
                     .limit("PATCH, DELETE, HEAD, OPTIONS")
                     .value(text),
             ),
@@ -248,12 +248,12 @@ fn known_length(headers: &HeaderMap, limits: &Limits) -> Result<Option<u64>, Pro
     };
     let Some(length) = fields::whole_number(text) else {
         return Err(Problem::new(Kind::LengthInvalid)
-            .detail("Upload-Length is not a whole number")
+            .detail("Upload-Length is not a whole number.")
             .limit(fields::NUMBER_MAX)
             .value(text));
     };
     match limits.file_bytes_max {
-        Some(max) if length > max => Err(Problem::new(Kind::TooLarge).limit(max).value(length)),
+        Some(max) if length > max => Err(Problem::too_large(max).value(length)),
         _ => Ok(Some(length)),
     }
 }
@@ -264,7 +264,7 @@ fn length(headers: &HeaderMap, limits: &Limits) -> Result<Length, Problem> {
         Some("1") => true,
         Some(text) => {
             return Err(Problem::new(Kind::LengthInvalid)
-                .detail("Upload-Defer-Length is not 1")
+                .detail("Upload-Defer-Length is not 1.")
                 .limit(1_u64)
                 .value(text));
         }
@@ -273,8 +273,8 @@ fn length(headers: &HeaderMap, limits: &Limits) -> Result<Length, Problem> {
         (Some(length), false) => Ok(Length::Known(length)),
         (None, true) => Ok(Length::Deferred),
         (Some(_), true) => Err(Problem::new(Kind::LengthInvalid)
-            .detail("Upload-Length and Upload-Defer-Length came together")),
+            .detail("Upload-Length and Upload-Defer-Length were sent together.")),
         (None, false) => Err(Problem::new(Kind::LengthInvalid)
-            .detail("neither Upload-Length nor Upload-Defer-Length came")),
+            .detail("Upload-Length and Upload-Defer-Length are both missing.")),
     }
 }

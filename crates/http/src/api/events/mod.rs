@@ -63,11 +63,13 @@ fn place(app: &App, links: &Links) -> Result<Place, Problem> {
     let taken = app.sse_places().take(links.owner());
     taken.map_err(|full| match full {
         Full::All(limit) => Problem::new(Kind::TooManyStreams)
-            .detail("All places for event streams are taken.")
+            .detail(format!("Too many event streams are open (limit {limit})."))
             .limit(limit)
             .retry_after(RETRY_AFTER),
         Full::Client(limit) => Problem::new(Kind::TooManyOfOne)
-            .detail(format!("{limit} event streams of one address are open."))
+            .detail(format!(
+                "Too many event streams from your address (limit {limit})."
+            ))
             .limit(limit)
             .retry_after(RETRY_AFTER),
     })

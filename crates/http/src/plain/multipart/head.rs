@@ -15,19 +15,22 @@ pub(super) fn boundary(content_type: &str) -> Result<String, Problem> {
     if fields::media_type(content_type) != "multipart/form-data" {
         return Err(Problem::new(Kind::ContentTypeRefused)
             .limit("multipart/form-data")
+            .remedy("Upload with curl -T FILE, or send a form: curl -F file=@FILE.")
             .value(content_type));
     }
     let boundary = fields::parameters(content_type)
         .skip(1)
         .find(|(name, _)| name == "boundary")
         .map(|(_, value)| value.into_owned())
-        .ok_or_else(|| refused("the content type has no boundary"))?;
+        .ok_or_else(|| refused("The content type has no boundary."))?;
     let is_usable = (1..=BOUNDARY_BYTES_MAX).contains(&boundary.len())
         && boundary.bytes().all(|b| (b' '..=b'~').contains(&b));
     if !is_usable {
-        return Err(refused("the boundary is not 1 to 70 visible characters")
-            .limit(BOUNDARY_BYTES_MAX)
-            .value(boundary.len()));
+        return Err(
+            refused("The boundary must have 1 to 70 visible characters.")
+                .limit(BOUNDARY_BYTES_MAX)
+                .value(boundary.len()),
+        );
     }
     Ok(boundary)
 }
@@ -39,14 +42,13 @@ pub(super) fn part(head: &[u8]) -> Result<Part, Problem> {
     for (at, line) in lines(head).enumerate() {
         if at == LINES_MAX {
             return Err(Problem::new(Kind::FormTooLarge)
-                .detail("a part's head has too many lines")
+                .detail("A part has too many headers.")
                 .limit(LINES_MAX));
         }
-        let (name, value) =
-            split(line).ok_or_else(|| refused("a part's head has a line that is no field"))?;
+        let (name, value) = split(line).ok_or_else(|| refused("A part has an invalid header."))?;
         if name.eq_ignore_ascii_case(b"content-disposition") {
             if disposition.is_some() {
-                return Err(refused("a part has two Content-Disposition fields"));
+                return Err(refused("A part has two Content-Disposition headers."));
             }
             disposition = Some(Disposition::parse(value));
         } else if name.eq_ignore_ascii_case(b"content-type") {
@@ -57,11 +59,11 @@ pub(super) fn part(head: &[u8]) -> Result<Part, Problem> {
     }
     let disposition = disposition
         .filter(|disposition| disposition.kind == "form-data")
-        .ok_or_else(|| refused("a part has no Content-Disposition: form-data"))?;
+        .ok_or_else(|| refused("A part has no Content-Disposition: form-data."))?;
     Ok(Part {
         name: disposition
             .name
-            .ok_or_else(|| refused("a part has no name"))?,
+            .ok_or_else(|| refused("A part has no name."))?,
         filename: disposition.filename,
         content_type: content_type.filter(|text| !text.is_empty()),
     })
@@ -72,7 +74,7 @@ fn transfer_encoding(value: &[u8]) -> Result<(), Problem> {
     let value = String::from_utf8_lossy(value).to_ascii_lowercase();
     match value.trim() {
         "" | "7bit" | "8bit" | "binary" => Ok(()),
-        _ => Err(refused("a part has a Content-Transfer-Encoding").value(value.trim())),
+        _ => Err(refused("A part has a Content-Transfer-Encoding.").value(value.trim())),
     }
 }
 

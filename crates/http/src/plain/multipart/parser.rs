@@ -138,7 +138,7 @@ impl Parser {
             return Ok(());
         }
         self.state = State::Refused;
-        Err(refused("it ends before its last boundary"))
+        Err(refused("The form ends early."))
     }
 
     /// After the last boundary more came than is looked at: the rest of the body says nothing.
@@ -238,7 +238,8 @@ impl Parser {
     fn skip_preamble(&mut self, bytes: usize) -> Result<(), Problem> {
         self.margin_bytes = self.margin_bytes.saturating_add(bytes);
         if self.margin_bytes > self.limits.margin_bytes_max {
-            return Err(refused("no boundary at its beginning").limit(self.limits.margin_bytes_max));
+            return Err(refused("The form does not start with its boundary.")
+                .limit(self.limits.margin_bytes_max));
         }
         Ok(())
     }
@@ -264,7 +265,7 @@ impl Parser {
                         return Ok(true);
                     }
                     b"" | b"\r" if held.len() <= PADDING_BYTES_MAX => {}
-                    _ => return Err(refused("a boundary does not end its line")),
+                    _ => return Err(refused("A boundary is followed by other text.")),
                 },
             }
         }
@@ -281,7 +282,7 @@ impl Parser {
         else {
             if taken < self.input.len() || room == 0 {
                 return Err(Problem::new(Kind::FormTooLarge)
-                    .detail("a part's head is too long")
+                    .detail("The headers of a part are too long.")
                     .limit(self.limits.head_bytes_max));
             }
             self.input.clear();
@@ -293,7 +294,7 @@ impl Parser {
         self.parts += 1;
         if self.parts > self.limits.parts_max {
             return Err(Problem::new(Kind::FormTooLarge)
-                .detail("the form has too many parts")
+                .detail("The form has too many parts.")
                 .limit(self.limits.parts_max));
         }
         let part = head::part(self.held.get(2..end).unwrap_or_default())?;

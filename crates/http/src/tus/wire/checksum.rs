@@ -33,7 +33,7 @@ impl Checksum {
         let (name, value) = text
             .trim_matches(fields::is_space)
             .split_once(fields::is_space)
-            .ok_or_else(|| refused("there is no space between algorithm and value"))?;
+            .ok_or_else(|| refused("no space between algorithm and value"))?;
         let algorithm: Algorithm = name.parse().map_err(|_| {
             Problem::new(Kind::ChecksumAlgorithm)
                 .limit(ALGORITHMS)
@@ -50,11 +50,9 @@ impl Checksum {
             .decode(value)
             .map_err(|_| refused("the value is not Base64"))?;
         if expected.len() != size {
-            return Err(
-                refused("the decoded value has not the algorithm's size in bytes")
-                    .limit(size)
-                    .value(expected.len()),
-            );
+            return Err(refused("the decoded value has the wrong size")
+                .limit(size)
+                .value(expected.len()));
         }
         Ok(Self {
             algorithm,
@@ -92,7 +90,7 @@ pub fn trailing(
         None => None,
     };
     match (trailer, from_head) {
-        (None, _) if announced => Err(refused("the announced trailer did not come")),
+        (None, _) if announced => Err(refused("the announced trailer did not arrive")),
         (None, head) => Ok(head),
         (Some(trailer), Some(head)) if trailer != head => {
             Err(refused("header and trailer have different checksums"))

@@ -42,12 +42,12 @@ impl Concat {
         }
         let (word, urls) = text
             .split_once(';')
-            .ok_or_else(|| refused("it is neither partial nor final;"))?;
+            .ok_or_else(|| refused("neither partial nor final;"))?;
         if !word
             .trim_matches(fields::is_space)
             .eq_ignore_ascii_case("final")
         {
-            return Err(refused("it is neither partial nor final;"));
+            return Err(refused("neither partial nor final;"));
         }
         let mut keys = Vec::new();
         for url in urls.split(fields::is_space).filter(|url| !url.is_empty()) {
@@ -55,14 +55,14 @@ impl Concat {
                 Some(key) => keys.push(key.to_owned()),
                 // The URL is not quoted: were it nearly right, it would be a secret.
                 None => {
-                    return Err(refused("a URL is not one of an upload on this server")
+                    return Err(refused("a URL is not an upload on this server")
                         .value(keys.len() + 1)
-                        .remedy("List each part by the URL in the Location field that its creation was answered with; value is the number of the URL that is not one."));
+                        .remedy("List each part by the URL in the Location header of its creation. The value is the position of the wrong URL."));
                 }
             }
         }
         if keys.is_empty() {
-            return Err(refused("it lists no part"));
+            return Err(refused("no parts are listed"));
         }
         Ok(Self::Final(keys))
     }

@@ -42,7 +42,7 @@ impl Metadata {
         match fields::joined(headers, &UPLOAD_METADATA) {
             Ok(None) => Ok(Self::default()),
             Ok(Some(raw)) => Self::parse(&raw, limits),
-            Err(_) => Err(refused("it has characters outside of ASCII")),
+            Err(_) => Err(refused("has non-ASCII characters")),
         }
     }
 
@@ -60,7 +60,7 @@ impl Metadata {
             .bytes()
             .all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
         {
-            return Err(refused("it has characters that are not visible ASCII"));
+            return Err(refused("has characters that are not visible ASCII"));
         }
         let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
         for pair in raw
@@ -72,12 +72,12 @@ impl Metadata {
             }
             if pairs.len() == limits.metadata_pairs_max {
                 return Err(Problem::new(Kind::MetadataTooLarge)
-                    .detail("there are too many pairs")
+                    .detail("Upload-Metadata has too many keys.")
                     .limit(limits.metadata_pairs_max));
             }
             let (key, value) = pair.split_once(fields::is_space).unwrap_or((pair, ""));
             if pairs.iter().any(|(other, _)| other == key) {
-                return Err(refused("a key comes twice").value(key));
+                return Err(refused("a key is listed twice").value(key));
             }
             match BASE64.decode(value.trim_matches(fields::is_space)) {
                 Ok(value) => pairs.push((key.to_owned(), value)),

@@ -1,4 +1,4 @@
-//! The clients that people have: tus-js-client, Uppy, tuspy, tus_client. (curl is all over the other tests.)
+//! The tus clients that people have: tus-js-client, Uppy, tuspy, tus_client.
 //!
 //! A client that is not installed is a failure with the remedy, never a skip.
 
