@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ WEB = ROOT / "web"
 CLIENTS = ROOT / "tests" / "clients"
 PAGES = "pages"
 BUILD = "build"
+RUST_TESTS = "Rust tests"
 DOCUMENTS = "generated documents"
 DDX_BIN = TARGET / "debug" / "ddx"
 # What a machine that others use as well does to a few tests that wait. More is a fault of ours.
@@ -45,6 +47,9 @@ FLAKY_MAX = 3
 NAMED_MAX = 20
 # The runners that an interrupt has to end.
 RUNNING = set()
+# By name of the step.
+BEGUN = defaultdict(threading.Event)
+INTERRUPTED = threading.Event()
 # nextest gives each test ten seconds to end when it is told to end itself.
 END_SECONDS_MAX = 20
 
@@ -54,7 +59,8 @@ class Step:
     """One command. `read` makes it a test step: it turns the output and the file `report` into counts.
 
     A step `beside` the others goes on while those after it run, and prints what it said when it has ended. It
-    is for what mostly builds or mostly waits, and no other step may need it.
+    is for what mostly builds or mostly waits, and no other step may need it. One with `once_begun` starts when
+    the step of that name has printed its `begun`, or is over.
     """
 
     name: str
@@ -66,6 +72,8 @@ class Step:
     report: Optional[Path] = None
     may_be_empty: bool = False
     beside: bool = False
+    begun: str = ""
+    once_begun: str = ""
     minutes_max: int = 20
 
 
@@ -174,6 +182,7 @@ def run(step: Step, out: Optional[TextIO] = None) -> Result:
             start_new_session=True,
         )
     except OSError as error:  # a tool that did not install
+        BEGUN[step.name].set()
         return Result(step.name, Counts(0, 1), 0.0, str(error))
     RUNNING.add(process)
     late = threading.Event()
@@ -190,12 +199,15 @@ def run(step: Step, out: Optional[TextIO] = None) -> Result:
             seen.append(line)
             out.write(line)
             out.flush()
+            if step.begun and step.begun in line:
+                BEGUN[step.name].set()
         code = process.wait()
     except BaseException:
         # Its session is not ours, so an interrupt from the keyboard does not reach it.
         end(process)
         raise
     finally:
+        BEGUN[step.name].set()
         RUNNING.discard(process)
         timer.cancel()
         process.stdout.close()
@@ -270,12 +282,12 @@ def lint_steps() -> list:
 def rust_tests(root: Path = ROOT, again: bool = True, more: tuple = ()) -> Step:
     """The Rust tests of a workspace. How often one is tried again stands in .config/nextest.toml.
 
-    Most of them wait for a disk, a client or a time limit, so there are twice as many at a time as cores.
+    Most of them wait for a disk, a client or a time limit, so there are three times as many at a time as cores.
     """
-    threads = f"--test-threads={2 * (os.cpu_count() or 1)}"
+    threads = f"--test-threads={3 * (os.cpu_count() or 1)}"
     command = [TOOLS / "bin" / "cargo-nextest", "nextest", "run", "--locked", "--workspace", "--all-targets"]
     return Step(
-        "Rust tests",
+        RUST_TESTS,
         [*command, "--profile", "gate", threads, *([] if again else ["--retries", "0"]), *more],
         cwd=root,
         env={"DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python"},
@@ -284,6 +296,8 @@ def rust_tests(root: Path = ROOT, again: bool = True, more: tuple = ()) -> Step:
         # nextest puts it below the workspace, wherever cargo builds.
         report=root / "target" / "nextest" / "gate" / "junit.xml",
         minutes_max=30,
+        # From here on it leaves cargo to others.
+        begun="Starting ",
     )
 
 
@@ -323,6 +337,16 @@ def test_steps() -> list:
     return [
         Step("the gate's own arithmetic", [sys.executable, "-m", "unittest"], cwd=ROOT / "scripts", read=counts.unittest, beside=True),
         build_step(),
+        Step(
+            "fuzzing, guided by coverage",
+            # It takes what the tests leave of the processors: half of them, while they wait.
+            ["nice", "-n", "19", sys.executable, ROOT / "scripts" / "fuzz.py"],
+            env={"FUZZ_SECONDS": 2},
+            needs=(BUILD,),
+            read=counts.fuzz,
+            beside=True,
+            once_begun=RUST_TESTS,
+        ),
         rust_tests(),
         Step(
             "Rust examples in documentation",
@@ -331,14 +355,6 @@ def test_steps() -> list:
             needs=(BUILD,),
             read=counts.cargo_test,
             may_be_empty=True,
-        ),
-        Step(
-            "fuzzing, guided by coverage",
-            [sys.executable, ROOT / "scripts" / "fuzz.py"],
-            env={"FUZZ_SECONDS": 2},
-            needs=(BUILD,),
-            read=counts.fuzz,
-            beside=True,
         ),
         page_tests(),
         browser_tests(),
@@ -404,6 +420,7 @@ def run_all(steps: list, broken: set) -> list:
                 # Without web/ the crates still build (the server then has no pages), so only steps inside web/ are held back.
                 blockers = [need for need in step.needs if need in broken and (need != PAGES or step.cwd == WEB or required(WEB))]
                 if blockers:
+                    BEGUN[step.name].set()
                     results.append(done(Result(step.name, Counts(0, 1), 0.0, f"not run: {blockers[0]} failed")))
                 elif step.beside:
                     results.append(threads.submit(run_quietly, step))
@@ -413,7 +430,10 @@ def run_all(steps: list, broken: set) -> list:
                         broken.add(step.name)
             return [each.result() for each in results]
         except BaseException:
-            # Before the threads are waited for, which wait for their runners.
+            # Before the threads are waited for, which wait for their runners, and for other steps.
+            INTERRUPTED.set()
+            for each in steps:
+                BEGUN[each.name].set()
             for process in list(RUNNING):
                 end(process)
             raise
@@ -421,6 +441,10 @@ def run_all(steps: list, broken: set) -> list:
 
 def run_quietly(step: Step) -> Result:
     """Runs a step beside others: its output comes in one piece."""
+    if step.once_begun:
+        BEGUN[step.once_begun].wait()
+        if INTERRUPTED.is_set():
+            return Result(step.name, Counts(0, 1), 0.0, "interrupted")
     out = io.StringIO()
     result = run(step, out)
     # One write, so that nothing of another step comes between.

@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from contextlib import redirect_stdout
@@ -129,6 +130,28 @@ child.wait()
         self.assertEqual([(each.name, each.counts) for each in results], [("reads", Counts(1, 0)), ("writes", Counts(1, 0))])
         self.assertIn("met\n", out.getvalue())
 
+    def test_a_step_may_wait_until_another_has_begun(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pipe"
+            os.mkfifo(path)
+            late = gate.Step("late", [sys.executable, "-c", f"open({str(path)!r}).read(); print('came late')"], beside=True)
+            late.once_begun = "first"
+            writes = f"print('no'); print('now', flush=True); open({str(path)!r}, 'w').close(); print('met')"
+            first = gate.Step("first", [sys.executable, "-c", writes], begun="now", minutes_max=1)
+            out = io.StringIO()
+            with redirect_stdout(out):
+                results = gate.run_all([late, first], set())
+        self.assertEqual([each.counts for each in results], [Counts(1, 0), Counts(1, 0)])
+        said = out.getvalue()
+        self.assertLess(said.index("now\n"), said.index("came late\n"), said)
+
+    def test_a_step_that_waits_for_one_that_cannot_run_starts_all_the_same(self):
+        late = gate.Step("late", [sys.executable, "-c", "print('came')"], beside=True, once_begun="held back")
+        held = gate.Step("held back", ["true"], needs=("broken",))
+        with redirect_stdout(io.StringIO()):
+            results = gate.run_all([late, held], {"broken"})
+        self.assertEqual([each.counts for each in results], [Counts(1, 0), Counts(0, 1)])
+
     def test_an_interrupt_ends_what_runs_beside(self):
         class Stop(BaseException):
             pass
@@ -142,9 +165,10 @@ child.wait()
         beside = gate.Step("hangs", [sys.executable, "-c", "import time; time.sleep(600)"], beside=True)
         alone = gate.Step("is interrupted", [])
         started = time.monotonic()
-        with mock.patch.object(gate, "run", lambda step, out=None: (real if step.beside else interrupt)(step, out)):
+        waits = gate.Step("waits", ["true"], beside=True, once_begun="is interrupted")
+        with mock.patch.object(gate, "INTERRUPTED", threading.Event()), mock.patch.object(gate, "run", lambda step, out=None: (real if step.beside else interrupt)(step, out)):
             with redirect_stdout(io.StringIO()), self.assertRaises(Stop):
-                gate.run_all([beside, alone], set())
+                gate.run_all([beside, waits, alone], set())
         self.assertEqual(gate.RUNNING, set())
         self.assertLess(time.monotonic() - started, 60)
 
