@@ -36,6 +36,8 @@ pub(super) struct Windows {
     previous: Option<Window>,
     /// Below this offset nothing of what we wrote is in the page cache; `None`: nowhere.
     cached_from: Option<u64>,
+    /// It was settled before its end: a slow or a long file.
+    has_settled: bool,
 }
 
 /// Dirty pages and the right to have them.
@@ -66,6 +68,7 @@ impl Windows {
             current: None,
             previous: None,
             cached_from: None,
+            has_settled: false,
         }
     }
 
@@ -162,11 +165,13 @@ impl Windows {
         self.drop_many(file, offset);
     }
 
-    /// Drops clean pages up to `offset` if they are worth the call.
+    /// Drops clean pages up to `offset` if they are worth the call. A few pages are not, but those of thousands of slow files are.
     fn drop_many(&mut self, file: &File, offset: u64) {
+        let is_slow = std::mem::replace(&mut self.has_settled, true);
+        let bytes_min = if is_slow { 1 } else { self.drop_bytes_min };
         if self
             .cached_from
-            .is_some_and(|from| offset.saturating_sub(from) >= self.drop_bytes_min)
+            .is_some_and(|from| offset.saturating_sub(from) >= bytes_min)
         {
             self.drop_pages(file, offset);
             // Nothing of the last page, nothing cached.

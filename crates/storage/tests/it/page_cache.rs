@@ -196,3 +196,26 @@ fn what_is_written_back_is_not_charged_and_not_lost() {
     assert_eq!(reader.read_at(0, &mut read).unwrap(), 10_000);
     assert_eq!(read, bytes[..]);
 }
+
+#[test]
+fn a_slow_file_leaves_no_more_in_the_cache_than_the_page_that_goes_on() {
+    let setting = setting(DirectIo::Off);
+    let bytes = Aligned::random(6_000, 0, 1);
+    setting.store.create(id(1), None).unwrap();
+    let mut writer = setting.store.open_writer(id(1), 0).unwrap();
+    writer.write(&bytes[..]).unwrap();
+    writer.sync().unwrap();
+    assert!(
+        setting.cached(id(1)) > 0,
+        "a short file may be fetched at once"
+    );
+    for step in 0..4 {
+        writer.write(&bytes[..]).unwrap();
+        match step % 2 {
+            0 => writer.sync().unwrap(),
+            _ => writer.write_back().unwrap(),
+        }
+        let cached = setting.cached(id(1));
+        assert!(cached <= PAGE, "{cached} bytes cached after {step}");
+    }
+}
