@@ -219,6 +219,16 @@ pub(crate) fn refused(refusal: ddx_memory::Refusal) -> Error {
             retry_after,
         },
         ddx_memory::Refusal::Closing => Error::Closing,
+        ddx_memory::Refusal::NoMemory {
+            needed_bytes,
+            free_bytes,
+            retry_after,
+            ..
+        } => Error::NoMemory {
+            needed_bytes,
+            free_bytes,
+            retry_after,
+        },
         other => Error::Internal(format!("the ledger refused: {other}")),
     }
 }

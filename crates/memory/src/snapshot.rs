@@ -18,6 +18,8 @@ pub enum Row {
     Connections,
     /// A fixed charge for each listing and event stream under way.
     Answers,
+    /// A fixed charge for each reader that is remembered of a file whose downloads are limited.
+    Readers,
     /// Receive and send memory of sockets, which the kernel holds.
     SocketMemory,
     /// Page cache granted to buffered writers and not yet written back.
@@ -42,10 +44,11 @@ pub enum Row {
 
 impl Row {
     /// All of them, in the order of a snapshot.
-    pub const ALL: [Row; 13] = [
+    pub const ALL: [Row; 14] = [
         Row::Buffers,
         Row::Connections,
         Row::Answers,
+        Row::Readers,
         Row::SocketMemory,
         Row::DirtyWindows,
         Row::Waiters,
@@ -59,9 +62,10 @@ impl Row {
     ];
 
     /// Those that [`crate::Ledger::charge`] takes.
-    pub const CHARGEABLE: [Row; 6] = [
+    pub const CHARGEABLE: [Row; 7] = [
         Row::Connections,
         Row::Answers,
+        Row::Readers,
         Row::SocketMemory,
         Row::DirtyWindows,
         Row::Waiters,
@@ -74,6 +78,7 @@ impl Row {
             Row::Buffers => "buffers",
             Row::Connections => "connections",
             Row::Answers => "answers",
+            Row::Readers => "readers",
             Row::SocketMemory => "socket_memory",
             Row::DirtyWindows => "dirty_windows",
             Row::Waiters => "waiters",

@@ -235,7 +235,7 @@ settings! {
         /// One that has had no more of such a file than this, and asks for no more now, keeps no one else from it: previews take so little.
         "preview_bytes" => preview_bytes: Size = "64KiB" in "0".."16MiB";
         /// How many readers of such files are remembered at once; each is charged 1.5 KiB until `download_lease` is over. Where all places
-        /// are taken, those go first that have all or next to nothing.
+        /// are taken, those go first that have all or next to nothing. Together they take a 16th of the memory at most.
         "readers_max" => readers_max: Count<usize> = "16384" in "16".."1000000";
         /// How many of these may be one client's: an address, or a network of 64 bits of IPv6. Behind a proxy that is not named in
         /// `trusted_proxies` all of its clients are one.

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use ddx_memory::{Charge, Ledger, Refusal, Row};
+use ddx_memory::{Charge, Ledger, Row};
 
 use super::Reader;
 use super::lease::{LEASE_BYTES, Lease, Mark};
 use crate::config::Config;
 use crate::error::Error;
 use crate::id::Id;
+use crate::receive::refused;
 
 /// A request for bytes of a file whose number of downloads is limited.
 #[derive(Debug)]
@@ -151,20 +152,8 @@ impl Leases {
         if self.count >= limit {
             return Err(Error::TooManyReaders { limit });
         }
-        let charge = ledger.charge(Row::Downloads, LEASE_BYTES);
-        charge.map_err(|refusal| match refusal {
-            Refusal::NoMemory {
-                needed_bytes,
-                free_bytes,
-                retry_after,
-                ..
-            } => Error::NoMemory {
-                needed_bytes,
-                free_bytes,
-                retry_after,
-            },
-            other => Error::Internal(other.to_string()),
-        })
+        let charge = ledger.charge(Row::Readers, LEASE_BYTES);
+        charge.map_err(refused)
     }
 
     /// Forgets those of which `is_done` holds.
@@ -238,7 +227,7 @@ mod tests {
         }
 
         fn charged(&self) -> u64 {
-            self.ledger.snapshot().row(Row::Downloads)
+            self.ledger.snapshot().row(Row::Readers)
         }
     }
 

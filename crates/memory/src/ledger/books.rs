@@ -18,6 +18,9 @@ use crate::{Config, Holder, Refusal, Row, Rung};
 /// So much listings and event streams may have together however low the ceiling is, if it is there.
 const ANSWERS_BYTES_MIN: u64 = 1 << 20;
 
+/// So much readers that are remembered may have together however low the ceiling is, if it is free.
+const READERS_BYTES_MIN: u64 = 64 << 10;
+
 /// What is done once the lock is released.
 #[derive(Default)]
 pub(crate) struct Deferred {
@@ -113,6 +116,7 @@ impl Books {
         Charged {
             anon: self.charge_of(Row::Connections)
                 + self.charge_of(Row::Answers)
+                + self.charge_of(Row::Readers)
                 + self.charge_of(Row::Waiters)
                 + self.charge_of(Row::Downloads),
             socket: self.charge_of(Row::SocketMemory),
@@ -443,6 +447,11 @@ impl Books {
             Row::Answers => {
                 let most = (self.measure.limits.ceiling / 4).max(ANSWERS_BYTES_MIN);
                 down_to_floor.min(most.saturating_sub(self.charge_of(row)))
+            }
+            // They last for hours.
+            Row::Readers => {
+                let most = (self.measure.limits.ceiling / 16).max(READERS_BYTES_MIN);
+                self.free().min(most.saturating_sub(self.charge_of(row)))
             }
             _ => down_to_floor,
         }

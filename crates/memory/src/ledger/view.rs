@@ -121,7 +121,7 @@ impl Books {
             Row::Reserve => reserve,
             Row::Withheld => withheld,
             Row::Free => left - reserve - withheld,
-            Row::Connections | Row::Answers | Row::DirtyWindows | Row::Waiters => {
+            Row::Connections | Row::Answers | Row::Readers | Row::DirtyWindows | Row::Waiters => {
                 self.charge_of(row)
             }
         });

@@ -49,6 +49,22 @@ fn listings_and_streams_get_a_quarter_of_the_ceiling_at_any_load() {
 }
 
 #[test]
+fn readers_that_are_remembered_get_a_sixteenth_of_the_ceiling_and_no_reserve() {
+    let world = World::new(GIB);
+    let most = world.snapshot().ceiling_bytes / 16;
+    let all = world.ledger.charge(Row::Readers, most).unwrap();
+    assert!(world.ledger.charge(Row::Readers, 1).is_err());
+    assert_adds_up(&world.snapshot());
+    drop(all);
+    world
+        .script
+        .change(|facts| facts.others_bytes = GIB - 128 * MIB);
+    world.sample_after(millis(200));
+    assert_eq!(world.free(), 0);
+    assert!(world.ledger.charge(Row::Readers, 1).is_err());
+}
+
+#[test]
 fn connections_may_use_the_reserve_down_to_the_floor_when_buffers_may_not() {
     let world = World::new(GIB);
     world

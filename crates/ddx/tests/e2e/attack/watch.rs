@@ -227,7 +227,7 @@ fn figure(status: &Status, name: &str) -> Result<f64> {
 fn adds_up(status: &Status) -> Result<()> {
     let ledger = &status.json["ledger"];
     let rows = status.rows()?;
-    ensure!(rows.len() == 13, "rows: {rows:?}");
+    ensure!(rows.len() == 14, "rows: {rows:?}");
     ensure!(
         rows.values().all(|bytes| *bytes >= 0),
         "below zero: {rows:?}"
