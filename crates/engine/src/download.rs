@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ddx_catalog::{FileRecord, Kind, State};
-use ddx_memory::{Buffer, Holder, Lease};
+use ddx_memory::{Buffer, Charge, Holder, Lease, Row};
 use ddx_storage::{ErrorKind, SegmentId};
 use futures_util::Stream;
 use tokio::sync::watch;
@@ -33,6 +33,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const QUICK: Duration = Duration::from_millis(50);
 /// One that takes so long for a chunk has only the least read for it.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// What one segment of a file takes while that is read: its record, its place in the file, and its file descriptor's holder.
+const SEGMENT_BYTES: u64 = 256;
+/// So many are in what a request is charged anyway.
+const SEGMENTS_COVERED: usize = 16;
 
 /// Bytes of a buffer that go out and give the buffer back when they are sent.
 struct Chunk {
@@ -68,6 +73,8 @@ pub struct Download {
     layout: Layout,
     holder: Holder,
     limited: Option<Arc<crate::readers::Reading>>,
+    /// For the list of its segments, where that is long.
+    _charge: Option<Arc<Charge>>,
 }
 
 impl std::fmt::Debug for Download {
@@ -116,7 +123,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`] for what has no bytes of its own or will never have them, [`Error::Expired`],
-    /// [`Error::Damaged`], or if the store fails.
+    /// [`Error::Damaged`], [`Error::NoMemory`] for a list of very many parts, or if the store fails.
     pub async fn open(&self, record: FileRecord, reader: &str) -> Result<Download, Error> {
         if record.state == State::Failed {
             return Err(Error::NotFound);
@@ -125,6 +132,7 @@ impl Engine {
         if let Some(what) = &record.damage {
             return Err(damaged(what));
         }
+        let charge = self.0.charge_segments(record.segments.len())?;
         let layout = match self.0.layout(&record).await {
             Err(Error::Damaged { what }) => {
                 return Err(self.0.found_damaged(&record, &what).await);
@@ -138,11 +146,23 @@ impl Engine {
             layout,
             holder,
             limited: None,
+            _charge: charge,
         })
     }
 }
 
 impl Parts {
+    /// A file that was joined of a thousand parts has a list of them, for each that reads it.
+    fn charge_segments(&self, count: usize) -> Result<Option<Arc<Charge>>, Error> {
+        if count <= SEGMENTS_COVERED {
+            return Ok(None);
+        }
+        let charge = self
+            .ledger
+            .charge(Row::Answers, count as u64 * SEGMENT_BYTES);
+        charge.map(Arc::new).map(Some).map_err(refused)
+    }
+
     /// What to answer to somebody who asked for bytes that are known to be wrong now. The file is damaged whether that can be written down
     /// or not.
     async fn found_damaged(&self, record: &FileRecord, what: &str) -> Error {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use ddx_engine::{
     Created, Cut, Engine, FileSummary, Id, NewUpload, PROTOCOL_PLAIN, Put, Source, Taken,
 };
+use ddx_memory::Charge;
 use http::{Request, StatusCode, header};
 use tracing::Instrument as _;
 
@@ -24,7 +25,7 @@ use crate::app::App;
 use crate::body::take_from;
 use crate::fields;
 use crate::links::Links;
-use crate::listing::{self, Draw, Listing};
+use crate::listing::{self, Draw, Listing, no_memory};
 use crate::names;
 use crate::negotiate::{Format, negotiate, takes_coding};
 use crate::problem::{Kind, Problem};
@@ -43,6 +44,32 @@ struct Files {
     /// The first one as it was made.
     first: Option<Created>,
     made: VecDeque<Made>,
+    /// For `made`, beyond what the request is charged anyway.
+    charge: Option<Charge>,
+}
+
+/// What a file of a form takes: its keys, in a list that grows by doubling, and copies of it for the answer.
+const MADE_BYTES: u64 = 128;
+/// So many more are charged at a time, and the first of them not at all.
+const MADE_STEP: usize = 64;
+
+impl Files {
+    /// Books memory for one more file.
+    fn book(&mut self, app: &App) -> Result<(), Problem> {
+        if self.made.is_empty() || !self.made.len().is_multiple_of(MADE_STEP) {
+            return Ok(());
+        }
+        let bytes = MADE_STEP as u64 * MADE_BYTES;
+        match &mut self.charge {
+            Some(charge) => charge
+                .grow(bytes)
+                .map_err(|refusal| no_memory(bytes, &refusal)),
+            None => {
+                self.charge = Some(app.charge_answer(bytes)?);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Drop for Files {
@@ -76,6 +103,7 @@ async fn form_files(app: &App, links: Links, request: Request<Body>) -> Result<R
         engine: app.engine().clone(),
         first: None,
         made: VecDeque::new(),
+        charge: None,
     };
     let options = receive(app, &links, request, &mut files).await?;
     limit(&mut files, &options).await?;
@@ -105,6 +133,7 @@ async fn form_files(app: &App, links: Links, request: Request<Body>) -> Result<R
         made,
         format,
         is_first: true,
+        _charge: files.charge.take(),
     };
     let body = listing::answer(
         app.engine(),
@@ -160,6 +189,7 @@ async fn receive(
             ),
         };
         app.paces().count_creation(links.client())?;
+        files.book(app)?;
         let new = new_file(links, key, &part, &limits.names)?;
         let slot = Arc::new(Mutex::new(None));
         let source = PartBody {
@@ -217,6 +247,7 @@ struct Told {
     made: VecDeque<Made>,
     format: Format,
     is_first: bool,
+    _charge: Option<Charge>,
 }
 
 impl Draw for Told {
