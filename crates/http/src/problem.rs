@@ -375,20 +375,31 @@ pub fn markdown() -> String {
     page
 }
 
-/// Bytes as people read them, in the units of the pages: `999 B`, `1.2 kB`, `10 MB`.
+/// Bytes as people read them, in the units of the pages: `999 B`, `1.2 kB`, `10 MB`. What is free or allowed is not rounded up:
+/// nothing is told to fit that does not.
 #[must_use]
 pub fn size(bytes: u64) -> String {
+    rounded(bytes, |amount, unit| amount / unit)
+}
+
+/// The same of what is needed, which is not rounded down.
+#[must_use]
+pub fn size_at_least(bytes: u64) -> String {
+    rounded(bytes, u128::div_ceil)
+}
+
+fn rounded(bytes: u64, divide: fn(u128, u128) -> u128) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut unit = 0;
-    let mut tenths = u128::from(bytes) * 10;
-    // Not rounded up: nothing is told to fit that does not.
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths /= 1000;
-        unit += 1;
+    let bytes = u128::from(bytes);
+    let (mut unit, mut name) = (1, 0);
+    while divide(bytes, unit) >= 1_000 && name + 1 < UNITS.len() {
+        unit *= 1_000;
+        name += 1;
     }
+    let (whole, tenths) = (divide(bytes, unit), divide(bytes * 10, unit));
     match (tenths / 10, tenths % 10) {
-        (whole, tenth @ 1..) if whole < 100 => format!("{whole}.{tenth} {}", UNITS[unit]),
-        (whole, _) => format!("{whole} {}", UNITS[unit]),
+        (below, tenth @ 1..) if below < 100 => format!("{below}.{tenth} {}", UNITS[name]),
+        _ => format!("{whole} {}", UNITS[name]),
     }
 }
 
@@ -492,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_short_and_never_rounded_up() {
+    fn sizes_promise_nothing_that_does_not_fit() {
         for (bytes, told) in [
             (0, "0 B"),
             (999, "999 B"),
@@ -505,6 +516,18 @@ mod tests {
             (u64::MAX, "18.4 EB"),
         ] {
             assert_eq!(size(bytes), told, "{bytes}");
+        }
+        for (bytes, told) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_201, "1.3 kB"),
+            (10_000_000, "10 MB"),
+            (10_000_001, "10.1 MB"),
+            (999_999_999, "1 GB"),
+            (100_000_001, "101 MB"),
+            (u64::MAX, "18.5 EB"),
+        ] {
+            assert_eq!(size_at_least(bytes), told, "{bytes}");
         }
         let told = Problem::too_large(10_000_000);
         assert_eq!(told.document().detail, "Too large (limit 10 MB).");

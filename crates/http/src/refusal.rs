@@ -3,7 +3,7 @@
 use ddx_engine::Error;
 
 use crate::operators::coarse;
-use crate::problem::{Kind, Problem, size};
+use crate::problem::{Kind, Problem, size, size_at_least};
 use std::time::Duration;
 
 /// When a request that met a passing failure is worth another try.
@@ -52,7 +52,7 @@ pub(crate) fn problem(error: Error) -> Problem {
             .detail(format!(
                 "Not enough space (about {} free, {} needed).",
                 size(coarse(free_bytes.saturating_sub(floor_bytes))),
-                size(needed_bytes)
+                size_at_least(needed_bytes)
             ))
             .limit(coarse(free_bytes.saturating_sub(floor_bytes)))
             .value(needed_bytes),
@@ -83,12 +83,14 @@ pub(crate) fn problem(error: Error) -> Problem {
         Error::DownloadsUsedUp { limit } => Problem::new(Kind::DownloadsUsedUp).limit(limit),
         Error::DownloadTaken => Problem::new(Kind::DownloadTaken).retry_after(RETRY_AFTER_MOUNT),
         Error::TooManyReaders { limit } => Problem::new(Kind::NoMemory)
-            .detail(format!("{limit} readers of files with limited downloads are remembered, the most there may be."))
+            .detail(format!(
+                "Too many people are downloading files with a download limit (limit {limit})."
+            ))
             .limit(limit)
             .retry_after(RETRY_AFTER_MOUNT),
         Error::TooManyOfReader { limit } => Problem::new(Kind::TooManyOfOne)
             .detail(format!(
-                "This address reads {limit} files with limited downloads, the most one may. Let some end, or ask the operator."
+                "Too many downloads of files with a download limit from your address (limit {limit})."
             ))
             .limit(limit)
             .retry_after(RETRY_AFTER_MOUNT),
