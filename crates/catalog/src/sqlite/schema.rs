@@ -73,6 +73,12 @@ fn open_file(path: &Path, config: &Config) -> Result<(Connection, Generation), E
     // What is refused stays as it is: closing would copy the log into the database, and delete it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let found = version_of(&connection)?;
+    if connection.is_readonly("main")? && fs::File::options().write(true).open(path).is_ok() {
+        // The disk takes changes; it is the head of the file that forbids them (its write version), which only
+        // damage or a format to come does.
+        let detail = format!("its head says that this SQLite can't write it; {REMEDY}");
+        return Err(Error::new(ErrorKind::Corrupt, detail));
+    }
     let mut generation = Generation::check(&connection, path, found, config.accept_older)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     if found == 0 {
