@@ -12,8 +12,8 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::low_water;
 use crate::server::{Carrier, Pauses, Wire};
+use crate::socket;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -170,7 +170,8 @@ impl SocketBody {
     /// Never more than what is left of the body, or its end would wait for the next request.
     fn set_low_water(&mut self, bytes: u64) {
         let bytes = bytes.min(self.wire.body_left()).max(1);
-        if bytes != self.low_water_bytes && low_water::set(self.wire.stream(), bytes).is_ok() {
+        if bytes != self.low_water_bytes && socket::set_low_water(self.wire.stream(), bytes).is_ok()
+        {
             self.low_water_bytes = bytes;
         }
     }

@@ -20,11 +20,11 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::alive;
 use super::idle::Pauses;
 use super::wire::{Patience, Wire};
 use crate::deliver::FileBody;
 use crate::download::byteranges::Piece;
+use crate::socket;
 
 /// Frames shorter than this are gathered before they are written.
 const WRITE_BYTES: usize = 16 * 1024;
@@ -236,10 +236,10 @@ async fn taken(
         return taken;
     }
     span.rest().await;
-    alive::bear(stream, patience.write.saturating_add(patience.pause))?;
+    socket::set_user_timeout(stream, patience.write.saturating_add(patience.pause))?;
     let rested = rest(wire, span, patience, pauses).await;
     if rested.is_ok() {
-        return alive::bear(stream, patience.write);
+        return socket::set_user_timeout(stream, patience.write);
     }
     wire.give_up();
     rested
@@ -281,7 +281,7 @@ async fn rest(
             break;
         }
         let pauses_for = waits.saturating_sub(patience.write);
-        if waits >= patience.write && (pauses_for >= patience.pause || !alive::is_alive(stream)) {
+        if waits >= patience.write && (pauses_for >= patience.pause || !socket::is_alive(stream)) {
             break;
         }
     }

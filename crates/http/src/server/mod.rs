@@ -4,7 +4,6 @@
 //! without a time-out. Each connection is charged to the ledger before it is served; where the charge is refused, the one idle longest
 //! gives its place, and the kernel's backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
 
-mod alive;
 mod chunks;
 mod crowd;
 mod frames;
@@ -44,6 +43,7 @@ pub(crate) use self::wire::{Carrier, Wire};
 use crate::origin::Networks;
 use crate::problem::{Kind, Problem};
 use crate::request_id::RequestId;
+use crate::socket;
 use crate::starting::Served;
 use crowd::Crowd;
 use gate::Heads;
@@ -371,7 +371,7 @@ impl Shared {
         let socket = SockRef::from(stream);
         socket.set_tcp_keepalive(&KEEP_ALIVE)?;
         socket.set_tcp_notsent_lowat(queue)?;
-        alive::bear(stream, self.limits.write_timeout)
+        socket::set_user_timeout(stream, self.limits.write_timeout)
     }
 
     async fn plain(&self, stream: TcpStream, peer: SocketAddr) {

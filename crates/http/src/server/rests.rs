@@ -3,9 +3,9 @@
 
 use std::io;
 
-use super::alive;
 use super::idle::{Idle, IdleConnections};
 use super::wire::{Patience, Wire};
+use crate::socket;
 
 /// Whether it does now.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl<'c> Rests<'c> {
             true => patience.write.saturating_add(patience.pause),
             false => patience.write,
         };
-        alive::bear(wire.stream(), time)
+        socket::set_user_timeout(wire.stream(), time)
     }
 
     /// From now on its place is for others who want it.

@@ -19,11 +19,11 @@ use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::alive;
 use super::gate::{BodyWay, Gate, Heads, Next};
 use super::quota::Share;
 use super::secure::SecureGate;
 use crate::problem::Problem;
+use crate::socket;
 
 /// Bytes asked of the socket at once on hyper's behalf, on the stack.
 const READ_BYTES: usize = 8 * 1024;
@@ -321,7 +321,7 @@ impl Wire {
     pub(super) fn may_rest(&self, patience: &Patience) -> bool {
         let since = self.state().write_blocked_since;
         since.is_some_and(|since| since.elapsed() < patience.write.saturating_add(patience.pause))
-            && alive::is_alive(&self.stream)
+            && socket::is_alive(&self.stream)
     }
 
     /// Whether bytes may still come that nobody will read.
