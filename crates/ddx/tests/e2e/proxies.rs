@@ -27,11 +27,11 @@ fn recipe(first: &str, server: SocketAddr) -> Result<String> {
         .replace("127.0.0.1:8000", &server.to_string()))
 }
 
-fn nginx_of_the_manual(server: SocketAddr) -> Result<Proxy> {
+pub(super) fn nginx_of_the_manual(server: SocketAddr) -> Result<Proxy> {
     Proxy::nginx(&recipe("    location / {", server)?)
 }
 
-fn caddy_of_the_manual(server: SocketAddr) -> Result<Proxy> {
+pub(super) fn caddy_of_the_manual(server: SocketAddr) -> Result<Proxy> {
     let site = recipe("    files.example.org {", server)?;
     let inside: Vec<&str> = site
         .lines()

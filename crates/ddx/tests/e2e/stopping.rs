@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Conn, Data, MIB, Request, Response, Server, Turn, Tus, crc32_checksum};
+use ddx_testkit::{
+    Client, Conn, Data, MIB, Proxy, Request, Response, Server, Turn, Tus, crc32_checksum,
+};
 
+use crate::proxies::{caddy_of_the_manual, nginx_of_the_manual};
 use crate::{setup, until};
 
 /// Longer than any test here takes, so that nothing ends because it is over.
@@ -281,5 +284,66 @@ async fn a_stop_waits_for_nothing_that_can_not_come() -> Result<()> {
     }
     stop(&server).await?.expect_problem(503)?;
     stops(server).await?;
+    Ok(())
+}
+
+/// What runs on does so through the proxies of the manual, and what is cut there is told where it can go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn through_a_proxy_all_ends_as_without_one() -> Result<()> {
+    let _turn = Turn::shared()?;
+    for (name, proxy) in [
+        ("nginx", nginx_of_the_manual as fn(_) -> Result<Proxy>),
+        ("Caddy", caddy_of_the_manual),
+    ] {
+        let server = setup().option(LONG.0, LONG.1).start()?;
+        let proxy = proxy(server.address())?;
+        ends_as_without_a_proxy(server, proxy.client())
+            .await
+            .context(name)?;
+    }
+    Ok(())
+}
+
+async fn ends_as_without_a_proxy(server: Server, by_proxy: Client) -> Result<()> {
+    let data = Data::new(1, 4 * MIB);
+    // More than the kernel and a proxy hold of an answer.
+    let long = Data::new(2, 64 * MIB);
+    let link = server.client().put_for_link("long.bin", &long).await?;
+    let mut get = by_proxy.connect().await?;
+    get.send_head(&Request::new("GET", Client::path_of(&link)))
+        .await?;
+    let head = get.head().await?;
+    let mut body = Conn::body_of(&head, "GET")?;
+    let mut put = half_of_a_put(&by_proxy, &data).await?;
+    let tus = Tus::new(&by_proxy);
+    let upload = tus.create(Some(data.len()), "resumed.bin").await?;
+    let mut patch = by_proxy.connect().await?;
+    patch
+        .send_head(&Tus::patch_head(&upload.path, 0, data.len()))
+        .await?;
+    patch.send_data(&data, 0..500_000, None).await?;
+    arrives(&server.client(), upload.file_id()?, 500_000).await?;
+
+    stop(&server).await?.expect_problem(503)?;
+    // Caddy passes an early answer on when its client has sent more, or left.
+    let _ = patch.send_data(&data, 500_000..data.len(), None).await;
+    patch.response("PATCH").await?.expect_problem(503)?;
+    put.send_data(&data, data.len() / 2..data.len(), None)
+        .await?;
+    let sent = put.response("PUT").await?.expect(201)?;
+    let mut at = 0;
+    while let Some(bytes) = get.next(&mut body).await? {
+        ensure!(long.first_difference(at, &bytes).is_none(), "after {at}");
+        at += bytes.len() as u64;
+    }
+    ensure!(at == long.len(), "cut at {at}");
+
+    let server = stops(server).await?;
+    let offset = tus.offset(&upload.path).await?;
+    ensure!(offset >= 500_000, "{offset} bytes are kept");
+    tus.finish_from(&upload.path, &data, offset).await?;
+    by_proxy.fetch(upload.link()?, &data).await?;
+    by_proxy.fetch(sent.text().trim(), &data).await?;
+    drop(server);
     Ok(())
 }
