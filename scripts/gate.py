@@ -275,7 +275,7 @@ def lint_steps() -> list:
         Step(DOCUMENTS, ["cargo", "xtask", "docs", "--check"], needs=(PAGES,)),
     ]
     if required(WEB):
-        steps.append(Step("pages: types and style", ["npm", "run", "check"], cwd=WEB, needs=(PAGES,)))
+        steps.append(Step("pages: types and style", ["npm", "run", "check"], cwd=WEB, needs=(PAGES,), beside=True))
     return steps
 
 
@@ -312,6 +312,8 @@ def page_tests(more: tuple = ()) -> Step:
         needs=(PAGES,),
         read=counts.vitest,
         report=report,
+        beside=True,
+        once_begun=RUST_TESTS,
     )
 
 
@@ -347,6 +349,7 @@ def test_steps() -> list:
             beside=True,
             once_begun=RUST_TESTS,
         ),
+        page_tests(),
         rust_tests(),
         Step(
             "Rust examples in documentation",
@@ -356,7 +359,6 @@ def test_steps() -> list:
             read=counts.cargo_test,
             may_be_empty=True,
         ),
-        page_tests(),
         browser_tests(),
     ]
 

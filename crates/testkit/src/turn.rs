@@ -9,8 +9,8 @@ use std::fs::{File, TryLockError};
 
 use anyhow::{Context, Result};
 
-/// Tests with a box of their own that run at a time: as many as the smallest machine has processors.
-const BOXES_MAX: usize = 2;
+/// Tests with a box of their own that run at a time: each rests for half of its time.
+const BOXES_MAX: usize = 3;
 
 /// A turn on the machine; it ends when this is dropped. Take it as the first thing in a test.
 #[derive(Debug)]
