@@ -172,20 +172,52 @@ pub(crate) fn command() -> Command {
 
 fn shared() -> Vec<Arg> {
     let shared = vec![
-        Arg::new("to").long("to").value_name("URL").help("Base URL of the server").required(false),
-        choice("protocol", &["put", "tus", "tus-with-upload", "post"], "How files are sent").default_value("put"),
-        Arg::new("tus-path").long("tus-path").value_name("PATH").default_value("/files")
+        Arg::new("to")
+            .long("to")
+            .value_name("URL")
+            .help("Base URL of the server")
+            .required(false),
+        choice(
+            "protocol",
+            &["put", "tus", "tus-with-upload", "post"],
+            "How files are sent",
+        )
+        .default_value("put"),
+        Arg::new("tus-path")
+            .long("tus-path")
+            .value_name("PATH")
+            .default_value("/files")
             .help("Where tus uploads are created, below the base URL"),
-        Arg::new("seed").long("seed").value_name("N").value_parser(value_parser!(u64)).default_value("1")
+        Arg::new("seed")
+            .long("seed")
+            .value_name("N")
+            .value_parser(value_parser!(u64))
+            .default_value("1")
             .help("What the bytes and names follow from"),
-        Arg::new("verify").long("verify").value_name("all|N|none").default_value("none")
+        Arg::new("verify")
+            .long("verify")
+            .value_name("all|N|none")
+            .default_value("none")
             .help("How many files are fetched back and compared, after the clock has stopped"),
-        choice("fetch", &["same", "location", "answer"], "Where a file is fetched: where it was PUT, at its Location, or at the link in the answer (by default: location for tus, answer for put and post)"),
+        choice(
+            "fetch",
+            &["same", "location", "answer"],
+            "Where a file is fetched: where it was PUT, at its Location, or at the link in the answer (by default: location for tus, answer for put and post)",
+        ),
         duration("within", "Time limit of the whole run").default_value("300s"),
-        Arg::new("sources").long("sources").value_name("N").value_parser(value_parser!(u64))
-            .help("Loopback addresses that connections come from (by default as few as the ports allow)"),
-        Arg::new("threads").long("threads").value_name("N").value_parser(value_parser!(u64).range(1..=THREADS_MAX))
-            .default_value("1").help("Threads of this program"),
+        Arg::new("sources")
+            .long("sources")
+            .value_name("N")
+            .value_parser(value_parser!(u64))
+            .help(
+                "Loopback addresses that connections come from (by default one for each thousand)",
+            ),
+        Arg::new("threads")
+            .long("threads")
+            .value_name("N")
+            .value_parser(value_parser!(u64).range(1..=THREADS_MAX))
+            .default_value("1")
+            .help("Threads of this program"),
     ];
     shared.into_iter().map(|arg| arg.global(true)).collect()
 }
