@@ -1,7 +1,7 @@
 //! The signals that stop the server, and those that must not.
 //!
 //! Until a handler is installed the kernel ends the process at once, without a checkpoint. So the
-//! handlers come before everything else: whoever can see that the server is there can stop it.
+//! handlers come before everything else: once the server can be seen, it can be stopped.
 //!
 //! A terminal that is closed sends SIGHUP: it stops the server in order, unless it was started to outlive its terminal (`nohup`). A file that
 //! grows beyond `ulimit -f` sends SIGXFSZ: with a handler, which need do nothing, the write fails instead.

@@ -62,7 +62,7 @@ pub struct Put {
 }
 
 impl Engine {
-    /// Adds a body to an upload, taking over from whoever writes to it. The record after it, which is complete if the upload is.
+    /// Adds a body to an upload, taking over from the request that writes to it. The record after it, which is complete if the upload is.
     ///
     /// # Errors
     /// Those of [`Error`] that say what is wrong with the request, or why its body was cut; what arrived of it is durable by then.
@@ -129,7 +129,7 @@ impl Engine {
     }
 
     /// A task of its own: it brings what arrived to a checkpoint even when its request is gone. Spawned at once and not when it is first polled,
-    /// so that whoever waits holds a handle and not the whole of it. Refused after `end`.
+    /// so that its caller holds a handle and not the whole of it. Refused after `end`.
     fn run<T, F>(
         &self,
         end: &CancellationToken,

@@ -545,7 +545,7 @@ impl Pump<'_> {
         // The last bytes become durable in the same go.
         match self.room == Some(count) || (is_due && self.context.keeps) {
             true => Settles::Durable,
-            // What nobody can continue is made durable once, at its end.
+            // What can't be continued is made durable once, at its end.
             false if is_due => Settles::WrittenBack,
             false => Settles::No,
         }

@@ -206,7 +206,7 @@ async fn dropping_it_finishes_what_waits() {
     let mut calls: Vec<_> = (0..50)
         .map(|number| catalog.create(small(number, 10)))
         .collect();
-    // Polled once, each is in the queue; then nobody waits for the answers.
+    // Polled once, each is in the queue; then the answers are not waited for.
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     for call in &mut calls {
         let _ = call.as_mut().poll(&mut context);

@@ -331,7 +331,7 @@ async fn a_damaged_or_foreign_file_is_refused_with_its_remedy() {
         .unwrap();
     refused();
 
-    // A page in the midst: found by the check, and by whoever reads it.
+    // A page in the middle: found by the check, and by a read.
     let mut damaged = sound.clone();
     let middle = damaged.len() / 2 / 4_096 * 4_096;
     damaged[middle..middle + 8_192].fill(0xff);

@@ -1,7 +1,7 @@
 //! Where settings come from: a TOML file, the environment, flags; each over the one before.
 //!
 //! Read here and not with a layering library: such libraries merge texts and lose what an operator asks first,
-//! "which line, which variable?". A name that nobody knows is an error everywhere, because a mistyped limit that
+//! "which line, which variable?". An unknown name is an error everywhere, because a mistyped limit that
 //! is silently left out is found when it was needed.
 
 use std::ffi::OsString;

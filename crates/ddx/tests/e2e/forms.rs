@@ -100,6 +100,11 @@ async fn a_form_that_is_cut_leaves_nothing() -> Result<()> {
             Ok(stored().await? >= 100.0)
         })
         .await?;
+        // Four steps of 64 files beyond the first one, of 128 bytes each.
+        until("its list is charged", Duration::from_secs(20), || async {
+            Ok(client.status().await?.rows()?["answers"] == 4 * 64 * 128)
+        })
+        .await?;
         match ending {
             "reset" => conn.reset()?,
             "close" => drop(conn),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Data, Part, Request, Turn, Tus, Upload};
+use ddx_testkit::{Client, Data, MIB, Part, Request, Turn, Tus, Upload};
 
-use crate::{setup, until};
+use crate::{ledger_at_zero, setup, until};
 
 const PART_BYTES: u64 = 60_000;
 
@@ -187,4 +187,36 @@ async fn a_download_of_many_parts_opens_one_at_a_time() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The list of many parts is in the ledger for as long as a client reads the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_many_parts_is_charged_while_it_is_read() -> Result<()> {
+    const PARTS: u64 = 20;
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let client = server.client();
+    let tus = Tus::new(&client);
+    let mut concat = "final;".to_owned();
+    for number in 0..PARTS {
+        let data = Data::new(number, MIB);
+        let part = tus.create_part(Part::Partial, MIB, "p").await?;
+        tus.finish_from(&part.path, &data, 0).await?;
+        concat.push_str(&part.path);
+        concat.push(' ');
+    }
+    let whole = tus.create_joined(concat.trim_end(), "w").await?;
+    let mut conn = client.connect().await?;
+    let get = Request::new("GET", Client::path_of(whole.link()?));
+    conn.send_head(&get).await?;
+    ensure!(conn.head().await?.number("content-length")? == PARTS * MIB);
+    for (what, bytes) in [("it is charged", PARTS * 256), ("it is given back", 0)] {
+        until(what, Duration::from_secs(20), || async {
+            Ok(client.status().await?.rows()?["answers"] == i64::try_from(bytes)?)
+        })
+        .await?;
+        conn.reset()?;
+        conn = client.connect().await?;
+    }
+    ledger_at_zero(&client).await
 }

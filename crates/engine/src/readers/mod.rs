@@ -2,7 +2,7 @@
 //!
 //! A download is one reader's: it counts when that reader has had every byte, in however many requests. Until then the reader has a lease, so
 //! that a cut download can be continued and several connections can share one. What a preview takes holds no lease against others.
-//! Leases are in memory: after a restart a reader that has had a part begins a new one, which costs nobody a download.
+//! Leases are in memory: after a restart a reader that has had a part begins a new one, which costs no download.
 
 mod lease;
 mod leases;

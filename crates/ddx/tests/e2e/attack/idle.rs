@@ -1,7 +1,7 @@
-//! Downloads that nobody takes, at a time when there is no memory to spare.
+//! Downloads that are not taken, at a time when there is no memory to spare.
 //!
 //! The kernel sends them, whole files as well as several ranges in one answer: they hold what stands in their send queues, give way to
-//! whoever waits for it, and go on when they are taken.
+//! uploads that wait for it, and go on when they are taken.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

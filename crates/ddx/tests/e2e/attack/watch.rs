@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Longer than this nobody waits for a status, whatever goes on.
+/// A status comes within this, whatever goes on.
 const STATUS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Series that count uploads which were failed or turned away; none may ever rise.
