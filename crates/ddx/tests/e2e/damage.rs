@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Data, MIB, Part, Server, Turn, Tus};
 
 use crate::bad_disk::segments;
-use crate::{setup, until};
+use crate::{logged, setup, until};
 
 fn segment_files(server: &Server) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
@@ -47,11 +47,7 @@ async fn a_segment_that_is_missing_is_told_at_the_start_and_when_it_is_read() ->
     std::fs::remove_file(segment)?;
     server.start_again()?;
     ensure!(damaged(&client).await? == 1.0);
-    ensure!(
-        server.log().contains("a file is damaged"),
-        "{}",
-        server.log()
-    );
+    logged(&server, |line| line.contains("a file is damaged")).await?;
     let answer = client.get(&lost).await?;
     ensure!(
         answer.get("retry-after").is_none(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Data, Image, MIB, Request, Response, Server, Turn, Tus};
 
-use crate::{ledger_at_zero, setup, until};
+use crate::{ledger_at_zero, logged, setup, until};
 
 fn on_image(size_bytes: u64) -> Result<(Image, Server)> {
     let image = Image::new(size_bytes)?;
@@ -156,19 +156,16 @@ async fn a_disk_that_others_filled_up_is_no_reason_not_to_start_nor_to_read() ->
         "{} bytes are free",
         image.free_bytes()?
     );
+    logged(&server, |line| line.contains("store opened")).await?;
     server.kill_9()?;
     server.start_again().context("on a full disk")?;
-    let opened = server
-        .log()
-        .lines()
-        .rfind(|line| line.contains("store opened"))
-        .map(str::to_owned);
-    ensure!(
-        opened
-            .as_deref()
-            .is_some_and(|line| line.contains("lane=direct")),
-        "{opened:?}"
-    );
+    until("it is opened twice", Duration::from_secs(30), || {
+        let opened = server.log().matches("store opened").count();
+        async move { Ok(opened == 2) }
+    })
+    .await?;
+    let opened = logged(&server, |line| line.contains("store opened")).await?;
+    ensure!(opened.contains("lane=direct"), "{opened}");
     client.fetch(&kept, &data).await?;
     ensure!(tus.offset(&upload.path).await? == MIB);
     for length in [100, MIB] {

@@ -348,7 +348,7 @@ async fn a_reader_that_follows_an_upload_never_sees_what_a_checksum_takes_back()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_follows_an_upload_from_before_its_first_byte_gets_every_byte() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().start()?;
+    let mut server = setup().start()?;
     let client = server.client();
     let tus = Tus::new(&client);
     for (length, told) in [
@@ -377,10 +377,13 @@ async fn who_follows_an_upload_from_before_its_first_byte_gets_every_byte() -> R
             .await?
             .with_context(|| format!("{length} bytes, their number told at once: {told}"))?;
     }
+    ledger_at_zero(&client).await?;
+    // What is stopped has written its whole log.
+    server.terminate(Duration::from_secs(30))?;
     ensure!(
         !server.log().contains("ERROR"),
         "it is no error: {}",
         server.log()
     );
-    ledger_at_zero(&client).await
+    Ok(())
 }

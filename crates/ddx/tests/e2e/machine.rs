@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Data, MIB, MemoryBox, Server, Setup, Status, Turn};
 
-use crate::{ledger_at_zero, setup};
+use crate::{ledger_at_zero, logged, setup};
 
 const BOX_BYTES: u64 = 160 * MIB;
 
@@ -112,11 +112,10 @@ async fn exclusive_a_limit_that_cannot_be_found_is_said_and_little_is_promised()
             .any(|line| line.starts_with("warn  memory") && line.contains("control group"));
         ensure!(warned, "{line}: {said}");
         let server = setup.start().with_context(|| line.to_owned())?;
-        let log = server.log();
-        ensure!(
-            log.contains("WARN") && log.contains("control group"),
-            "{line}: {log}"
-        );
+        logged(&server, |line| {
+            line.contains("WARN") && line.contains("control group")
+        })
+        .await?;
         let client = server.client();
         let status = client.status().await?;
         ensure!(doubts(&status)? == ["group_not_found"], "{line}");
@@ -179,7 +178,7 @@ async fn a_machine_that_tells_less_is_estimated_and_started_on() -> Result<()> {
                 None => surroundings,
             };
             let server = setup.start().with_context(|| line.to_owned())?;
-            ensure!(server.log().contains("estimated"), "{}", server.log());
+            logged(&server, |line| line.contains("estimated")).await?;
             let client = server.client();
             let status = client.status().await?;
             ensure!(doubts(&status)? == expected, "{:?}", doubts(&status)?);

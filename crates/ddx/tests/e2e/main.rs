@@ -85,6 +85,25 @@ async fn until<F: Future<Output = Result<bool>>>(
     }
 }
 
+/// Waits for a line of the server's log, which its own thread writes after the answer; the line.
+async fn logged(server: &Server, wanted: impl Fn(&str) -> bool) -> Result<String> {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let log = server.log();
+        // The last line may be half written.
+        let lines = log
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        if let Some(line) = lines.rev().find(|line| wanted(line)) {
+            return Ok(line.to_owned());
+        }
+        if Instant::now() > end {
+            bail!("the log has no such line:\n{log}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Asks for a figure until it has stayed the same for a second; the figure.
 async fn at_standstill(what: &str, mut ask: impl FnMut() -> Result<u64>) -> Result<u64> {
     let (mut last, mut since) = (0, Instant::now());

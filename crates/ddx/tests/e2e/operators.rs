@@ -1,6 +1,7 @@
 //! What is about the server itself is told to its operators only.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Request, Response, Server, Turn, Tus};
@@ -74,7 +75,7 @@ async fn is_operator(client: &Client, fields: &[(&str, &str)]) -> Result<bool> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_learn_nothing_about_the_server() -> Result<()> {
     let _turn = Turn::shared()?;
-    let (server, _folder) = started()?;
+    let (mut server, _folder) = started()?;
     let bearer = format!("Bearer {TOKEN}");
     let near = server.client();
     let far = server.client().from(Ipv4Addr::new(127, 0, 0, 2));
@@ -103,6 +104,8 @@ async fn strangers_learn_nothing_about_the_server() -> Result<()> {
         let is_one = is_operator(client, fields).await?;
         ensure!(is_one == expected, "{client:?} {fields:?}: {is_one}");
     }
+    // What is stopped has written its whole log.
+    server.terminate(Duration::from_secs(30))?;
     ensure!(!server.log().contains(TOKEN), "the log has the token");
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! Every answer has a name, and so has every line of the log that was written for it.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Data, MIB, Request, Turn, Tus};
 
-use crate::{setup, until};
+use crate::{logged, setup};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_and_its_problem_have_the_same_name() -> Result<()> {
@@ -68,14 +67,8 @@ async fn every_line_of_a_request_carries_its_name() -> Result<()> {
             .expect(404)?;
         for answer in [put, limits, refused] {
             let id = answer.field("x-request-id")?.to_owned();
-            let has_line = || {
-                let log = server.log();
-                log.lines()
-                    .any(|line| line.contains("answered") && line.contains(&id))
-            };
-            until("its line is there", Duration::from_secs(10), || {
-                let has_line = has_line();
-                async move { Ok(has_line) }
+            logged(&server, |line| {
+                line.contains("answered") && line.contains(&id)
             })
             .await?;
         }
@@ -112,12 +105,6 @@ async fn a_failure_is_found_in_the_log_by_the_name_in_its_document() -> Result<(
         .as_str()
         .context("no name")?
         .to_owned();
-    until("the log names the request", Duration::from_secs(10), || {
-        let log = server.log();
-        let named = log
-            .lines()
-            .any(|line| line.contains(&id) && line.contains("ERROR"));
-        async move { Ok(named) }
-    })
-    .await
+    logged(&server, |line| line.contains(&id) && line.contains("ERROR")).await?;
+    Ok(())
 }
