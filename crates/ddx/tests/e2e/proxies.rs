@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Conn, Data, MIB, Proxy, Request, Response, Server, Turn, Tus};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::{ledger_at_zero, setup};
 
@@ -189,57 +187,6 @@ async fn a_reader_that_rests_gets_the_rest_of_its_file() -> Result<()> {
         fetch_slowly(client, &link, &data, 20 * MIB, Duration::from_secs(4)).await?;
     }
     ledger_at_zero(&server.client()).await
-}
-
-/// A download of which nothing is taken, by this version; a proxy may speak the older one.
-async fn resting(client: &Client, link: &str, version: &str) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(client.address()).await?;
-    let path = Client::path_of(link);
-    let head = format!("GET {path} HTTP/{version}\r\nHost: a\r\n\r\n");
-    stream.write_all(head.as_bytes()).await?;
-    let mut start = [0; 15];
-    stream.read_exact(&mut start).await?;
-    ensure!(
-        start.ends_with(b" 200 OK"),
-        "{}",
-        String::from_utf8_lossy(&start)
-    );
-    Ok(stream)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_download_that_rests_gives_its_place_to_others() -> Result<()> {
-    let _turn = Turn::shared()?;
-    let server = setup()
-        .option("--write-timeout", "1s")
-        .option("--connections-max", "40")
-        .option("--connections-per-client-max", "100")
-        .start()?;
-    let client = server.client();
-    let data = Data::new(6, 32 * MIB);
-    let link = kept(&server, &data).await?;
-    for version in ["1.0", "1.1"] {
-        let mut stream = resting(&client, &link, version).await?;
-        tokio::time::sleep(Duration::from_secs(3)).await; // the rest, over the limit for others
-        let mut others = Vec::new();
-        for _ in 0..60 {
-            let mut other = client.connect().await?;
-            let answer = other.round(&Request::new("GET", "/healthz"), &[]).await;
-            answer
-                .with_context(|| format!("{version}: other {}", others.len()))?
-                .expect(200)?;
-            others.push(other);
-        }
-        let mut rest = Vec::new();
-        let ended = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest));
-        let ended = ended.await.context("it keeps its place")?;
-        ensure!(
-            ended.is_err() || rest.len() as u64 <= data.len() / 2,
-            "{version}: {}",
-            rest.len()
-        );
-    }
-    ledger_at_zero(&client).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

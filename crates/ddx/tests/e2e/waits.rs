@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::http2_client::{DATA, HEADERS, Http2};
 use crate::transport::certificate;
 use crate::{ledger_at_zero, setup, until};
 
@@ -160,128 +161,6 @@ async fn a_plain_body_may_pause_for_longer_than_others() -> Result<()> {
     ended.await??.expect_problem(503)?;
     ensure!(others.len() >= 30, "{} others", others.len());
     Ok(())
-}
-
-/// The least of HTTP/2 (RFC 9113) that a client needs to be a nuisance.
-pub(crate) struct Http2 {
-    stream: TcpStream,
-}
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
-const INITIAL_WINDOW_SIZE: u16 = 4;
-
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
-}
-
-impl Http2 {
-    /// With an initial window of so many bytes for each answer.
-    pub(crate) async fn open(server: &Server, window: u32) -> Result<Self> {
-        let mut stream = connect(server).await?;
-        stream
-            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-            .await?;
-        let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
-        settings.extend(window.to_be_bytes());
-        let mut http2 = Self { stream };
-        http2.send(SETTINGS, 0, 0, &settings).await?;
-        Ok(http2)
-    }
-
-    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Result<()> {
-        let length = u32::try_from(payload.len())?.to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.stream.write_all(&frame).await?;
-        Ok(())
-    }
-
-    /// Asks, by fields that are not compressed (RFC 7541, 6.2.2).
-    pub(crate) async fn ask(
-        &mut self,
-        stream: u32,
-        method: &str,
-        path: &str,
-        ends: bool,
-    ) -> Result<()> {
-        let mut fields = Vec::new();
-        let pseudo = [
-            (":method", method),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", "a"),
-        ];
-        for (name, value) in pseudo {
-            fields.push(0);
-            for text in [name, value] {
-                fields.push(u8::try_from(text.len())?); // below 127: one byte
-                fields.extend(text.as_bytes());
-            }
-        }
-        let flags = END_HEADERS | if ends { END_STREAM } else { 0 };
-        self.send(HEADERS, flags, stream, &fields).await
-    }
-
-    /// The next frame; None at the end of the connection. Pings and settings are acknowledged on the way.
-    async fn next(&mut self) -> Result<Option<Frame>> {
-        loop {
-            let mut head = [0; 9];
-            match self.stream.read_exact(&mut head).await {
-                Ok(_) => {}
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset
-                    ) =>
-                {
-                    return Ok(None);
-                }
-                Err(error) => return Err(error.into()),
-            }
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; length as usize];
-            self.stream.read_exact(&mut payload).await?;
-            let frame = Frame {
-                kind: head[3],
-                flags: head[4],
-                stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
-                payload,
-            };
-            match frame.kind {
-                PING if frame.flags & ACK == 0 => self.send(PING, ACK, 0, &frame.payload).await?,
-                SETTINGS if frame.flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await?,
-                _ => return Ok(Some(frame)),
-            }
-        }
-    }
-
-    /// Answers pings, and sends some, until the server closes; the kinds of frames that came.
-    async fn until_closed(mut self) -> Result<Vec<u8>> {
-        let mut kinds = Vec::new();
-        let end = Instant::now() + PATIENCE;
-        loop {
-            ensure!(Instant::now() < end, "the connection stays open: {kinds:?}");
-            match timeout(Duration::from_millis(400), self.next()).await {
-                Ok(frame) => match frame? {
-                    Some(frame) => kinds.push(frame.kind),
-                    None => return Ok(kinds),
-                },
-                // The server may have closed a moment ago.
-                Err(_) => drop(self.send(PING, 0, 0, b"are-you?").await),
-            }
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

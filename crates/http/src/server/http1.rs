@@ -9,7 +9,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -27,7 +26,7 @@ use tracing::Instrument as _;
 use super::gate::{BodyWay, STEP_BYTES};
 use super::idle::Pauses;
 use super::request_memory::{BEGUN_AFTER, WithHyper};
-use super::rests::Rests;
+use super::resting::{Client, Place, Taking, WatchedIo};
 use super::unread::Watched;
 use super::wire::transport::Transport;
 use super::wire::{Carrier, Patience, Wire};
@@ -91,9 +90,6 @@ impl Shared {
                     }
                 }
             }
-        }
-        if wire.is_write_blocked() {
-            wire.give_up();
         }
         if wire.is_given_up() {
             return;
@@ -191,10 +187,10 @@ impl Shared {
     async fn by_hyper(&self, wire: &Arc<Wire>, from: Connection, held: &mut WithHyper<'_>) -> Turn {
         let taken: Mutex<Option<Box<Late>>> = Mutex::new(None);
         let taken = || taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_file = AtomicBool::new(false);
+        let patience = self.patience();
+        let taking = Taking::new(patience);
         let service = service_fn(|request: Request<Incoming>| {
-            let may_be_file = self.app.may_have_file(request.uri().path());
-            is_file.store(may_be_file, Ordering::Relaxed);
+            taking.sends(self.app.may_have_file(request.uri().path()));
             let late = self.late_bytes(wire, &request);
             let response = match late {
                 Some(length_bytes) => {
@@ -226,31 +222,29 @@ impl Shared {
                 // A buffer that is full before its head ends is too small for hyper.
                 .max_buf_size(head_bytes_max + usize::from(head_bytes_max > STEP_BYTES))
                 .max_headers(self.limits.headers_max)
-                .serve_connection(Transport(wire.clone()), service)
+                .serve_connection(
+                    WatchedIo::new(Transport(wire.clone()), taking.clone()),
+                    service
+                )
         );
-        let patience = self.patience();
-        let look_every = patience.head.min(patience.write) / 4;
         let mut is_closing = false;
         let begun_at = Instant::now() + BEGUN_AFTER;
         let mut has_begun = false;
-        let mut rests = Rests::new(&self.idle);
-        loop {
+        let mut place = Place::new(&self.idle);
+        let turn = loop {
             let now = Instant::now();
-            let mut look_at = wire
-                .deadline(&patience)
-                .map_or(now + look_every, Instant::from_std);
-            let is_blocked = is_file.load(Ordering::Relaxed) && wire.is_write_blocked();
-            if rests.bear(wire, is_blocked, &patience).is_err() {
-                return Turn::Over;
+            let client = taking.client(&self.ledger);
+            // What is asked next has no time-out while the answer before is not taken.
+            let deadline = match taking.is_blocked() {
+                true => None,
+                false => wire.deadline(&patience).map(Instant::from_std),
+            };
+            if client == Client::Left || deadline.is_some_and(|deadline| deadline <= now) {
+                break Turn::Over;
             }
-            if look_at <= now {
-                let is_crowded = self.ledger.snapshot().waiting > 0;
-                if !is_blocked || is_crowded || !wire.may_rest(&patience) {
-                    return Turn::Over;
-                }
-                rests.begin();
-                look_at = now + look_every;
-            }
+            place.is_free(client == Client::Rests);
+            let look_at = now + taking.look_every();
+            let look_at = deadline.map_or(look_at, |deadline| look_at.min(deadline));
             let turn = std::future::poll_fn(|cx| match connection.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(Turn::Over),
                 // What hyper still has to send of the answer before goes out first.
@@ -262,25 +256,29 @@ impl Shared {
                 Poll::Pending => Poll::Pending,
             });
             tokio::select! {
-                turn = turn => return turn,
+                turn = turn => break turn,
                 () = self.closing.cancelled(), if !is_closing => {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = rests.gives_place() => return Turn::Over,
+                () = place.is_wanted() => break Turn::Over,
                 () = tokio::time::sleep_until(begun_at), if !has_begun => {
                     has_begun = true;
                     held.has_begun();
                 }
                 // Not before hyper has looked at the socket: one that rested has something on it now.
-                () = tokio::time::sleep_until(look_at.min(now + look_every)) => {
+                () = tokio::time::sleep_until(look_at) => {
                     let since = wire.rests_since();
                     if since.is_some_and(|since| since.elapsed() >= REST_AFTER) {
-                        return Turn::Rest;
+                        break Turn::Rest;
                     }
                 }
             }
+        };
+        if taking.is_blocked() {
+            wire.give_up();
         }
+        turn
     }
 
     /// The length of the body of a request that goes past hyper; None where it stays.

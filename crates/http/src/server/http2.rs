@@ -19,9 +19,10 @@ use super::frames::GOODBYE;
 use super::idle::Pauses;
 use super::inflow::{Inflow, Metered, REST_BYTES};
 use super::quota::{Quota, Share};
+use super::resting::{Client, OverSocket, Taking, WatchedIo};
 use super::streams::Streams;
+use super::wire::Wire;
 use super::wire::transport::Transport;
-use super::wire::{Carrier, Wire};
 use super::{Connection, REFUSED, Shared, late, linger};
 use crate::body::AnswerBody;
 
@@ -72,21 +73,29 @@ impl Shared {
     /// `_rest`: what the connection is charged for its rest.
     async fn http2<T>(&self, io: T, from: Connection, _rest: Share)
     where
-        T: hyper::rt::Read + hyper::rt::Write + Unpin,
+        T: hyper::rt::Read + hyper::rt::Write + OverSocket + Unpin,
     {
         let limits = &self.limits;
         let window_bytes = u64::from(limits.http2_window_bytes);
         let inflow = Inflow::new(self.http2_quota.clone(), window_bytes);
+        let patience = self.patience();
+        let taking = Taking::new(patience);
+        let io = WatchedIo::new(io, taking.clone());
         let io = Metered::new(io, inflow.clone());
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(|request: Request<Incoming>| {
+            let is_file = self.app.may_have_file(request.uri().path());
+            // Where streams are mixed, each has its own patience (`streams`).
+            if is_file {
+                taking.sends(true);
+            }
             let response = self.stream(request, from, &inflow);
-            async { Ok::<_, h2::Error>(response?.await.map(Streams::answer)) }
+            async move {
+                let (response, charged) = response?.await;
+                let response = response.map(|body| Streams::answer(body, is_file, charged));
+                Ok::<_, h2::Error>(response)
+            }
         });
-        let streams = Streams::new(
-            self.ledger.clone(),
-            limits.write_timeout,
-            limits.write_timeout_crowded,
-        );
+        let streams = Streams::new(self.ledger.clone(), patience);
         let mut connection = pin!(
             hyper::server::conn::http2::Builder::new(streams.clone())
                 .timer(TokioTimer::new())
@@ -99,20 +108,33 @@ impl Shared {
                 .keep_alive_timeout(PONG_WITHIN)
                 .serve_connection(io, service)
         );
+        // What the socket does is seen only where the connection is polled.
+        let is_left = async {
+            while taking.client(&self.ledger) != Client::Left {
+                tokio::time::sleep(taking.look_every()).await;
+            }
+        };
         tokio::select! {
             _ = connection.as_mut() => {}
+            () = is_left => {}
             () = self.closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 let _ = connection.await;
             }
-            () = streams.gives_place(&self.idle) => {
-                connection.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(limits.write_timeout_crowded, connection).await;
-            }
             // Others want in, and this one has not asked for anything for a while.
-            () = streams.give_way(&self.http2_quota, limits.write_timeout_crowded) => {
+            () = async {
+                tokio::select! {
+                    () = streams.gives_place(&self.idle) => {}
+                    () = streams.give_way(&self.http2_quota, limits.write_timeout_crowded) => {}
+                }
+            } => {
                 connection.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(limits.write_timeout_crowded, connection).await;
+                // A client that rests would not take the end of its files in time.
+                let within = match streams.are_any() {
+                    true => Duration::ZERO,
+                    false => limits.write_timeout_crowded,
+                };
+                let _ = tokio::time::timeout(within, connection).await;
             }
             // A client that answers our pings and asks for nothing is idle all the same.
             () = streams.are_idle_for(limits.idle_timeout) => {
@@ -122,14 +144,14 @@ impl Shared {
         }
     }
 
-    /// One stream. What it holds is charged until its answer is gone. Where that can't be had it is reset, which a client
-    /// knows to try again (RFC 9113, section 8.7): an answer would be held for as long as the client does not take it.
+    /// One stream: its answer, and what it is charged until that is gone. Where no more can be charged it is reset, which a
+    /// client knows to try again (RFC 9113, section 8.7): an answer would be held for as long as the client does not take it.
     fn stream(
         &self,
         request: Request<Incoming>,
         from: Connection,
         inflow: &Arc<Inflow>,
-    ) -> Result<impl Future<Output = Response<AnswerBody>> + use<>, h2::Error> {
+    ) -> Result<impl Future<Output = (Response<AnswerBody>, Share)> + use<>, h2::Error> {
         let share = self
             .http2_quota
             .take(STREAM_BYTES + of_fields(request.headers()))
@@ -153,7 +175,7 @@ impl Shared {
             if let Some((left, inflow)) = left {
                 left.drain(&inflow, lingers);
             }
-            response.map(|body| AnswerBody::new(body, Some(Carrier::Stream { _charged: share })))
+            (response.map(|body| AnswerBody::new(body, None)), share)
         })
     }
 }

@@ -236,7 +236,7 @@ async fn taken(
         return taken;
     }
     span.rest().await;
-    socket::set_user_timeout(stream, patience.write.saturating_add(patience.pause))?;
+    socket::set_user_timeout(stream, patience.in_all())?;
     let rested = rest(wire, span, patience, pauses).await;
     if rested.is_ok() {
         return socket::set_user_timeout(stream, patience.write);

@@ -18,7 +18,7 @@ mod late;
 mod linger;
 mod quota;
 mod request_memory;
-mod rests;
+mod resting;
 mod secure;
 mod streams;
 mod tls;
@@ -362,8 +362,8 @@ impl Shared {
         }
     }
 
-    /// The kernel ends a connection whose client has taken nothing for so long. Plain HTTP/1.1 sees it by itself (`wire`); under TLS and HTTP/2 nobody
-    /// else would.
+    /// The kernel ends a connection whose client has taken nothing for so long; it is told otherwise where a file may
+    /// rest (`resting`).
     ///
     /// It asks clients that are silent for a sign of life. And it takes no more than the client is about to get: left alone, a send queue grows to megabytes that nobody may ever take.
     fn limit_writes(&self, stream: &TcpStream) -> std::io::Result<()> {

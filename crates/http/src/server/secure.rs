@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::gate::{BodyWay, Gate, Heads, Next, STEP_BYTES};
 use super::idle::IdleConnections;
+use super::resting::{Client, OverSocket, Place, Taking, WatchedIo};
 use super::wire::Carrier;
 use super::{Connection, Shared, late, linger};
 
@@ -112,6 +113,12 @@ impl SecureGate {
 struct Transport<T> {
     stream: T,
     gate: Arc<SecureGate>,
+}
+
+impl<T: OverSocket> OverSocket for Transport<T> {
+    fn socket(&self) -> &TcpStream {
+        self.stream.socket()
+    }
 }
 
 impl<T: AsyncRead + Unpin> Read for Transport<T> {
@@ -219,7 +226,9 @@ impl Shared {
         gate: &Arc<SecureGate>,
         from: Connection,
     ) -> Option<TlsStream<TcpStream>> {
+        let taking = Taking::new(self.patience());
         let service = service_fn(|request: Request<Incoming>| {
+            taking.sends(self.app.may_have_file(request.uri().path()));
             let carrier = Carrier::Secure(gate.clone());
             let response = self.answer(request, from, carrier);
             async { Ok::<_, Infallible>(response.await) }
@@ -236,10 +245,15 @@ impl Shared {
             .half_close(false)
             .max_buf_size(head_bytes_max + usize::from(head_bytes_max > STEP_BYTES))
             .max_headers(self.limits.headers_max)
-            .serve_connection(transport, service);
+            .serve_connection(WatchedIo::new(transport, taking.clone()), service);
         let mut gives_place = pin!(gate.gives_place(&self.idle));
+        let mut place = Place::new(&self.idle);
         let mut is_closing = false;
         loop {
+            match taking.client(&self.ledger) {
+                Client::Left => return None,
+                client => place.is_free(client == Client::Rests),
+            }
             let turn = std::future::poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
                 Poll::Ready(_) => Poll::Ready(false),
                 Poll::Pending if gate.is_done_with_hyper() => Poll::Ready(true),
@@ -247,8 +261,10 @@ impl Shared {
             });
             tokio::select! {
                 goes_on = turn => {
-                    return goes_on.then(|| connection.into_parts().io.stream);
+                    return goes_on.then(|| connection.into_parts().io.into_inner().stream);
                 }
+                () = place.is_wanted() => return None,
+                () = tokio::time::sleep(taking.look_every()) => {}
                 () = &mut gives_place, if !is_closing => {
                     is_closing = true;
                     Pin::new(&mut connection).graceful_shutdown();

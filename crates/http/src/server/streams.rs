@@ -6,8 +6,8 @@
 //! taken for one that has stopped.
 
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,8 @@ use hyper::rt::Executor;
 use tokio::sync::Notify;
 
 use super::idle::IdleConnections;
-use super::quota::Quota;
+use super::quota::{Quota, Share};
+use super::wire::Patience;
 use crate::body::AnswerBody;
 
 /// What an answer gives at once to a client that is not known to be quick. Less than this in the time limit is no download.
@@ -47,25 +48,25 @@ pub(super) struct Streams(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     running: AtomicUsize,
+    /// Of these, files whose client takes nothing, and may.
+    resting: AtomicUsize,
     /// When a stream began or ended, or a piece of an answer left, for the last time.
     moved_at: Mutex<Instant>,
-    /// Told when a stream begins.
+    /// Told when a stream begins, or goes on after a rest.
     began: Notify,
     ledger: Ledger,
-    /// How long an answer may not be taken, and how long while others wait for memory.
-    patience: Duration,
-    crowded: Duration,
+    patience: Patience,
 }
 
 impl Streams {
-    pub(super) fn new(ledger: Ledger, patience: Duration, crowded: Duration) -> Self {
+    pub(super) fn new(ledger: Ledger, patience: Patience) -> Self {
         Self(Arc::new(Shared {
             running: AtomicUsize::new(0),
+            resting: AtomicUsize::new(0),
             moved_at: Mutex::new(Instant::now()),
             began: Notify::new(),
             ledger,
             patience,
-            crowded,
         }))
     }
 
@@ -84,19 +85,20 @@ impl Streams {
     pub(super) async fn give_way(&self, quota: &Quota, time: Duration) {
         loop {
             quota.is_used_up().await;
-            if self.idle() >= time {
+            if self.rest() >= time {
                 return;
             }
         }
     }
 
-    /// Returns when the connection is to give its place while no stream runs.
+    /// Returns when the connection is to give its place while no stream runs, or those that do rest.
     pub(super) async fn gives_place(&self, connections: &IdleConnections) {
         loop {
-            self.are_idle_for(REST_AFTER).await;
             let mut began = pin!(self.0.began.notified());
             began.as_mut().enable();
-            if self.idle() < REST_AFTER {
+            let rest = self.rest();
+            if rest < REST_AFTER {
+                tokio::time::sleep(REST_AFTER.saturating_sub(rest)).await;
                 continue;
             }
             let idle = connections.enter();
@@ -107,6 +109,11 @@ impl Streams {
         }
     }
 
+    /// Whether any stream runs, or rests.
+    pub(super) fn are_any(&self) -> bool {
+        self.0.running.load(Ordering::Acquire) > 0
+    }
+
     /// How long no stream has run and nothing has left.
     fn idle(&self) -> Duration {
         match self.0.running.load(Ordering::Acquire) {
@@ -115,13 +122,33 @@ impl Streams {
         }
     }
 
-    /// The body of an answer, given in pieces. To be called where the stream's future runs.
-    pub(super) fn answer(body: AnswerBody) -> StreamBody {
+    /// The same where streams that rest count as if they did not run.
+    fn rest(&self) -> Duration {
+        let resting = self.0.resting.load(Ordering::Acquire);
+        match self
+            .0
+            .running
+            .load(Ordering::Acquire)
+            .saturating_sub(resting)
+        {
+            0 => self.0.moved_at().elapsed(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The body of an answer, given in pieces. To be called where the stream's future runs. What it is charged is held until its last piece
+    /// has left, which may be long after the stream's future is done.
+    pub(super) fn answer(body: AnswerBody, is_file: bool, charged: Share) -> StreamBody {
+        let answer = ANSWER.try_with(Arc::clone).ok();
+        if let Some(answer) = &answer {
+            answer.is_file.store(is_file, Ordering::Relaxed);
+        }
         StreamBody {
             body,
             rest: Bytes::new(),
             piece_bytes: PIECE_BYTES_MIN,
-            answer: ANSWER.try_with(Arc::clone).ok(),
+            answer,
+            charged: Arc::new(charged),
         }
     }
 }
@@ -144,6 +171,7 @@ where
     fn execute(&self, stream: F) {
         let answer = Arc::new(Answer {
             streams: self.0.clone(),
+            is_file: AtomicBool::new(false),
             gave_at: Mutex::new(None),
         });
         let running = Running::begin(&self.0);
@@ -176,33 +204,68 @@ impl Drop for Running {
     }
 }
 
+/// A stream that rests.
+struct Resting<'s>(&'s Shared);
+
+impl<'s> Resting<'s> {
+    fn begin(streams: &'s Shared) -> Self {
+        streams.resting.fetch_add(1, Ordering::AcqRel);
+        Self(streams)
+    }
+}
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.resting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// What is known of one answer.
 #[derive(Debug)]
 struct Answer {
     streams: Arc<Shared>,
+    is_file: AtomicBool,
     /// When it gave its last piece. None while it is asked for the next.
     gave_at: Mutex<Option<Instant>>,
 }
 
 impl Answer {
-    /// When it gives a piece, or None when it is asked for one; what it was before.
-    fn gave(&self, at: Option<Instant>) -> Option<Instant> {
-        let mut gave_at = self.gave_at.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *gave_at, at)
+    fn gave_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.gave_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is asked for a piece; when it gave the one before.
+    fn goes_on(&self) -> Option<Instant> {
+        let gave_at = self.gave_at().take();
+        if gave_at.is_some_and(|at| at.elapsed() >= self.streams.patience.write) {
+            self.streams.moved();
+            self.streams.began.notify_waiters();
+        }
+        gave_at
     }
 
     /// Returns when the client has taken nothing for too long.
     async fn is_left(&self) {
         let streams = &self.streams;
+        let patience = &streams.patience;
+        let mut resting = None;
         loop {
-            tokio::time::sleep(LOOK_EVERY.min(streams.patience)).await;
-            let gave_at = *self.gave_at.lock().unwrap_or_else(PoisonError::into_inner);
+            tokio::time::sleep(LOOK_EVERY.min(patience.write)).await;
+            let gave_at = *self.gave_at();
             let Some(waits) = gave_at.map(|at| at.elapsed()) else {
+                resting = None;
                 continue;
             };
+            let most = match self.is_file.load(Ordering::Relaxed) {
+                true => patience.in_all(),
+                false => patience.write,
+            };
             let is_crowded = streams.ledger.snapshot().waiting > 0;
-            if waits >= streams.patience || (is_crowded && waits >= streams.crowded) {
+            if waits >= most || (is_crowded && waits >= patience.crowded) {
                 return;
+            }
+            if waits >= patience.write {
+                resting.get_or_insert_with(|| Resting::begin(streams));
             }
         }
     }
@@ -215,12 +278,14 @@ pub(super) struct StreamBody {
     rest: Bytes,
     piece_bytes: usize,
     answer: Option<Arc<Answer>>,
+    charged: Arc<Share>,
 }
 
 /// Bytes that leave.
 struct Piece {
     bytes: Bytes,
     streams: Arc<Shared>,
+    _charged: Arc<Share>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -240,9 +305,12 @@ impl StreamBody {
         let bytes = self.rest.split_to(self.piece_bytes.min(self.rest.len()));
         match &self.answer {
             Some(answer) => {
-                answer.gave(Some(Instant::now()));
-                let streams = answer.streams.clone();
-                Bytes::from_owner(Piece { bytes, streams })
+                *answer.gave_at() = Some(Instant::now());
+                Bytes::from_owner(Piece {
+                    bytes,
+                    streams: answer.streams.clone(),
+                    _charged: self.charged.clone(),
+                })
             }
             None => bytes,
         }
@@ -257,7 +325,7 @@ impl Body for StreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some(gave_at) = self.answer.as_ref().and_then(|answer| answer.gave(None)) {
+        if let Some(gave_at) = self.answer.as_ref().and_then(|answer| answer.goes_on()) {
             self.piece_bytes = match gave_at.elapsed() {
                 took if took <= QUICK => (2 * self.piece_bytes).min(PIECE_BYTES_MAX),
                 _ => PIECE_BYTES_MIN,

@@ -20,10 +20,8 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::gate::{BodyWay, Gate, Heads, Next};
-use super::quota::Share;
 use super::secure::SecureGate;
 use crate::problem::Problem;
-use crate::socket;
 
 /// Bytes asked of the socket at once on hyper's behalf, on the stack.
 const READ_BYTES: usize = 8 * 1024;
@@ -40,7 +38,6 @@ struct State {
     /// hyper has written all that it had to write since the last head and the last answer.
     is_flushed: bool,
     since: Instant,
-    write_blocked_since: Option<Instant>,
     /// The client is given up, and with it what it has not taken.
     is_given_up: bool,
 }
@@ -57,10 +54,6 @@ pub(crate) struct Wire {
 pub(crate) enum Carrier {
     Plain(Arc<Wire>),
     Secure(Arc<SecureGate>),
-    /// A stream of HTTP/2, with what it is charged.
-    Stream {
-        _charged: Share,
-    },
 }
 
 impl Carrier {
@@ -69,7 +62,6 @@ impl Carrier {
         match self {
             Self::Plain(wire) => wire.decide(way),
             Self::Secure(gate) => gate.decide(way),
-            Self::Stream { .. } => {}
         }
     }
 
@@ -78,7 +70,6 @@ impl Carrier {
         match self {
             Self::Plain(wire) => wire.answered(),
             Self::Secure(gate) => gate.answered(),
-            Self::Stream { .. } => {}
         }
     }
 }
@@ -98,6 +89,13 @@ pub(crate) struct Patience {
     pub(crate) crowded: Duration,
 }
 
+impl Patience {
+    /// While the client takes nothing of a file, and no other needs what it holds.
+    pub(crate) fn in_all(&self) -> Duration {
+        self.write.saturating_add(self.pause)
+    }
+}
+
 impl Wire {
     pub(super) fn new(stream: TcpStream, heads: Arc<Heads>) -> Arc<Self> {
         Arc::new(Self {
@@ -108,7 +106,6 @@ impl Wire {
                 in_flight: false,
                 is_flushed: false,
                 since: Instant::now(),
-                write_blocked_since: None,
                 is_given_up: false,
             }),
         })
@@ -312,30 +309,15 @@ impl Wire {
         self.state().is_given_up
     }
 
-    /// Whether the client takes nothing of what hyper sends it.
-    pub(super) fn is_write_blocked(&self) -> bool {
-        self.state().write_blocked_since.is_some()
-    }
-
-    /// Whether a client that takes nothing of a file that hyper sends it may go on doing so.
-    pub(super) fn may_rest(&self, patience: &Patience) -> bool {
-        let since = self.state().write_blocked_since;
-        since.is_some_and(|since| since.elapsed() < patience.write.saturating_add(patience.pause))
-            && socket::is_alive(&self.stream)
-    }
-
     /// Whether bytes may still come that nobody will read.
     pub(crate) fn has_unread(&self) -> bool {
         let gate = &self.state().gate;
         !gate.is_at_head() || gate.has_begun() || gate.has_early()
     }
 
-    /// When the connection has used up its patience, as things stand now; None while a handler works and the client reads.
+    /// When the connection has used up its patience, as things stand now; None while something is asked.
     pub(crate) fn deadline(&self, patience: &Patience) -> Option<Instant> {
         let state = self.state();
-        if let Some(since) = state.write_blocked_since {
-            return Some(since + patience.write);
-        }
         if state.in_flight {
             return None;
         }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Data, MIB, MemoryBox, Request, Server, Turn, Tus, full};
 
 use super::answers;
-use crate::waits::Http2;
+use crate::http2_client::Http2;
 use crate::{at_standstill, ledger_at_zero, new_share, setup};
 
 /// What a connection with a request may hold. One client may have half of what there is room for; connections of this

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Data, MIB, MemoryBox, Turn};
 
-use crate::waits::Http2;
+use crate::http2_client::Http2;
 use crate::{ledger_at_zero, setup, until};
 
 const CONNECTIONS: usize = 12;

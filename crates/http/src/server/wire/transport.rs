@@ -4,13 +4,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::net::TcpStream;
 
 use super::{READ_BYTES, Wire};
 use crate::server::gate::Next;
+use crate::server::resting::OverSocket;
 
 /// hyper's side of the connection.
 #[derive(Debug)]
@@ -61,32 +61,23 @@ impl Read for Transport {
     }
 }
 
-impl Transport {
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let mut state = self.0.state();
-        match &result {
-            Poll::Pending => {
-                state.write_blocked_since.get_or_insert_with(Instant::now);
-            }
-            Poll::Ready(_) => state.write_blocked_since = None,
-        }
-        result
+impl OverSocket for Transport {
+    fn socket(&self) -> &TcpStream {
+        &self.0.stream
     }
+}
 
+impl Transport {
     fn poll_write_with(
         &self,
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            match self.0.stream.poll_write_ready(cx) {
-                Poll::Pending => return self.wrote(Poll::Pending),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) => {}
-            }
+            ready!(self.0.stream.poll_write_ready(cx))?;
             match write(&self.0.stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return self.wrote(Poll::Ready(result)),
+                result => return Poll::Ready(result),
             }
         }
     }
