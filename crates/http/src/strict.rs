@@ -38,17 +38,17 @@ pub(crate) fn refused_request(problem: Problem, is_head: bool) -> Request {
 
 /// The answer to a request that is not taken, whatever its address.
 pub(crate) fn refusal(request: &Request) -> Option<Response> {
-    if request.version() > Version::HTTP_11 {
-        return None;
-    }
+    let is_http2 = request.version() > Version::HTTP_11;
     let refused = match request.extensions().get() {
         Some(Refused(problem)) => problem.clone(),
+        None if is_http2 => return None,
         None => host(request.version(), request.uri(), request.headers()).err()?,
     };
     let mut response = refused.into_response();
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if !is_http2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     Some(response)
 }
 

@@ -231,6 +231,34 @@ async fn heads_over_tls_are_held_to_the_same() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_of_http_2_that_is_not_taken_is_refused_with_the_same_document() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let server = setup().start()?;
+    let long = format!("A: {}", "b".repeat(40 << 10));
+    let many: Vec<String> = (0..100).map(|number| format!("A{number}: b")).collect();
+    let far = server.url(&format!("/{}", "a".repeat(10 << 10)));
+    let health = server.url("/healthz");
+    for (fields, url, status, slug, limit) in [
+        (&[long][..], &health, "431", "headers-too-large", 32 << 10),
+        (&many, &health, "431", "headers-too-large", 100),
+        (&[], &far, "414", "uri-too-long", 8 << 10),
+    ] {
+        let mut curl = Run::curl().args(["--http2-prior-knowledge", "-w", "%{http_code}"]);
+        for field in fields {
+            curl = curl.args(["-H", field]);
+        }
+        let told = curl.arg(url).finish().await?.success()?;
+        let (problem, code) = told.stdout.rsplit_once('\n').context("no document")?;
+        let problem: serde_json::Value = serde_json::from_str(problem)?;
+        ensure!(code == status, "{slug}: {told:?}");
+        ensure!(problem["type"] == format!("/errors/{slug}"), "{problem}");
+        ensure!(problem["limit"] == limit, "{problem}");
+        ensure!(problem["request_id"].is_string(), "{problem}");
+    }
+    Ok(())
+}
+
 /// Each with most of a head, and no end of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_heads_without_end_take_no_more_than_there_is() -> Result<()> {

@@ -28,7 +28,7 @@ const PART: u64 = 4;
 /// What heads are held to, and what long ones hold together.
 #[derive(Debug)]
 pub(super) struct Heads {
-    limits: HeadLimits,
+    pub(super) limits: HeadLimits,
     quota: Arc<Quota>,
 }
 

@@ -8,7 +8,7 @@
 //! This is also where a body's two ends are found: hyper removes `Content-Length` where it stands
 //! beside `Transfer-Encoding`.
 
-use http::{Method, Uri, header};
+use http::{HeaderMap, Method, Uri, header};
 
 use crate::problem::{Kind, Problem, size};
 use crate::strict;
@@ -29,6 +29,9 @@ const LINE_BESIDE_URI_BYTES: usize = 64;
 
 /// More fields than this are not parsed on the stack.
 const FIELDS_ON_STACK: usize = 100;
+
+/// What one decoded field counts beside its name and its value (RFC 9113, section 6.5.2).
+const FIELD_BYTES: usize = 32;
 
 /// `http` takes no longer name.
 const NAME_BYTES_MAX: usize = (1 << 16) - 1;
@@ -104,6 +107,22 @@ impl HeadLimits {
         Ok(())
     }
 
+    /// Whether a head of HTTP/2 is within the limits. Its size is counted as in RFC 9113, section 6.5.2.
+    pub(super) fn check_decoded(&self, uri: &Uri, fields: &HeaderMap) -> Result<(), Problem> {
+        let uri_bytes = uri.path_and_query().map_or(0, |uri| uri.as_str().len());
+        if uri_bytes > self.uri_bytes_max {
+            return Err(self.uri_too_long(uri_bytes));
+        }
+        if fields.len() > self.fields_max {
+            return Err(self.too_many_fields());
+        }
+        let bytes = decoded_bytes(fields);
+        if bytes > self.bytes_max {
+            return Err(self.too_large(bytes));
+        }
+        Ok(())
+    }
+
     fn too_large(&self, bytes: usize) -> Problem {
         Problem::new(Kind::HeadersTooLarge)
             .detail(format!(
@@ -130,6 +149,14 @@ impl HeadLimits {
             .limit(self.uri_bytes_max)
             .value(bytes)
     }
+}
+
+/// What decoded fields count (RFC 9113, section 6.5.2).
+pub(super) fn decoded_bytes(fields: &HeaderMap) -> usize {
+    let sizes = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+    sizes.sum()
 }
 
 fn values<'f>(

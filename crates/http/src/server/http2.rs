@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use ddx_memory::Ledger;
-use http::{HeaderMap, Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
 use super::frames::GOODBYE;
+use super::head_check::decoded_bytes;
 use super::idle::Pauses;
 use super::inflow::{Inflow, Metered, REST_BYTES};
 use super::quota::{Quota, Share};
@@ -25,6 +26,7 @@ use super::wire::Wire;
 use super::wire::transport::Transport;
 use super::{Connection, REFUSED, Shared, late, linger};
 use crate::body::AnswerBody;
+use crate::strict;
 
 /// What connections of HTTP/2 have beside what every connection has gets one part in so many: others
 /// must be able to connect, whatever these hold.
@@ -33,8 +35,9 @@ const PART: u64 = 2;
 /// What a stream's tasks and its request hold beside the fields.
 const STREAM_BYTES: u64 = 16 << 10;
 
-/// What one field holds beside its name and its value (RFC 9113, section 6.5.2).
-const FIELD_BYTES: usize = 32;
+/// A head that is longer than the limit by no more than this is answered with a document; beyond it, by hyper
+/// with a bare status.
+const OVERLONG_BYTES: usize = 64 << 10;
 
 /// A connection that is not read from while there is no memory answers no ping meanwhile. The kernel
 /// ends those whose client has gone: they do not confirm the ping's bytes either.
@@ -96,6 +99,7 @@ impl Shared {
             }
         });
         let streams = Streams::new(self.ledger.clone(), patience);
+        let header_bytes_max = limits.header_bytes_max.saturating_add(OVERLONG_BYTES);
         let mut connection = pin!(
             hyper::server::conn::http2::Builder::new(streams.clone())
                 .timer(TokioTimer::new())
@@ -103,7 +107,7 @@ impl Shared {
                 .initial_connection_window_size(limits.http2_window_bytes)
                 .max_concurrent_streams(limits.http2_streams_max)
                 .max_send_buf_size(64 << 10)
-                .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
+                .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
                 .keep_alive_interval(limits.idle_timeout / 2)
                 .keep_alive_timeout(PONG_WITHIN)
                 .serve_connection(io, service)
@@ -154,9 +158,15 @@ impl Shared {
     ) -> Result<impl Future<Output = (Response<AnswerBody>, Share)> + use<>, h2::Error> {
         let share = self
             .http2_quota
-            .take(STREAM_BYTES + of_fields(request.headers()))
+            .take(STREAM_BYTES + decoded_bytes(request.headers()) as u64)
             .map_err(|_| h2::Reason::REFUSED_STREAM)?;
-        let (head, incoming) = request.into_parts();
+        let (mut head, incoming) = request.into_parts();
+        if let Err(problem) = self.heads.limits.check_decoded(&head.uri, &head.headers) {
+            let is_head = head.method == Method::HEAD;
+            let version = head.version;
+            (head, _) = strict::refused_request(problem, is_head).into_parts();
+            head.version = version;
+        }
         let (body, left) = match http_body::Body::is_end_stream(&incoming) {
             true => (Body::empty(), None),
             false => {
@@ -178,11 +188,4 @@ impl Shared {
             (response.map(|body| AnswerBody::new(body, None)), share)
         })
     }
-}
-
-fn of_fields(fields: &HeaderMap) -> u64 {
-    let sizes = fields
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
-    sizes.sum::<usize>() as u64
 }
