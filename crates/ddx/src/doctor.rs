@@ -253,7 +253,7 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.folder) {
-            tracing::warn!(folder = %self.folder.display(), %error, "the trial's folder is left behind");
+            tracing::warn!(folder = %self.folder.display(), %error, "the folder of the test can't be removed; delete it by hand");
         }
     }
 }

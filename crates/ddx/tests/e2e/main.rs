@@ -43,6 +43,7 @@ mod read_only;
 mod request_ids;
 mod restart;
 mod secrets;
+mod start_errors;
 mod stopping;
 mod storm;
 mod strain;
