@@ -121,7 +121,7 @@ fn memory(snapshot: &Snapshot) -> Vec<Finding> {
         about_size(snapshot.total_bytes),
         about_size(snapshot.available_bytes),
         about_size(snapshot.free_to_lease_bytes),
-        snapshot.tightest.path
+        snapshot.tightest.place()
     );
     findings.push(if snapshot.free_to_lease_bytes < snapshot.floor_bytes {
         warning(

@@ -335,7 +335,7 @@ fn memory_line(plan: &Plan) -> String {
     format!(
         "{} by {}, {} available; {} kept free, buffers up to {}; {uploads} uploads at once at 10 Mbit/s (`ddx plan` tells more)",
         Size(plan.total_bytes),
-        plan.tightest.path,
+        plan.tightest.place(),
         Size(plan.available_bytes),
         Size(plan.reserve_bytes),
         Size(plan.ceiling_bytes),

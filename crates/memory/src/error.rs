@@ -37,7 +37,7 @@ pub enum Error {
     #[error("the memory of this machine can't be read: {0}")]
     Probe(#[from] ProbeError),
     /// A setting can't be met.
-    #[error("{setting} is {value}, which {reason}")]
+    #[error("{} is {value}, which {reason}", setting.trim_end_matches("_bytes"))]
     Setting {
         /// The field of [`crate::Config`].
         setting: &'static str,

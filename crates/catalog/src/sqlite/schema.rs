@@ -113,7 +113,14 @@ fn open_file(path: &Path, config: &Config) -> Result<(Connection, Generation), E
         {
             tracing::warn!(%error, "the catalog was updated, but its -wal file still holds old records until it is written over; nothing has to be done");
         }
-        tracing::info!(path = %path.display(), from_version = found, to_version = VERSION, "the catalog was updated for this version of the program");
+        match found {
+            0 => {
+                tracing::info!(path = %path.display(), version = VERSION, "a new catalog was made")
+            }
+            _ => {
+                tracing::info!(path = %path.display(), from_version = found, to_version = VERSION, "the catalog was updated for this version of the program")
+            }
+        }
     }
     generation.raise(&connection);
     Ok((connection, generation))

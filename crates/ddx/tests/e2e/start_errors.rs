@@ -59,7 +59,9 @@ fn check(case: &Case) -> Result<()> {
         .arg(binary())
         .arg("serve")
         .output()?;
-    let told = String::from_utf8(output.stderr)?;
+    let said = String::from_utf8(output.stderr)?;
+    // Lines of the log may come before.
+    let told = said.find("ddx: ").map_or(&*said, |at| &said[at..]);
     println!("{}: {told}", case.what);
     ensure!(
         matches!(output.status.code(), Some(1 | 2)),
