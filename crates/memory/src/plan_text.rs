@@ -120,7 +120,7 @@ impl Plan {
                 "by machine size",
                 class.ceiling_bytes,
                 format!(
-                    "The most on machines {machines}: {} buffers of 16 MiB, {} of 32 and {} of 8 MiB. Set with parallel_upload_max_buffers_{}.",
+                    "The most on machines {machines}: {} × 16, {} × 32 and {} × 8 MiB. Set with parallel_upload_max_buffers_{}.",
                     class.buffers_16mib, class.buffers_32mib, class.buffers_8mib, class.name
                 ),
             ),

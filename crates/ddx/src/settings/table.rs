@@ -164,10 +164,12 @@ settings! {
         /// MiB.
         "parallel_upload_max_buffers_4gb" => buffers_max_4gb: Count<u32> = none in "1".."65536"
             env "PARALLEL_UPLOAD_MAX_BUFFERS_4GB";
-        /// The same for machines of more than 4 and up to 8 GiB. Without it: 25, which is 688 MiB.
+        /// The same as `parallel_upload_max_buffers_4gb` for machines of more than 4 and up to 8 GiB. Without it: 25,
+        /// which is 688 MiB.
         "parallel_upload_max_buffers_8gb" => buffers_max_8gb: Count<u32> = none in "1".."65536"
             env "PARALLEL_UPLOAD_MAX_BUFFERS_8GB";
-        /// The same for machines of more than 8 GiB. Without it: 50, which is 1,384 MiB.
+        /// The same as `parallel_upload_max_buffers_4gb` for machines of more than 8 GiB. Without it: 50, which is
+        /// 1,384 MiB.
         "parallel_upload_max_buffers_16gb" => buffers_max_16gb: Count<u32> = none in "1".."65536"
             env "PARALLEL_UPLOAD_MAX_BUFFERS_16GB";
         /// Uploads that may wait for memory at once. Others are answered with 503 and the time after which to try
@@ -214,14 +216,14 @@ settings! {
         /// A request that sends no byte for this long is ended. What a resumable upload sent is kept, and it can be
         /// continued.
         "body_idle_timeout" => body_idle_timeout: Span = "60s" in "1s".."1h";
-        /// A plain `PUT`, which can't be continued, may pause for this long beyond that, while it holds no memory and
-        /// no other client needs its connection.
+        /// A plain `PUT`, which can't be continued, may pause for this long beyond `body_idle_timeout`, while it holds
+        /// no memory and no other client needs its connection.
         "body_pause_max" => body_pause_max: Span = "6h" in "1s".."7d";
         /// A client that takes no byte of an answer for this long is disconnected. It can continue with a range
         /// request.
         "write_timeout" => write_timeout: Span = "60s" in "1s".."1h";
-        /// A download may pause for this long beyond that, as a paused film does, while no other client needs its
-        /// connection or its memory.
+        /// A download may pause for this long beyond `write_timeout`, as a paused film does, while no other client
+        /// needs its connection or its memory.
         "write_pause_max" => write_pause_max: Span = "6h" in "1s".."7d";
         /// The same as `write_timeout` while other clients wait for the memory of this download.
         "write_timeout_crowded" => write_timeout_crowded: Span = "5s" in "1s".."1h";
@@ -260,19 +262,20 @@ settings! {
         /// A client that has begun a file with a limited number of downloads may continue it for this long after its
         /// last byte. The download counts once the client has the whole file.
         "download_lease" => download_lease: Span = "6h" in "1s".."30d";
-        /// A client that has read no more than this of such a file, and reads no more now, does not keep others from
-        /// it. Messengers read this much for a preview.
+        /// A client that has read no more than this of a file with a limited number of downloads, and reads no more
+        /// now, does not keep others from it. Messengers read this much for a preview.
         "preview_bytes" => preview_bytes: Size = "64KiB" in "0".."16MiB";
-        /// Clients that are remembered for such files at once, at 1.5 KiB of memory each, and at most a 16th of all
-        /// memory. Where the limit is met, those that have the whole file, or hardly any of it, are forgotten first;
-        /// if there are none, new ones are refused with 503.
+        /// Clients of files with a limited number of downloads that are remembered at once, at 1.5 KiB of memory each,
+        /// and at most a 16th of all memory. Where the limit is met, those that have the whole file, or hardly any of
+        /// it, are forgotten first; if there are none, new ones are refused with 503.
         "readers_max" => readers_max: Count<usize> = "16384" in "16".."1000000";
-        /// How many of these may come from one client: one IPv4 address, or one IPv6 network of 64 bits; more are
-        /// refused with 429. Raise it where many people share an address, or name your proxy in `trusted_proxies`.
+        /// Downloads of files with a limited number of downloads that are remembered for one client: one IPv4 address,
+        /// or one IPv6 network of 64 bits; more are refused with 429. Raise it where many people share an address, or
+        /// name your proxy in `trusted_proxies`.
         "readers_per_client_max" => readers_per_client_max: Count<usize> = "1024" in "1".."1000000";
         /// Pages that may follow live updates at once; others are refused with 503 and ask again later.
         "sse_clients_max" => sse_clients_max: Count<usize> = "1024" in "1".."1000000";
-        /// How many of these may come from one client: one IPv4 address, or one IPv6 network of 64 bits; more are
+        /// Live updates that one client may follow at once: one IPv4 address, or one IPv6 network of 64 bits; more are
         /// refused with 429. Raise it where many people share an address, or name your proxy in `trusted_proxies`.
         "sse_per_client_max" => sse_per_client_max: Count<usize> = "256" in "1".."1000000";
         /// Requests that one client may make per second, and ten times as many at once; more are refused with 429.

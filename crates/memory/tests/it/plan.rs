@@ -147,7 +147,7 @@ fn faster_uploads_hold_more_and_fewer_go_at_once() {
 fn the_printed_plan_names_every_figure_that_decides() {
     let text = plan(4 * GIB).to_string();
     for line in [
-        "15 buffers of 16 MiB, 4 of 32 and 8 of 8 MiB",
+        "15 × 16, 4 × 32 and 8 × 8 MiB",
         "parallel_upload_max_buffers_4gb",
         "432 MiB",
         "kept free           512 MiB",
