@@ -3,7 +3,6 @@
 //! The parts below report what failed in their own terms. Which setting that came from, and what helps on this machine, is known
 //! only where they are put together.
 
-use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -209,20 +208,6 @@ pub(crate) fn tls(certificate: &Path, key: &Path, error: &TlsError) -> StartErro
             "set --tls-key to the key for which this certificate was made",
         ),
     }
-}
-
-/// The operators' token can't be used.
-pub(crate) fn token(path: &Path, reason: impl Display) -> StartError {
-    StartError::new(
-        format!(
-            "operator_token_file, {}, can't be used: {reason}",
-            path.display()
-        ),
-        format!(
-            "write a token of {} letters and digits or more into it: `openssl rand -hex 16`",
-            ddx_http::operators::TOKEN_CHARS_MIN
-        ),
-    )
 }
 
 /// What the machine has of memory is not known, or a setting does not fit it.

@@ -113,8 +113,15 @@ impl Settings {
             return Ok(None);
         };
         let read = || anyhow::Ok(std::fs::read_to_string(path)?.parse()?);
-        let token = read().map_err(|error| crate::start_errors::token(path, error))?;
-        Ok(Some(token))
+        let refused = |error: anyhow::Error| {
+            anyhow::anyhow!(
+                "operator_token_file, {}, can't be used: {error}\nwhat to do: write a token of {} letters and digits or more into it: \
+                 `openssl rand -hex 16`",
+                path.display(),
+                ddx_http::operators::TOKEN_CHARS_MIN
+            )
+        };
+        Ok(Some(read().map_err(refused)?))
     }
 
     fn origin(&self) -> anyhow::Result<ddx_http::origin::Config> {
