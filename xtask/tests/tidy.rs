@@ -350,3 +350,39 @@ fn lock_files_name_no_host() {
         .write("web/.npmrc", "registry=https://mirror.example/\n")
         .refuses("names the host");
 }
+
+#[test]
+fn a_private_word_in_what_operators_read_is_refused() {
+    for (source, line) in [
+        (
+            "fn f() { tracing::warn!(%error, \"the lane is gone\"); }\n",
+            2,
+        ),
+        (
+            "fn f() {\n tracing::error!(\n \"nobody \\\n  listens\" ); }\n",
+            4,
+        ),
+        ("fn f() { tracing::info!(lane = 7, \"opened\"); }\n", 2),
+        ("fn f() { info!(%rung, \"opened\"); }\n", 2),
+        ("fn f() { anyhow::bail!(\"two granules of {lane}\"); }\n", 2),
+        (
+            "fn f() { g().with_context(|| format!(\"in {x} rooms\"))?; }\n",
+            2,
+        ),
+        ("#[error(\"the books are wrong\")]\nstruct E;\n", 2),
+    ] {
+        House::new()
+            .append("crates/engine/src/lib.rs", source)
+            .refuses(&format!(
+                "crates/engine/src/lib.rs:{line}: error: operators read this"
+            ));
+    }
+    // Names in the code, comments, other texts, placeholders and tests are not read by operators.
+    House::new()
+        .append(
+            "crates/engine/src/lib.rs",
+            "// the lane\nfn f(lane: u8, c: char) { tracing::warn!(bytes = lane.rung(), \"{lane} of it\"); g(\"lane\", c == '\"'); \
+             tracing::debug!(\"lane\"); }\n#[cfg(test)]\nmod tests { fn f() { anyhow::bail!(\"lane\") } }\n",
+        )
+        .accepts();
+}

@@ -79,10 +79,11 @@ impl fmt::Display for ErrorKind {
 
 /// A failed call: a [`kind`](Error::kind) to act on and a detail for the log.
 #[derive(Debug, thiserror::Error)]
-#[error("catalog: {kind}: {detail}")]
+#[error("{detail}{}", remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}")))]
 pub struct Error {
     kind: ErrorKind,
     detail: String,
+    remedy: Option<String>,
 }
 
 impl Error {
@@ -91,7 +92,15 @@ impl Error {
         Self {
             kind,
             detail: detail.into(),
+            remedy: None,
         }
+    }
+
+    /// The same error with what an operator can do about it.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
     }
 
     /// What to act on.
@@ -102,6 +111,11 @@ impl Error {
     /// What happened, for the log: it may name paths and database messages.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// What an operator can do about it, where that is known here.
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
     }
 
     /// Whether the same call may succeed later: [`ErrorKind::retryable`].

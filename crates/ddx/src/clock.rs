@@ -73,7 +73,7 @@ impl Keeper {
     /// Writes the file, if the clock has settled.
     pub(crate) fn save(&self) {
         if let Err(error) = self.try_save() {
-            tracing::warn!(%error, "the file `clock` can't be written; the next start knows less of the time");
+            tracing::warn!(%error, "the file `clock` in the data folder can't be written: after the next start expired files are deleted later than they could be; see to the disk");
         }
     }
 

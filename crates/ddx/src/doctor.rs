@@ -121,7 +121,7 @@ fn memory(snapshot: &Snapshot) -> Vec<Finding> {
         about_size(snapshot.total_bytes),
         about_size(snapshot.available_bytes),
         about_size(snapshot.free_to_lease_bytes),
-        snapshot.tightest.path
+        snapshot.tightest.place()
     );
     findings.push(if snapshot.free_to_lease_bytes < snapshot.floor_bytes {
         warning(
@@ -253,7 +253,7 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.folder) {
-            tracing::warn!(folder = %self.folder.display(), %error, "the trial's folder is left behind");
+            tracing::warn!(folder = %self.folder.display(), %error, "the folder of the test can't be removed; delete it by hand");
         }
     }
 }

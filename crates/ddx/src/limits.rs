@@ -7,6 +7,24 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::serve::STACK_BYTES;
+use crate::start_errors::{self, StartError};
+
+/// Files that the server has open before the first client comes: those of the catalog, of the runtime, the sockets.
+const FILES_MIN: u64 = 32;
+
+/// Raises the limit, and looks whether enough files may be open for a start. Libraries panic where that limit is met.
+///
+/// # Errors
+/// There are fewer.
+pub(crate) fn check_open_files() -> anyhow::Result<()> {
+    let limit = raise_open_files()?;
+    if limit < FILES_MIN {
+        return Err(start_errors::open_files(limit, FILES_MIN).into());
+    }
+    Ok(())
+}
+
 /// Raises the soft limit to the hard one; how many files may be open then.
 ///
 /// # Errors
@@ -17,7 +35,8 @@ pub(crate) fn raise_open_files() -> anyhow::Result<u64> {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    setrlimit(Resource::Nofile, raised).context("the limit of open files can't be raised")?;
+    setrlimit(Resource::Nofile, raised)
+        .context("the limit of open files can't be raised to the most that is allowed")?;
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
@@ -31,19 +50,20 @@ pub(crate) fn largest_file() -> Option<u64> {
 ///
 /// # Errors
 /// The system has fewer for us.
-pub(crate) fn try_threads(count: usize) -> anyhow::Result<()> {
+pub(crate) fn try_threads(count: usize) -> Result<(), StartError> {
     let gate = Mutex::new(());
     std::thread::scope(|scope| {
         // Each waits until all are there, or one is refused.
         let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
         for started in 0..count {
             std::thread::Builder::new()
-                .stack_size(64 << 10)
+                .stack_size(STACK_BYTES)
                 .spawn_scoped(scope, || drop(gate.lock()))
-                .with_context(|| {
-                    format!(
-                        "{count} threads are needed at the least and only {started} can be had: raise the limit (TasksMax=, pids.max, ulimit -u)"
-                    )
+                .map_err(|error| {
+                    let what = format!(
+                        "the server needs at least {count} threads, and only {started} can be started: {error}"
+                    );
+                    StartError::new(what, start_errors::MORE_THREADS)
                 })?;
         }
         drop(closed);

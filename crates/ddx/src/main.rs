@@ -21,6 +21,7 @@ mod limits;
 mod plan;
 mod serve;
 mod settings;
+mod start_errors;
 mod stop;
 mod telemetry;
 
@@ -52,6 +53,7 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
             drop(out);
             // Before any thread: each would have the allocator reserve 64 MiB of addresses for it.
             allocator::tune();
+            limits::check_open_files()?;
             limits::try_threads(serve::threads_min(&loaded.settings))?;
             let (_lines, lost) = telemetry::start(&loaded.settings)?;
             serve::run(loaded.settings, lost)?;

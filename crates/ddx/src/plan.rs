@@ -5,7 +5,6 @@
 
 use std::io::Write;
 
-use anyhow::Context;
 use ddx_memory::Ledger;
 
 use crate::cli::Format;
@@ -21,7 +20,7 @@ pub(crate) fn print(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let ledger = Ledger::on_this_machine(settings.memory())
-        .context("there is no plan without the machine's memory")?;
+        .map_err(|error| crate::start_errors::memory(&error))?;
     let plan = ledger.plan();
     match format {
         Format::Text => write!(out, "{plan}")?,

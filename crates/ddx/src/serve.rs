@@ -25,11 +25,12 @@ use crate::allocator;
 use crate::clock;
 use crate::limits;
 use crate::settings::Settings;
+use crate::start_errors::{self, StartError};
 use crate::stop::StopSignals;
 use crate::telemetry::Lost;
 
 /// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone wrong.
-const STACK_BYTES: usize = 1 << 20;
+pub(crate) const STACK_BYTES: usize = 1 << 20;
 
 /// A writer's thread that has nothing to do gives its stack back after this.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
@@ -72,7 +73,10 @@ pub(crate) fn run(settings: Settings, lost: Lost) -> anyhow::Result<()> {
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
         .build()
-        .context("the runtime can't be started")?;
+        .map_err(|error| {
+            let what = format!("the server's threads can't be started: {error}");
+            StartError::new(what, start_errors::MORE_THREADS)
+        })?;
     let result = runtime.block_on(serve(settings, lost));
     // A disk that hangs must not keep the process.
     runtime.shutdown_timeout(LAST_ACTS);
@@ -90,6 +94,9 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What to do after a part of the server ended by itself.
+const AFTER_A_CRASH: &str = "start it again, and report this with the log; resumable uploads continue from their last checkpoint";
+
 struct Parts {
     ledger: Ledger,
     catalog: Arc<SqliteCatalog>,
@@ -101,7 +108,10 @@ struct Parts {
 async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
     let mut stop = StopSignals::catch()?;
     if let Some(bytes) = limits::largest_file() {
-        tracing::warn!(bytes, "no file can be larger: see `ulimit -f`, LimitFSIZE=");
+        tracing::warn!(
+            limit_bytes = bytes,
+            "larger files are refused: this process may not write them; to take them, raise `ulimit -f` or LimitFSIZE= of systemd"
+        );
         settings.max_file_size_bytes = Some(
             settings
                 .max_file_size_bytes
@@ -110,11 +120,14 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
     }
     let files_max = limits::raise_open_files()?;
     let tls = match (&settings.tls_cert, &settings.tls_key) {
-        (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+        (Some(certificate), Some(key)) => Some(
+            acceptor(certificate, key)
+                .map_err(|error| start_errors::tls(certificate, key, &error))?,
+        ),
         _ => None,
     };
     let listener =
-        listen(settings.listen).with_context(|| format!("can't listen on {}", settings.listen))?;
+        listen(settings.listen).map_err(|error| start_errors::listen(settings.listen, &error))?;
     let address = listener.local_addr()?;
     let (ledger, _sampler) = open_ledger(&settings)?;
     let (closing, connections) = (CancellationToken::new(), Arc::<Connections>::default());
@@ -139,7 +152,7 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
         parts = open_and_recover(&settings, ledger, &begun) => parts?,
         // Recovery can be cut anywhere, as by a crash: the next start does the rest.
         () = stop.next() => {
-            tracing::info!("stopped before it was ready");
+            tracing::info!("stopped before the server was ready; the next start does the rest");
             return Ok(());
         }
     };
@@ -161,10 +174,10 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
     tokio::select! {
         () = stop.next() => {}
         thread = parts.catalog.thread_died() => {
-            anyhow::bail!("the thread `{thread}` ended in a panic: resumable uploads continue from their last checkpoint at the next start");
+            return Err(StartError::new(format!("the server stops, since its thread `{thread}` crashed"), AFTER_A_CRASH).into());
         }
         ended = &mut serving => {
-            anyhow::bail!("nothing is accepted any more: the task that accepts connections ended ({ended:?})");
+            return Err(StartError::new(format!("the server stops, since it can't accept connections any more ({ended:?})"), AFTER_A_CRASH).into());
         }
     }
     stop.end_at_once_on_the_next();
@@ -193,26 +206,34 @@ async fn open_and_recover(
 ) -> anyhow::Result<Parts> {
     let parts = open(settings, ledger).await?;
     let engine = begun.get_or_init(|| parts.engine.clone());
-    let recovered = engine.recover().await.context("recovery failed")?;
+    let recovered = engine
+        .recover()
+        .await
+        .map_err(|error| start_errors::recovery(&settings.data_dir, &error))?;
     match engine.is_read_only() {
         true => tracing::warn!(
             folder = %settings.data_dir.display(),
-            "read-only: files can be fetched, nothing can be sent, changed or deleted until its disk takes changes and the server is \
-             started again"
+            "read-only: files can be fetched, but nothing can be uploaded, changed or deleted; mount the disk for writing and start the \
+             server again"
         ),
-        false => tracing::info!(?recovered, "disk and catalog agree"),
+        false => tracing::info!(
+            ?recovered,
+            "the files on the disk were compared with the catalog; uploads can begin"
+        ),
     }
     Ok(parts)
 }
 
 /// What the machine has, and what looks at it again and again.
 fn open_ledger(settings: &Settings) -> anyhow::Result<(Ledger, ddx_memory::Sampler)> {
-    let ledger = Ledger::on_this_machine(settings.memory())
-        .context("nothing can be promised without the machine's memory")?;
+    let ledger =
+        Ledger::on_this_machine(settings.memory()).map_err(|error| start_errors::memory(&error))?;
     for doubt in ledger.snapshot().doubts.iter() {
         tracing::warn!(doubt = doubt.name(), "{doubt}");
     }
-    let sampler = ledger.try_spawn_sampler()?;
+    let sampler = ledger
+        .try_spawn_sampler()
+        .map_err(|error| start_errors::memory(&error))?;
     Ok((ledger, sampler))
 }
 
@@ -227,7 +248,7 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
     let time = settings.clone();
     let (disk, catalog, keeper) = tokio::task::spawn_blocking(move || {
         let disk = LocalDisk::open(&folder, storage, books)
-            .with_context(|| format!("the data folder {} can't be used", folder.display()))?;
+            .map_err(|error| start_errors::data_folder(&folder, &error))?;
         if !catalog.accept_older && !SqliteCatalog::is_in(&folder) {
             refuse_files_without_records(&folder, &disk)?;
         }
@@ -236,8 +257,7 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
             Lane::ReadOnly => SqliteCatalog::open_read_only(&folder, catalog),
             _ => SqliteCatalog::open(&folder, catalog),
         };
-        let catalog = opened
-            .with_context(|| format!("the catalog in {} can't be opened", folder.display()))?;
+        let catalog = opened.map_err(|error| start_errors::catalog(&folder, &error))?;
         anyhow::Ok((disk, catalog, keeper))
     })
     .await??;
@@ -264,25 +284,28 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
 /// Files without a catalog are no new folder: someone lost the catalog, and recovery would take their bytes for leftovers.
 fn refuse_files_without_records(folder: &Path, disk: &LocalDisk) -> anyhow::Result<()> {
     let (mut segments, mut bytes) = (0_u64, 0_u64);
-    let mut page = disk.list(None, PAGE_SEGMENTS)?;
+    let failed = |error| start_errors::data_folder(folder, &error);
+    let mut page = disk.list(None, PAGE_SEGMENTS).map_err(failed)?;
     while let Some(last) = page.last().copied() {
         for id in page {
-            let length_bytes = disk.length(id)?;
+            let length_bytes = disk.length(id).map_err(failed)?;
             segments += u64::from(length_bytes > 0);
             bytes += length_bytes;
         }
-        page = disk.list(Some(last), PAGE_SEGMENTS)?;
+        page = disk.list(Some(last), PAGE_SEGMENTS).map_err(failed)?;
     }
-    anyhow::ensure!(
-        segments == 0,
-        "{} is missing or empty, and {} holds {segments} files with {} that only it can name. Put the catalog back, or its newest copy \
-         (your own, or of the folder `backups`); to begin anew, take another data folder, or start once with \
-         `--accept-older-catalog`, which deletes these files",
+    if segments == 0 {
+        return Ok(());
+    }
+    let what = format!(
+        "the catalog {} is missing or empty, but {} has {} of files ({segments} in number), whose names only the catalog knows",
         folder.join(ddx_catalog::sqlite::FILE_NAME).display(),
         folder.join("segments").display(),
         Size(bytes),
     );
-    Ok(())
+    let remedy = "put the catalog back, or its newest copy (your own, or one from the folder `backups`); to start with nothing, set another \
+        --data-dir, or start once with `--accept-older-catalog`, which deletes these files";
+    Err(StartError::new(what, remedy).into())
 }
 
 /// What was found and what follows, in a few lines; the address last, since scripts wait for it.
@@ -299,7 +322,7 @@ fn introduce(parts: &Parts, settings: &Settings, scheme: &str, address: SocketAd
     );
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        tracing::warn!(%error, %scheme, %address, "standard output takes nothing; the server listens");
+        tracing::warn!(%error, %scheme, %address, "the server listens, but its address can't be written to standard output");
     }
 }
 
@@ -312,7 +335,7 @@ fn memory_line(plan: &Plan) -> String {
     format!(
         "{} by {}, {} available; {} kept free, buffers up to {}; {uploads} uploads at once at 10 Mbit/s (`ddx plan` tells more)",
         Size(plan.total_bytes),
-        plan.tightest.path,
+        plan.tightest.place(),
         Size(plan.available_bytes),
         Size(plan.reserve_bytes),
         Size(plan.ceiling_bytes),
@@ -327,7 +350,7 @@ async fn close(
 ) -> anyhow::Result<()> {
     tracing::info!(
         ?grace,
-        "stopping: resumable uploads are brought to a checkpoint, all else may end by itself"
+        "stopping: resumable uploads are saved and end now, other uploads and downloads may finish within the grace time"
     );
     closing.cancel();
     parts.engine.begin_close();
@@ -338,22 +361,22 @@ async fn close(
         let _ = (&mut serving).await;
     };
     if tokio::time::timeout(run_on, ended).await.is_err() {
-        tracing::info!("the time is over: uploads and downloads that still run are cut");
+        tracing::info!(
+            "the grace time is over: uploads and downloads that are not finished are cut"
+        );
     }
     if !parts.engine.close(LAST_ACTS / 2).await {
         tracing::warn!(
-            "some resumable uploads were not at a checkpoint in time; they continue from the one before"
+            "some resumable uploads could not be saved in time; they continue from their last checkpoint, and clients send the rest again"
         );
     }
     let is_open = !serving.is_finished();
     if is_open && tokio::time::timeout(LAST_ACTS / 2, serving).await.is_err() {
-        tracing::info!("some connections were still open");
+        tracing::info!("some connections were still open and were cut");
     }
-    parts
-        .catalog
-        .close()
-        .await
-        .context("the catalog could not be closed")?;
+    parts.catalog.close().await.context(
+        "the catalog could not be closed cleanly; nothing is lost, and the next start checks it",
+    )?;
     if let Some(keeper) = parts.keeper {
         tokio::task::spawn_blocking(move || keeper.save()).await?;
     }

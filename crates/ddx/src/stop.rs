@@ -51,7 +51,7 @@ impl StopSignals {
         tokio::spawn(async move {
             self.next().await;
             tracing::warn!(
-                "stopped at once; resumable uploads continue from their last checkpoint, others have to be sent again"
+                "stopped at once by a second signal; resumable uploads continue from their last checkpoint, other uploads have to be sent again"
             );
             std::process::exit(1);
         });

@@ -84,7 +84,7 @@ impl<W: Write> Write for BestEffort<W> {
 /// The filter can't be read, or logging was started before.
 pub(crate) fn start(settings: &Settings) -> anyhow::Result<(Lines, Lost)> {
     let filter =
-        EnvFilter::try_new(&settings.log).context("the setting `log` is no filter of log lines")?;
+        EnvFilter::try_new(&settings.log).context("log is no list of levels; write a level, as info, or levels by part, as info,ddx_engine=debug")?;
     let unwritten = Arc::<AtomicU64>::default();
     let to = BestEffort {
         to: io::stderr(),
@@ -112,7 +112,7 @@ pub(crate) fn start(settings: &Settings) -> anyhow::Result<(Lines, Lost)> {
             .with_span_list(false)
             .try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging can't be started: {error}"))?;
+    started.map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))?;
     Ok((Lines(Some(worker)), lost))
 }
 

@@ -143,7 +143,7 @@ impl Engine {
             tracing::error!(
                 file = ?Id(created.record.file_id),
                 error = &error as &dyn std::error::Error,
-                "an upload whose client left can't be removed; it expires"
+                "an upload that its client gave up can't be deleted now; it is deleted when it expires"
             );
         }
     }

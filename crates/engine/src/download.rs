@@ -106,7 +106,7 @@ impl Engine {
             // Where no count decides, a file can be read from a disk that can't be written to.
             Err(Error::ReadOnly) if record.max_downloads.is_none() => return Ok(()),
             Err(Error::Catalog(error)) if record.max_downloads.is_none() => {
-                tracing::warn!(file = ?Id(record.file_id), error = &error as &dyn std::error::Error, "a download was not counted");
+                tracing::warn!(file = ?Id(record.file_id), error = &error as &dyn std::error::Error, "a download could not be counted and was given all the same; if this repeats, see to the disk");
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -169,7 +169,7 @@ impl Parts {
         match self.mark_damaged(record, what).await {
             Err(Error::NotFound) => return Error::NotFound,
             Err(error) => {
-                tracing::error!(file = ?Id(record.file_id), what, error = &error as &dyn std::error::Error, "a file is damaged, which can't be recorded");
+                tracing::error!(file = ?Id(record.file_id), what, error = &error as &dyn std::error::Error, "a file is damaged, which can't be saved in the catalog; its downloads fail; upload it again, and see to the disk");
             }
             Ok(()) => {}
         }
@@ -210,7 +210,9 @@ impl Parts {
         let is_complete = record.state == State::Complete;
         let segments_bytes: u64 = record.segments.iter().map(|it| it.length_bytes).sum();
         if is_complete && segments_bytes != record.offset_bytes {
-            return Err(damaged("its segments are not as long as it"));
+            return Err(damaged(
+                "what is stored of it has another length than the file",
+            ));
         }
         let has_bytes = is_complete || record.offset_bytes > 0;
         let mut begins_at = 0;
@@ -247,7 +249,7 @@ impl Parts {
 }
 
 /// What is wrong with a file whose segment is not there.
-const MISSING: &str = "a segment of its bytes is missing from the store";
+const MISSING: &str = "a part of what is stored is missing on the disk";
 
 /// Bytes that lie in the catalog, whose pages have no checksum: one that was damaged is refused, not delivered.
 fn inline(record: &FileRecord, bytes: Vec<u8>) -> Result<Layout, Error> {
@@ -431,7 +433,7 @@ impl Reading {
                     continue;
                 }
                 if bytes.is_empty() {
-                    let what = "a segment of its bytes is shorter than its record";
+                    let what = "a part of what is stored is shorter than it was";
                     let download = &self.download;
                     return Err(download.parts.found_damaged(&download.record, what).await);
                 }

@@ -589,7 +589,7 @@ impl Parts {
             .await;
         match marked {
             Ok(()) => {
-                tracing::error!(file = ?Id(record.file_id), share = ?Id(record.share_id), what, "a file is damaged");
+                tracing::error!(file = ?Id(record.file_id), share = ?Id(record.share_id), what, "a file is damaged: its downloads fail from now on; upload it again, and see to the disk");
                 self.tell(record, false);
                 Ok(())
             }

@@ -54,7 +54,7 @@ pub enum Error {
     ChecksumMissing,
     /// The disk has no room.
     #[error(
-        "{needed_bytes} bytes are needed, {free_bytes} are free above the floor of {floor_bytes}"
+        "{needed_bytes} bytes of disk space are needed, {free_bytes} are free, and {floor_bytes} have to stay free"
     )]
     NoSpace {
         /// What was asked.
@@ -156,7 +156,7 @@ pub enum Error {
         what: String,
     },
     /// The store failed.
-    #[error("the disk store failed")]
+    #[error("the disk failed")]
     Storage(#[source] ddx_storage::Error),
     /// The catalog failed.
     #[error("the catalog failed")]

@@ -82,7 +82,7 @@ pub(crate) fn deleted(store: &dyn Store, mut segments: Vec<[u8; 16]>) -> Vec<[u8
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the disk does not let a segment go; it is tried again"
+                "the data of a deleted file can't be removed from the disk; it is tried again, and its space stays taken; if this repeats, see to the disk"
             );
             false
         }
@@ -111,13 +111,13 @@ impl Parts {
                     // What a chore does can be cut anywhere, so one that panics is begun anew at its next time.
                     let done = AssertUnwindSafe(chore(parts.clone())).catch_unwind().await;
                     let done = done.unwrap_or_else(|_| {
-                        Err(Error::Internal(format!("the chore `{name}` panicked")))
+                        Err(Error::Internal(format!("the task `{name}` crashed")))
                     });
                     if let Err(error) = done {
                         tracing::error!(
-                            chore = name,
+                            task = name,
                             error = &error as &dyn std::error::Error,
-                            "housekeeping failed; it is tried again"
+                            "a background task failed; it is tried again, and uploads go on; if this repeats, see to the disk"
                         );
                     }
                 }
@@ -144,7 +144,7 @@ impl Parts {
                 .await
                 .map_err(in_catalog)?;
             if gone > 0 {
-                tracing::info!(gone, "shares that nothing was sent into are gone");
+                tracing::info!(shares = gone, "empty shares were removed");
             }
             if gone < u64::from(PAGE_ROWS) {
                 return Ok(());
@@ -172,8 +172,8 @@ impl Parts {
                 return Ok(());
             }
             tracing::info!(
-                count,
-                "uploads to which nothing has come hold no space any more"
+                uploads = count,
+                "uploads that were created but not begun gave their reserved disk space back; they can still be sent"
             );
             self.chores.deletion.notify_one();
         }
@@ -238,7 +238,10 @@ impl Parts {
                 self.after_expiry(record).await;
             }
             if !gone.is_empty() {
-                tracing::info!(gone = gone.len(), "uploads and files have expired");
+                tracing::info!(
+                    files = gone.len(),
+                    "uploads and files that had expired were deleted"
+                );
                 self.chores.deletion.notify_one();
             }
         }

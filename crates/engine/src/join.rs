@@ -117,7 +117,7 @@ impl Parts {
                 tracing::error!(
                     part = ?Id(part_file_id),
                     error = &error as &dyn std::error::Error,
-                    "a file can't be joined from its parts now; it is tried again"
+                    "a file can't be joined from its parts now; it is tried again, and nothing is lost; if this repeats, see to the disk"
                 );
                 false
             }

@@ -270,7 +270,7 @@ impl Disk {
     fn lane(&mut self) -> Result<Lane, Error> {
         self.resting
             .take()
-            .ok_or_else(|| Error::Internal("the lane is gone".to_owned()))
+            .ok_or_else(|| Error::Internal("the upload's queue to the disk is gone".to_owned()))
     }
 }
 

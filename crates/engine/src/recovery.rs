@@ -76,7 +76,7 @@ fn stands(store: &dyn Store, record: &FileRecord) -> bool {
     let durable = record.offset_bytes;
     let Some(segment) = record.segments.first() else {
         if durable > 0 {
-            tracing::error!(file = ?Id(record.file_id), durable, "the record of an unfinished upload names no segment");
+            tracing::error!(file = ?Id(record.file_id), saved_bytes = durable, "the catalog does not say where the data of an unfinished upload is: the upload is lost and has to be sent again");
         }
         return durable == 0;
     };
@@ -96,13 +96,13 @@ fn stands(store: &dyn Store, record: &FileRecord) -> bool {
     };
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::Corrupt => {
-            tracing::error!(file = ?Id(record.file_id), segment = %id, durable, %error, "the bytes of an unfinished upload are missing");
+            tracing::error!(file = ?Id(record.file_id), segment = %id, saved_bytes = durable, %error, "data of an unfinished upload is missing on the disk: the upload is lost and has to be sent again");
             false
         }
         ErrorKind::NoSpace { .. } => true,
         _ => {
             // A disk that fails now has not lost the bytes: the upload is not given up, and its next request tries again.
-            tracing::error!(segment = %id, error = &error as &dyn std::error::Error, "the segment of an unfinished upload can't be opened");
+            tracing::error!(segment = %id, error = &error as &dyn std::error::Error, "the data of an unfinished upload can't be opened now; it is tried again when the upload goes on; if this repeats, see to the disk");
             true
         }
     }
@@ -114,7 +114,7 @@ fn reserve(store: &dyn Store, id: SegmentId, length_bytes: Option<u64>) {
         return;
     };
     if let Err(error) = store.reserve(id, length_bytes) {
-        tracing::warn!(segment = %id, error = &error as &dyn std::error::Error, "the space of an unfinished upload can't be reserved again");
+        tracing::warn!(segment = %id, error = &error as &dyn std::error::Error, "disk space for the rest of an unfinished upload can't be reserved; the upload may go on, and fails if the disk gets full");
     }
 }
 
@@ -211,7 +211,7 @@ impl Parts {
         let mut damaged = 0;
         for file in files {
             if file.state == State::Complete && file.damage.is_none() {
-                self.mark_damaged(&file, "a segment of its bytes is missing from the store")
+                self.mark_damaged(&file, "a part of what is stored is missing on the disk")
                     .await?;
                 damaged += 1;
             }

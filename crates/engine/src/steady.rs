@@ -183,9 +183,10 @@ impl SteadyClock {
         state.clock.jumps += 1;
         state.clock.last_jump_ms = gained_ms;
         tracing::error!(
-            by_seconds = gained_ms / 1_000,
-            ahead_seconds = state.clock.ahead_ms / 1_000,
-            "the clock of this machine has jumped; deadlines of uploads and files move with it, so that none is over for that: see to its time"
+            jump_seconds = gained_ms / 1_000,
+            all_jumps_seconds = state.clock.ahead_ms / 1_000,
+            "the clock of this machine has jumped; the deadlines of uploads and files are moved along, so that nothing expires for it; check \
+             the machine's time"
         );
     }
 

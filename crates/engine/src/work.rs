@@ -212,8 +212,8 @@ impl Work<'_> {
             End::Whole => Ok(()),
             End::Cut(error) => Err(error),
         };
-        let lane =
-            lane.ok_or_else(|| Error::Internal("the upload's writer was lost".to_owned()))?;
+        let lane = lane
+            .ok_or_else(|| Error::Internal("the upload's writing task ended early".to_owned()))?;
         let failed_write = matches!(end, Err(Error::Storage(_)));
         let end = end.map_err(|error| match error {
             Error::Storage(error) => on_disk(error),

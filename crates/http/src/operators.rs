@@ -39,10 +39,10 @@ pub struct Token(Box<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAToken {
     /// It can be guessed.
-    #[error("the token has {0} characters; {TOKEN_CHARS_MIN} are needed at least")]
+    #[error("its token has {0} characters, and at least {TOKEN_CHARS_MIN} are needed")]
     TooShort(usize),
     /// It can't stand in a header field.
-    #[error("the token has a character that is not visible ASCII; letters and digits are best")]
+    #[error("its token has a character that is not visible ASCII")]
     NotVisible,
 }
 

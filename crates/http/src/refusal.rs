@@ -101,11 +101,11 @@ pub(crate) fn problem(error: Error) -> Problem {
         } => Problem::new(Kind::NoMemory).limit(free_bytes).value(needed_bytes).retry_after(retry_after),
         Error::Damaged { .. } => Problem::new(Kind::FileDamaged),
         Error::Storage(_) | Error::Catalog(_) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+            tracing::error!(error = &error as &dyn std::error::Error, "a request failed by an error of the server; its client was told so; if this repeats, see to the disk and report it");
             Problem::new(Kind::StorageUnavailable).retry_after(RETRY_AFTER)
         }
         Error::Internal(_) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+            tracing::error!(error = &error as &dyn std::error::Error, "a request failed by an error of the server; its client was told so; if this repeats, see to the disk and report it");
             Problem::new(Kind::Internal)
         }
     }

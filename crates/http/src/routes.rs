@@ -150,6 +150,9 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = what, "a request's handler panicked");
+    tracing::error!(
+        panic = what,
+        "a request crashed by a mistake in the server; all others go on; please report this"
+    );
     Problem::new(Kind::Internal).into_response()
 }

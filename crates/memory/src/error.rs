@@ -13,7 +13,7 @@ use crate::Row;
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// A file could not be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("can't read {path}: {source}", path = path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -21,7 +21,7 @@ pub enum ProbeError {
         source: io::Error,
     },
     /// A file does not say what its documentation says it would.
-    #[error("{path} is malformed: {detail}", path = path.display())]
+    #[error("{path} is not as Linux writes it: {detail}", path = path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -34,10 +34,10 @@ pub enum ProbeError {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The machine's memory could not be read: without a figure nothing may be promised.
-    #[error("the memory of this machine is not known: {0}")]
+    #[error("the memory of this machine can't be read: {0}")]
     Probe(#[from] ProbeError),
     /// A setting can't be met.
-    #[error("{setting} is {value}, which {reason}")]
+    #[error("{} is {value}, which {reason}", setting.trim_end_matches("_bytes"))]
     Setting {
         /// The field of [`crate::Config`].
         setting: &'static str,
@@ -47,7 +47,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The kernel refused a mapping. The lease is given back.
-    #[error("cannot map {bytes} bytes: {source}")]
+    #[error("the system gives no {bytes} bytes of memory: {source}")]
     Map {
         /// What was asked for.
         bytes: u64,
@@ -55,7 +55,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A thread or a descriptor that the sampler needs could not be had.
-    #[error("cannot start the memory sampler: {0}")]
+    #[error("the machine's memory can't be watched: {0}")]
     Sampler(io::Error),
 }
 
@@ -74,11 +74,11 @@ pub enum Refusal {
         retry_after: Duration,
     },
     /// The ledger is closing: what was admitted goes on, nothing new is.
-    #[error("the server is shutting down and admits nothing new")]
+    #[error("the server is stopping and takes nothing new")]
     Closing,
     /// A fixed charge does not fit into what is left.
     #[error(
-        "{row:?} needs {needed_bytes} bytes and {free_bytes} are free; try again in {retry_after:?}"
+        "{needed_bytes} bytes of memory are needed for {row:?}, and {free_bytes} are free; try again in {retry_after:?}"
     )]
     NoMemory {
         /// The row that would have been charged.
@@ -91,7 +91,7 @@ pub enum Refusal {
         retry_after: Duration,
     },
     /// The row is computed by the ledger itself and can't be charged.
-    #[error("{0:?} is computed by the ledger and can't be charged")]
+    #[error("the memory of {0:?} is computed and can't be taken")]
     NotChargeable(Row),
     /// A blocking wait came to its end first.
     #[error("no memory came free within the time given")]

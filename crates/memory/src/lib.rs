@@ -70,6 +70,7 @@ mod error;
 mod lease;
 mod ledger;
 mod plan;
+mod plan_text;
 mod pressure;
 mod probe;
 mod queue;

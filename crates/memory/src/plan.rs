@@ -1,10 +1,10 @@
-//! What this machine can do, before a single upload: the table that `ddx plan` prints.
+//! What this machine can do, before a single upload: the figures that `ddx plan` prints.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::classes::{Class, previous_power_of_two};
-use crate::{Doubt, Ledger, Level, LevelKind, Tightest};
+use crate::{Doubt, Ledger, Level, Tightest};
 
 /// How many uploads at once at one rate.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -116,112 +116,5 @@ impl fmt::Display for Size {
         }
         let digits = usize::from(unit > 0 && value < 100.0);
         f.pad(&format!("{value:.digits$} {}", UNITS[unit]))
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Memory of this machine")?;
-        writeln!(
-            f,
-            "  {:<14} {:>10} {:>10} {:>10}  source",
-            "level", "limit", "hard", "headroom"
-        )?;
-        for level in self.levels.iter() {
-            let kind = match level.kind {
-                LevelKind::CgroupV1 => "cgroup v1",
-                LevelKind::CgroupV2 => "cgroup v2",
-                LevelKind::Host => "host",
-                LevelKind::Configured => "configured",
-                LevelKind::Assumed => "assumed",
-                LevelKind::AddressSpace => "address space",
-            };
-            let limit = level
-                .limit_bytes
-                .map_or_else(|| "none".to_owned(), |limit| Size(limit).to_string());
-            let head = level
-                .head_bytes()
-                .map_or_else(|| "–".to_owned(), |head| Size(head).to_string());
-            let least = if level.path == self.tightest.path {
-                "  ← least headroom"
-            } else {
-                ""
-            };
-            writeln!(
-                f,
-                "  {kind:<14} {limit:>10} {:>10} {head:>10}  {}{least}",
-                Size(level.hard_bytes),
-                level.path
-            )?;
-        }
-        for doubt in self.doubts.iter() {
-            writeln!(f, "  note: {doubt}")?;
-        }
-        writeln!(f, "\nWhat follows")?;
-        let class = &self.class;
-        let lines = [
-            (
-                "limit",
-                self.total_bytes,
-                "the least on any level".to_owned(),
-            ),
-            (
-                "available",
-                self.available_bytes,
-                format!("the least headroom: {}", self.tightest.path),
-            ),
-            (
-                "reserve",
-                self.reserve_bytes,
-                "kept free for everything that is not leased".to_owned(),
-            ),
-            (
-                "class ceiling",
-                class.ceiling_bytes,
-                format!(
-                    "{}: {} × 16 + {} × 32 + {} × 8 MiB",
-                    class.name, class.buffers_16mib, class.buffers_32mib, class.buffers_8mib
-                ),
-            ),
-            (
-                "ceiling",
-                self.ceiling_bytes,
-                "all buffers together; half of the limit, at most the class".to_owned(),
-            ),
-            (
-                "leasable now",
-                self.leasable_bytes,
-                "available less reserve, at most the ceiling".to_owned(),
-            ),
-            (
-                "floor",
-                self.floor_bytes,
-                "one upload may always hold this".to_owned(),
-            ),
-            (
-                "connection",
-                self.connection_bytes,
-                "fixed charge of each".to_owned(),
-            ),
-        ];
-        for (name, bytes, why) in lines {
-            writeln!(f, "  {name:<14} {:>10}  {why}", Size(bytes))?;
-        }
-        writeln!(
-            f,
-            "\nUploads at once, of any file size; {} more may wait",
-            self.waiters_max
-        )?;
-        writeln!(f, "  {:<14} {:>10} {:>10}", "each at", "holding", "uploads")?;
-        for rate in &self.rates {
-            let speed = format!("{}/s", Size(rate.bytes_per_second));
-            writeln!(
-                f,
-                "  {speed:<14} {:>10} {:>10}",
-                Size(rate.each_bytes),
-                rate.uploads
-            )?;
-        }
-        Ok(())
     }
 }

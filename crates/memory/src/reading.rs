@@ -78,20 +78,20 @@ impl std::fmt::Display for Doubt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::GroupNotFound => {
-                "the memory limit of this process's control group was not found: mount its own part of the hierarchy on /sys/fs/cgroup, or \
-                 set memory_limit; until then little is promised"
+                "the memory limit of this process's control group was not found, so little memory is used for uploads: mount its control group on \
+                 /sys/fs/cgroup, or set memory_limit"
             }
             Self::HostBySysinfo => {
-                "there is no /proc/meminfo: what can be had is estimated by sysinfo(2), without page cache"
+                "there is no /proc/meminfo: the available memory is estimated by sysinfo(2), which counts cached files as used"
             }
             Self::AvailableByFree => {
-                "the kernel tells no MemAvailable: it is estimated by MemFree and the page cache"
+                "/proc/meminfo has no MemAvailable: the available memory is estimated by MemFree and the page cache"
             }
             Self::ProcessByStatm => {
-                "the kernel tells no RssAnon: the memory of this process is estimated by /proc/self/statm"
+                "/proc/self/status has no RssAnon: the memory of this process is estimated by /proc/self/statm"
             }
             Self::ProcessByPeak => {
-                "there is no /proc/self: the memory of this process is estimated by the most that it ever had"
+                "there is no /proc/self: the memory of this process is estimated by the most that it ever used"
             }
         })
     }

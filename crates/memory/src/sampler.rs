@@ -46,7 +46,9 @@ impl Ledger {
 /// Begins anew after a panic: without a sampler the server would go on with a figure that no one renews.
 fn run_on(ledger: &Ledger, stop: &OwnedFd) {
     while catch_unwind(AssertUnwindSafe(|| run(ledger, stop))).is_err() {
-        tracing::error!("the memory sampler ended in a panic and begins anew");
+        tracing::error!(
+            "reading the machine's memory crashed and is begun again; uploads go on; please report this"
+        );
         // One that panics at each reading must not fill the log.
         std::thread::sleep(ledger.config().sample_every);
     }
@@ -73,7 +75,7 @@ fn run(ledger: &Ledger, stop: &OwnedFd) {
                 ledger.sample();
             }
             Err(error) => {
-                tracing::error!(%error, "the memory sampler can't wait and ends; figures are read on demand from now on");
+                tracing::error!(%error, "the machine's memory can't be watched any more and is read only when needed; uploads go on; restart the server when it suits");
                 return;
             }
         }

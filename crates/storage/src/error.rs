@@ -13,7 +13,8 @@ use crate::SegmentId;
 pub struct Error {
     kind: ErrorKind,
     detail: String,
-    source: Option<io::Error>,
+    /// Not its `source`: the detail has its text, which a chain of causes would repeat.
+    system: Option<io::Error>,
 }
 
 /// What a caller decides on.
@@ -77,13 +78,13 @@ impl Error {
         Self {
             kind,
             detail: detail.into(),
-            source: None,
+            system: None,
         }
     }
 
     pub(crate) fn no_space(needed_bytes: u64, free_bytes: u64, floor_bytes: u64) -> Self {
         let detail = format!(
-            "{needed_bytes} bytes are needed, {free_bytes} are free and {floor_bytes} have to stay so"
+            "{needed_bytes} bytes are needed, {free_bytes} are free, and {floor_bytes} of them have to stay free (free_space_floor)"
         );
         Self::new(
             ErrorKind::NoSpace {
@@ -113,20 +114,32 @@ impl Error {
         )
     }
 
-    /// The system refused; `what` says in which step and on what.
-    pub(crate) fn io(what: impl std::fmt::Display, source: impl Into<io::Error>) -> Self {
-        let source = source.into();
-        let kind = if source.raw_os_error() == Some(rustix::io::Errno::ROFS.raw_os_error()) {
+    /// What the system said, where it refused.
+    #[must_use]
+    pub fn system(&self) -> Option<&io::Error> {
+        self.system.as_ref()
+    }
+
+    /// Whether the system said that a file or folder is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.system()
+            .is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The system refused; `what` says which step on what could not be done, as "open /data/lock".
+    pub(crate) fn io(what: impl std::fmt::Display, system: impl Into<io::Error>) -> Self {
+        let system = system.into();
+        let kind = if system.raw_os_error() == Some(rustix::io::Errno::ROFS.raw_os_error()) {
             ErrorKind::ReadOnly
         } else {
             ErrorKind::Io {
-                retryable: is_passing(&source),
+                retryable: is_passing(&system),
             }
         };
         Self {
             kind,
-            detail: format!("{what}: {source}"),
-            source: Some(source),
+            detail: format!("can't {what}: {system}"),
+            system: Some(system),
         }
     }
 }

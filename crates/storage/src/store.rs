@@ -177,7 +177,7 @@ impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Direct => f.write_str("direct I/O"),
-            Self::Windowed { reason } => write!(f, "page cache in small windows: {reason}"),
+            Self::Windowed { reason } => write!(f, "the page cache, a little at a time ({reason})"),
             Self::ReadOnly => f.write_str("read-only, nothing is stored or deleted"),
         }
     }

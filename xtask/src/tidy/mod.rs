@@ -15,6 +15,7 @@ mod manifests;
 mod paths;
 mod rooms;
 mod tokens;
+mod words;
 
 /// One broken rule, at a place.
 #[derive(Debug)]
@@ -115,6 +116,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     rooms::check(&files, &members, &mut findings);
     files::check(&files, &mut findings);
     locks::check(&files, &mut findings);
+    words::check(&files, &mut findings);
     findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     Ok(findings)
 }

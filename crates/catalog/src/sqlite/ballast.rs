@@ -49,11 +49,13 @@ impl Ballast {
         self.tried = Some(Instant::now());
         match fs::remove_file(&self.path) {
             Ok(()) => {
-                tracing::warn!("the disk is full; the room set aside for deletions is used now");
+                tracing::warn!(
+                    "the disk is full; the space that was kept for deletions is used now; uploads are refused; free some space"
+                );
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "the room set aside for deletions can't be used");
+                tracing::warn!(%error, "the disk is full, and the space that was kept for deletions can't be used; files may not be deletable until space is freed");
                 false
             }
         }
@@ -69,7 +71,7 @@ impl Ballast {
         match self.write() {
             Ok(()) => self.is_there = true,
             Err(error) => {
-                tracing::warn!(%error, "no room can be set aside for deletions on a full disk");
+                tracing::warn!(%error, "no space can be kept for deletions on a full disk; it is tried again; free some space if the disk is full");
                 let _ = fs::remove_file(&self.path); // it may be there in part
             }
         }

@@ -66,5 +66,5 @@ pub(super) fn check(connection: &Connection) -> Result<(), Error> {
 }
 
 fn corrupt(what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("{what}; {REMEDY}"))
+    Error::new(ErrorKind::Corrupt, what).with_remedy(REMEDY)
 }

@@ -42,7 +42,7 @@ impl Drop for Watched {
         if std::thread::panicking() {
             tracing::error!(
                 thread = self.name,
-                "a thread of the catalog ended in a panic"
+                "a thread of the catalog crashed; the server stops, and its supervisor has to start it again; please report this"
             );
             self.deaths.0.send_replace(Some(self.name));
         }

@@ -6,7 +6,11 @@ use rusqlite::ffi;
 
 /// What an operator can do about a damaged catalog; part of each such error.
 pub(super) const REMEDY: &str = "stop the server, keep the damaged catalog.sqlite3 and its -wal file, and put the \
-     newest good copy (your own, or of the folder `backups` beside it) in its place";
+     newest good copy (your own, or one from the folder `backups` beside it) in its place";
+
+/// What an operator can do about another program at the catalog.
+const BUSY_REMEDY: &str =
+    "end the other program that has catalog.sqlite3 open (a database shell, a backup that runs)";
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
@@ -19,14 +23,12 @@ impl From<rusqlite::Error> for Error {
             }
             other => other.to_string(),
         };
-        let detail = match kind {
-            ErrorKind::Corrupt => format!("{said}; {REMEDY}"),
-            ErrorKind::Busy => format!(
-                "{said}; another program holds the lock of catalog.sqlite3 (an open shell, a copy that runs): end it"
-            ),
-            _ => said,
-        };
-        Error::new(kind, detail)
+        let error = Error::new(kind, said);
+        match kind {
+            ErrorKind::Corrupt => error.with_remedy(REMEDY),
+            ErrorKind::Busy => error.with_remedy(BUSY_REMEDY),
+            _ => error,
+        }
     }
 }
 
@@ -78,6 +80,15 @@ impl Error {
 
     /// The same failure, for another caller who was in the same transaction.
     pub(super) fn again(&self) -> Self {
-        Error::new(self.kind(), self.detail())
+        self.about(self.detail())
+    }
+
+    /// The same kind and remedy with another detail.
+    pub(super) fn about(&self, detail: impl Into<String>) -> Self {
+        let error = Error::new(self.kind(), detail);
+        match self.remedy() {
+            Some(remedy) => error.with_remedy(remedy),
+            None => error,
+        }
     }
 }

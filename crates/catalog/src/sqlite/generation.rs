@@ -63,22 +63,25 @@ impl Generation {
             return Ok(generation);
         }
         let what = match found {
-            0 => "the catalog is missing or empty, and there was one",
-            _ => "this catalog is older than what is beside it",
+            0 => "the catalog is missing or empty, though there was one",
+            _ => {
+                "the catalog is older than the files beside it: it is an old copy, or its -wal file was lost"
+            }
         };
         let detail = format!(
-            "{what} (it is of generation {ours}, the folder of generation {folders}): it was deleted, put back from a copy, \
-             or its -wal file was lost. Starting with it would delete the bytes of all that was uploaded since. Put the newest \
-             catalog.sqlite3, and the -wal file that belongs to it, in its place; if there is none newer, start once with \
-             `--accept-older-catalog`"
+            "{what} (its number is {ours}, that of the folder is {folders}). With it the server would delete all files that \
+             were uploaded since"
         );
-        Err(Error::new(ErrorKind::Older, detail))
+        Err(Error::new(ErrorKind::Older, detail).with_remedy(
+            "put the newest catalog.sqlite3, and the -wal file that belongs to it, in its place; if there is none, start once with \
+             `--accept-older-catalog`",
+        ))
     }
 
     /// Raises the number, in the catalog first. A failure is told and does no harm.
     pub(super) fn raise(&mut self, connection: &Connection) {
         if let Err(error) = self.try_raise(connection) {
-            tracing::warn!(%error, "can't note the catalog's generation; an older copy in its place would go unnoticed");
+            tracing::warn!(%error, "the number of this start can't be saved: an old copy of the catalog in its place would not be noticed; uploads go on; see to the disk");
         }
     }
 
@@ -106,7 +109,7 @@ impl Generation {
     fn folders(&self) -> Result<u64, Error> {
         match std::fs::read_to_string(&self.path) {
             Ok(text) => Ok(text.trim().parse().unwrap_or_else(|_| {
-                tracing::warn!(path = %self.path.display(), "the file holds no number; it is written anew");
+                tracing::warn!(path = %self.path.display(), "the file held no number and is written again; nothing has to be done");
                 0
             })),
             Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::InvalidData) => Ok(0),

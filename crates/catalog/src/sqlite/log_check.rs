@@ -43,12 +43,13 @@ pub(super) fn check(database: &Path) -> Result<(), Error> {
         return Ok(());
     };
     let detail = format!(
-        "{} is damaged at frame {frame}, and commits lie behind it that can't be read: the catalog would be older than what is beside it, \
-         and a start would delete the bytes of what was uploaded since. Put the newest good copy of the log in its place, or of \
-         catalog.sqlite3 without a log; if there is none, start once with `--accept-older-catalog`",
+        "{} is damaged at frame {frame}, and the changes after it can't be read. With it the server would delete the files of these changes",
         path.display()
     );
-    Err(Error::new(ErrorKind::Older, detail))
+    Err(Error::new(ErrorKind::Older, detail).with_remedy(
+        "put the newest good copy of this file in its place, or a copy of catalog.sqlite3 and no -wal file; if there is none, start once \
+         with `--accept-older-catalog`",
+    ))
 }
 
 /// The place of the first frame that does not agree with those before it, if commits follow.

@@ -158,7 +158,7 @@ fn copy(connection: &Connection) -> bool {
         Ok(!busy && frames == copied)
     });
     copied.unwrap_or_else(|error| {
-        tracing::warn!(%error, "can't copy the catalog's log into the database");
+        tracing::warn!(%error, "the catalog's -wal file can't be merged into it now and grows; it is tried again; uploads go on; if this repeats, see to the disk");
         false
     })
 }

@@ -33,13 +33,13 @@ pub(super) fn check(folder: &Path, config: &Config) -> Result<(), Error> {
     let path = folder.join(FILE_NAME);
     let cannot = |what: &str| {
         let detail = format!(
-            "{} {what}, and its disk is mounted read-only; mount it for writing and start once",
+            "{} {what}, but its disk is mounted read-only",
             path.display()
         );
-        Error::new(ErrorKind::ReadOnly, detail)
+        Error::new(ErrorKind::ReadOnly, detail).with_remedy("mount it for writing and start once")
     };
     if !schema::is_in(folder) {
-        return Err(cannot("has to be made"));
+        return Err(cannot("does not exist yet"));
     }
     if !config.accept_older {
         log_check::check(&path)?;
@@ -50,7 +50,7 @@ pub(super) fn check(folder: &Path, config: &Config) -> Result<(), Error> {
     Generation::check(&connection, &path, found, config.accept_older).map_err(named)?;
     if found < VERSION {
         return Err(cannot(&format!(
-            "has to be brought from schema version {found} to {VERSION}"
+            "has to be updated from schema version {found} to {VERSION}"
         )));
     }
     Ok(())
@@ -79,7 +79,7 @@ fn has_log(database: &Path) -> Result<bool, Error> {
         Ok(log) => Ok(log.len() > 0),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => {
-            let what = format!("can't examine {}", path.display());
+            let what = format!("can't look at {}", path.display());
             Err(Error::of_file(&what, error))
         }
     }

@@ -76,8 +76,8 @@ fn open_file(path: &Path, config: &Config) -> Result<(Connection, Generation), E
     if connection.is_readonly("main")? && fs::File::options().write(true).open(path).is_ok() {
         // The disk takes changes; it is the head of the file that forbids them (its write version), which only
         // damage or a format to come does.
-        let detail = format!("its head says that this SQLite can't write it; {REMEDY}");
-        return Err(Error::new(ErrorKind::Corrupt, detail));
+        let detail = "its header says that this program must not write it";
+        return Err(Error::new(ErrorKind::Corrupt, detail).with_remedy(REMEDY));
     }
     let mut generation = Generation::check(&connection, path, found, config.accept_older)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
@@ -89,9 +89,11 @@ fn open_file(path: &Path, config: &Config) -> Result<(Connection, Generation), E
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let detail = format!(
-            "this file system allows no write-ahead log (journal mode is {mode}); put the data folder on a local disk"
+            "its file system allows no write-ahead log (SQLite fell back to journal mode {mode})"
         );
-        return Err(Error::new(ErrorKind::Io, detail));
+        return Err(
+            Error::new(ErrorKind::Io, detail).with_remedy("put the data folder on a local disk")
+        );
     }
     set(&connection, config.writer_cache_bytes)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -109,9 +111,16 @@ fn open_file(path: &Path, config: &Config) -> Result<(Connection, Generation), E
         if found > 0
             && let Err(error) = connection.query_row(CUT_LOG, [], |_| Ok(()))
         {
-            tracing::warn!(%error, "the log keeps what the migration took away until it is written over");
+            tracing::warn!(%error, "the catalog was updated, but its -wal file still holds old records until it is written over; nothing has to be done");
         }
-        tracing::info!(from = found, to = VERSION, path = %path.display(), "catalog schema brought up to date");
+        match found {
+            0 => {
+                tracing::info!(path = %path.display(), version = VERSION, "a new catalog was made")
+            }
+            _ => {
+                tracing::info!(path = %path.display(), from_version = found, to_version = VERSION, "the catalog was updated for this version of the program")
+            }
+        }
     }
     generation.raise(&connection);
     Ok((connection, generation))
@@ -173,25 +182,23 @@ pub(super) fn version_of(connection: &Connection) -> Result<i32, Error> {
         return Ok(0);
     }
     if application != APPLICATION_ID {
-        return Err(Error::new(
-            ErrorKind::Corrupt,
-            format!("a database of another program; {REMEDY}"),
-        ));
+        return Err(
+            Error::new(ErrorKind::Corrupt, "it is the database of another program")
+                .with_remedy(REMEDY),
+        );
     }
     if version < 0 || (version == 0 && tables > 0) {
-        return Err(Error::new(
-            ErrorKind::Corrupt,
-            format!(
-                "schema version {version} with {tables} tables, which no program writes; {REMEDY}"
-            ),
-        ));
+        let detail =
+            format!("it has schema version {version} and {tables} tables, which is never written");
+        return Err(Error::new(ErrorKind::Corrupt, detail).with_remedy(REMEDY));
     }
     if version > VERSION {
         let detail = format!(
-            "schema version {version} is newer than {VERSION}, the newest that this program knows; run the newer \
-             program, or put the copy that it took before its migration (folder `{BACKUPS_NAME}`) in its place"
+            "a newer program wrote it: it has schema version {version}, and this program knows versions up to {VERSION}"
         );
-        return Err(Error::new(ErrorKind::Newer, detail));
+        return Err(Error::new(ErrorKind::Newer, detail).with_remedy(format!(
+            "run the newer program, or put the copy that it made before it changed the catalog (folder `{BACKUPS_NAME}`) in its place"
+        )));
     }
     Ok(version)
 }
@@ -220,15 +227,13 @@ pub(super) fn named(path: &Path, error: Error) -> Error {
         && let Err(failed) = read_whole(path)
     {
         let what = format!(
-            "the disk can't read {}, so it can't be told whether it is damaged; see to the disk first",
+            "the disk can't read {}, so it is not known whether the file is damaged",
             path.display()
         );
-        return Error::of_file(&what, failed);
+        return Error::of_file(&what, failed)
+            .with_remedy("check the disk first (`dmesg` shows its errors)");
     }
-    Error::new(
-        error.kind(),
-        format!("{}: {}", path.display(), error.detail()),
-    )
+    error.about(format!("{}: {}", path.display(), error.detail()))
 }
 
 /// Reads a file to its end.
@@ -265,7 +270,7 @@ fn keep_copy(
         .map_or(0, |since| since.as_millis());
     let to = backups.join(format!("catalog-v{version:04}-{now:015}.sqlite3"));
     copy(connection, &to)?;
-    tracing::info!(to = %to.display(), "copied the catalog before its migration");
+    tracing::info!(path = %to.display(), "the catalog was copied before it is changed for this version");
     drop_old_copies(&backups, kept.max(1));
     Ok(())
 }
@@ -284,7 +289,7 @@ fn drop_old_copies(backups: &Path, kept: usize) {
     let surplus = names.len().saturating_sub(kept);
     for path in &names[..surplus] {
         if let Err(error) = fs::remove_file(path) {
-            tracing::warn!(path = %path.display(), %error, "can't remove an old copy of the catalog");
+            tracing::warn!(path = %path.display(), %error, "an old copy of the catalog can't be removed; uploads go on; delete the file by hand");
         }
     }
 }

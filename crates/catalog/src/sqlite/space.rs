@@ -17,7 +17,7 @@ pub(super) fn give_back(connection: &Connection) -> bool {
     match cut(connection) {
         Ok(more) => more,
         Err(error) => {
-            tracing::warn!(%error, "can't give free space of the catalog back to the disk");
+            tracing::warn!(%error, "free space inside the catalog can't be given back to the disk; it is tried again; uploads go on");
             false
         }
     }

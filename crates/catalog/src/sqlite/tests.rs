@@ -267,7 +267,7 @@ fn what_the_disk_cannot_read_is_not_called_damaged() {
     // A folder can be opened as a file, and not read.
     let told = schema::named(folder.path(), damaged());
     assert_eq!(told.kind(), ErrorKind::Io);
-    assert!(told.detail().contains("see to the disk"), "{told}");
+    assert!(told.to_string().contains("check the disk"), "{told}");
 }
 
 /// Panics where it is dropped.

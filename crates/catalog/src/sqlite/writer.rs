@@ -183,7 +183,7 @@ impl Writer<'_> {
         let Err(mut lost) = attempt else {
             return;
         };
-        tracing::warn!(changes = batch.len(), error = %lost, "a catalog transaction failed");
+        tracing::warn!(changes = batch.len(), error = %lost, "changes could not be saved in the catalog together; those that can't be saved one by one are refused and can be sent again; if this repeats, see to the disk");
         let alone = batch.len() == 1;
         for job in batch {
             // Whoever can't begin, or reads garbage, fails for each in the same way, and slowly.
@@ -278,10 +278,10 @@ impl Writer<'_> {
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = done {
-            tracing::warn!(%error, "can't empty the catalog's log on closing; the next start does it");
+            tracing::warn!(%error, "the catalog's -wal file could not be merged at the stop; the next start does it; nothing is lost");
         }
         if let Err((_, error)) = self.connection.close() {
-            tracing::warn!(%error, "closing the catalog");
+            tracing::warn!(%error, "the catalog could not be closed cleanly; the next start checks it; nothing is lost");
         }
     }
 }

@@ -83,14 +83,14 @@ fn what_has_to_be_made_or_migrated_is_told_with_its_remedy() {
         let error = open(folder.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
         assert!(
-            error.detail().contains(what) && error.detail().contains("mount it for writing"),
+            error.to_string().contains(what) && error.to_string().contains("mount it for writing"),
             "{error}"
         );
         assert_eq!(files_in(folder.path()), before);
     };
-    refused("has to be made");
+    refused("does not exist yet");
     fs::write(folder.path().join(FILE_NAME), b"").unwrap();
-    refused("has to be made");
+    refused("does not exist yet");
     let version = VERSION as usize - 1;
     older(folder.path(), version);
     refused(&format!("from schema version {version} to {VERSION}"));

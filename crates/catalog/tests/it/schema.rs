@@ -274,10 +274,10 @@ fn a_newer_schema_is_refused_and_left_alone() {
     let error = open(folder.path()).unwrap_err();
     assert_eq!((error.kind(), error.retryable()), (ErrorKind::Newer, false));
     assert!(
-        error.detail().contains(&(VERSION + 1).to_string()),
+        error.to_string().contains(&(VERSION + 1).to_string()),
         "{error}"
     );
-    assert!(error.detail().contains(BACKUPS_NAME), "{error}");
+    assert!(error.to_string().contains(BACKUPS_NAME), "{error}");
     assert_eq!(fs::read(folder.path().join(FILE_NAME)).unwrap(), before);
 }
 
@@ -313,8 +313,8 @@ async fn a_damaged_or_foreign_file_is_refused_with_its_remedy() {
             (ErrorKind::Corrupt, false),
             "{error}"
         );
-        assert!(error.detail().contains("folder `backups`"), "{error}");
-        assert!(error.detail().contains(FILE_NAME), "{error}");
+        assert!(error.to_string().contains("folder `backups`"), "{error}");
+        assert!(error.to_string().contains(FILE_NAME), "{error}");
     };
     fs::write(
         &path,
@@ -373,10 +373,10 @@ fn an_older_copy_is_refused_and_left_alone_until_it_is_accepted() {
             "{what}: {error}"
         );
         assert!(
-            error.detail().contains("--accept-older-catalog"),
+            error.to_string().contains("--accept-older-catalog"),
             "{what}: {error}"
         );
-        assert!(error.detail().contains(FILE_NAME), "{what}: {error}");
+        assert!(error.to_string().contains(FILE_NAME), "{what}: {error}");
     };
     for (what, bytes) in [("older", &old), ("emptied", &Vec::new())] {
         fs::write(&path, bytes).unwrap();
@@ -425,9 +425,9 @@ async fn damage_in_the_midst_of_a_log_is_told_from_an_unfinished_write() {
             let folder = crashed.with_log(&damaged);
             let refused = open(folder).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Older, "frame {number} + {from}");
-            assert!(refused.detail().contains(LOG), "{refused}");
+            assert!(refused.to_string().contains(LOG), "{refused}");
             assert!(
-                refused.detail().contains("--accept-older-catalog"),
+                refused.to_string().contains("--accept-older-catalog"),
                 "{refused}"
             );
             assert!(fs::read(folder.join(LOG)).unwrap() == damaged);
@@ -466,7 +466,7 @@ async fn a_schema_that_does_not_fit_its_version_is_told_as_damage_with_its_remed
     let sound = fs::read(&path).unwrap();
     let told = |error: Error| {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        assert!(error.detail().contains("newest good copy"), "{error}");
+        assert!(error.to_string().contains("newest good copy"), "{error}");
         assert!(error.detail().len() < 1_000, "{error}");
     };
     // What stands in the folder's place is as old as the folder: this is about damage.
@@ -559,5 +559,5 @@ fn a_folder_that_cannot_be_made_is_told() {
     fs::write(folder.path().join("file"), "").unwrap();
     let error = open(&folder.path().join("file/inside")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
-    assert!(error.detail().contains("file/inside"), "{error}");
+    assert!(error.to_string().contains("file/inside"), "{error}");
 }

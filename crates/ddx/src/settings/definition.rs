@@ -201,7 +201,7 @@ pub(crate) enum Problem {
     #[error("{0}")]
     Conflict(String),
     /// The file can't be read or is no TOML.
-    #[error("the configuration file {} can't be used: {reason}", path.display())]
+    #[error("the configuration file {} can't be used: {reason}\nwhat to do: correct the file, or its path in --config or DDX_CONFIG", path.display())]
     File {
         /// The file.
         path: PathBuf,

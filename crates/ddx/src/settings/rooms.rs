@@ -1,8 +1,6 @@
 //! What each room takes from the settings. The rooms have defaults of their own for everything that is no
 //! operator's business; only what has an entry in the table is set here.
 
-use anyhow::Context;
-
 use super::Settings;
 use super::kinds::Network;
 
@@ -115,9 +113,15 @@ impl Settings {
             return Ok(None);
         };
         let read = || anyhow::Ok(std::fs::read_to_string(path)?.parse()?);
-        read()
-            .map(Some)
-            .with_context(|| format!("operator_token_file, {}, can't be used", path.display()))
+        let refused = |error: anyhow::Error| {
+            anyhow::anyhow!(
+                "operator_token_file, {}, can't be used: {error}\nwhat to do: write a token of {} letters and digits or more into it: \
+                 `openssl rand -hex 16`",
+                path.display(),
+                ddx_http::operators::TOKEN_CHARS_MIN
+            )
+        };
+        Ok(Some(read().map_err(refused)?))
     }
 
     fn origin(&self) -> anyhow::Result<ddx_http::origin::Config> {

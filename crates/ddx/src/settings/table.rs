@@ -86,187 +86,226 @@ macro_rules! settings {
 
 settings! {
     group "Network" {
-        /// Address and port to listen on. Port 0 takes a free one, which is printed.
+        /// Address and port to listen on. `0.0.0.0` and `[::]` stand for all addresses of the machine; port 0 takes a
+        /// free port, which is printed. Change it to be reached from other machines without a proxy.
         "listen" => listen: Address = "127.0.0.1:8000";
-        /// How this server is reached from outside, as `https://files.example.org`, for the links it gives. Without it
-        /// links follow each request's own host.
+        /// Address under which people reach this server, as `https://files.example.org`; links begin with it. Without
+        /// it they begin with the host of each request. Set it behind a proxy that changes the `Host` header.
         "public_url" => public_url: Url = none;
-        /// Path under which a proxy serves this server, as `/files`; empty for the root.
+        /// Path under which a proxy serves this server, as `/files`; empty for the root. Links begin with it.
         "path_prefix" => path_prefix: Prefix = "";
-        /// Proxies whose `X-Forwarded-*` and `Forwarded` fields are trusted, as addresses or networks
-        /// (`10.0.0.0/8`), separated by commas. From other addresses these headers are ignored.
+        /// Addresses or networks of proxies (`10.0.0.0/8`), separated by commas, whose `X-Forwarded-*` and `Forwarded`
+        /// headers are believed. From other addresses these headers are ignored. Set it behind a proxy: without it all
+        /// its clients count as one.
         "trusted_proxies" => trusted_proxies: Networks = "none";
-        /// Where operators ask from: metrics and the system's state are shown to these addresses
-        /// and networks, and to requests with the token, not to others. A request that came through
-        /// a proxy counts by its client, and only if the proxy is trusted.
+        /// Addresses and networks from which metrics and the server's state can be read. Other addresses need the
+        /// token; without it they get 404. Behind a trusted proxy the address of the client counts.
         "operator_networks" => operator_networks: Networks =
             "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, 169.254.0.0/16, fe80::/10";
-        /// File with a token of at least 16 characters, read at the start: requests with
-        /// `Authorization: Bearer` and this token are an operator's, wherever they come from.
+        /// File with a token of at least 16 characters, read at the start. A request with `Authorization: Bearer` and
+        /// this token may read metrics and the server's state from any address.
         "operator_token_file" => operator_token_file: FilePath = none;
-        /// Origins of other sites whose pages may use this server, separated by commas; `*` for all, `none` for none.
+        /// Other sites whose pages may use this server, as `https://app.example.org`, separated by commas; `*` for
+        /// all, `none` for none. Browsers refuse the pages of other sites.
         "cors_origins" => cors_origins: Origins = "*";
-        /// Certificate chain in PEM. With it and `tls_key` the server speaks TLS on `listen`.
+        /// File with the certificate and those that signed it, in PEM. With it and `tls_key` the server speaks HTTPS
+        /// on `listen`. Leave it out behind a proxy that speaks HTTPS itself.
         "tls_cert" => tls_cert: FilePath = none;
-        /// Private key of the certificate, in PEM.
+        /// File with the private key of the certificate, in PEM.
         "tls_key" => tls_key: FilePath = none;
     }
     group "Data" {
-        /// The data folder: records, files and unfinished uploads all live in it, nothing lives elsewhere.
+        /// Folder of all data: the catalog, files and unfinished uploads. It is made if it is missing. Only one server
+        /// can use it at a time.
         "data_dir" => data_dir: FilePath = "./data";
-        /// Disk space that uploads never take. Without it: a hundredth of the disk, at
-        /// least 64 MiB, and never more than a tenth.
+        /// Disk space that uploads leave free. An upload that does not fit above it is refused with 507; downloads and
+        /// deletions go on. Without it: 1 % of the disk, at least 64 MiB, and at most a tenth of the disk. Raise it
+        /// where other programs write to the same disk.
         "free_space_floor" => free_space_floor_bytes: Size = none in "0".."1PiB";
-        /// Disk space that is set aside so that files can be deleted, and records written, on a disk that others have filled.
+        /// Disk space that is kept so that files can be deleted, and changes saved, when other programs have filled
+        /// the disk. 0 keeps none.
         "ballast" => ballast_bytes: Size = "4MiB" in "0".."1GiB";
-        /// An unfinished upload on which nothing happened for this long is given up, and its bytes are freed.
+        /// An unfinished upload that receives nothing for this long is deleted, and its disk space is freed. Raise it
+        /// for clients that are offline for days.
         "upload_expires" => upload_expires: Span = "24h" in "1s".."3650d";
-        /// For so long the space of an upload's length stays reserved while no byte of it has come; after that it is reserved when they come.
+        /// An upload that has begun with no byte sent keeps its disk space reserved for this long. After that others
+        /// may use the space, and the upload takes what is free when its bytes come.
         "reservation_expires" => reservation_expires: Span = "10m" in "1s".."3650d";
-        /// A file is deleted this long after it was completed. Without it files stay.
+        /// A file is deleted this long after it was uploaded. Without it files stay until they are deleted.
         "file_expires" => file_expires: Span = none in "1s".."36500d";
-        /// How often expired files and freed space are seen to.
+        /// How often expired files are looked for and deleted, and freed disk space is given back.
         "housekeeping_every" => housekeeping_every: Span = "10s" in "100ms".."1h";
-        /// By how much the time of day must jump, against the machine's other clock, for deadlines to move with it: what a wrong clock
-        /// makes due is not deleted.
+        /// If the time of day jumps by more than this, deadlines of uploads and files move with it, so that a wrong
+        /// clock deletes nothing. The jump is written to the log.
         "clock_jump" => clock_jump: Span = "2m" in "10s".."1d";
-        /// For so long after the first start on a machine that was started anew nothing that is due is deleted: its clock may not be set yet.
+        /// After the first start since the machine was booted, nothing that has expired is deleted for this long,
+        /// since the clock may not be set yet.
         "clock_settles" => clock_settles: Span = "10m" in "1s".."7d";
-        /// Whether to start with a catalog that is older than the files beside it, or with none where there are files: what
-        /// no record in it names is deleted. For one start, after the newest copy was put in place.
+        /// Starts with a catalog that is older than the files beside it, or with none. Files that it does not name are
+        /// deleted. Use it for one start, after the newest copy of the catalog was put back.
         "accept_older_catalog" => accept_older_catalog: Switch = "false";
     }
     group "Memory" {
-        /// The memory to work with, where it is less than the machine or its control group has.
+        /// Memory that the server may use. It counts where it is smaller than what the machine and its control group
+        /// allow. Without it only these count. Set it where other programs need the memory; `ddx plan` shows what
+        /// follows.
         "memory_limit" => memory_limit_bytes: Size = none in "16MiB".."1PiB";
-        /// The limit that is assumed where this process's control group can't be found, and `memory_limit` is not set: what is
-        /// known of the machine says nothing of what a container may have of it.
+        /// Memory limit that is assumed where the limit of the process's control group can't be found and
+        /// `memory_limit` is not set, since the machine's memory does not tell what a container may use.
         "memory_assumed" => memory_assumed_bytes: Size = "64MiB" in "16MiB".."1PiB";
-        /// Memory that is never leased to uploads. Without it: an eighth of the limit, between 128 MiB and 2 GiB; a
-        /// quarter where the limit is below 512 MiB.
+        /// Memory that is kept from the buffers of uploads, for connections and the rest of the machine. Without it:
+        /// an eighth of the limit, between 128 MiB and 2 GiB, or a quarter where the limit is below 512 MiB.
         "memory_reserve" => memory_reserve_bytes: Size = none in "0".."1PiB";
-        /// What the buffers of all uploads together may hold. Without it: half of the limit, capped by the class of the
-        /// machine (see the three next).
+        /// Memory that the buffers of all uploads may hold together. Uploads beyond it wait. Without it: half of the
+        /// limit, and at most what the three next settings give.
         "memory_ceiling" => memory_ceiling_bytes: Size = none in "128KiB".."1PiB";
-        /// How many buffers of 16 MiB the class of machines up to 4 GB may reach; those of 32 and 8 MiB follow (a quarter
-        /// and half as many). A ceiling, never an allocation. Without it: 15.
+        /// Bound on the memory of uploads on machines of up to 4 GiB: so many buffers of 16 MiB, a quarter as many of
+        /// 32 MiB and half as many of 8 MiB. It is a bound: nothing is taken in advance. Without it: 15, which is 432
+        /// MiB.
         "parallel_upload_max_buffers_4gb" => buffers_max_4gb: Count<u32> = none in "1".."65536"
             env "PARALLEL_UPLOAD_MAX_BUFFERS_4GB";
-        /// The same for machines up to 8 GB. Without it: 25.
+        /// The same as `parallel_upload_max_buffers_4gb` for machines of more than 4 and up to 8 GiB. Without it: 25,
+        /// which is 688 MiB.
         "parallel_upload_max_buffers_8gb" => buffers_max_8gb: Count<u32> = none in "1".."65536"
             env "PARALLEL_UPLOAD_MAX_BUFFERS_8GB";
-        /// The same for larger machines. Without it: 50.
+        /// The same as `parallel_upload_max_buffers_4gb` for machines of more than 8 GiB. Without it: 50, which is
+        /// 1,384 MiB.
         "parallel_upload_max_buffers_16gb" => buffers_max_16gb: Count<u32> = none in "1".."65536"
             env "PARALLEL_UPLOAD_MAX_BUFFERS_16GB";
-        /// How many uploads may wait for memory. Those past it are answered 503 with the time to come back.
+        /// Uploads that may wait for memory at once. Others are answered with 503 and the time after which to try
+        /// again.
         "waiters_max" => waiters_max: Count<usize> = "65536" in "1".."16777216";
-        /// How many uploads may hold memory at once, whatever is free. Without it the ledger alone decides.
+        /// Uploads that may hold memory at once, however much is free; others wait. Without it only memory counts.
         "uploads_max" => uploads_max: Count<u64> = none in "1".."16777216";
-        /// How often the machine's memory is read while uploads hold any or wait for some.
+        /// How often the machine's memory is read while uploads hold memory or wait for it. Shorter reacts sooner to
+        /// other programs and takes more processor time.
         "memory_sample_every" => memory_sample_every: Span = "200ms" in "10ms".."10s";
     }
     group "Uploads" {
-        /// The largest file that is accepted. Without it the disk decides.
+        /// The largest file that is accepted; larger ones are refused with 413, before they are sent where their
+        /// length is known. Without it only the disk space counts.
         "max_file_size" => max_file_size_bytes: Size = none in "1".."1EiB";
-        /// How much browsers are told to send in one request. Common proxies cut requests at 100 MB.
+        /// Bytes that pages send in one request; they cut larger files into several requests. Set it below the limit
+        /// of your proxy: many cut requests at 100 MB.
         "request_body_max" => request_body_max_bytes: Size = "95MiB" in "64KiB".."1EiB";
-        /// Files of at most this size are stored with their record instead of as a file of their own.
+        /// Files up to this size are stored in the catalog and not as a file of their own, which is faster for small
+        /// ones. Larger values make the catalog larger.
         "inline_max" => inline_max_bytes: Size = "16KiB" in "0".."1MiB";
-        /// The largest buffer that one upload fills before it is written.
+        /// The largest buffer that one upload fills before it is written to the disk. Larger buffers make single fast
+        /// uploads faster and leave less memory to others.
         "granule_max" => granule_max_bytes: Size = "4MiB" in "64KiB".."32MiB";
-        /// An upload in progress is made durable this often: what a crash costs is sent again.
+        /// An upload in progress is saved this often. After a crash or a power cut clients send again what came since.
+        /// Shorter costs more disk time.
         "checkpoint_every" => checkpoint_every: Span = "5s" in "100ms".."10m";
-        /// It is made durable after this many bytes, if that comes first.
+        /// An upload in progress is also saved each time this many bytes have come, if that is sooner.
         "checkpoint_bytes" => checkpoint_bytes: Size = "256MiB" in "1MiB".."1TiB";
-        /// How much is read in a second for digests that could not be computed while the bytes came, as those of joined files.
+        /// Bytes per second that are read from the disk for checksums that could not be computed while a file was
+        /// sent, as those of joined files. Lower it if this slows down uploads and downloads.
         "late_digest_rate" => late_digest_rate_bytes: Size = "100MiB" in "1MiB".."1TiB";
-        /// Whether every file's SHA-256 is computed too, and sent as `Repr-Digest`. It costs as much processor time as all
+        /// Computes the SHA-256 of every file and sends it as `Repr-Digest`. It takes as much processor time as all
         /// the rest of an upload.
         "repr_digest_sha256" => repr_digest_sha256: Switch = "false";
     }
     group "Limits of requests" {
-        /// The head of a request must have arrived within this time.
+        /// The headers of a request must have come within this time, or the connection is closed. Raise it for very
+        /// slow links.
         "header_timeout" => header_timeout: Span = "30s" in "1s".."10m";
-        /// A connection without a request is closed after this time. Longer than a proxy's own keep-alive time, or the
-        /// proxy will meet closed connections.
+        /// A connection without a request is closed after this time. It must be longer than the keep-alive time of
+        /// your proxy, which would otherwise use closed connections.
         "idle_timeout" => idle_timeout: Span = "75s" in "1s".."1h";
-        /// A body that sends nothing for this long has ended; what it sent of a resumable upload is kept.
+        /// A request that sends no byte for this long is ended. What a resumable upload sent is kept, and it can be
+        /// continued.
         "body_idle_timeout" => body_idle_timeout: Span = "60s" in "1s".."1h";
-        /// The body of a plain `PUT`, which can't be resumed, may pause for this long while it holds no memory, and while no other
-        /// client needs its connection's place.
+        /// A plain `PUT`, which can't be continued, may pause for this long beyond `body_idle_timeout`, while it holds
+        /// no memory and no other client needs its connection.
         "body_pause_max" => body_pause_max: Span = "6h" in "1s".."7d";
-        /// A client that takes nothing of an answer for this long is given up; it continues with a range.
+        /// A client that takes no byte of an answer for this long is disconnected. It can continue with a range
+        /// request.
         "write_timeout" => write_timeout: Span = "60s" in "1s".."1h";
-        /// The download of a file may rest for this long beyond that, as a film that is paused does, while its
-        /// connection lives and no other client needs its place or its memory.
+        /// A download may pause for this long beyond `write_timeout`, as a paused film does, while no other client
+        /// needs its connection or its memory.
         "write_pause_max" => write_pause_max: Span = "6h" in "1s".."7d";
-        /// How long a client may take nothing of a file while others wait for the memory that it holds.
+        /// The same as `write_timeout` while other clients wait for the memory of this download.
         "write_timeout_crowded" => write_timeout_crowded: Span = "5s" in "1s".."1h";
-        /// What the kernel may hold of an answer that has not been sent, for each connection, before it takes no more.
+        /// Bytes of an answer that the kernel holds for each connection before they are sent. Larger values make
+        /// downloads over fast and distant links faster, and take more memory for each connection.
         "send_queue" => send_queue_bytes: Size = "16KiB" in "4KiB".."16MiB";
-        /// The largest head of a request. What is longer than 8 KiB is charged to the ledger while the request is there.
+        /// The most bytes that the headers of a request may have; more are refused with 431. Headers above 8 KiB count
+        /// as memory in use while their request lasts.
         "header_bytes_max" => header_bytes_max: Size = "32KiB" in "8KiB".."1MiB";
-        /// The longest address in a request.
+        /// The longest address of a request, in bytes; longer ones are refused with 414.
         "uri_bytes_max" => uri_bytes_max: Size = "8KiB" in "1KiB".."60KiB";
-        /// How many fields a head may have.
+        /// The most headers that a request may have; more are refused with 431.
         "headers_max" => headers_max: Count<usize> = "100" in "16".."1000";
-        /// How many connections may be open. Without it: as many as the ledger has memory for and the limit of open files
-        /// lets in.
+        /// Connections that may be open at once; others wait until one ends. Without it: as many as memory and the
+        /// limit of open files allow.
         "connections_max" => connections_max: Count<u64> = none in "1".."16777216";
-        /// How many of these one client may have: an address, or a network of 64 bits of IPv6. Without it: half of those that there is
-        /// memory for, and no limit for this machine itself. Trusted proxies have none.
+        /// Connections that one client may have open: one IPv4 address, or one IPv6 network of 64 bits. Further ones
+        /// are refused with 429. Without it: half of those that memory allows, and no limit for this machine itself.
+        /// Trusted proxies have no limit.
         "connections_per_client_max" => connections_per_client_max: Count<u64> = none in "1".."16777216";
-        /// The longest name of a file, in bytes of UTF-8.
+        /// The longest name of a file, in bytes of UTF-8; longer names are refused with 400.
         "name_bytes_max" => name_bytes_max: Size = "255" in "64".."4KiB";
-        /// How many folders deep a path inside a share may be.
+        /// The most folders that may be nested in a share; deeper paths are refused with 400.
         "path_depth_max" => path_depth_max: Count<usize> = "32" in "1".."256";
-        /// The longest `Upload-Metadata` of tus.
+        /// The longest `Upload-Metadata` header of tus clients; longer ones are refused with 431.
         "metadata_bytes_max" => metadata_bytes_max: Size = "4KiB" in "256".."64KiB";
-        /// How many parts a multipart form may have.
+        /// The most fields and files that one form may have; larger forms are refused with 413.
         "multipart_parts_max" => multipart_parts_max: Count<usize> = "1000" in "1".."100000";
-        /// From how many partial uploads one file may be joined. What a request can list is bounded by `header_bytes_max`, too.
+        /// The most partial uploads of tus that one file may be joined from; more are refused with 400.
+        /// `header_bytes_max` bounds their list, too.
         "parts_max" => parts_max: Count<usize> = "1000" in "1".."10000";
-        /// How many ranges of a file one request may ask for.
+        /// The most ranges of a file that one request may ask for. A request for more gets the whole file.
         "ranges_max" => ranges_max: Count<usize> = "16" in "1".."1000";
-        /// The buffer of one download.
+        /// Memory for one download. Larger buffers make single downloads faster and leave less memory to others.
         "download_buffer" => download_buffer_bytes: Size = "256KiB" in "16KiB".."16MiB";
-        /// A reader of a file whose number of downloads is limited may continue for so long after its last byte. The download counts when it has had all.
+        /// A client that has begun a file with a limited number of downloads may continue it for this long after its
+        /// last byte. The download counts once the client has the whole file.
         "download_lease" => download_lease: Span = "6h" in "1s".."30d";
-        /// One that has had no more of such a file than this, and asks for no more now, keeps no one else from it: previews take so little.
+        /// A client that has read no more than this of a file with a limited number of downloads, and reads no more
+        /// now, does not keep others from it. Messengers read this much for a preview.
         "preview_bytes" => preview_bytes: Size = "64KiB" in "0".."16MiB";
-        /// How many readers of such files are remembered at once; each is charged 1.5 KiB until `download_lease` is over. Where all places
-        /// are taken, those go first that have all or next to nothing. Together they take a 16th of the memory at most.
+        /// Clients of files with a limited number of downloads that are remembered at once, at 1.5 KiB of memory each,
+        /// and at most a 16th of all memory. Where the limit is met, those that have the whole file, or hardly any of
+        /// it, are forgotten first; if there are none, new ones are refused with 503.
         "readers_max" => readers_max: Count<usize> = "16384" in "16".."1000000";
-        /// How many of these may be one client's: an address, or a network of 64 bits of IPv6. Behind a proxy that is not named in
-        /// `trusted_proxies` all of its clients are one.
+        /// Downloads of files with a limited number of downloads that are remembered for one client: one IPv4 address,
+        /// or one IPv6 network of 64 bits; more are refused with 429. Raise it where many people share an address, or
+        /// name your proxy in `trusted_proxies`.
         "readers_per_client_max" => readers_per_client_max: Count<usize> = "1024" in "1".."1000000";
-        /// How many streams of events may be open.
+        /// Pages that may follow live updates at once; others are refused with 503 and ask again later.
         "sse_clients_max" => sse_clients_max: Count<usize> = "1024" in "1".."1000000";
-        /// How many of these one client may have: an address, or a network of 64 bits of IPv6. Behind a proxy that is not named in
-        /// `trusted_proxies` all of its clients are one.
+        /// Live updates that one client may follow at once: one IPv4 address, or one IPv6 network of 64 bits; more are
+        /// refused with 429. Raise it where many people share an address, or name your proxy in `trusted_proxies`.
         "sse_per_client_max" => sse_per_client_max: Count<usize> = "256" in "1".."1000000";
-        /// How many requests one client may make in a second; ten times as many at once. Without it: 2,000, and no limit for this
-        /// machine itself.
+        /// Requests that one client may make per second, and ten times as many at once; more are refused with 429.
+        /// Without it: 2,000, and no limit for this machine itself.
         "requests_per_client_max" => requests_per_client_max: Count<u64> = none in "1".."1000000";
-        /// How many uploads and shares one client may make in a day. Without it: a million, and no limit for this machine itself.
+        /// Uploads and shares that one client may create per day; more are refused with 429. Without it: 1,000,000,
+        /// and no limit for this machine itself.
         "creations_per_client_max" => creations_per_client_max: Count<u64> = none in "1".."1000000000";
-        /// How many resumable uploads one client may have unfinished. Without it: 10,000, and no limit for this machine itself.
+        /// Resumable uploads that one client may have unfinished; more are refused with 429. Without it: 10,000, and
+        /// no limit for this machine itself.
         "unfinished_per_client_max" => unfinished_per_client_max: Count<u64> = none in "1".."1000000000";
-        /// What these may come to together. Without it the first may be as large as the disk allows, and the next leave a tenth of
-        /// it to others; there is no limit for this machine itself.
+        /// Bytes that the unfinished uploads of one client may have announced together; more are refused with 429.
+        /// Without it the first one may take all free space, and each next one has to leave a tenth of it to others;
+        /// there is no limit for this machine itself.
         "reserved_per_client_max" => reserved_per_client_max_bytes: Size = none in "1".."1EiB";
     }
     group "Process" {
-        /// Threads that serve connections. Without it: one for each processor.
+        /// Threads that serve connections. Without it: one for each processor. Rarely worth a change.
         "workers" => workers: Count<usize> = none in "1".."1024";
-        /// Threads that hash and write. Without it the server chooses by its processors.
+        /// Threads that compute checksums and write to the disk. Without it: one for each processor, and at least two.
+        /// Raise it for disks that are fast only with many writes at once.
         "writer_threads" => writer_threads: Count<usize> = none in "1".."4096";
-        /// After a signal to stop, plain uploads, forms and downloads have this long to end by themselves; its last two seconds, or its
-        /// second half if that is less, are for what is cut then. Resumable uploads end at once, at a checkpoint, and lose nothing.
+        /// After a signal to stop, plain uploads, forms and downloads have this long to finish; then they are cut. The
+        /// last two seconds of it (half of it, if it is shorter than four) are for saving what was cut. Resumable
+        /// uploads end at once and lose nothing.
         "shutdown_grace" => shutdown_grace: Span = "10s" in "0s".."10m";
-        /// How log lines look: `human` or `json`.
+        /// Form of the log's lines: `human`, or `json` for programs that collect logs.
         "log_format" => log_format: Format = "human";
-        /// What is logged: a level, or levels by target, as `info,ddx_engine=debug`.
+        /// What is logged: a level (`error`, `warn`, `info`, `debug`), or levels by part of the server, as
+        /// `info,ddx_engine=debug`. Use `debug` to find a fault.
         "log" => log: LogFilter = "info,rusqlite_migration=warn";
     }
 }

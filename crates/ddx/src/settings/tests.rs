@@ -85,6 +85,48 @@ fn every_entry_of_the_table_is_sound() {
 }
 
 #[test]
+fn descriptions_are_short_and_have_no_word_of_the_code() {
+    const PRIVATE: [&str; 18] = [
+        "band",
+        "books",
+        "class",
+        "descriptor",
+        "granule",
+        "house",
+        "lane",
+        "leased",
+        "ledger",
+        "nobody",
+        "record",
+        "room",
+        "rung",
+        "seat",
+        "shall",
+        "somebody",
+        "stead",
+        "whoever",
+    ];
+    for definition in SETTINGS {
+        let (key, said) = (definition.key, definition.sentences());
+        assert!(
+            (20..=340).contains(&said.len()),
+            "{key}: {} bytes: {said}",
+            said.len()
+        );
+        for word in said.to_lowercase().split(|c: char| !c.is_alphabetic()) {
+            assert!(!PRIVATE.contains(&word), "{key}: {word:?} in {said}");
+        }
+        let tells_what_without = definition.default.is_some()
+            || said.contains("Without it")
+            || definition.kind.name == "PATH";
+        assert!(
+            tells_what_without,
+            "{key}: does not say what happens without it: {said}"
+        );
+    }
+}
+
+#[test]
 fn the_defaults_are_what_the_product_promises() {
     let settings = load(&[], None, []).unwrap().settings;
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8000");

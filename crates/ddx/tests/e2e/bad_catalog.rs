@@ -238,7 +238,10 @@ async fn a_start_beside_a_lock_goes_on_or_says_who_is_in_the_way() -> Result<()>
     filled.server.kill_9()?;
 
     let lock = Shell::holding(&database, "PRAGMA locking_mode=EXCLUSIVE;BEGIN EXCLUSIVE")?;
-    filled.refuses("locked for all", &["catalog.sqlite3", "locked", "end it"])?;
+    filled.refuses(
+        "locked for all",
+        &["catalog.sqlite3", "locked", "end the other program"],
+    )?;
     lock.release()?;
     filled.server.start_again()?;
     filled.is_whole().await

@@ -156,16 +156,16 @@ async fn a_disk_that_others_filled_up_is_no_reason_not_to_start_nor_to_read() ->
         "{} bytes are free",
         image.free_bytes()?
     );
-    logged(&server, |line| line.contains("store opened")).await?;
+    logged(&server, |line| line.contains("the data folder is open")).await?;
     server.kill_9()?;
     server.start_again().context("on a full disk")?;
     until("it is opened twice", Duration::from_secs(30), || {
-        let opened = server.log().matches("store opened").count();
+        let opened = server.log().matches("the data folder is open").count();
         async move { Ok(opened == 2) }
     })
     .await?;
-    let opened = logged(&server, |line| line.contains("store opened")).await?;
-    ensure!(opened.contains("lane=direct"), "{opened}");
+    let opened = logged(&server, |line| line.contains("the data folder is open")).await?;
+    ensure!(opened.contains("writes_by=direct I/O"), "{opened}");
     client.fetch(&kept, &data).await?;
     ensure!(tus.offset(&upload.path).await? == MIB);
     for length in [100, MIB] {

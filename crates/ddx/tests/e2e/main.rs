@@ -45,6 +45,7 @@ mod request_ids;
 mod restart;
 mod resting;
 mod secrets;
+mod start_errors;
 mod stopping;
 mod storm;
 mod strain;

@@ -110,7 +110,7 @@ impl Reading {
         let count = async move {
             let counted = parts.catalog.count_download(file_id.0, parts.now()).await;
             if let Err(error) = counted {
-                tracing::error!(file = ?file_id, error = &error as &dyn std::error::Error, "a download was not counted");
+                tracing::error!(file = ?file_id, error = &error as &dyn std::error::Error, "a download that ended could not be counted; if this repeats, see to the disk");
             }
         };
         self.parts.tasks.spawn(count);

@@ -243,7 +243,10 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
     match memory.or(catalog).or(disk) {
         None => "ready\n".into_response(),
         Some(reason) => {
-            tracing::warn!(reason, "not ready");
+            tracing::warn!(
+                reason,
+                "not ready: uploads fail until the reason is mended, and /readyz answers 503"
+            );
             Problem::new(Kind::StorageUnavailable).into_response()
         }
     }

@@ -81,7 +81,7 @@ impl Drop for Files {
         let remove = async move {
             for file in made {
                 if let Err(error) = engine.delete(file.delete_key).await {
-                    tracing::warn!(%error, "a file of a form that failed could not be removed");
+                    tracing::warn!(%error, "a file of a form that failed can't be deleted and stays; delete it by its link, or it goes when it expires");
                 }
             }
         };

@@ -207,9 +207,9 @@ async fn send_file(
         let turned = turned.inspect_err(|error| match error.kind() {
             // The client is gone: that is its own affair.
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                tracing::debug!(%error, "a download was broken off");
+                tracing::debug!(%error, "a download was cut off by an error of the server; its client can go on where it was cut");
             }
-            _ => tracing::warn!(%error, "a download was broken off"),
+            _ => tracing::warn!(%error, "a download was cut off by an error of the server; its client can go on where it was cut"),
         })?;
         let is_blocked = turned.is_blocked();
         span.turned(turned);

@@ -250,7 +250,7 @@ impl Server {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(%error, "a connection can't be accepted now; it is tried again, and clients wait; if this repeats, raise the limit of open files");
                     // Descriptors may be what is missing.
                     shared.idle.ask_longest();
                     tokio::time::sleep(ACCEPT_PAUSE).await;

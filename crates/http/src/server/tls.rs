@@ -1,10 +1,9 @@
 //! TLS by rustls, from a certificate and a key on disk.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
@@ -20,7 +19,7 @@ pub enum TlsError {
         reason: String,
     },
     /// The key does not belong to the certificate, or is of a kind that is not supported.
-    #[error("the certificate and the key can't be used together: {0}")]
+    #[error("the certificate and the key can't be used together")]
     Pair(#[from] rustls::Error),
 }
 
@@ -35,15 +34,12 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError>
     };
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| refuse(certificate, error.to_string()))?;
+        .map_err(|error| refuse(certificate, reason(error)))?;
     if chain.is_empty() {
-        return Err(refuse(
-            certificate,
-            io::Error::from(io::ErrorKind::UnexpectedEof).to_string(),
-        ));
+        let reason = "it has no certificate in PEM";
+        return Err(refuse(certificate, reason.to_owned()));
     }
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| refuse(key, error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| refuse(key, reason(error)))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -51,4 +47,13 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError>
         .with_single_cert(chain, private)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Why a file gave nothing, in words for the person who named it.
+fn reason(error: pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => "it has no private key in PEM".to_owned(),
+        other => format!("it is no valid PEM ({other})"),
+    }
 }

@@ -456,7 +456,7 @@ impl Inner {
                 }
                 Err(error) => {
                     if books.measure.error.is_none() {
-                        tracing::warn!(%error, "the memory of the machine could not be read");
+                        tracing::warn!(%error, "the machine's memory can't be read; the last figures count, and if this lasts uploads get little memory; check /proc and /sys/fs/cgroup");
                     }
                     books.measure.fail(&error.to_string(), &self.config, now);
                 }

@@ -147,14 +147,55 @@ fn faster_uploads_hold_more_and_fewer_go_at_once() {
 fn the_printed_plan_names_every_figure_that_decides() {
     let text = plan(4 * GIB).to_string();
     for line in [
-        "4gb: 15 × 16 + 4 × 32 + 8 × 8 MiB",
+        "15 × 16, 4 × 32 and 8 × 8 MiB",
+        "parallel_upload_max_buffers_4gb",
         "432 MiB",
-        "reserve           512 MiB",
-        "least headroom",
-        "host",
-        "65536 more may wait",
+        "kept free           512 MiB",
+        "it decides",
+        "this machine",
+        "100 Mbit/s",
+        "10 Gbit/s",
+        "up to 65536 wait",
     ] {
         assert!(text.contains(line), "{line:?} is missing in:\n{text}");
+    }
+}
+
+/// Words of the code that say nothing to a reader of the plan.
+const PRIVATE: [&str; 11] = [
+    "band", "class", "ceiling", "floor", "granule", "headroom", "lane", "lease", "leasable",
+    "ledger", "rung",
+];
+
+#[test]
+fn the_printed_plan_is_read_without_other_documents_on_every_machine() {
+    for total_bytes in [
+        32 * MIB,
+        64 * MIB,
+        512 * MIB,
+        2 * GIB,
+        4 * GIB,
+        8 * GIB,
+        16 * GIB,
+        64 * GIB,
+    ] {
+        let text = plan(total_bytes).to_string();
+        for word in text.split(|c: char| !c.is_alphabetic() && c != '_') {
+            assert!(!PRIVATE.contains(&word), "{word:?} in:\n{text}");
+        }
+        for line in text.lines() {
+            assert!(line.chars().count() <= 150, "{line}");
+        }
+        let uses = text.split("How this server uses it\n").nth(1).unwrap();
+        for row in uses.lines().take_while(|line| !line.is_empty()) {
+            let has_unit = [" B ", " KiB ", " MiB ", " GiB "]
+                .iter()
+                .any(|unit| row.contains(unit));
+            assert!(
+                has_unit && row.ends_with('.'),
+                "a figure without unit or sentence: {row}"
+            );
+        }
     }
 }
 

@@ -187,7 +187,7 @@ impl Layout {
             tracing::warn!(
                 folder = name,
                 entries = others.len(),
-                "the segments folder holds entries that are not ours; they are left alone"
+                "the folder `segments` has files that this server did not make; they are left alone, and nothing has to be done"
             );
         }
         Ok(ours.into_iter().flatten().collect())
@@ -198,7 +198,7 @@ impl Layout {
         match rustix::fs::statat(&self.segments, path_of(id), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
             Err(Errno::NOENT) => Err(Error::not_found(id)),
-            Err(error) => Err(Error::io(format!("examine segment {id}"), error)),
+            Err(error) => Err(Error::io(format!("look at segment {id}"), error)),
         }
     }
 }

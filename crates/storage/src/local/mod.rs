@@ -79,7 +79,13 @@ impl LocalDisk {
         config.check()?;
         make_durably(root)?;
         let (lock, layout, findings) = match take(root, &config) {
-            Err(error) if error.kind() == ErrorKind::ReadOnly => take_read_only(root, &config)?,
+            Err(error) if error.kind() == ErrorKind::ReadOnly => {
+                match take_read_only(root, &config) {
+                    // Nothing was ever stored in it: what is wrong is that nothing can be.
+                    Err(absent) if absent.is_not_found() => return Err(error),
+                    taken => taken?,
+                }
+            }
             taken => taken?,
         };
         let probe::Findings {
@@ -91,10 +97,10 @@ impl LocalDisk {
         let folder = layout
             .folder()
             .try_clone()
-            .map_err(|e| Error::io("duplicate a descriptor", e))?;
+            .map_err(|e| Error::io("open the data folder a second time", e))?;
         let memory = lives_in_memory.then(|| ledger.clone());
         let account = Account::new(folder, config.clone(), memory, counts_late);
-        tracing::info!(folder = %root.display(), %lane, keeps_reservations, "segment store opened");
+        tracing::info!(folder = %root.display(), writes_by = %lane, keeps_reservations, "the data folder is open");
         let registry = Arc::default();
         let disk = Disk {
             config,
@@ -169,7 +175,7 @@ fn lock(root: &Path, mut file: File, wait: Duration) -> Result<File, Error> {
                 };
                 return Err(Error::new(
                     ErrorKind::Busy,
-                    format!("{} is in use by another server{by}", root.display()),
+                    format!("another server{by} uses {}", root.display()),
                 ));
             }
             Err(error) => {
@@ -184,7 +190,7 @@ impl Disk {
     /// Sees to it that `file` can grow to `length_bytes`, by the file system or by us.
     fn reserve(&self, id: SegmentId, file: &File, length_bytes: u64) -> Result<(), Error> {
         let stat =
-            rustix::fs::fstat(file).map_err(|e| Error::io(format!("examine segment {id}"), e))?;
+            rustix::fs::fstat(file).map_err(|e| Error::io(format!("look at segment {id}"), e))?;
         let allocated = probe::allocated_bytes(&stat);
         if !self.keeps_reservations {
             let covered = self
@@ -276,7 +282,7 @@ impl Store for LocalDisk {
         if reserved.is_err()
             && let Err(error) = disk.layout.remove(id)
         {
-            tracing::warn!(segment = %id, %error, "a segment without space was left behind");
+            tracing::warn!(segment = %id, %error, "the disk is full, and an empty file in the folder `segments` was left behind; the next start removes it");
         }
         reserved
     }
@@ -291,11 +297,11 @@ impl Store for LocalDisk {
         let mark = disk.registry.open(id, at)?;
         let file = disk.layout.open_segment(id, OFlags::WRONLY)?;
         let examine =
-            || rustix::fs::fstat(&file).map_err(|e| Error::io(format!("examine segment {id}"), e));
+            || rustix::fs::fstat(&file).map_err(|e| Error::io(format!("look at segment {id}"), e));
         let mut stat = examine()?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         if size < at {
-            let detail = format!("segment {id} has {size} bytes, {at} were durable");
+            let detail = format!("segment {id} has {size} bytes, but {at} were saved");
             return Err(Error::new(ErrorKind::Corrupt, detail));
         }
         if size > at {

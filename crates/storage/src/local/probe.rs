@@ -56,13 +56,13 @@ pub(super) fn try_change(folder: &OwnedFd) -> Result<(), Error> {
 fn make(folder: &OwnedFd) -> Result<OwnedFd, Error> {
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
     rustix::fs::openat(folder, NAME, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|e| Error::io("make a probe file in the data folder", e))
+        .map_err(|e| Error::io("make a test file in the data folder", e))
 }
 
 fn remove(folder: &OwnedFd) -> Result<(), Error> {
     match rustix::fs::unlinkat(folder, NAME, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(Error::io("remove the probe file", error)),
+        Err(error) => Err(Error::io("remove the test file in the data folder", error)),
     }
 }
 

@@ -70,7 +70,7 @@ impl Registry {
             {
                 let safe = doubt.safe_until;
                 let detail = format!(
-                    "the disk failed to keep bytes of segment {id} after {safe}; {at} was asked for"
+                    "the disk lost bytes of segment {id} after byte {safe}, and byte {at} was asked for"
                 );
                 return Err(Error::new(ErrorKind::Corrupt, detail));
             }

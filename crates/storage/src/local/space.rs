@@ -75,7 +75,8 @@ impl Late {
             .unwrap_or_else(PoisonError::into_inner);
         let counted = self.bytes();
         self.has_freed.store(false, Ordering::Release);
-        rustix::fs::syncfs(folder).map_err(|e| Error::io("syncfs of the data folder", e))?;
+        rustix::fs::syncfs(folder)
+            .map_err(|e| Error::io("flush the file system of the data folder", e))?;
         self.bytes.fetch_sub(counted, Ordering::AcqRel);
         *committed = Some(Instant::now());
         Ok(())
@@ -144,7 +145,7 @@ impl Account {
         let late = self.late.as_ref().map_or(0, Late::bytes);
         let reserved_bytes = late + self.rationed.load(Ordering::Acquire);
         let disk = rustix::fs::fstatvfs(&self.folder)
-            .map_err(|e| Error::io("statvfs of the data folder", e))?;
+            .map_err(|e| Error::io("read how much space is free in the data folder", e))?;
         let total_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
         let floor_bytes = self.config.floor_bytes(total_bytes);
         // What root may use beyond it is there for repairs, not for uploads.

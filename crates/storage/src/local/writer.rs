@@ -87,7 +87,7 @@ impl LocalWriter {
     fn check_usable(&self) -> Result<(), Error> {
         if self.failed {
             let what = format!(
-                "segment {} after {}: an earlier write or sync failed",
+                "write to segment {} after byte {}, where an earlier write failed",
                 self.id, self.synced
             );
             return Err(Error::io(what, io::Error::from_raw_os_error(libc::EIO)));
@@ -200,7 +200,7 @@ impl LocalWriter {
                 }
                 Err(Errno::INTR) => {}
                 Err(errno) if is_refusal(&errno.into()) => {
-                    tracing::warn!(segment = %self.id, offset = self.offset, "direct write refused: {errno}");
+                    tracing::warn!(segment = %self.id, offset = self.offset, error = %errno, "the disk refuses direct I/O for this file: it is written through the page cache from here on; uploads go on");
                     self.direct = Direct::Impossible;
                 }
                 Err(errno) => return Err(self.refused(errno, blocks.len() - done)),

@@ -183,7 +183,7 @@ impl Watcher {
                 // The streams end, and their clients come again.
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "event streams end"
+                    "live updates of pages were cut off by an error; pages connect again by themselves"
                 );
                 return;
             }

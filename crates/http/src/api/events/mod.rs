@@ -90,7 +90,7 @@ fn answer(stream: Result<Stream, Problem>, asked: &HeaderMap) -> Response {
         let frames = stream.next().await.inspect_err(|error| {
             tracing::warn!(
                 error = error as &dyn std::error::Error,
-                "an event stream ends"
+                "the live updates of a page were cut off by an error; the page connects again by itself"
             );
         });
         let frames = frames.ok().flatten();
