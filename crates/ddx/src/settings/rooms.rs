@@ -16,6 +16,11 @@ fn networks(all: &[Network]) -> anyhow::Result<ddx_http::origin::Networks> {
     Ok(texts.join(",").parse()?)
 }
 
+/// A window of HTTP/2, which is below 2 GiB.
+fn window(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX >> 1)
+}
+
 impl Settings {
     /// The ledger's part.
     pub(crate) fn memory(&self) -> ddx_memory::Config {
@@ -149,6 +154,11 @@ impl Settings {
             header_bytes_max: usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX),
             uri_bytes_max: usize::try_from(self.uri_bytes_max).unwrap_or(usize::MAX),
             headers_max: self.headers_max,
+            linger: self.linger,
+            linger_bytes_max: self.linger_bytes_max,
+            http2_streams_max: self.http2_streams_max,
+            http2_stream_window_bytes: window(self.http2_stream_window_bytes),
+            http2_window_bytes: window(self.http2_window_bytes),
             connections_max: usize::try_from(connections)
                 .unwrap_or(usize::MAX)
                 .min(1 << 24),

@@ -237,6 +237,18 @@ settings! {
         "uri_bytes_max" => uri_bytes_max: Size = "8KiB" in "1KiB".."60KiB";
         /// The most headers that a request may have; more are refused with 431.
         "headers_max" => headers_max: Count<usize> = "100" in "16".."1000";
+        /// The rest of a request that was answered before it was all sent, as with a refusal, is read and dropped for
+        /// this long, so that the client gets the answer. Then the connection is closed.
+        "linger" => linger: Span = "10s" in "0s".."10m";
+        /// The most bytes of such a request that are read and dropped.
+        "linger_bytes_max" => linger_bytes_max: Size = "256MiB" in "0".."1TiB";
+        /// Requests that one HTTP/2 connection may have open at once; the client waits with others.
+        "http2_streams_max" => http2_streams_max: Count<u32> = "64" in "1".."1000";
+        /// Bytes of one HTTP/2 upload that its client may send ahead. Larger values make single uploads over fast and
+        /// distant links faster.
+        "http2_stream_window" => http2_stream_window_bytes: Size = "256KiB" in "64KiB".."16MiB";
+        /// The same for all uploads of one connection together. What comes ahead counts as memory in use.
+        "http2_window" => http2_window_bytes: Size = "1MiB" in "64KiB".."64MiB";
         /// Connections that may be open at once; others wait until one ends. Without it: as many as memory and the
         /// limit of open files allow.
         "connections_max" => connections_max: Count<u64> = none in "1".."16777216";
