@@ -14,12 +14,20 @@ class Origin {
   readonly tabs: { id: string; tab: Tabs; hear: (message: Message) => void }[] = [];
   readonly open: { by: string; shareId: string; how: 'stream' | 'ask'; tell: (news: News) => void }[] = [];
 
+  /** A tab that hears everything late. */
+  busy: string | null = null;
+
   tab(id: string, hasChannel = true): Tabs {
     let hear: (message: Message) => void = () => undefined;
     const channel: Channel = {
       post: (message) => {
         const copy = structuredClone(message);
-        for (const other of this.tabs) if (other.id !== id) queueMicrotask(() => this.tabs.includes(other) && other.hear(copy));
+        for (const other of this.tabs) {
+          if (other.id === id) continue;
+          const hears = (): unknown => this.tabs.includes(other) && other.hear(copy);
+          if (other.id === this.busy) setTimeout(hears, 3 * CLAIM_MS);
+          else queueMicrotask(hears);
+        }
       },
       listen: (listener) => (hear = listener),
     };
@@ -95,6 +103,31 @@ test('when the leading tab closes another opens its streams, and tells all anew'
   origin.open[0]!.tell({ kind: 'gone', fileId: 'x' });
   await pass(1);
   for (const one of heard) expect(one).toEqual(['live', 'lost', 'live', '-x']);
+});
+
+test('a leader that is too busy to object to a claim is no reason for a second stream', async () => {
+  const origin = new Origin();
+  for (const ids of [['a', 'b'], ['d', 'c']] as const) {
+    const leader = origin.tab(ids[0]);
+    await settle();
+    const { heard } = listener(leader, 's');
+    origin.busy = ids[0];
+    const other = origin.tab(ids[1]);
+    const late = listener(other, 's');
+    await pass(2 * CLAIM_MS);
+    expect(other.leads, 'its claim was not opposed').toBe(true);
+    for (let ms = 0; ms < 10 * CLAIM_MS; ms += 10) {
+      await pass(10);
+      expect(origin.open.length, origin.list()).toBeLessThan(2);
+    }
+    expect(origin.open.length).toBe(1);
+    origin.open[0]!.tell({ kind: 'gone', fileId: 'x' });
+    await pass(10 * CLAIM_MS);
+    expect(heard).toContain('-x');
+    expect(late.heard).toContain('-x');
+    origin.busy = null;
+    for (const id of ids) origin.close(id);
+  }
 });
 
 test('shares beyond the streams that there may be are asked for, until one is free', async () => {

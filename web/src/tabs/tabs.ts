@@ -39,6 +39,11 @@ export interface Channel {
 
 /** A new leader hears what the others hold before it gives anything away. */
 const SETTLE_MS = 50;
+/**
+ * It listens to the server once it has led for so long: a leader before it that was too busy to
+ * object to the claim has objected by then, and no second stream is opened for a moment.
+ */
+export const LISTEN_AFTER_MS = 300;
 const LOOK_EVERY_MS = 10_000;
 /** A tab in the background may speak but once a minute. */
 const SILENT_MAX_MS = 150_000;
@@ -56,6 +61,7 @@ export class Tabs {
   /** Of the leader: what each tab wants, and when it last said so. */
   readonly #states = new Map<string, State & { heardAt: number }>();
   #settling: ReturnType<typeof setTimeout> | null = null;
+  #listening: ReturnType<typeof setTimeout> | null = null;
   #wasLeading = false;
 
   /** @param channel null where the browser has none: then this tab is alone */
@@ -140,8 +146,8 @@ export class Tabs {
     const { role } = this.#election;
     const stepsDown = this.#wasLeading && role !== 'leading';
     this.#wasLeading = role === 'leading';
-    if (this.#settling !== null) clearTimeout(this.#settling);
-    this.#settling = null;
+    for (const timer of [this.#settling, this.#listening]) if (timer !== null) clearTimeout(timer);
+    this.#settling = this.#listening = null;
     if (role === 'seeking' || stepsDown) for (const shareId of this.#listeners.keys()) this.#deliver(shareId, { kind: 'live', on: false });
     if (stepsDown) {
       this.#streams.close();
@@ -149,7 +155,10 @@ export class Tabs {
     }
     if (role === 'leading') {
       this.#pool = new Pool();
-      if (this.channel) this.#settling = setTimeout(() => this.#settled(), SETTLE_MS);
+      if (this.channel) {
+        this.#settling = setTimeout(() => this.#settled(), SETTLE_MS);
+        this.#listening = setTimeout(() => this.#listens(), LISTEN_AFTER_MS);
+      }
     }
     if (role !== 'seeking') this.#tell([...this.#listeners.keys()]);
   }
@@ -177,8 +186,13 @@ export class Tabs {
     for (const state of states) this.#grant(this.#pool.set(state.from, state));
   }
 
+  #listens(): void {
+    this.#listening = null;
+    this.#arranged();
+  }
+
   #arranged(grants: Map<string, number> = new Map()): void {
-    this.#streams.set(new Set([...this.#states.values()].flatMap((state) => state.watches)));
+    if (this.#listening === null) this.#streams.set(new Set([...this.#states.values()].flatMap((state) => state.watches)));
     this.#grant(grants);
   }
 
