@@ -42,9 +42,15 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// A machine with BusyBox, and `mount`, `umount` and `unshare` of util-linux.
+    /// A machine with BusyBox, the shell of the machine outside, and `mount`, `umount` and `unshare` of util-linux.
     pub fn new() -> Self {
-        let tools = ["/usr/bin/mount", "/usr/bin/umount", "/usr/bin/unshare"];
+        // Of the shell and of what follows it BusyBox has a part only.
+        let tools = [
+            "/bin/sh",
+            "/usr/bin/mount",
+            "/usr/bin/umount",
+            "/usr/bin/unshare",
+        ];
         Self {
             programs: tools.iter().map(PathBuf::from).collect(),
             within: Duration::from_secs(240),
@@ -117,7 +123,7 @@ impl Default for Vm {
 /// can write to directly; the second serial line is for what the script says, and free of the kernel's words.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp
-/bin/busybox --install -s /bin
+/bin/busybox --install -s /bin 2>/dev/null
 export PATH=/usr/bin:/bin DDX_IN_VM=1 LC_ALL=C.UTF-8
 mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t devtmpfs devtmpfs /dev &&
 mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount -t ext4 /dev/nvme0n1 /tmp && ip link set lo up || poweroff -f
