@@ -1,37 +1,28 @@
 //! A machine of its own: Debian's kernel in QEMU, for what the machine of the tests can't have.
 //!
-//! A test runs in it by its own name: the test binary, the server and the few programs they call are packed into an initial
-//! file system, each at the path that it has outside, and the test is called there again. So the same kit drives the same binary in
-//! both, and only the kernel differs: its groups are of version 2, with the memory controller in them.
+//! A test runs in it by its own name: the test binary, the server and the few programs they call
+//! are packed into an initial file system, each at the path that it has outside, and the test is
+//! called there again. So the same kit drives the same binary in both, and only the kernel differs:
+//! its groups are of version 2, with the memory controller in them.
 //!
-//! KVM is used where it can be. Some clouds offer a `/dev/kvm` that starts only kernels made for it (PVM); there, and without
-//! KVM, the processor is emulated, which takes some seconds more.
+//! KVM is used where it can be. Some clouds offer a `/dev/kvm` that starts only kernels made for it
+//! (PVM); there, and without KVM, the processor is emulated, which takes some seconds more.
 
 mod archive;
+mod machine;
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::fs::File;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use anyhow::{Result, bail, ensure};
 use tokio::time::timeout;
 
+use self::machine::{Machine, accelerators};
 use crate::{Finished, Run};
 
 /// Tells the test binary that it runs in the machine.
 const IN_VM: &str = "DDX_IN_VM";
-/// The kernel, where it is not that which `make test` unpacks.
-const KERNEL: &str = "DDX_TEST_KERNEL";
-/// What the machine says when it can run the script.
-const READY: &str = "the machine is ready";
-/// What it says at the end, before the exit code.
-const EXIT: &str = "the script ended with ";
-/// A kernel that says nothing for so long under KVM will not come.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-const MEMORY: &str = "768M";
 const DISK_BYTES: u64 = 4 << 30;
 
 /// A virtual machine that runs one script.
@@ -42,7 +33,8 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// A machine with BusyBox, the shell of the machine outside, and `mount`, `umount` and `unshare` of util-linux.
+    /// A machine with BusyBox, the shell of the machine outside, and `mount`, `umount` and `unshare`
+    /// of util-linux.
     pub fn new() -> Self {
         // Of the shell and of what follows it BusyBox has a part only.
         let tools = [
@@ -74,8 +66,8 @@ impl Vm {
         self
     }
 
-    /// Runs a test of this very binary in the machine; errs with all that it printed unless it passed.
-    pub async fn run_test(self, name: &str) -> Result<()> {
+    /// Runs a test of this very binary in the machine; what it printed, as an error unless it passed.
+    pub async fn run_test(self, name: &str) -> Result<String> {
         let own = std::env::current_exe()?;
         let script = format!("exec {} --exact {name} --nocapture", own.display());
         let finished = self.program(&own).run(&script).await?.success()?;
@@ -85,11 +77,11 @@ impl Vm {
             "no test {name}: {}",
             finished.stdout
         );
-        println!("{}", finished.stdout);
-        Ok(())
+        Ok(finished.stdout)
     }
 
-    /// Starts the machine, runs a script of its shell, and ends it; what the script printed, both streams in one.
+    /// Starts the machine, runs a script of its shell, and ends it; what the script printed, both
+    /// streams in one.
     pub async fn run(mut self, script: &str) -> Result<Finished> {
         let folder = tempfile::Builder::new().prefix("ddx-vm-").tempdir()?;
         self.programs.push("/bin/busybox".into());
@@ -119,8 +111,9 @@ impl Default for Vm {
     }
 }
 
-/// The first program of the machine. Its disk is where temporary files are, so that the server has a file system that it
-/// can write to directly; the second serial line is for what the script says, and free of the kernel's words.
+/// The first program of the machine. Its disk is where temporary files are, so that the server has a
+/// file system that it can write to directly; the second serial line is for what the script says,
+/// and free of the kernel's words.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp
 /bin/busybox --install -s /bin 2>/dev/null
@@ -137,116 +130,6 @@ echo
 echo "the script ended with $code"
 poweroff -f
 "#;
-
-/// How a machine can be run here, the best way first.
-fn accelerators() -> Vec<&'static str> {
-    let is_open = File::options().read(true).write(true).open("/dev/kvm");
-    let is_pvm = Path::new("/sys/module/kvm_pvm").exists();
-    if is_open.is_ok() && !is_pvm {
-        vec!["kvm", "tcg"]
-    } else {
-        vec!["tcg"]
-    }
-}
-
-fn kernel() -> Result<PathBuf> {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kernel/vmlinuz");
-    let path = std::env::var_os(KERNEL).map_or(unpacked, PathBuf::from);
-    ensure!(
-        path.is_file(),
-        "there is no kernel at {}: `make test` unpacks one, or set {KERNEL}",
-        path.display()
-    );
-    Ok(path)
-}
-
-struct Machine {
-    child: Child,
-    console: PathBuf,
-}
-
-impl Machine {
-    fn start(folder: &Path, accel: &str) -> Result<Self> {
-        let at = |name: &str| folder.join(name).display().to_string();
-        let drive = format!(
-            "file={},if=none,id=disk,format=raw,cache=unsafe,discard=unmap",
-            at("disk.img")
-        );
-        let cpu = match accel {
-            "kvm" => "host",
-            _ => "max",
-        };
-        let mut command = Command::new("qemu-system-x86_64");
-        command
-            .args(["-M", "q35", "-accel", accel, "-cpu", cpu, "-smp", "2"])
-            .args(["-m", MEMORY, "-nodefaults", "-no-user-config"])
-            .args(["-no-reboot", "-display", "none", "-kernel"])
-            .arg(kernel()?)
-            .args(["-initrd", &at("initrd")])
-            .args(["-append", "console=ttyS0 quiet panic=-1 psi=1"])
-            .args(["-drive", &drive, "-device", "nvme,drive=disk,serial=1"])
-            .args(["-serial", &format!("file:{}", at("console"))])
-            .args(["-serial", "stdio"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(folder.join("stderr"))?)
-            .kill_on_drop(true);
-        let child = command
-            .spawn()
-            .context("start QEMU; is it installed? `make test` installs what the tests need")?;
-        Ok(Self {
-            child,
-            console: folder.join("console"),
-        })
-    }
-
-    /// What the script printed; `None` where the machine does not come up and there is another way to run it.
-    async fn follow(&mut self, accel: &str) -> Result<Option<Finished>> {
-        let stdout = self.child.stdout.take().context("no standard output")?;
-        let mut lines = BufReader::new(stdout).split(b'\n');
-        let first = match accel {
-            "kvm" => match timeout(READY_WITHIN, lines.next_segment()).await {
-                Ok(Ok(Some(first))) => first,
-                _ => return Ok(None),
-            },
-            _ => lines.next_segment().await?.unwrap_or_default(),
-        };
-        ensure!(line(&first) == READY, "it does not start");
-        let mut printed = String::new();
-        while let Some(segment) = lines.next_segment().await? {
-            let line = line(&segment);
-            if let Some(code) = line.strip_prefix(EXIT) {
-                return Ok(Some(Finished {
-                    code: Some(code.parse()?),
-                    stdout: printed,
-                    stderr: String::new(),
-                }));
-            }
-            printed.push_str(&line);
-            printed.push('\n');
-        }
-        bail!("it ended before its script did, which had said:\n{printed}")
-    }
-
-    /// The last lines of its console, and what QEMU said.
-    fn told(&self) -> String {
-        let read = |path: &Path| {
-            let bytes = fs::read(path).unwrap_or_default();
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let lines: Vec<&str> = text.lines().collect();
-            lines[lines.len().saturating_sub(30)..].join("\n")
-        };
-        let stderr = read(&self.console.with_file_name("stderr"));
-        format!("the machine's console:\n{}\n{stderr}", read(&self.console))
-    }
-}
-
-/// A line from a terminal, which ends lines by two characters.
-fn line(segment: &[u8]) -> String {
-    String::from_utf8_lossy(segment)
-        .trim_end_matches('\r')
-        .to_owned()
-}
 
 #[cfg(test)]
 mod tests {

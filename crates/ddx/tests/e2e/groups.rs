@@ -1,8 +1,9 @@
-//! Control groups of version 2, in a machine whose kernel has the memory controller there: the limit that binds is found, in every
-//! namespace, also when it changes; and what is told of memory is what the kernel counts.
+//! Control groups of version 2, in a machine whose kernel has the memory controller there: the limit
+//! that binds is found, in every namespace, also when it changes; and what is told of memory is what
+//! the kernel counts.
 //!
-//! Each test boots a machine and is called again in it (`in_machine`). Its figures are small, since a processor that is
-//! emulated is ten times as slow.
+//! Each test boots a machine and is called again in it (`in_machine`). Its figures are small, since
+//! a processor that is emulated is ten times as slow.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Data, MIB, MemoryBox, Setup, Status, Turn, Tus, Vm};
 
-use crate::boxes::upload_all;
+use crate::boxes::{Way, upload_all};
 use crate::machine::{doctor, doubts, total_bytes};
 use crate::{ledger_at_zero, setup, until};
 
@@ -27,7 +28,8 @@ async fn in_machine(name: &str, test: impl Future<Output = Result<()>>) -> Resul
     let _turn = Turn::boxed()?;
     let binary = std::env::var_os("DDX_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_ddx").into());
     let vm = Vm::new().program(&binary);
-    vm.run_test(&format!("groups::{name}")).await
+    println!("{}", vm.run_test(&format!("groups::{name}")).await?);
+    Ok(())
 }
 
 /// A server that starts in this group.
@@ -132,7 +134,8 @@ async fn exclusive_its_group_is_found_in_namespaces_of_its_own() -> Result<()> {
         let groups = ["unshare", "--cgroup", "--mount"];
         let with_pids = [&groups[..], &PIDS].concat();
         let mounts = ["unshare", "--mount"];
-        // As container engines do without a namespace of groups: its part of the hierarchy is bound over the whole.
+        // As container engines do without a namespace of groups: its part of the hierarchy is bound
+        // over the whole.
         let bound = "mount --bind /sys/fs/cgroup/$(cut -d/ -f2- /proc/self/cgroup) /sys/fs/cgroup";
         for (command, line, root) in [
             (&groups[..], ITS_OWN, "/"),
@@ -199,7 +202,7 @@ async fn exclusive_a_limit_that_changes_holds_from_the_next_sample() -> Result<(
                 memory_box.set_limit(limit * MIB)?;
                 next_sample_says(&client, limit * MIB).await?;
                 let holds = async {
-                    upload_all(&client, crate::boxes::Way::Put, 4, MIB).await?;
+                    upload_all(&client, Way::Put, 4, MIB).await?;
                     let usage = memory_box.usage()?;
                     ensure!(usage.usage_bytes <= limit * MIB, "{usage:?}");
                     ensure!(memory_box.hard_bytes()? <= limit * MIB);
@@ -234,8 +237,8 @@ async fn exclusive_20_uploads_in_128_mib_are_told_as_the_kernel_counts_them() ->
             let load = tokio::spawn({
                 let client = client.clone();
                 async move {
-                    upload_all(&client, crate::boxes::Way::Tus, 20, 2 * MIB).await?;
-                    upload_all(&client, crate::boxes::Way::Put, 20, 2 * MIB).await
+                    upload_all(&client, Way::Tus, 20, 2 * MIB).await?;
+                    upload_all(&client, Way::Put, 20, 2 * MIB).await
                 }
             });
             let mut differences = Vec::new();
@@ -287,8 +290,8 @@ fn hard_bytes(memory_box: &MemoryBox) -> Result<u64> {
     Ok(memory_box.usage()?.usage_bytes.saturating_sub(clean))
 }
 
-/// A process in a group that waits for memory: part of a file that it reads again and again is taken back each time, and
-/// the group reads slowly. No limit is met.
+/// A process in a group that waits for memory: part of a file that it reads again and again is taken
+/// back each time, and the group reads slowly. No limit is met.
 struct Reclaimed(Child);
 
 impl Reclaimed {

@@ -1,4 +1,5 @@
-//! The initial file system of a machine: an archive of the form that the kernel unpacks (cpio, "newc").
+//! The initial file system of a machine: an archive of the form that the kernel unpacks
+//! (cpio, "newc").
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
