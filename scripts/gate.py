@@ -37,6 +37,8 @@ CLIENTS_VENV = TARGET / "clients-venv"
 REPORTS = TARGET / "reports"
 WEB = ROOT / "web"
 CLIENTS = ROOT / "tests" / "clients"
+KERNEL = TARGET / "kernel"
+KERNEL_PACKAGE = "linux-image-cloud-amd64"
 PAGES = "pages"
 BUILD = "build"
 RUST_TESTS = "Rust tests"
@@ -140,6 +142,36 @@ def install_apt() -> None:
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     call(["apt-get", "update", "-qq"])
     call(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing])
+
+
+def install_kernel(folder: Path) -> None:
+    """Debian's kernel for the tests that boot a machine: a file, not an installed package, so nothing else here changes.
+
+    Where it is missing, those tests fail, and say so.
+    """
+    if (folder / "vmlinuz").is_file():
+        return
+    if not shutil.which("apt-get"):
+        print("not a Debian system: set DDX_TEST_KERNEL to a kernel with NVMe and ext4 built in")
+        return
+    if os.geteuid() == 0:
+        call(["apt-get", "update", "-qq"])
+    asked = subprocess.run(
+        ["apt-cache", "show", "--no-all-versions", KERNEL_PACKAGE], capture_output=True, text=True, check=True
+    )
+    # The package only names the newest one.
+    (depends,) = [line for line in asked.stdout.splitlines() if line.startswith("Depends: ")]
+    package = depends.split()[1]
+    shutil.rmtree(folder, ignore_errors=True)
+    unpacked = folder / "unpacked"
+    unpacked.mkdir(parents=True)
+    call(["apt-get", "download", "-qq", package], cwd=folder)
+    (archive,) = folder.glob("*.deb")
+    call(["dpkg-deb", "-x", archive, unpacked])
+    (kernel,) = unpacked.glob("boot/vmlinuz-*")
+    kernel.rename(folder / "vmlinuz")
+    shutil.rmtree(unpacked)
+    archive.unlink()
 
 
 def unwind() -> None:
@@ -290,7 +322,7 @@ def rust_tests(root: Path = ROOT, again: bool = True, more: tuple = ()) -> Step:
         RUST_TESTS,
         [*command, "--profile", "gate", threads, *([] if again else ["--retries", "0"]), *more],
         cwd=root,
-        env={"DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python"},
+        env={"DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python", "DDX_TEST_KERNEL": KERNEL / "vmlinuz"},
         needs=(BUILD,),
         read=counts.nextest,
         # nextest puts it below the workspace, wherever cargo builds.
@@ -386,6 +418,7 @@ def prepare(kinds: list) -> list:
     work = [("tools", lambda: install_venv(TOOLS, ROOT / "scripts" / "tools.txt", hashes=True))]
     if "test" in kinds:
         work.append(("Debian packages", install_apt))
+        work.append(("kernel of the tests' machine", lambda: install_kernel(KERNEL)))
         if (CLIENTS / "package.json").is_file():
             work.append(("clients in Node.js", lambda: install_npm(CLIENTS)))
         if (CLIENTS / "requirements.txt").is_file():

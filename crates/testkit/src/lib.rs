@@ -1,5 +1,5 @@
 //! A server in a test: the real binary, memory boxes, mounted images, a disk whose power can be cut, a fault
-//! proxy, real clients.
+//! proxy, real clients, a machine with a kernel of its own.
 //!
 //! End-to-end tests prove promises about a *process*: that it survives `kill -9`, that the kernel never kills it
 //! for memory, that a cut connection costs nothing. None of that can be shown with a router called in the test's
@@ -28,6 +28,7 @@ mod status;
 mod stream;
 mod turn;
 mod tus;
+mod vm;
 
 pub use client::{Client, Fetched};
 pub use clock::FakeClock;
@@ -46,6 +47,7 @@ pub use status::Status;
 pub use stream::{Event, Events};
 pub use turn::Turn;
 pub use tus::{Part, Tus, Upload, crc32_checksum, metadata};
+pub use vm::Vm;
 
 /// One mebibyte, in bytes.
 pub const MIB: u64 = 1024 * 1024;

@@ -10,7 +10,7 @@ use ddx_testkit::{Client, Data, Image, MIB, MemoryBox, Request, Server, Turn, Tu
 use crate::{ledger_at_zero, setup, until};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     Put,
     Tus,
 }
@@ -22,7 +22,7 @@ fn boxed(limit_bytes: u64) -> Result<(Server, Arc<MemoryBox>)> {
 }
 
 /// `count` uploads of `bytes` at once, each checked by its digest and, for a few, byte by byte.
-async fn upload_all(client: &Client, way: Way, count: u64, bytes: u64) -> Result<()> {
+pub(crate) async fn upload_all(client: &Client, way: Way, count: u64, bytes: u64) -> Result<()> {
     let client = client.patience(Duration::from_secs(300));
     let started = Instant::now();
     let tasks: Vec<_> = (0..count)

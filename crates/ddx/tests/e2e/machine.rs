@@ -19,14 +19,14 @@ const NO_GROUPS: &str = "umount -R /sys/fs/cgroup";
 /// Their mounts are listed, and something else lies over them.
 const HIDDEN_GROUPS: &str = "mount -t tmpfs none /sys/fs/cgroup";
 
-fn total_bytes(status: &Status) -> Result<u64> {
+pub(crate) fn total_bytes(status: &Status) -> Result<u64> {
     status.json["ledger"]["total_bytes"]
         .as_u64()
         .context("no total")
 }
 
 /// What the server had to estimate, by name.
-fn doubts(status: &Status) -> Result<Vec<String>> {
+pub(crate) fn doubts(status: &Status) -> Result<Vec<String>> {
     let all = status.json["ledger"]["doubts"].as_array();
     let names = all.context("no doubts")?.iter();
     Ok(names
@@ -57,7 +57,7 @@ async fn holds_in_its_box(server: &Server, memory_box: &MemoryBox) -> Result<()>
 }
 
 /// What `ddx doctor` says in these surroundings; it must not fail.
-fn doctor(setup: &Setup) -> Result<String> {
+pub(crate) fn doctor(setup: &Setup) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let data_dir = folder.path().join("data");
     let data_dir = data_dir.to_str().context("no text")?;

@@ -23,6 +23,7 @@ mod environment;
 mod expiry;
 mod fetch;
 mod forms;
+mod groups;
 mod heads;
 mod http2;
 mod http2_client;
