@@ -49,6 +49,9 @@ impl Vm {
         }
     }
 
+    /// Where its disk is, and temporary files on it. No program outside has its place there.
+    pub const DISK: &str = "/ddx-disk";
+
     /// Whether this process runs in such a machine.
     pub fn is_here() -> bool {
         std::env::var_os(IN_VM).is_some()
@@ -85,7 +88,7 @@ impl Vm {
     pub async fn run(mut self, script: &str) -> Result<Finished> {
         let folder = tempfile::Builder::new().prefix("ddx-vm-").tempdir()?;
         self.programs.push("/bin/busybox".into());
-        let init = INIT.replace("SCRIPT", script);
+        let init = INIT.replace("DISK", Self::DISK).replace("SCRIPT", script);
         let initrd = folder.path().join("initrd");
         archive::pack(&initrd, &self.programs, &init).await?;
         let disk = folder.path().join("disk.img");
@@ -115,11 +118,11 @@ impl Default for Vm {
 /// file system that it can write to directly; the second serial line is for what the script says,
 /// and free of the kernel's words.
 const INIT: &str = r#"#!/bin/busybox sh
-/bin/busybox mkdir -p /proc /sys /dev /tmp
+/bin/busybox mkdir -p /proc /sys /dev /tmp DISK
 /bin/busybox --install -s /bin 2>/dev/null
-export PATH=/usr/bin:/bin DDX_IN_VM=1 LC_ALL=C.UTF-8
+export PATH=/usr/bin:/bin DDX_IN_VM=1 LC_ALL=C.UTF-8 TMPDIR=DISK
 mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t devtmpfs devtmpfs /dev &&
-mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount -t ext4 /dev/nvme0n1 /tmp && ip link set lo up || poweroff -f
+mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount -t ext4 /dev/nvme0n1 DISK && ip link set lo up || poweroff -f
 exec >/dev/ttyS1 2>&1
 echo "the machine is ready"
 (

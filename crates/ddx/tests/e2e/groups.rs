@@ -93,7 +93,7 @@ async fn exclusive_the_least_limit_of_its_groups_is_the_total() -> Result<()> {
                 let said = doctor(&setup).with_context(told)?;
                 let figures = [
                     format!(" {total} MiB total"),
-                    format!("limited by {binding}"),
+                    format!("limited by control group {binding}"),
                 ];
                 ensure!(figures.iter().all(|figure| said.contains(figure)), "{said}");
                 let server = setup.start().with_context(told)?;
@@ -115,7 +115,7 @@ async fn exclusive_the_least_limit_of_its_groups_is_the_total() -> Result<()> {
 
 /// Gives the machine 256 MiB of swap.
 fn swap_on() -> Result<()> {
-    let file = "/tmp/swap";
+    let file = format!("{}/swap", Vm::DISK);
     let line =
         format!("dd if=/dev/zero of={file} bs=1M count=256 && mkswap {file} && swapon {file}");
     let output = Command::new("sh").args(["-c", &line]).output()?;
@@ -146,11 +146,11 @@ async fn exclusive_its_group_is_found_in_namespaces_of_its_own() -> Result<()> {
         ] {
             let told = || format!("{command:?} {line}");
             let memory_box = Arc::new(MemoryBox::new(96 * MIB)?);
-            let shown = "grep ' - cgroup2 ' /proc/self/mountinfo | tail -n 1 | cut -d' ' -f4 > /tmp/root";
+            let shown = "grep ' - cgroup2 ' /proc/self/mountinfo | tail -n 1 | cut -d' ' -f4 > $TMPDIR/root";
             let line = format!("{line} && {shown}");
             let setup = setup().in_box(&memory_box).within_shell(command, &line);
             let server = setup.start().with_context(told)?;
-            let seen = fs::read_to_string("/tmp/root")?;
+            let seen = fs::read_to_string(Path::new(Vm::DISK).join("root"))?;
             let is_meant = match root {
                 "/ddx-box" => seen.starts_with(root),
                 _ => seen.trim() == root,
@@ -296,11 +296,12 @@ struct Reclaimed(Child);
 
 impl Reclaimed {
     fn of(path: &Path) -> Result<Self> {
-        let file = path.file_name().context("no name")?.to_string_lossy();
+        let file = Path::new(Vm::DISK).join(path.file_name().context("no name")?);
+        let file = file.display();
         let line = format!(
-            "cd {} && echo $$ > cgroup.procs && dd if=/dev/zero of=/tmp/{file} bs=1M count=32 && sync && \
+            "cd {} && echo $$ > cgroup.procs && dd if=/dev/zero of={file} bs=1M count=32 && sync && \
              echo \"$(cat /sys/block/nvme0n1/dev) rbps=8388608\" > io.max && \
-             while true; do cat /tmp/{file} /tmp/{file} > /dev/null; echo 10M > memory.reclaim; done",
+             while true; do cat {file} {file} > /dev/null; echo 10M > memory.reclaim; done",
             path.display()
         );
         Ok(Self(Command::new("sh").args(["-c", &line]).spawn()?))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Conn, Data, MIB, Request, Response, Server, Turn};
 
+use crate::http2_client::{HEADERS, Http2};
 use crate::{setup, until};
 
 const READER: (&str, &str) = ("User-Agent", "reader/1");
@@ -91,6 +92,22 @@ async fn a_preview_s_first_bytes_use_nothing_up() -> Result<()> {
     let preview = ("User-Agent", "some-chat/1");
     once.range(preview, 0, 32 << 10).await?.expect(206)?;
     once.is_whole_for(READER).await?;
+    once.is_used_up().await
+}
+
+/// The server hears of the end of a request later than others do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_waits_for_a_preview_that_is_about_to_end() -> Result<()> {
+    let _turn = Turn::shared()?;
+    let once = Once::new("1", "1h").await?;
+    let mut preview = Http2::open(&once.server, 1).await?;
+    preview.ask(1, "GET", &once.path, true).await?;
+    while preview.next().await?.context("it is ended")?.kind != HEADERS {}
+    let mut reader = std::pin::pin!(once.is_whole_for(READER));
+    let early = tokio::time::timeout(Duration::from_millis(200), reader.as_mut()).await;
+    ensure!(early.is_err(), "{early:?}");
+    drop(preview);
+    reader.await?;
     once.is_used_up().await
 }
 

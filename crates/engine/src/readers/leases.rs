@@ -108,6 +108,12 @@ impl Leases {
         }
     }
 
+    /// Whether a request is under way whose lease would hold nothing if it ended now.
+    pub(super) fn may_be_free_soon(&self, file_id: Id, preview_bytes: u64) -> bool {
+        let mut leases = self.of_file(file_id);
+        leases.any(|lease| lease.requests > 0 && lease.had_bytes() <= preview_bytes)
+    }
+
     /// Begins a lease. Where there is no place, those go first that are over, then those by which no download is lost.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use crate::engine::{Engine, Parts};
 use crate::error::Error;
 use crate::id::Id;
 
-/// A client that has its last byte may ask anew before this is noted here: so long is waited for it.
+/// A client that has its last byte may ask anew, or others may, before this is noted here: so long is waited for it.
 const NOTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Who reads, as far as can be told.
@@ -160,6 +160,8 @@ impl Engine {
             is_whole,
             now: parts.now(),
         };
+        let taken = parts.while_taken_by_previews(&asked);
+        let _ = tokio::time::timeout(NOTED_WITHIN, taken).await;
         let mut leases = parts.readers.leases();
         let lease = match leases.choose(&asked, &parts.config)? {
             Some(own) => own,
@@ -183,6 +185,24 @@ impl Engine {
 }
 
 impl Parts {
+    /// Returns unless all that is left is taken, and no longer so once a request ends that has had no more than a preview.
+    async fn while_taken_by_previews(&self, asked: &Asked<'_>) {
+        loop {
+            let mut changed = std::pin::pin!(self.readers.changed.notified());
+            changed.as_mut().enable();
+            {
+                let leases = self.readers.leases();
+                let chosen = leases.choose(asked, &self.config);
+                if !matches!(chosen, Err(Error::DownloadTaken))
+                    || !leases.may_be_free_soon(asked.file_id, self.config.preview_bytes)
+                {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
     /// Returns when no request of this reader's is under way.
     async fn before_is_noted(&self, record: &FileRecord, reader: &Reader) {
         loop {
