@@ -11,6 +11,7 @@ use ddx_digest::Algorithm;
 use ddx_memory::Buffer;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::create::{Created, NewUpload};
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
@@ -257,6 +258,7 @@ impl Parts {
             live,
             superseded,
             keeps: can_resume,
+            checkpoint_sooner: sooner(&self.config, record),
             closing: self.end_of(can_resume),
         }
     }
@@ -402,6 +404,11 @@ fn protocol_of(record: &FileRecord) -> &'static str {
     }
 }
 
+/// By how much an upload's first checkpoint comes before its time: a part of the interval that its id chooses.
+fn sooner(config: &Config, record: &FileRecord) -> Duration {
+    config.checkpoint_every * u32::from(record.file_id[0]) / 256
+}
+
 impl Parts {
     /// A small leased buffer for reading back.
     pub(crate) async fn scratch(&self, holder: ddx_memory::Holder) -> Result<Buffer, Error> {
@@ -416,5 +423,29 @@ impl Parts {
                 .map_err(crate::receive::refused)?,
         };
         buffer_of(lease)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_checkpoints_of_uploads_that_begin_together_are_spread_over_the_interval() {
+        let config = Config::default();
+        let eighth = config.checkpoint_every / 8;
+        let mut in_each = [0; 8];
+        for _ in 0..8_000 {
+            let record = FileRecord {
+                file_id: Id::random().0,
+                ..FileRecord::default()
+            };
+            let sooner = sooner(&config, &record);
+            in_each[usize::try_from(sooner.as_nanos() / eighth.as_nanos()).unwrap()] += 1;
+        }
+        assert!(
+            in_each.iter().all(|count| (700..1_300).contains(count)),
+            "{in_each:?}"
+        );
     }
 }

@@ -166,9 +166,11 @@ async fn long_heads_are_taken_and_their_memory_given_back() -> Result<()> {
     }
     // Two connections with a hyper each; a long head would add 32 KiB. The server notes the end of a request after
     // its client has the answer.
-    until("their memory is given back", Duration::from_secs(30), || async {
-        Ok(client.status().await?.rows()?["connections"] <= 2 * 36 * 1024)
-    })
+    until(
+        "their memory is given back",
+        Duration::from_secs(30),
+        || async { Ok(client.status().await?.rows()?["connections"] <= 2 * 36 * 1024) },
+    )
     .await?;
     ledger_at_zero(&client).await
 }
