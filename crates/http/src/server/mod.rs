@@ -26,6 +26,7 @@ mod unread;
 mod wire;
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -230,6 +231,8 @@ impl Server {
         let tasks = TaskTracker::new();
         let heads = Heads::new(self.limits.of_heads(), self.ledger.clone());
         let idle = Arc::<IdleConnections>::default();
+        // Once for all connections. Where it fails each one tries for itself.
+        let _ = set_options(&self.listener, &self.limits);
         let shared = Arc::new(Shared {
             limits: self.limits,
             heads,
@@ -288,6 +291,21 @@ impl Server {
         tasks.close();
         tasks.wait().await;
     }
+}
+
+/// Sets what a connection needs of its socket.
+///
+/// The kernel ends one whose client has taken nothing for so long; it is told otherwise where a file may rest (`resting`). It
+/// asks clients that are silent for a sign of life. And it takes no more than the client is about to get: left alone, a
+/// send queue grows to megabytes that may never be taken.
+fn set_options(socket: &impl AsFd, limits: &Limits) -> std::io::Result<()> {
+    let queue = u32::try_from(limits.send_queue_bytes).unwrap_or(u32::MAX);
+    let reference = SockRef::from(socket);
+    reference.set_tcp_keepalive(&KEEP_ALIVE)?;
+    reference.set_tcp_notsent_lowat(queue)?;
+    socket::set_user_timeout(socket, limits.write_timeout)?;
+    // Answers are small and written whole: waiting to fill a packet only adds latency.
+    reference.set_tcp_nodelay(true)
 }
 
 type Held = (tokio::sync::OwnedSemaphorePermit, Charge);
@@ -351,8 +369,9 @@ impl Shared {
     }
 
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
-        // Answers are small and written whole: waiting to fill a packet only adds latency.
-        if stream.set_nodelay(true).is_err() || self.limit_writes(&stream).is_err() {
+        // Linux gives a connection its listener's options. Other kernels that speak its calls may not.
+        let is_set = stream.nodelay().is_ok_and(|is_set| is_set);
+        if !is_set && set_options(&stream, &self.limits).is_err() {
             return;
         }
         match &self.tls {
@@ -360,18 +379,6 @@ impl Shared {
             Some(tls) => Box::pin(self.encrypted(tls, stream, peer)).await,
             None => self.plain(stream, peer).await,
         }
-    }
-
-    /// The kernel ends a connection whose client has taken nothing for so long; it is told otherwise where a file may
-    /// rest (`resting`).
-    ///
-    /// It asks clients that are silent for a sign of life. And it takes no more than the client is about to get: left alone, a send queue grows to megabytes that nobody may ever take.
-    fn limit_writes(&self, stream: &TcpStream) -> std::io::Result<()> {
-        let queue = u32::try_from(self.limits.send_queue_bytes).unwrap_or(u32::MAX);
-        let socket = SockRef::from(stream);
-        socket.set_tcp_keepalive(&KEEP_ALIVE)?;
-        socket.set_tcp_notsent_lowat(queue)?;
-        socket::set_user_timeout(stream, self.limits.write_timeout)
     }
 
     async fn plain(&self, stream: TcpStream, peer: SocketAddr) {
