@@ -94,7 +94,8 @@ def measure(work, peer, protocol, seed):
             return figures
         finally:
             running.stop()
-            # For minutes after thousands of files were removed, some file systems make new ones slowly, whoever asks.
+            # For minutes after thousands of files were removed, some file systems make new ones
+            # slowly, whoever asks.
             if work.load[:1] not in MANY_FILES:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -124,7 +124,8 @@ def install_copyparty():
 def nginx(port, folder, _):
     (folder / "files").mkdir(parents=True)
     (folder / "body").mkdir()
-    # Files are moved within one file system; `worker_processes auto` and keep-alive without end are what its operators set.
+    # Files are moved within one file system; `worker_processes auto` and keep-alive without end are
+    # what its operators set.
     user = "user www-data; " if os.geteuid() == 0 else ""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     (folder / "nginx.conf").write_text(

@@ -1,6 +1,7 @@
 #!/bin/sh
-# The compiler, for cargo's RUSTC_WORKSPACE_WRAPPER: our own crates get libFuzzer's coverage counters, registry crates are
-# used as they were built for everything else. See docs/decisions/0010-fuzzing-on-stable.md.
+# The compiler, for cargo's RUSTC_WORKSPACE_WRAPPER: our own crates get libFuzzer's coverage
+# counters, registry crates are used as they were built for everything else. See
+# docs/decisions/0010-fuzzing-on-stable.md.
 case " $* " in
 *" --crate-name build_script_"* | *" --crate-type proc-macro "* | *" --print "* | *" -vV "*) exec "$@" ;;
 esac

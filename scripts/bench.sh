@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The benchmark: installs the peers from their registries, then measures them, the floor and us in turn. QUICK=1 for five minutes.
-# Plots need matplotlib, which gets a folder of its own; everything that is installed stays below target/bench.
+# The benchmark: installs the peers from their registries, then measures them, the floor and us in
+# turn. QUICK=1 for five minutes. Plots need matplotlib, which gets a folder of its own; everything
+# that is installed stays below target/bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 home="${CARGO_TARGET_DIR:-target}/bench"

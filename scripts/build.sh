@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Builds the pages (where Node is there) and the release binary. `build.sh pages` stops after the pages.
+# Builds the pages (where Node is there) and the release binary. `build.sh pages` stops after the
+# pages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [[ -f web/package.json ]]; then
   if command -v npm >/dev/null; then
-    # npm ci empties node_modules first, so it runs only when the lock file changed since the last time.
+    # npm ci empties node_modules first, so it runs only when the lock file changed since the last
+    # time.
     stamp=web/node_modules/.installed-for
     want=$(sha256sum web/package-lock.json | cut -d' ' -f1)
     if [[ "$(cat "$stamp" 2>/dev/null || true)" != "$want" ]]; then

@@ -452,7 +452,8 @@ def run_all(steps: list, broken: set) -> list:
     with ThreadPoolExecutor(max(1, len(steps))) as threads:
         try:
             for step in steps:
-                # Without web/ the crates still build (the server then has no pages), so only steps inside web/ are held back.
+                # Without web/ the crates still build (the server then has no pages), so only steps
+                # inside web/ are held back.
                 blockers = [need for need in step.needs if need in broken and (need != PAGES or step.cwd == WEB or required(WEB))]
                 if blockers:
                     BEGUN[step.name].set()

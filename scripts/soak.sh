@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# The long forms of the tests with faults, one after the other on a release build, and at the end the line that each tells: rounds, faults
-# injected, bytes acknowledged and lost, uploads resumed, seed. Takes some hours, and wants what `make test` wants and installs. Names choose
-# among them: `make soak ONLY="kill network"`. A variable that is set goes before the number here, and DDX_SEED repeats a run.
+# The long forms of the tests with faults, one after the other on a release build, and at the end
+# the line that each tells: rounds, faults injected, bytes acknowledged and lost, uploads resumed,
+# seed. Takes some hours, and wants what `make test` wants and installs. Names choose among them:
+# `make soak ONLY="kill network"`. A variable that is set goes before the number here, and DDX_SEED
+# repeats a run.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 

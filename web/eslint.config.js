@@ -13,7 +13,8 @@ export default ts.config(
       eqeqeq: 'error',
       'no-console': 'error',
       'no-inner-declarations': 'error',
-      // Anchors inside the app are handled by one click listener (lib/router.ts); there is no SvelteKit.
+      // Anchors inside the app are handled by one click listener (lib/router.ts); there is no
+      // SvelteKit.
       'svelte/no-navigation-without-resolve': 'off',
     },
   },

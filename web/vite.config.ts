@@ -1,8 +1,9 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
 
-// The server embeds dist/ and answers with `default-src 'none'; script-src 'self'; style-src 'self'`,
-// so nothing may be inlined: no data: assets, no inline style, no inline script.
+// The server embeds dist/ and answers with
+// `default-src 'none'; script-src 'self'; style-src 'self'`, so nothing may be inlined: no data:
+// assets, no inline style, no inline script.
 export default defineConfig({
   plugins: [svelte()],
   build: {
@@ -13,8 +14,9 @@ export default defineConfig({
   },
   worker: { format: 'es' },
   experimental: {
-    // index.html is served at several depths (/, /d/{id}), so it names its assets from the root, where a server
-    // with --path-prefix can put the prefix in front. Scripts find their chunks beside themselves.
+    // index.html is served at several depths (/, /d/{id}), so it names its assets from the root,
+    // where a server with --path-prefix can put the prefix in front. Scripts find their chunks
+    // beside themselves.
     renderBuiltUrl(filename, { hostType }) {
       return hostType === 'html' ? `/${filename}` : { relative: true };
     },

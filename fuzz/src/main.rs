@@ -1,7 +1,7 @@
 //! libFuzzer over the target that `DDX_FUZZ_TARGET` names.
 //!
-//! One binary for all of them: linking twenty would take longer than a short run. `scripts/fuzz.py` builds it with
-//! coverage counters in our own crates and gives it corpus, time and dictionary.
+//! One binary for all of them: linking twenty would take longer than a short run. `scripts/fuzz.py`
+//! builds it with coverage counters in our own crates and gives it corpus, time and dictionary.
 #![no_main]
 
 use std::sync::LazyLock;

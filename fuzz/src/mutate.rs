@@ -1,7 +1,9 @@
-//! Blind mutations of a corpus, the same ones on every machine: what the ordinary test tries besides the seeds.
+//! Blind mutations of a corpus, the same ones on every machine: what the ordinary test tries
+//! besides the seeds.
 //!
-//! It knows nothing of coverage and does not replace a run that does. It finds what one wrong byte, one doubled or missing
-//! piece, or one word in the wrong place breaks, in a second, on every change.
+//! It knows nothing of coverage and does not replace a run that does. It finds what one wrong byte,
+//! one doubled or missing piece, or one word in the wrong place breaks, in a second, on every
+//! change.
 
 /// Longest input that is made, in bytes.
 pub const INPUT_BYTES_MAX: usize = 4_096;
@@ -9,7 +11,8 @@ pub const INPUT_BYTES_MAX: usize = 4_096;
 /// Bytes at which formats turn.
 const TURNS: &[u8] = b"\0\t\n\r \"%,-./:;=?[\\]_{}\x7f\x80\xc3\xff09azAZ";
 
-/// A stream of choices from a seed (xorshift64*): what matters is that it is the same everywhere, not that it is random.
+/// A stream of choices from a seed (xorshift64*): what matters is that it is the same everywhere,
+/// not that it is random.
 #[derive(Debug, Clone)]
 pub struct Choices(u64);
 

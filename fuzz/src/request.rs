@@ -1,7 +1,8 @@
 //! The form in which a request stands in the corpus: a first line, then `name: value` lines.
 //!
-//! Text, so that a seed can be written and read by people, and so that mutations of a text are mostly requests again. A line that
-//! is no field is left out, as a server would have refused it before any of the code under test.
+//! Text, so that a seed can be written and read by people, and so that mutations of a text are
+//! mostly requests again. A line that is no field is left out, as a server would have refused it
+//! before any of the code under test.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 

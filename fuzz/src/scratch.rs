@@ -1,7 +1,7 @@
 //! Folders for targets that read files.
 //!
-//! In memory where the system has such a place: these targets make thousands of small files, and no flush of theirs has to
-//! reach a disk.
+//! In memory where the system has such a place: these targets make thousands of small files, and no
+//! flush of theirs has to reach a disk.
 
 use std::path::Path;
 

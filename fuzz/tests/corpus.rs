@@ -1,7 +1,7 @@
 //! Every seed of the corpus, and mutations of them, against every target.
 //!
-//! `DDX_FUZZ_MUTATIONS` multiplies the number of mutations, `DDX_SEED` chooses others; by default they are the same on every
-//! machine, so that a red run can be had again.
+//! `DDX_FUZZ_MUTATIONS` multiplies the number of mutations, `DDX_SEED` chooses others; by default
+//! they are the same on every machine, so that a red run can be had again.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-// tus-js-client against a server: node tus-js.mjs MODE ENDPOINT FILE
-// The last line of output is JSON with what the client saw; any failure ends with a status other than 0.
+// tus-js-client against a server: node tus-js.mjs MODE ENDPOINT FILE The last line of output is
+// JSON with what the client saw; any failure ends with a status other than 0.
 import fs from 'node:fs'
 import path from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -60,7 +60,10 @@ function run(more, step = () => {}) {
   })
 }
 
-/** Stops an upload after a share of it, as a closed laptop does, and takes it up with a new client that knows only what was stored. */
+/**
+ * Stops an upload after a share of it, as a closed laptop does, and takes it up with a new client
+ * that knows only what was stored.
+ */
 async function interrupted(more) {
   const urlStorage = new tus.FileUrlStorage(`${file}.urls.json`)
   const stored = { ...more, urlStorage, storeFingerprintForResuming: true, removeFingerprintOnSuccess: true }

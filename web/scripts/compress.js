@@ -1,5 +1,5 @@
-// Writes .br and .gz beside every built file that gains by it, so that the server only has to pick one by
-// Accept-Encoding. Done once at build time with the slowest, smallest setting.
+// Writes .br and .gz beside every built file that gains by it, so that the server only has to pick
+// one by Accept-Encoding. Done once at build time with the slowest, smallest setting.
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';

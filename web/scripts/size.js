@@ -1,5 +1,5 @@
-// Weighs what a first visit fetches: index.html and everything it names, compressed with gzip. Fails past the
-// budget, so that a heavy import is noticed when it is made and not a year later.
+// Weighs what a first visit fetches: index.html and everything it names, compressed with gzip.
+// Fails past the budget, so that a heavy import is noticed when it is made and not a year later.
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -1,4 +1,5 @@
-// What the rest of the browser sees of an upload: the tab, the warning before leaving, the screen reader, the drag.
+// What the rest of the browser sees of an upload: the tab, the warning before leaving, the screen
+// reader, the drag.
 import { drag, expect, figure, give, hearing, link, listen, phase, standstill, test } from './page';
 import { bytesOf, fileIn, Road } from './server';
 

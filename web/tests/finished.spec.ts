@@ -1,4 +1,5 @@
-// What is left to do when an upload is done is to hand on its link; who has the link sees what it is, and how far.
+// What is left to do when an upload is done is to hand on its link; who has the link sees what it
+// is, and how far.
 import { expect, give, link, phase, row, standstill, test } from './page';
 import { bytesOf, fileIn, Road } from './server';
 

@@ -6,7 +6,10 @@ import type { Page } from '@playwright/test';
 import { drop, expect, give, link, listen, online, phase, row, standstill, test, undoIsOver } from './page';
 import { bytesOf, digestAt, fileIn, Road, sha256 } from './server';
 
-/** Controls with an edge or a ground of their own that does not stand out 3:1 from what they lie on (WCAG 1.4.11). */
+/**
+ * Controls with an edge or a ground of their own that does not stand out 3:1 from what they lie on
+ * (WCAG 1.4.11).
+ */
 function faintControls(): string[] {
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true })!;
   // In sRGB, whatever notation the style has.
@@ -35,7 +38,8 @@ function faintControls(): string[] {
     const edge = rgba(style.borderTopColor);
     const own = rgba(style.backgroundColor);
     const hasEdge = parseFloat(style.borderTopWidth) > 0 && edge[3]! > 0;
-    // What has neither is text or a sign, which axe looks at; the ground of one under the pointer says no more.
+    // What has neither is text or a sign, which axe looks at; the ground of one under the pointer
+    // says no more.
     if (!hasEdge && (own[3] === 0 || control.matches(':hover'))) continue;
     const best = Math.max(...[hasEdge ? edge : own, own].filter((one) => one[3]! > 0).map((one) => ratio(one, ground(control.parentElement))));
     if (best < 3) faint.push(`${control.textContent?.trim() || control.ariaLabel}: ${best.toFixed(2)}`);

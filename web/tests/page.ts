@@ -13,7 +13,8 @@ export const test = base.extend<Fixtures>({
   server: async ({ flags, context }, use) => {
     const server = await Server.start(...flags);
     const broken: string[] = [];
-    // A page that breaks its own policy, or throws, has failed whatever else it shows: this one and every other of its tabs.
+    // A page that breaks its own policy, or throws, has failed whatever else it shows: this one and
+    // every other of its tabs.
     context.on('console', (message) => {
       if (/Content Security Policy|TrustedScript|Trusted Type/i.test(message.text())) broken.push(message.text());
     });
@@ -37,7 +38,10 @@ interface Dragged {
   dragOperationsMask: number;
 }
 
-/** A drag from outside, as a desktop does it: it comes over the page, moves, and is let go or leaves it. */
+/**
+ * A drag from outside, as a desktop does it: it comes over the page, moves, and is let go or leaves
+ * it.
+ */
 export async function drag(page: Page, what: Partial<Dragged>) {
   const session = await page.context().newCDPSession(page);
   const data: Dragged = { items: [], files: [], dragOperationsMask: 1, ...what };

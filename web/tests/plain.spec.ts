@@ -1,4 +1,5 @@
-// Plain http on a LAN is no "secure context": browsers take the clipboard, the pickers of handles and more away.
+// Plain http on a LAN is no "secure context": browsers take the clipboard, the pickers of handles
+// and more away.
 import { expect, give, link, phase, standstill, test } from './page';
 import { bytesOf, digestAt, fileIn, Road, sha256 } from './server';
 

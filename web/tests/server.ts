@@ -1,4 +1,5 @@
-// A real server in a folder of its own, that can be killed and started again, and a road to it that can be cut.
+// A real server in a folder of its own, that can be killed and started again, and a road to it that
+// can be cut.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -143,8 +144,8 @@ const NOTHING = Buffer.alloc(0);
 
 /**
  * A road to the server that holds upload bodies at a count of bytes until it is told to let them
- * go, and can be cut. So a state of a transfer lasts for as long as a test looks at it, on a machine
- * of any speed.
+ * go, and can be cut. So a state of a transfer lasts for as long as a test looks at it, on a
+ * machine of any speed.
  *
  * It reads the heads of requests, which is little more work than guessing by size: browsers send
  * several requests over one connection, and only the bodies of PATCH may be held. All else (HEAD,

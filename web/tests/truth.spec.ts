@@ -1,4 +1,5 @@
-// What the page says of an upload is so at that moment: speed, time left, what was deleted, what can't be sent.
+// What the page says of an upload is so at that moment: speed, time left, what was deleted, what
+// can't be sent.
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, figure, give, hearing, link, phase, row, standstill, test, undoIsOver } from './page';

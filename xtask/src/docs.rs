@@ -1,7 +1,9 @@
-//! Documents that are written from tables in the code, so that they can't say anything else than the code.
+//! Documents that are written from tables in the code, so that they can't say anything else than
+//! the code.
 //!
-//! The binary itself prints each one (a hidden `docs` subcommand): it owns the tables, and a second program
-//! that linked them would be a second truth. `DDX_BIN` names a binary that is built already.
+//! The binary itself prints each one (a hidden `docs` subcommand): it owns the tables, and a second
+//! program that linked them would be a second truth. `DDX_BIN` names a binary that is built
+//! already.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,8 +1,9 @@
-//! Chores of the project: `cargo xtask tidy` checks the rules of the house, `cargo xtask docs` writes the
-//! documents that come from tables in the code.
+//! Chores of the project: `cargo xtask tidy` checks the rules of the house, `cargo xtask docs`
+//! writes the documents that come from tables in the code.
 //!
-//! They are a program and not shell scripts because the rules are about Rust sources and manifests, and
-//! because a rule that is not tested stops working without anybody noticing: `tests/tidy.rs` breaks each one.
+//! They are a program and not shell scripts because the rules are about Rust sources and manifests,
+//! and because a rule that is not tested stops working without anybody noticing: `tests/tidy.rs`
+//! breaks each one.
 
 #![allow(
     clippy::print_stdout,

@@ -1,5 +1,6 @@
-//! Each rule of the house is broken once, in a copy of the workspace's manifests with small sources, and the
-//! chore must refuse it there and say where. A rule that nobody has seen refuse something is no rule.
+//! Each rule of the house is broken once, in a copy of the workspace's manifests with small
+//! sources, and the chore must refuse it there and say where. A rule that nobody has seen refuse
+//! something is no rule.
 
 #![allow(
     clippy::unwrap_used,
@@ -349,6 +350,25 @@ fn lock_files_name_no_host() {
     House::new()
         .write("web/.npmrc", "registry=https://mirror.example/\n")
         .refuses("names the host");
+}
+
+#[test]
+fn a_wide_comment_is_refused() {
+    let wide = "word ".repeat(20);
+    for (path, text, line) in [
+        (
+            "crates/engine/src/lib.rs",
+            format!("//! A room.\n/// {wide}\n"),
+            2,
+        ),
+        ("web/src/wide.ts", format!("  // {wide}\n"), 1),
+        ("scripts/wide.py", format!("#   {wide}\n"), 1),
+    ] {
+        let wide = format!("{path}:{line}: error: a comment of");
+        House::new().write(path, &text).refuses(&wide);
+    }
+    let address = format!("// https://{}\n// {}\n", "a".repeat(100), "ü".repeat(90));
+    House::new().write("web/src/narrow.ts", &address).accepts();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One connection: requests one after another, bodies through two threads.
 //!
-//! A body that fits into one buffer is written by the thread that read it: handing it over would cost more than it overlaps.
+//! A body that fits into one buffer is written by the thread that read it: handing it over would
+//! cost more than it overlaps.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -131,7 +132,8 @@ impl<'a> Connection<'a> {
             let writer = scope.spawn(move || -> Result<()> {
                 for mut buffer in full {
                     writing.take(&mut buffer)?;
-                    // After the last byte buffers are not waited for; they come back through the channel.
+                    // After the last byte buffers are not waited for; they come back through the
+                    // channel.
                     let _ = give_empty.send(buffer);
                 }
                 Ok(())

@@ -1,6 +1,7 @@
 //! A file that is hashed and written past the page cache, granule by granule.
 //!
-//! The last granule is written up to a whole block and the file then cut to its length, because direct I/O takes whole blocks only.
+//! The last granule is written up to a whole block and the file then cut to its length, because
+//! direct I/O takes whole blocks only.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};

@@ -1,4 +1,5 @@
-//! The floor over its own socket: what is put is what is read, in one thread and in two, and after `100 Continue`.
+//! The floor over its own socket: what is put is what is read, in one thread and in two, and after
+//! `100 Continue`.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,8 +1,9 @@
 //! One bare connection: heads and bodies out, answers in, each byte once.
 //!
-//! Written on the socket itself because every layer above would be measured along with the server: long bodies go from the pool by
-//! `sendfile`, small ones together with their head in one call, downloads into one buffer that is used again. While a body is sent
-//! the other direction is watched, since a server may answer, and refuse, before its end (RFC 9112, 9.5).
+//! Written on the socket itself because every layer above would be measured along with the server:
+//! long bodies go from the pool by `sendfile`, small ones together with their head in one call,
+//! downloads into one buffer that is used again. While a body is sent the other direction is
+//! watched, since a server may answer, and refuse, before its end (RFC 9112, 9.5).
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +15,8 @@ use crate::fault::Fault;
 use crate::head::{self, Content, Head};
 use crate::pool::{POOL_BYTES, Pool};
 
-/// Bytes that one call of `sendfile` may move, so that one fast reader does not keep all others waiting.
+/// Bytes that one call of `sendfile` may move, so that one fast reader does not keep all others
+/// waiting.
 const STEP_BYTES: u64 = 1 << 20;
 /// Room that is made for an answer at first.
 const ANSWER_BYTES: usize = 1024;
@@ -181,7 +183,8 @@ impl Conn {
         read.map_err(|error| Fault::io("receive", &error))
     }
 
-    /// Waits for the next head and takes it if it is an interim one: its status. `None` is a final one, which is left to be read.
+    /// Waits for the next head and takes it if it is an interim one: its status. `None` is a final
+    /// one, which is left to be read.
     pub(crate) async fn next_interim(&mut self) -> Result<Option<u16>, Fault> {
         loop {
             match head::parse(&self.buffer)? {

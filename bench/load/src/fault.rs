@@ -1,6 +1,7 @@
 //! Why something failed: a short reason that is counted, and words about this one time.
 //!
-//! Reasons are few and stable, since a run of ten thousand is read as a table; the first detail of each goes to the standard error.
+//! Reasons are few and stable, since a run of ten thousand is read as a table; the first detail of
+//! each goes to the standard error.
 
 use std::io;
 

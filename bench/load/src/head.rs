@@ -111,7 +111,8 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// Takes what belongs to the content from the front of `bytes`; gives how many were taken. Only the content itself goes to `sink`.
+    /// Takes what belongs to the content from the front of `bytes`; gives how many were taken. Only
+    /// the content itself goes to `sink`.
     pub(crate) fn take(
         &mut self,
         bytes: &[u8],

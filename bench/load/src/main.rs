@@ -1,11 +1,13 @@
 //! `ddx-load`: loads an upload server, checks what it stored, and tells the truth about it.
 //!
-//! It knows nothing of DirectDriveX: the same program measures every server that speaks `PUT`, tus or forms, or the comparison would be
-//! between clients. It shares the machine with what it measures, so that its own CPU time is part of the result, and it
-//! is written to need little: one thread, sockets without a library above them, bytes that are sent from where they lie.
+//! It knows nothing of DirectDriveX: the same program measures every server that speaks `PUT`, tus
+//! or forms, or the comparison would be between clients. It shares the machine with what it
+//! measures, so that its own CPU time is part of the result, and it is written to need little: one
+//! thread, sockets without a library above them, bytes that are sent from where they lie.
 //!
-//! The result is one JSON object on the standard output; words for people go to the standard error. The exit code is 0 only if
-//! nothing failed and no byte was wrong, 1 if something was, 2 if the run could not be made.
+//! The result is one JSON object on the standard output; words for people go to the standard error.
+//! The exit code is 0 only if nothing failed and no byte was wrong, 1 if something was, 2 if the
+//! run could not be made.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,8 +1,10 @@
-//! The bytes of all files: one pool of random bytes, from which file `k` begins at a place that only `k` decides.
+//! The bytes of all files: one pool of random bytes, from which file `k` begins at a place that
+//! only `k` decides.
 //!
-//! Sending then needs no generation and no copy, every file differs from every other one, and each byte that comes back can be compared
-//! instead of trusting somebody's digest. The pool lies in a memory file, so that the kernel can send from it without even
-//! copying (`sendfile`): on a machine that is shared with the server, what the load costs is taken from what is measured.
+//! Sending then needs no generation and no copy, every file differs from every other one, and each
+//! byte that comes back can be compared instead of trusting somebody's digest. The pool lies in a
+//! memory file, so that the kernel can send from it without even copying (`sendfile`): on a machine
+//! that is shared with the server, what the load costs is taken from what is measured.
 #![allow(
     unsafe_code,
     reason = "a memory file that is both mapped and sent from can't be had otherwise"
@@ -38,7 +40,8 @@ impl Pool {
     pub(crate) fn new(seed: u64) -> Result<Self> {
         let file = memfd_create("load", MemfdFlags::CLOEXEC).context("no memory file")?;
         ftruncate(&file, POOL_BYTES as u64).context("no room for the pool of 64 MiB")?;
-        // SAFETY: a null hint without MAP_FIXED touches no mapping of others, and the file has the whole length.
+        // SAFETY: a null hint without MAP_FIXED touches no mapping of others, and the file has the
+        // whole length.
         let start = unsafe {
             mmap(
                 std::ptr::null_mut(),
@@ -54,7 +57,8 @@ impl Pool {
             file,
             start: start.context("the pool is mapped nowhere")?,
         };
-        // SAFETY: mapped in this length, initialised by the kernel, and no other reference exists yet.
+        // SAFETY: mapped in this length, initialised by the kernel, and no other reference exists
+        // yet.
         let bytes = unsafe { std::slice::from_raw_parts_mut(pool.start.as_ptr(), POOL_BYTES) };
         fill(seed, bytes);
         Ok(pool)
@@ -97,7 +101,8 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // SAFETY: mapped by us in this length, unmapped once, and no reference into it outlives `self`.
+        // SAFETY: mapped by us in this length, unmapped once, and no reference into it outlives
+        // `self`.
         let result = unsafe { munmap(self.start.as_ptr().cast(), POOL_BYTES) };
         debug_assert!(result.is_ok(), "munmap of the pool fails: {result:?}");
     }

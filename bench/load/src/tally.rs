@@ -1,7 +1,8 @@
 //! What a run has seen, and how it is told: one JSON object, the same keys for every work.
 //!
-//! Latencies go into histograms and not into averages: the one client in a thousand who waited is what is looked for. Nothing is left out
-//! of the account: what neither ended well nor failed when the time was over is a failure too.
+//! Latencies go into histograms and not into averages: the one client in a thousand who waited is
+//! what is looked for. Nothing is left out of the account: what neither ended well nor failed when
+//! the time was over is a failure too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Connections from one address. There are 28,000 ports, and one that was used rests for a minute. Where most of them rest a
-/// run opens its connections seconds late, and the server is blamed.
+/// Connections from one address. There are 28,000 ports, and one that was used rests for a minute.
+/// Where most of them rest a run opens its connections seconds late, and the server is blamed.
 const CONNECTIONS_PER_SOURCE: u64 = 1_000;
 /// Loopback addresses that are used at most.
 const SOURCES_MAX: u64 = 250;
@@ -56,7 +56,8 @@ impl Target {
         })
     }
 
-    /// The path on this server that a `Location` or a link names. Links may name another host (a proxy's); they are asked for here.
+    /// The path on this server that a `Location` or a link names. Links may name another host (a
+    /// proxy's); they are asked for here.
     pub(crate) fn path_of(&self, link: &str) -> Option<String> {
         let path = match link.split_once("://") {
             Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),

@@ -1,7 +1,7 @@
 //! The ways of sending a file: `PUT`, a form, tus in two requests, tus in one.
 //!
-//! tus without an extension is two requests for each file, which is what its clients do; what an implementation can do with one is
-//! measured apart.
+//! tus without an extension is two requests for each file, which is what its clients do; what an
+//! implementation can do with one is measured apart.
 
 use crate::cli::{Fetch, Protocol};
 use crate::client::{Answer, Client, Request};

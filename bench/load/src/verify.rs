@@ -1,4 +1,5 @@
-//! Files are fetched back and every byte is compared with the one that was sent: a server's own digest would only prove that it can hash.
+//! Files are fetched back and every byte is compared with the one that was sent: a server's own
+//! digest would only prove that it can hash.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The binary against servers that do wrong: it must say so, in numbers and in its exit code.
 //!
-//! Each server is a few lines that keep what is sent in memory and then lie about it in one way. What a right server
-//! looks like is tested end to end with the real one.
+//! Each server is a few lines that keep what is sent in memory and then lie about it in one way.
+//! What a right server looks like is tested end to end with the real one.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use std::collections::HashMap;

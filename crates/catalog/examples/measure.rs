@@ -1,7 +1,9 @@
-//! Measures the SQLite catalog on the disk of a folder: `cargo run --release --example measure -- FOLDER [SECONDS [WAL_FRAMES_MAX]]`.
-//! With 0 seconds it only tells what the process holds resident with the catalog that is there, at modest load.
+//! Measures the SQLite catalog on the disk of a folder:
+//! `cargo run --release --example measure -- FOLDER [SECONDS [WAL_FRAMES_MAX]]`. With 0 seconds it
+//! only tells what the process holds resident with the catalog that is there, at modest load.
 //!
-//! Complete small files by 16 and by 64 callers, checkpoints by 64 and by 10,000, reads by key, each for some seconds.
+//! Complete small files by 16 and by 64 callers, checkpoints by 64 and by 10,000, reads by key,
+//! each for some seconds.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -128,7 +130,8 @@ async fn checkpoints(
     .await;
 }
 
-/// What the catalog alone holds: opened, then with some load by callers who hold nothing themselves.
+/// What the catalog alone holds: opened, then with some load by callers who hold nothing
+/// themselves.
 fn resident(folder: &str, config: Config) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -154,7 +157,8 @@ fn resident(folder: &str, config: Config) {
     println!("{}\n{}", status("RssAnon"), status("RssShmem"));
 }
 
-/// Runs `work` from a number of callers for some seconds; tells the rate, the latencies and the commits.
+/// Runs `work` from a number of callers for some seconds; tells the rate, the latencies and the
+/// commits.
 async fn measure<F, Fut>(
     catalog: &Arc<SqliteCatalog>,
     name: &str,

@@ -1,6 +1,7 @@
 //! What can go wrong, as a small number of kinds that a caller acts on, with a detail for the log.
 //!
-//! The detail may name paths and database messages, so it belongs into the log and not into an answer to a client.
+//! The detail may name paths and database messages, so it belongs into the log and not into an
+//! answer to a client.
 
 use std::fmt;
 

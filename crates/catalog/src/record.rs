@@ -1,7 +1,7 @@
 //! The records as callers see them. How a backend lays them out is its own affair.
 //!
-//! Time stamps are milliseconds since the Unix epoch. All ids are 16 random bytes; that they are random is what makes
-//! a link unguessable, so they are made by the engine and never by a database.
+//! Time stamps are milliseconds since the Unix epoch. All ids are 16 random bytes; that they are
+//! random is what makes a link unguessable, so they are made by the engine and never by a database.
 
 /// Internal and API id of a file.
 pub type FileId = [u8; 16];
@@ -9,7 +9,8 @@ pub type FileId = [u8; 16];
 pub type ShareId = [u8; 16];
 /// Name of a piece of bytes in the store.
 pub type SegmentId = [u8; 16];
-/// BLAKE3 of a secret key. All zero means that there is no key: nothing finds it, and any number of files may have it.
+/// BLAKE3 of a secret key. All zero means that there is no key: nothing finds it, and any number of
+/// files may have it.
 pub type KeyHash = [u8; 32];
 
 /// What a file is in a concatenation of uploads.
@@ -38,7 +39,8 @@ pub enum State {
     Failed,
 }
 
-/// A piece of a file's bytes in the store. Several files may refer to one segment: a final has those of its parts.
+/// A piece of a file's bytes in the store. Several files may refer to one segment: a final has
+/// those of its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Segment {
     /// Its name in the store.
@@ -51,16 +53,18 @@ pub struct Segment {
 
 /// A file and its upload.
 ///
-/// A record is consistent if: a receiving file has `offset_bytes <= length_bytes` (if known); a complete one has
-/// `length_bytes == offset_bytes`, a `completed_at`, and either inline bytes or segments of that length in sum; only a
-/// final is joining, and only a final has parts. [`Catalog::create`](crate::Catalog::create) refuses others.
+/// A record is consistent if: a receiving file has `offset_bytes <= length_bytes` (if known); a
+/// complete one has `length_bytes == offset_bytes`, a `completed_at`, and either inline bytes or
+/// segments of that length in sum; only a final is joining, and only a final has parts.
+/// [`Catalog::create`](crate::Catalog::create) refuses others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FileRecord {
     /// Its id.
     pub file_id: FileId,
     /// The share that it is in.
     pub share_id: ShareId,
-    /// Hash of the secret that is the upload's URL. All zero: nobody may write, as after a plain PUT.
+    /// Hash of the secret that is the upload's URL. All zero: nobody may write, as after a plain
+    /// PUT.
     pub upload_key_hash: KeyHash,
     /// Hash of the secret that deletes it. All zero: nobody may delete it by link.
     pub delete_key_hash: KeyHash,
@@ -105,8 +109,8 @@ pub struct FileRecord {
     pub downloads: u64,
     /// Its bytes in the store, in order.
     pub segments: Vec<Segment>,
-    /// Whether its bytes are in the catalog: [`Catalog::inline`](crate::Catalog::inline). Said by the catalog; in
-    /// [`NewFile`] it is what `NewFile::inline` says, whatever stands here.
+    /// Whether its bytes are in the catalog: [`Catalog::inline`](crate::Catalog::inline). Said by
+    /// the catalog; in [`NewFile`] it is what `NewFile::inline` says, whatever stands here.
     pub inline: bool,
     /// Of a final: the files that it is joined from, in order.
     pub parts: Vec<FileId>,
@@ -116,8 +120,8 @@ pub struct FileRecord {
     pub damage: Option<String>,
 }
 
-/// A file as a listing shows it: the record without keys, metadata, digest state, segments and parts, which grow with what a
-/// client sends.
+/// A file as a listing shows it: the record without keys, metadata, digest state, segments and
+/// parts, which grow with what a client sends.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FileSummary {
     /// Its id.
@@ -170,7 +174,8 @@ pub struct ShareRecord {
 pub struct NewFile {
     /// The file, in any state but `Failed`.
     pub record: FileRecord,
-    /// The key of its share, if the share is to be made with it; without effect if the share is there.
+    /// The key of its share, if the share is to be made with it; without effect if the share is
+    /// there.
     pub share_key_hash: KeyHash,
     /// All bytes of a complete small file.
     pub inline: Option<Vec<u8>>,
@@ -209,7 +214,8 @@ impl FileSummary {
 }
 
 impl FileRecord {
-    /// Whether it names segments and has no byte: then these are there for the space that they reserve.
+    /// Whether it names segments and has no byte: then these are there for the space that they
+    /// reserve.
     pub fn reserves_unbegun(&self) -> bool {
         self.state == State::Receiving && self.offset_bytes == 0 && !self.segments.is_empty()
     }
@@ -228,8 +234,8 @@ pub struct Checkpoint {
     pub crc64: u64,
     /// Its length, if it became known. `None` leaves it as it is.
     pub length_bytes: Option<u64>,
-    /// Its segments, if they changed (the first bytes made the first segment, say). `None` leaves them as they are;
-    /// one that is dropped and that no other file refers to is doomed.
+    /// Its segments, if they changed (the first bytes made the first segment, say). `None` leaves
+    /// them as they are; one that is dropped and that no other file refers to is doomed.
     pub segments: Option<Vec<Segment>>,
     /// When this was.
     pub updated_at: i64,
@@ -267,7 +273,8 @@ pub struct Work {
     pub commits: u64,
     /// Changes in them: divided by the transactions, how well they are grouped.
     pub operations: u64,
-    /// Bytes of its log that may still have to be copied to where they belong: it may grow by as many without another change.
+    /// Bytes of its log that may still have to be copied to where they belong: it may grow by as
+    /// many without another change.
     pub log_bytes: u64,
 }
 

@@ -1,7 +1,8 @@
-//! The catalog as plainly as it can be written: vectors in memory, no index, no transaction, rules written anew and not
-//! taken from the library.
+//! The catalog as plainly as it can be written: vectors in memory, no index, no transaction, rules
+//! written anew and not taken from the library.
 //!
-//! The backends are compared with it call by call (`tests/model.rs`), and the simulation of the whole server keeps its records in it.
+//! The backends are compared with it call by call (`tests/model.rs`), and the simulation of the
+//! whole server keeps its records in it.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,9 @@
-//! The rules of records and states, as pure functions that every backend applies inside its transaction.
+//! The rules of records and states, as pure functions that every backend applies inside its
+//! transaction.
 //!
-//! They stand here and not in each backend, so that two backends can't differ in what they accept; a backend may assert
-//! them once more in its own language, as SQLite does with checks and triggers.
+//! They stand here and not in each backend, so that two backends can't differ in what they accept;
+//! a backend may assert them once more in its own language, as SQLite does with checks and
+//! triggers.
 
 use crate::{Checkpoint, Completion, Error, ErrorKind, FileId, Kind, NewFile, Segment, State};
 
@@ -121,8 +123,9 @@ pub(crate) fn check_checkpoint(now: &Standing, next: &Checkpoint) -> Result<(), 
     }
 }
 
-/// Finals that expire before this hear of a part's progress, and their parts with them; the others would gain less than
-/// an eighth of its time by it. So a checkpoint seldom writes more rows than its own.
+/// Finals that expire before this hear of a part's progress, and their parts with them; the others
+/// would gain less than an eighth of its time by it. So a checkpoint seldom writes more rows than
+/// its own.
 pub(crate) fn family_due_before(at: i64, expires_at: i64) -> i64 {
     expires_at.saturating_sub(expires_at.saturating_sub(at).max(0) / 8)
 }
@@ -166,8 +169,9 @@ pub(crate) struct PartStanding {
     pub(crate) segments: Vec<Segment>,
 }
 
-/// Whether a final's segments are those of its parts, each of them complete. Checked in the transaction that completes
-/// it: a part that is deleted meanwhile takes its segments along, and no final may refer to those.
+/// Whether a final's segments are those of its parts, each of them complete. Checked in the
+/// transaction that completes it: a part that is deleted meanwhile takes its segments along, and no
+/// final may refer to those.
 pub(crate) fn check_joined(parts: &[PartStanding], segments: &[Segment]) -> Result<(), Error> {
     for part in parts {
         match part.state {

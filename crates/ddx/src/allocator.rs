@@ -1,11 +1,13 @@
 //! The C library's allocator, held to what a small machine can bear.
 //!
-//! Large memory never comes from it (buffers are mapped, see `ddx-memory`), so speed hardly matters, and what it keeps after a burst does.
-//! By default it makes up to eight arenas per processor, each of which keeps what it once had. One arena, a fixed threshold for giving back, and a trim
-//! when much of it has become free bring the process back to where it was. The threshold alone does not: it gives back the end of the arena,
-//! and one small thing at the end keeps all that was freed before it. Rejected: another allocator, which keeps 2–8 MiB for itself and is
-//! one more thing to build; a trim when the ledger is idle, since listings and event streams lease nothing, and a server that is never
-//! idle would keep for good what they have left.
+//! Large memory never comes from it (buffers are mapped, see `ddx-memory`), so speed hardly
+//! matters, and what it keeps after a burst does. By default it makes up to eight arenas per
+//! processor, each of which keeps what it once had. One arena, a fixed threshold for giving back,
+//! and a trim when much of it has become free bring the process back to where it was. The threshold
+//! alone does not: it gives back the end of the arena, and one small thing at the end keeps all
+//! that was freed before it. Rejected: another allocator, which keeps 2–8 MiB for itself and is one
+//! more thing to build; a trim when the ledger is idle, since listings and event streams lease
+//! nothing, and a server that is never idle would keep for good what they have left.
 #![allow(unsafe_code, reason = "the C library's own settings")]
 
 use std::sync::Arc;
@@ -31,7 +33,8 @@ pub(crate) fn tune() {
     }
 }
 
-/// Gives memory back: the catalog's caches after work, however short it was, and what has become free of the heap.
+/// Gives memory back: the catalog's caches after work, however short it was, and what has become
+/// free of the heap.
 pub(crate) async fn give_back(ledger: Ledger, catalog: Arc<SqliteCatalog>) {
     let mut kept_bytes = 0;
     loop {
@@ -49,8 +52,8 @@ pub(crate) async fn give_back(ledger: Ledger, catalog: Arc<SqliteCatalog>) {
     }
 }
 
-/// Gives back what is free of the heap, if it is worth it or `at_once`. How much of it was free before or, where less, is now:
-/// the allocator counts as free what it has given back, too.
+/// Gives back what is free of the heap, if it is worth it or `at_once`. How much of it was free
+/// before or, where less, is now: the allocator counts as free what it has given back, too.
 fn trim(kept_bytes: u32, at_once: bool) -> u32 {
     let free_bytes = heap_free_bytes();
     if free_bytes < kept_bytes.saturating_add(WORTH_BYTES) && !at_once {

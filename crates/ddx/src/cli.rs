@@ -1,7 +1,9 @@
-//! The command line. Subcommands are written here; the flags of settings come from the table of settings.
+//! The command line. Subcommands are written here; the flags of settings come from the table of
+//! settings.
 //!
-//! clap collects flags as texts and no more: ranges, kinds and precedence are the settings' business, so that a
-//! wrong value is refused in the same words whether it came by flag, variable or file.
+//! clap collects flags as texts and no more: ranges, kinds and precedence are the settings'
+//! business, so that a wrong value is refused in the same words whether it came by flag, variable
+//! or file.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,7 +1,9 @@
-//! What a run of the server leaves to the next of what it knows of the time: the file `clock` in the data folder.
+//! What a run of the server leaves to the next of what it knows of the time: the file `clock` in
+//! the data folder.
 //!
-//! It is written over now and then, and at once after a jump, but not before the clock has settled: what the run before left is then better
-//! known. On a disk that takes nothing it stays as it was, and the next start knows less: no reason to stop.
+//! It is written over now and then, and at once after a jump, but not before the clock has settled:
+//! what the run before left is then better known. On a disk that takes nothing it stays as it was,
+//! and the next start knows less: no reason to stop.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -32,7 +34,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// The clock that goes on from the last run in this folder; a new one where the folder `is_new`.
+    /// The clock that goes on from the last run in this folder; a new one where the folder
+    /// `is_new`.
     pub(crate) fn of(folder: &Path, settings: &Settings, is_new: bool) -> Self {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let boot_id = boot_id.trim().to_owned();

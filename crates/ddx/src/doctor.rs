@@ -1,8 +1,8 @@
 //! `ddx doctor`: looks for what would make the server fail or slow, before users find it.
 //!
-//! It opens the same ledger and the same segment store as the server, the latter in a folder of its own beside the
-//! data, so that it says what the server will meet and can run while the server does. A finding names the figure,
-//! what follows from it, and what to change.
+//! It opens the same ledger and the same segment store as the server, the latter in a folder of its
+//! own beside the data, so that it says what the server will meet and can run while the server
+//! does. A finding names the figure, what follows from it, and what to change.
 
 use std::fmt;
 use std::fs;
@@ -74,7 +74,8 @@ fn failure(subject: &'static str, text: impl Into<String>) -> Finding {
     }
 }
 
-/// Examines the machine with these settings and writes what it finds. `false` if the server could not run.
+/// Examines the machine with these settings and writes what it finds. `false` if the server could
+/// not run.
 ///
 /// # Errors
 /// `out` can't be written.
@@ -414,8 +415,8 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut flags = in_folder(folder.path());
         flags[1].1 = taken.local_addr().unwrap().to_string();
-        // Somebody who accepts nothing holds the port: the health check gets no answer and the time runs out, so
-        // close every connection at once instead.
+        // Somebody who accepts nothing holds the port: the health check gets no answer and the time
+        // runs out, so close every connection at once instead.
         let thread = std::thread::spawn(move || drop(taken.accept().unwrap()));
         let (fit, said) = examined(&flags);
         thread.join().unwrap();

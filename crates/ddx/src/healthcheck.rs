@@ -1,7 +1,9 @@
-//! `ddx healthcheck`: asks the running server's `/healthz`, for container health checks that have no curl.
+//! `ddx healthcheck`: asks the running server's `/healthz`, for container health checks that have
+//! no curl.
 //!
-//! One plain request over a socket of the standard library: a health check runs every few seconds for the life of
-//! a container, and must neither start a runtime nor take memory that uploads could have.
+//! One plain request over a socket of the standard library: a health check runs every few seconds
+//! for the life of a container, and must neither start a runtime nor take memory that uploads could
+//! have.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -25,7 +27,8 @@ pub(crate) fn ask(settings: &Settings) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, STEP_MAX)
         .with_context(|| format!("nothing listens on {address}"))?;
     if settings.tls_cert.is_some() {
-        // The name in the certificate is the public one, which this side can't know; that TLS works is for outside checks.
+        // The name in the certificate is the public one, which this side can't know; that TLS works
+        // is for outside checks.
         return Ok(format!(
             "{address} takes connections (it speaks TLS: /healthz was not asked)"
         ));

@@ -1,6 +1,7 @@
 //! Limits that the shell, or whatever else starts the server, sets for it.
 //!
-//! That of open files is raised to what the system allows, since each upload is a connection and a file. The default soft limit of 1,024 is for programs that use `select`; this one does not.
+//! That of open files is raised to what the system allows, since each upload is a connection and a
+//! file. The default soft limit of 1,024 is for programs that use `select`; this one does not.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,10 +11,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::serve::STACK_BYTES;
 use crate::start_errors::{self, StartError};
 
-/// Files that the server has open before the first client comes: those of the catalog, of the runtime, the sockets.
+/// Files that the server has open before the first client comes: those of the catalog, of the
+/// runtime, the sockets.
 const FILES_MIN: u64 = 32;
 
-/// Raises the limit, and looks whether enough files may be open for a start. Libraries panic where that limit is met.
+/// Raises the limit, and looks whether enough files may be open for a start. Libraries panic where
+/// that limit is met.
 ///
 /// # Errors
 /// There are fewer.
@@ -40,13 +43,14 @@ pub(crate) fn raise_open_files() -> anyhow::Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// The largest file that may be written (`ulimit -f`, `LimitFSIZE=`); `None` without such a limit. It is a limit of uploads, so that
-/// one that is too large is told so before it is sent.
+/// The largest file that may be written (`ulimit -f`, `LimitFSIZE=`); `None` without such a limit.
+/// It is a limit of uploads, so that one that is too large is told so before it is sent.
 pub(crate) fn largest_file() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// Starts so many threads and ends them again. Libraries that can't have a thread panic or wait for ever; here it is an error in words.
+/// Starts so many threads and ends them again. Libraries that can't have a thread panic or wait for
+/// ever; here it is an error in words.
 ///
 /// # Errors
 /// The system has fewer for us.

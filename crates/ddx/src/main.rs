@@ -1,8 +1,8 @@
-//! `ddx`: the command line, the settings, and the putting together of the parts. It holds no rule of its own:
-//! what an upload may do is the engine's, what memory allows the ledger's.
+//! `ddx`: the command line, the settings, and the putting together of the parts. It holds no rule
+//! of its own: what an upload may do is the engine's, what memory allows the ledger's.
 //!
-//! Exit codes: 0 all is well; 1 what was asked for failed; 2 the command line or the settings are wrong, and
-//! nothing was started.
+//! Exit codes: 0 all is well; 1 what was asked for failed; 2 the command line or the settings are
+//! wrong, and nothing was started.
 
 use std::io::Write;
 use std::process::ExitCode;

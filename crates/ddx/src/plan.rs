@@ -1,7 +1,7 @@
 //! `ddx plan`: what this machine can hold, before the first upload comes.
 //!
-//! It is the ledger's own plan, opened with the same settings as the server's ledger: a second calculation here
-//! would be a second truth.
+//! It is the ledger's own plan, opened with the same settings as the server's ledger: a second
+//! calculation here would be a second truth.
 
 use std::io::Write;
 

@@ -1,8 +1,11 @@
-//! Putting the server together: ledger, store, catalog, engine and the ways in; and taking it apart again.
+//! Putting the server together: ledger, store, catalog, engine and the ways in; and taking it apart
+//! again.
 //!
-//! The order is what matters. Everything that can fail for a wrong setting comes before the first byte is taken, recovery before the
-//! first request. On the way out admission ends first, and resumable uploads are brought to a checkpoint and answered; what would be lost
-//! if it were cut has the whole grace to end by itself. The catalog is closed last, since all the others still write to it.
+//! The order is what matters. Everything that can fail for a wrong setting comes before the first
+//! byte is taken, recovery before the first request. On the way out admission ends first, and
+//! resumable uploads are brought to a checkpoint and answered; what would be lost if it were cut
+//! has the whole grace to end by itself. The catalog is closed last, since all the others still
+//! write to it.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -29,29 +32,32 @@ use crate::start_errors::{self, StartError};
 use crate::stop::StopSignals;
 use crate::telemetry::Lost;
 
-/// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone wrong.
+/// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone
+/// wrong.
 pub(crate) const STACK_BYTES: usize = 1 << 20;
 
 /// A writer's thread that has nothing to do gives its stack back after this.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
 
-/// Threads beside the writers for what takes a moment: a file to be made or opened, a piece of a download, which takes no more than half of
-/// them. An upload that begins would wait behind the megabytes of all others otherwise.
+/// Threads beside the writers for what takes a moment: a file to be made or opened, a piece of a
+/// download, which takes no more than half of them. An upload that begins would wait behind the
+/// megabytes of all others otherwise.
 const SHORT_THREADS: usize = 8;
 
 /// After a stop, for what is left once uploads stand: connections, and the catalog's last commit.
 const LAST_ACTS: Duration = Duration::from_secs(2);
 
-/// Connections that the kernel holds until they are accepted: more than any system lets wait, so its own limit (`net.core.somaxconn`) counts. Where memory
-/// for another connection is short this is the queue, and one that overflows is none: clients believe that they are connected, send, and are
-/// reset, or try again after 1, 3, 7, 15 and 31 s. The libraries ask for 128.
+/// Connections that the kernel holds until they are accepted: more than any system lets wait, so
+/// its own limit (`net.core.somaxconn`) counts. Where memory for another connection is short this
+/// is the queue, and one that overflows is none: clients believe that they are connected, send, and
+/// are reset, or try again after 1, 3, 7, 15 and 31 s. The libraries ask for 128.
 const BACKLOG: u32 = 65_535;
 
 /// Segments that are looked at together.
 const PAGE_SEGMENTS: usize = 1024;
 
-/// Threads that a server can't do without, its first one not counted: those of the runtime, of the catalog (readers, the writer, the copier), the
-/// memory sampler, the log, and two that may block.
+/// Threads that a server can't do without, its first one not counted: those of the runtime, of the
+/// catalog (readers, the writer, the copier), the memory sampler, the log, and two that may block.
 pub(crate) fn threads_min(settings: &Settings) -> usize {
     workers(settings) + settings.catalog().readers + 2 + 1 + 1 + 2
 }
@@ -170,7 +176,8 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
         .keeper
         .clone()
         .map(|keeper| tokio::spawn(keeper.keep()));
-    // A server without one of these would look sound and turn everything away: who watches it starts another.
+    // A server without one of these would look sound and turn everything away: who watches it
+    // starts another.
     tokio::select! {
         () = stop.next() => {}
         thread = parts.catalog.thread_died() => {
@@ -237,7 +244,8 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<(Ledger, ddx_memory::Sampl
     Ok((ledger, sampler))
 }
 
-/// Everything below the ways in. The disk comes first: its lock keeps a second server away from the catalog as well.
+/// Everything below the ways in. The disk comes first: its lock keeps a second server away from the
+/// catalog as well.
 async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
     let (folder, storage, catalog) = (
         settings.data_dir.clone(),
@@ -281,7 +289,8 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
     })
 }
 
-/// Files without a catalog are no new folder: someone lost the catalog, and recovery would take their bytes for leftovers.
+/// Files without a catalog are no new folder: someone lost the catalog, and recovery would take
+/// their bytes for leftovers.
 fn refuse_files_without_records(folder: &Path, disk: &LocalDisk) -> anyhow::Result<()> {
     let (mut segments, mut bytes) = (0_u64, 0_u64);
     let failed = |error| start_errors::data_folder(folder, &error);

@@ -1,7 +1,8 @@
-//! Why a server does not start, for the person who started it: what is wrong, with the value, and what to do.
+//! Why a server does not start, for the person who started it: what is wrong, with the value, and
+//! what to do.
 //!
-//! The parts below report what failed in their own terms. Which setting that came from, and what helps on this machine, is known
-//! only where they are put together.
+//! The parts below report what failed in their own terms. Which setting that came from, and what
+//! helps on this machine, is known only where they are put together.
 
 use std::io;
 use std::net::SocketAddr;

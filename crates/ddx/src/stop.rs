@@ -3,8 +3,9 @@
 //! Until a handler is installed the kernel ends the process at once, without a checkpoint. So the
 //! handlers come before everything else: once the server can be seen, it can be stopped.
 //!
-//! A terminal that is closed sends SIGHUP: it stops the server in order, unless it was started to outlive its terminal (`nohup`). A file that
-//! grows beyond `ulimit -f` sends SIGXFSZ: with a handler, which need do nothing, the write fails instead.
+//! A terminal that is closed sends SIGHUP: it stops the server in order, unless it was started to
+//! outlive its terminal (`nohup`). A file that grows beyond `ulimit -f` sends SIGXFSZ: with a
+//! handler, which need do nothing, the write fails instead.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

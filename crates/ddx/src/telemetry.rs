@@ -1,9 +1,10 @@
 //! Log lines: for eyes, or one JSON object a line for collectors; always on standard error.
 //!
-//! Standard output stays free for what a caller reads: the address the server listens on, a plan, settings.
+//! Standard output stays free for what a caller reads: the address the server listens on, a plan,
+//! settings.
 //!
-//! A line is handed to a thread that writes it. Where nobody reads standard error, or it is gone, lines are lost, and counted, and the
-//! server goes on.
+//! A line is handed to a thread that writes it. Where nobody reads standard error, or it is gone,
+//! lines are lost, and counted, and the server goes on.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};

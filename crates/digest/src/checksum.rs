@@ -1,10 +1,10 @@
 //! Checksums that a client asks for: the tus `checksum` extension and `Repr-Digest`.
 //!
-//! The list is what clients in the field send, MD5 and SHA-1 among it: here they only detect damage on the way, and
-//! the client chose them. Nothing in this project takes them for proof of origin.
+//! The list is what clients in the field send, MD5 and SHA-1 among it: here they only detect damage
+//! on the way, and the client chose them. Nothing in this project takes them for proof of origin.
 //!
-//! Values are compared without an early exit ([`verify_eq`]). A checksum is no secret, but the same function
-//! serves for those that are, and one comparison is easier to keep right than two.
+//! Values are compared without an early exit ([`verify_eq`]). A checksum is no secret, but the same
+//! function serves for those that are, and one comparison is easier to keep right than two.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,12 +1,14 @@
 //! CRC-64/NVME, the checksum that can be joined.
 //!
-//! A part of a concatenated upload does not know where in the file it will stand, so BLAKE3 chaining values (which
-//! depend on the place) can't be used for it. A CRC is linear: the one of `a ‖ b` follows from the two CRCs and
-//! the length of `b`. 64 bits rather than 32, since files of terabytes are checked with it; the NVME polynomial
-//! rather than XZ's, since object stores offer the same one (`x-amz-checksum-crc64nvme`).
+//! A part of a concatenated upload does not know where in the file it will stand, so BLAKE3
+//! chaining values (which depend on the place) can't be used for it. A CRC is linear: the one of
+//! `a ‖ b` follows from the two CRCs and the length of `b`. 64 bits rather than 32, since files of
+//! terabytes are checked with it; the NVME polynomial rather than XZ's, since object stores offer
+//! the same one (`x-amz-checksum-crc64nvme`).
 //!
-//! Parameters: width 64, polynomial `0xad93d23594c93659` reflected in and out, initial value and final XOR all ones,
-//! check value of `123456789` `0xae8b14860a799888` (NVM Express, NVM Command Set Specification, 64b CRC).
+//! Parameters: width 64, polynomial `0xad93d23594c93659` reflected in and out, initial value and
+//! final XOR all ones, check value of `123456789` `0xae8b14860a799888` (NVM Express, NVM Command
+//! Set Specification, 64b CRC).
 
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 
@@ -37,8 +39,8 @@ impl Crc64 {
 
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        // The crate's Digest carries 200 bytes of parameters; made for the call it costs nothing beside the bytes,
-        // kept in ten thousand uploads it would.
+        // The crate's Digest carries 200 bytes of parameters; made for the call it costs nothing
+        // beside the bytes, kept in ten thousand uploads it would.
         let mut digest = crc_fast::Digest::new_with_init_state(Crc64Nvme, self.register);
         digest.update(bytes);
         self.register = digest.get_state();
@@ -50,8 +52,8 @@ impl Crc64 {
         !self.register
     }
 
-    /// The checksum of `a ‖ b` from the checksum of each and the length of `b`. No bytes are touched: some
-    /// microseconds, whatever the length.
+    /// The checksum of `a ‖ b` from the checksum of each and the length of `b`. No bytes are
+    /// touched: some microseconds, whatever the length.
     #[must_use]
     pub fn combine(a: u64, b: u64, b_length_bytes: u64) -> u64 {
         crc_fast::checksum_combine(Crc64Nvme, a, b, b_length_bytes)

@@ -1,25 +1,28 @@
 //! BLAKE3 of a file that comes in order, with a state that survives the process.
 //!
-//! BLAKE3 is a tree over chunks of 1 KiB. The file is cut into leaves of [`LEAF_BYTES`] (a power of two, so each
-//! leaf is a whole subtree), a leaf is hashed by one plain `blake3::Hasher` at full SIMD speed, and of a complete leaf
-//! only its chaining value is kept. Those values form a binary counter, as in BLAKE3's own incremental mode (section
-//! 5.1.2 of its paper): one value for each set bit of the number of complete leaves, give or take the merge that
-//! has to wait. So the state of a file of 2^64 bytes has at most 45 values of 32 bytes.
+//! BLAKE3 is a tree over chunks of 1 KiB. The file is cut into leaves of [`LEAF_BYTES`] (a power of
+//! two, so each leaf is a whole subtree), a leaf is hashed by one plain `blake3::Hasher` at full
+//! SIMD speed, and of a complete leaf only its chaining value is kept. Those values form a binary
+//! counter, as in BLAKE3's own incremental mode (section 5.1.2 of its paper): one value for each
+//! set bit of the number of complete leaves, give or take the merge that has to wait. So the state
+//! of a file of 2^64 bytes has at most 45 values of 32 bytes.
 //!
 //! Two details decide whether the digest is right:
 //!
-//! - A parent is the root, and hashed with another flag, if and only if nothing follows. So two equal subtrees are
-//!   merged not when the second one is complete but when a leaf after them is (`push_leaf` merges first).
-//! - A file of exactly one leaf has that leaf itself as root. Its root hash is kept beside the value until the second
-//!   leaf completes, so that [`FileHasher::state`] never has to step back behind a complete leaf.
+//! - A parent is the root, and hashed with another flag, if and only if nothing follows. So two
+//!   equal subtrees are merged not when the second one is complete but when a leaf after them is
+//!   (`push_leaf` merges first).
+//! - A file of exactly one leaf has that leaf itself as root. Its root hash is kept beside the
+//!   value until the second leaf completes, so that [`FileHasher::state`] never has to step back
+//!   behind a complete leaf.
 //!
-//! Rejected: serialising the hasher in mid-leaf. It would save the read of less than 1 MiB from a local disk on resume,
-//! at the price of depending on the private layout of another crate.
+//! Rejected: serialising the hasher in mid-leaf. It would save the read of less than 1 MiB from a
+//! local disk on resume, at the price of depending on the private layout of another crate.
 
 use blake3::hazmat::{HasherExt as _, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
-/// The size of a leaf in bytes: 1 MiB. Big enough that no SIMD width is left idle, small enough that reading back a
-/// part of one on resume costs about a millisecond.
+/// The size of a leaf in bytes: 1 MiB. Big enough that no SIMD width is left idle, small enough
+/// that reading back a part of one on resume costs about a millisecond.
 pub const LEAF_BYTES: u64 = 1 << LEAF_SHIFT;
 
 const LEAF_SHIFT: u32 = 20;
@@ -94,7 +97,8 @@ impl FileHasher {
         self.leaves * LEAF_BYTES + self.leaf_filled_bytes
     }
 
-    /// Takes the next bytes of the file. Nothing is copied, and whole leaves go through at full speed.
+    /// Takes the next bytes of the file. Nothing is copied, and whole leaves go through at full
+    /// speed.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = LEAF_BYTES - self.leaf_filled_bytes;
@@ -155,10 +159,12 @@ impl FileHasher {
             .as_bytes()
     }
 
-    /// The state at the last leaf border, to be stored: at most [`STATE_BYTES_MAX`] bytes, for a file below 1 MiB 13.
+    /// The state at the last leaf border, to be stored: at most [`STATE_BYTES_MAX`] bytes, for a
+    /// file below 1 MiB 13.
     ///
-    /// Layout, integers little-endian: version (1), complete leaves (8), the root hash if there is exactly one leaf
-    /// (32), the stack (32 each; their number follows from the leaves), the first bytes of the BLAKE3 of all that (4).
+    /// Layout, integers little-endian: version (1), complete leaves (8), the root hash if there is
+    /// exactly one leaf (32), the stack (32 each; their number follows from the leaves), the first
+    /// bytes of the BLAKE3 of all that (4).
     #[must_use]
     pub fn state(&self) -> Vec<u8> {
         let mut state = Vec::with_capacity(FRAME_BYTES + HASH_BYTES * (self.stack.len() + 1));
@@ -175,9 +181,10 @@ impl FileHasher {
         state
     }
 
-    /// Goes on from a stored [`state`](FileHasher::state). The new hasher stands at the last leaf border
-    /// ([`offset`](FileHasher::offset)): the caller reads the bytes from there to its own durable offset back and gives
-    /// them to [`update`](FileHasher::update); these are always fewer than [`LEAF_BYTES`].
+    /// Goes on from a stored [`state`](FileHasher::state). The new hasher stands at the last leaf
+    /// border ([`offset`](FileHasher::offset)): the caller reads the bytes from there to its own
+    /// durable offset back and gives them to [`update`](FileHasher::update); these are always fewer
+    /// than [`LEAF_BYTES`].
     ///
     /// # Errors
     /// [`StateError`]: the state is of another version or damaged.
@@ -239,7 +246,8 @@ fn merge_last(stack: &mut Vec<Hash>, right: &Hash) -> Hash {
     }
 }
 
-/// How many values the stack holds after this many leaves: those before the last leaf settled, and the last one.
+/// How many values the stack holds after this many leaves: those before the last leaf settled, and
+/// the last one.
 fn stack_len(leaves: u64) -> usize {
     leaves
         .checked_sub(1)

@@ -1,14 +1,16 @@
 //! Digests of files that arrive in pieces, over days, through restarts.
 //!
-//! Three questions, three answers, none of which needs the whole file in one place or in one process:
+//! Three questions, three answers, none of which needs the whole file in one place or in one
+//! process:
 //!
-//! - *Is what was downloaded what was uploaded?* [`FileHasher`]: BLAKE3 in the order of the file. Its state is a
-//!   few hundred bytes at most and is kept with every checkpoint, so that a resumed upload reads back less than
-//!   [`LEAF_BYTES`].
-//! - *And if the file was sent in parts, each of which did not know its place?* [`Crc64`]: checksums of
-//!   neighbours are joined by their lengths alone. It finds accidents, not forgers; the BLAKE3 of such a file
-//!   follows later.
-//! - *Did this piece arrive as the client sent it?* [`Checksum`], with the algorithm that the client chose.
+//! - *Is what was downloaded what was uploaded?* [`FileHasher`]: BLAKE3 in the order of the file.
+//!   Its state is a few hundred bytes at most and is kept with every checkpoint, so that a resumed
+//!   upload reads back less than [`LEAF_BYTES`].
+//! - *And if the file was sent in parts, each of which did not know its place?* [`Crc64`]:
+//!   checksums of neighbours are joined by their lengths alone. It finds accidents, not forgers;
+//!   the BLAKE3 of such a file follows later.
+//! - *Did this piece arrive as the client sent it?* [`Checksum`], with the algorithm that the
+//!   client chose.
 //!
 //! Everything here is a pure function of bytes: no files, no threads, no clock.
 #![cfg_attr(

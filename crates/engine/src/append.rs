@@ -1,8 +1,10 @@
 //! Bytes join an upload: from the seat to the answer.
 //!
-//! The order that everything rests on: bytes are written, made durable, and only then recorded; the answer comes after the record. So an offset that
-//! was answered survives whatever comes. A body that is cut short keeps what arrived, made durable in the same way. The work runs in a task of its
-//! own: a client that goes away drops its request, and must not take the upload's last megabytes with it.
+//! The order that everything rests on: bytes are written, made durable, and only then recorded; the
+//! answer comes after the record. So an offset that was answered survives whatever comes. A body
+//! that is cut short keeps what arrived, made durable in the same way. The work runs in a task of
+//! its own: a client that goes away drops its request, and must not take the upload's last
+//! megabytes with it.
 
 use std::time::Duration;
 
@@ -32,7 +34,8 @@ const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 pub enum Expected {
     /// It came with the request's head.
     Known(Algorithm, Vec<u8>),
-    /// It comes after the body, and only then tells its algorithm, so the body is read back to check it.
+    /// It comes after the body, and only then tells its algorithm, so the body is read back to
+    /// check it.
     Trailing,
 }
 
@@ -45,7 +48,8 @@ pub struct Append {
     pub announced_bytes: Option<u64>,
     /// The upload's length, if it is told now.
     pub length_bytes: Option<u64>,
-    /// A digest of this body. Where it is wrong, nothing of the body is kept; where the body is cut, neither, since it can't be checked.
+    /// A digest of this body. Where it is wrong, nothing of the body is kept; where the body is
+    /// cut, neither, since it can't be checked.
     pub expected: Option<Expected>,
     /// The end of this body is the end of the file, where the length is not known.
     pub is_last: bool,
@@ -63,10 +67,12 @@ pub struct Put {
 }
 
 impl Engine {
-    /// Adds a body to an upload, taking over from the request that writes to it. The record after it, which is complete if the upload is.
+    /// Adds a body to an upload, taking over from the request that writes to it. The record after
+    /// it, which is complete if the upload is.
     ///
     /// # Errors
-    /// Those of [`Error`] that say what is wrong with the request, or why its body was cut; what arrived of it is durable by then.
+    /// Those of [`Error`] that say what is wrong with the request, or why its body was cut; what
+    /// arrived of it is durable by then.
     pub fn append<S: Source>(
         &self,
         upload_key: Id,
@@ -91,7 +97,8 @@ impl Engine {
     /// Makes an upload and adds its first body.
     ///
     /// # Errors
-    /// As [`Engine::create`]; a body that was cut is told in the second place, beside the upload, which stands.
+    /// As [`Engine::create`]; a body that was cut is told in the second place, beside the upload,
+    /// which stands.
     pub async fn create_with<S: Source>(
         &self,
         new: NewUpload,
@@ -114,7 +121,8 @@ impl Engine {
         Ok((created, outcome))
     }
 
-    /// Takes a whole file in one request. Where it is cut nothing stays, since nobody has a way to continue it.
+    /// Takes a whole file in one request. Where it is cut nothing stays, since nobody has a way to
+    /// continue it.
     ///
     /// # Errors
     /// As [`Engine::create`] and [`Engine::append`].
@@ -129,8 +137,9 @@ impl Engine {
         })
     }
 
-    /// A task of its own: it brings what arrived to a checkpoint even when its request is gone. Spawned at once and not when it is first polled,
-    /// so that its caller holds a handle and not the whole of it. Refused after `end`.
+    /// A task of its own: it brings what arrived to a checkpoint even when its request is gone.
+    /// Spawned at once and not when it is first polled, so that its caller holds a handle and not
+    /// the whole of it. Refused after `end`.
     fn run<T, F>(
         &self,
         end: &CancellationToken,
@@ -233,7 +242,8 @@ impl Parts {
         })
     }
 
-    /// What tells an upload that it has to end. A body of which nothing is kept when it is cut has the whole grace of a stop.
+    /// What tells an upload that it has to end. A body of which nothing is kept when it is cut has
+    /// the whole grace of a stop.
     pub(crate) fn end_of(&self, can_resume: bool) -> &CancellationToken {
         match can_resume {
             true => &self.closing,
@@ -370,7 +380,8 @@ impl Parts {
         Ok(())
     }
 
-    /// The length has become known: from now on its space is reserved. Where it has no segment yet, that is made with it.
+    /// The length has become known: from now on its space is reserved. Where it has no segment yet,
+    /// that is made with it.
     async fn reserve_late(&self, record: &FileRecord, length_bytes: u64) -> Result<(), Error> {
         let Some(segment) = record.segments.first().copied() else {
             return Ok(());
@@ -404,7 +415,8 @@ fn protocol_of(record: &FileRecord) -> &'static str {
     }
 }
 
-/// By how much an upload's first checkpoint comes before its time: a part of the interval that its id chooses.
+/// By how much an upload's first checkpoint comes before its time: a part of the interval that its
+/// id chooses.
 fn sooner(config: &Config, record: &FileRecord) -> Duration {
     config.checkpoint_every * u32::from(record.file_id[0]) / 256
 }

@@ -25,7 +25,8 @@ pub struct Config {
     pub checkpoint_bytes: u64,
     /// A body may pause for this long.
     pub body_idle: Duration,
-    /// One that can't be resumed may pause for this long, as long as nobody else wants its connection's place.
+    /// One that can't be resumed may pause for this long, as long as nobody else wants its
+    /// connection's place.
     pub body_pause: Duration,
     /// An upload on which nothing happened for this long is given up.
     pub upload_expires: Duration,
@@ -53,7 +54,8 @@ pub struct Config {
     pub housekeeping_every: Duration,
     /// Buffer of a download, and of reading back.
     pub download_bytes: u64,
-    /// Threads on which the kernel sends files at once. Each waits for the disk, so that all of them would keep everybody waiting.
+    /// Threads on which the kernel sends files at once. Each waits for the disk, so that all of
+    /// them would keep everybody waiting.
     pub download_threads: usize,
     /// What a connection's send queue may hold before it takes no more.
     pub send_queue_bytes: u64,

@@ -1,7 +1,8 @@
 //! The beginning of an upload: a record, its keys, and its space.
 //!
-//! Space for a known length is reserved before the record is made, so a disk that is too small says so at once and not at 99 %. A file
-//! that fits into the catalog reserves nothing and gets no segment until it turns out that its bytes come slowly.
+//! Space for a known length is reserved before the record is made, so a disk that is too small says
+//! so at once and not at 99 %. A file that fits into the catalog reserves nothing and gets no
+//! segment until it turns out that its bytes come slowly.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use crate::id::Id;
 use crate::sealed::sealed;
 use crate::stats::Counted;
 
-/// How often a number is sought for a file whose name is taken in its share, while others take those that were free.
+/// How often a number is sought for a file whose name is taken in its share, while others take
+/// those that were free.
 const NAME_TRIES_MAX: u32 = 100;
 /// The largest number, or less than twice of it.
 const NAME_NUMBER_MAX: u32 = 1 << 20;
@@ -99,7 +101,8 @@ impl Engine {
     /// Makes an upload that bytes can be appended to. One of length 0 is complete at once.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::NoSpace`], [`Error::NotFound`] for an unknown share, [`Error::Closing`].
+    /// [`Error::TooLarge`], [`Error::NoSpace`], [`Error::NotFound`] for an unknown share,
+    /// [`Error::Closing`].
     pub async fn create(&self, new: NewUpload) -> Result<Created, Error> {
         let parts = self.0.clone();
         self.make(async move {
@@ -114,8 +117,9 @@ impl Engine {
         .await
     }
 
-    /// Makes an upload in a task of its own, so that a request which is dropped leaves nothing half made. What is there
-    /// when nobody waits for it any more is removed: its keys are known to nobody.
+    /// Makes an upload in a task of its own, so that a request which is dropped leaves nothing half
+    /// made. What is there when nobody waits for it any more is removed: its keys are known to
+    /// nobody.
     pub(crate) async fn make(
         &self,
         work: impl Future<Output = Result<Created, Error>> + Send + 'static,
@@ -334,7 +338,8 @@ impl Parts {
                 Err(error) => break in_catalog(error),
             }
         };
-        // Nothing refers to the segment, so nothing but us will delete it before the next start. The segments of a joined file are its parts'.
+        // Nothing refers to the segment, so nothing but us will delete it before the next start.
+        // The segments of a joined file are its parts'.
         if record.kind != Kind::Final
             && let Some(segment) = record.segments.first().copied()
         {
@@ -350,8 +355,9 @@ impl Parts {
 }
 
 impl Parts {
-    /// The name with a number under which the share has no file. Numbers are given in their order, so the first free one is
-    /// found by halves: a client that sends one name over and over costs a few looks each time.
+    /// The name with a number under which the share has no file. Numbers are given in their order,
+    /// so the first free one is found by halves: a client that sends one name over and over costs a
+    /// few looks each time.
     async fn free_name(&self, share_id: Id, wanted: &str) -> Result<String, Error> {
         let (mut taken, mut free) = (1, 2);
         while self.is_taken(share_id, numbered(wanted, free)).await? {
@@ -376,7 +382,8 @@ impl Parts {
     }
 }
 
-/// `dir/a.tar.gz` becomes `dir/a (2).tar.gz`: the number goes before the first dot of the name, if it does not start with it.
+/// `dir/a.tar.gz` becomes `dir/a (2).tar.gz`: the number goes before the first dot of the name, if
+/// it does not start with it.
 fn numbered(path: &str, number: u32) -> String {
     let name_at = path.rfind('/').map_or(0, |slash| slash + 1);
     let name = &path[name_at..];

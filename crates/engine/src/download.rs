@@ -1,8 +1,9 @@
 //! The way out of the bytes: segments → leased buffer → the connection.
 //!
-//! A download takes no lock, so it never holds up an upload and may begin while its file still arrives: it then reads as far as the bytes
-//! have been written and waits for more. Its buffers are leased like all others and come back when the connection has sent them, so a client that
-//! reads slowly holds two buffers and no more.
+//! A download takes no lock, so it never holds up an upload and may begin while its file still
+//! arrives: it then reads as far as the bytes have been written and waits for more. Its buffers are
+//! leased like all others and come back when the connection has sent them, so a client that reads
+//! slowly holds two buffers and no more.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -34,7 +35,8 @@ const QUICK: Duration = Duration::from_millis(50);
 /// One that takes so long for a chunk has only the least read for it.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// What one segment of a file takes while that is read: its record, its place in the file, and its file descriptor's holder.
+/// What one segment of a file takes while that is read: its record, its place in the file, and its
+/// file descriptor's holder.
 const SEGMENT_BYTES: u64 = 256;
 /// So many are in what a request is charged anyway.
 const SEGMENTS_COVERED: usize = 16;
@@ -119,11 +121,13 @@ impl Engine {
         }
     }
 
-    /// Opens a file's bytes for `reader`, an account or an address. A file that still arrives can be opened too.
+    /// Opens a file's bytes for `reader`, an account or an address. A file that still arrives can
+    /// be opened too.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for what has no bytes of its own or will never have them, [`Error::Expired`],
-    /// [`Error::Damaged`], [`Error::NoMemory`] for a list of very many parts, or if the store fails.
+    /// [`Error::NotFound`] for what has no bytes of its own or will never have them,
+    /// [`Error::Expired`], [`Error::Damaged`], [`Error::NoMemory`] for a list of very many parts,
+    /// or if the store fails.
     pub async fn open(&self, record: FileRecord, reader: &str) -> Result<Download, Error> {
         if record.state == State::Failed {
             return Err(Error::NotFound);
@@ -163,8 +167,8 @@ impl Parts {
         charge.map(Arc::new).map(Some).map_err(refused)
     }
 
-    /// What to answer to somebody who asked for bytes that are known to be wrong now. The file is damaged whether that can be written down
-    /// or not.
+    /// What to answer to somebody who asked for bytes that are known to be wrong now. The file is
+    /// damaged whether that can be written down or not.
     async fn found_damaged(&self, record: &FileRecord, what: &str) -> Error {
         match self.mark_damaged(record, what).await {
             Err(Error::NotFound) => return Error::NotFound,
@@ -251,7 +255,8 @@ impl Parts {
 /// What is wrong with a file whose segment is not there.
 const MISSING: &str = "a part of what is stored is missing on the disk";
 
-/// Bytes that lie in the catalog, whose pages have no checksum: one that was damaged is refused, not delivered.
+/// Bytes that lie in the catalog, whose pages have no checksum: one that was damaged is refused,
+/// not delivered.
 fn inline(record: &FileRecord, bytes: Vec<u8>) -> Result<Layout, Error> {
     let mut crc64 = ddx_digest::Crc64::new();
     crc64.update(&bytes);
@@ -279,7 +284,8 @@ impl Download {
         self.limited = Some(Arc::new(reading));
     }
 
-    /// Whether the kernel can send its bytes by itself: it is complete, and there are files behind it.
+    /// Whether the kernel can send its bytes by itself: it is complete, and there are files behind
+    /// it.
     #[must_use]
     pub fn is_in_files(&self) -> bool {
         let Layout::Pieces(pieces) = &self.layout else {
@@ -311,8 +317,9 @@ impl Download {
         })
     }
 
-    /// The bytes of a range, in chunks. For a file that still arrives the stream waits at its end for more, and ends with an error if the upload is given up.
-    /// `end` is None for a file whose length is not known.
+    /// The bytes of a range, in chunks. For a file that still arrives the stream waits at its end
+    /// for more, and ends with an error if the upload is given up. `end` is None for a file whose
+    /// length is not known.
     pub fn stream(
         self,
         start: u64,
@@ -365,7 +372,8 @@ struct Reading {
     is_whole: bool,
     /// The piece that is read, and where it begins: no other is open.
     open: Option<(u64, Arc<SegmentFile>)>,
-    /// How much is read at once: more for a client that takes it at once, since it is held until it is taken.
+    /// How much is read at once: more for a client that takes it at once, since it is held until it
+    /// is taken.
     chunk_bytes: u64,
     /// When the last chunk was given.
     gave_at: Option<Instant>,
@@ -428,7 +436,8 @@ impl Reading {
             if self.at < until {
                 let bytes = self.read(until).await?;
                 if bytes.is_empty() && self.arriving {
-                    // What was written could not be recorded and was cut off again: it comes once more.
+                    // What was written could not be recorded and was cut off again: it comes once
+                    // more.
                     self.watching = None;
                     continue;
                 }
@@ -465,7 +474,8 @@ impl Reading {
         Ok(())
     }
 
-    /// Up to where a file that still arrives can be read, once that lies past what was read; None after waiting, to look again.
+    /// Up to where a file that still arrives can be read, once that lies past what was read; None
+    /// after waiting, to look again.
     async fn arrived(&mut self) -> Result<Option<u64>, Error> {
         if let Some(watching) = &mut self.watching {
             let at = self.at;
@@ -497,7 +507,8 @@ impl Reading {
             State::Failed => Err(Error::NotFound),
             State::Receiving | State::Joining => {
                 self.watching = parts.live.watch(Id(record.share_id), Id(file_id));
-                // An upload of unknown length gets its segment with its first bytes, as does one whose reservation has ended.
+                // An upload of unknown length gets its segment with its first bytes, as does one
+                // whose reservation has ended.
                 let offset = record.offset_bytes;
                 let is_new = !self.is_laid_out() || self.is_elsewhere(&record);
                 if is_new && record.kind != Kind::Final && !record.segments.is_empty() {
@@ -572,7 +583,8 @@ impl Reading {
         let mut pages = parts
             .lease_for_download(holder, 2 * wanted, parts.config.granule_min_bytes)
             .await?;
-        // One half is the buffer. The other one stands for the pages that the disk fills before they are copied into it.
+        // One half is the buffer. The other one stands for the pages that the disk fills before
+        // they are copied into it.
         let half = pages.split(pages.bytes() / 2);
         let mut buffer =
             buffer_of(half.ok_or_else(|| {

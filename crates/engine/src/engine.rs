@@ -1,7 +1,8 @@
 //! The engine: what the ways in call.
 //!
-//! It holds the parts (catalog, store, ledger) and what is alive (sessions, progress). Only here are the two writes of an upload
-//! ordered: bytes first, then the record that speaks of them. What concerns one stage of a life stands in a module of its own: `create`, `append`, `join`,
+//! It holds the parts (catalog, store, ledger) and what is alive (sessions, progress). Only here
+//! are the two writes of an upload ordered: bytes first, then the record that speaks of them. What
+//! concerns one stage of a life stands in a module of its own: `create`, `append`, `join`,
 //! `download`, `housekeeping`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -33,7 +34,8 @@ const CHANGES_KEPT: usize = 1024;
 /// Segments of a file that are deleted before its deletion is answered.
 const SEGMENTS_AT_ONCE: usize = 16;
 
-/// Something about a file changed: it was made, completed, failed or deleted. Progress is told elsewhere ([`Engine::progress`]).
+/// Something about a file changed: it was made, completed, failed or deleted. Progress is told
+/// elsewhere ([`Engine::progress`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     /// The share that the file is in.
@@ -263,7 +265,8 @@ impl Engine {
         self.0.space().await
     }
 
-    /// Sets how often a complete file may be downloaded, and how long it stays, counted from its completion; what is `None` stays as configured.
+    /// Sets how often a complete file may be downloaded, and how long it stays, counted from its
+    /// completion; what is `None` stays as configured.
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
@@ -300,8 +303,8 @@ impl Engine {
         self.0.catalog.totals().await.map_err(in_catalog)
     }
 
-    /// Where an upload stands, after whoever writes to it has been told to stop and has made its bytes durable: what a client
-    /// asks before it resumes.
+    /// Where an upload stands, after whoever writes to it has been told to stop and has made its
+    /// bytes durable: what a client asks before it resumes.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Expired`], or if the catalog fails.
@@ -314,7 +317,8 @@ impl Engine {
         let file_id = Id(record.file_id);
         match self.0.sessions.take_turn(file_id, arrival).await {
             Ok(session) => self.0.seated_upload(upload_key, &session).await,
-            // A newer request has it already. What is recorded is true, and more may come at any moment.
+            // A newer request has it already. What is recorded is true, and more may come at any
+            // moment.
             Err(Error::Superseded) => self.0.live_upload(upload_key).await,
             Err(error) => Err(error),
         }
@@ -386,7 +390,8 @@ impl Engine {
             .ok_or(Error::NotFound)
     }
 
-    /// Ends an upload, or deletes the file that it has become: its bytes and its space are given back.
+    /// Ends an upload, or deletes the file that it has become: its bytes and its space are given
+    /// back.
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
@@ -415,8 +420,9 @@ impl Engine {
         Ok(record)
     }
 
-    /// Begins no resumable upload any more, and brings those that run to a checkpoint. What would be lost if it were cut
-    /// now runs on: plain uploads, bodies that a checksum is checked of, and downloads.
+    /// Begins no resumable upload any more, and brings those that run to a checkpoint. What would
+    /// be lost if it were cut now runs on: plain uploads, bodies that a checksum is checked of, and
+    /// downloads.
     pub fn begin_close(&self) {
         self.0.closing.cancel();
         self.0.tasks.close();
@@ -427,7 +433,8 @@ impl Engine {
         self.0.tasks.wait().await;
     }
 
-    /// Admits nothing more, ends all that runs, and returns when it stands or `grace` is over; true if all of it stands.
+    /// Admits nothing more, ends all that runs, and returns when it stands or `grace` is over; true
+    /// if all of it stands.
     pub async fn close(&self, grace: Duration) -> bool {
         self.begin_close();
         self.0.ending.cancel();
@@ -450,8 +457,8 @@ impl Parts {
         self.sessions.arrive(self.now())
     }
 
-    /// As [`Parts::by_upload_key`], unless its time is over. That of an upload which is being written to is not: the
-    /// request that writes moves it on.
+    /// As [`Parts::by_upload_key`], unless its time is over. That of an upload which is being
+    /// written to is not: the request that writes moves it on.
     pub(crate) async fn live_upload(&self, upload_key: Id) -> Result<FileRecord, Error> {
         // The record may be old when it comes, and the upload have gone on since.
         let asked_at = self.now();
@@ -469,7 +476,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Takes an upload's seat from whoever has it: for the request that made the upload, and for the one that ends it.
+    /// Takes an upload's seat from whoever has it: for the request that made the upload, and for
+    /// the one that ends it.
     pub(crate) async fn sit_down(&self, file_id: Id) -> Result<Session, Error> {
         loop {
             match self.sessions.take_turn(file_id, self.arrive()).await {
@@ -480,8 +488,9 @@ impl Parts {
         }
     }
 
-    /// As [`Parts::live_upload`], for the request that has its seat: the one before has moved its time on. An upload that was not over
-    /// when the request came is taken on, however long the request has waited.
+    /// As [`Parts::live_upload`], for the request that has its seat: the one before has moved its
+    /// time on. An upload that was not over when the request came is taken on, however long the
+    /// request has waited.
     pub(crate) async fn seated_upload(
         &self,
         upload_key: Id,
@@ -559,8 +568,9 @@ impl Parts {
         Ok(())
     }
 
-    /// Deletes the bytes of a record that is gone: at once, so that its space is there when the deletion is answered. A
-    /// long list, and what the disk does not let go, is left to housekeeping.
+    /// Deletes the bytes of a record that is gone: at once, so that its space is there when the
+    /// deletion is answered. A long list, and what the disk does not let go, is left to
+    /// housekeeping.
     async fn give_back(&self, record: &FileRecord) -> Result<(), Error> {
         let mut doomed = Vec::new();
         for segment in record.segments.iter().take(SEGMENTS_AT_ONCE) {
@@ -580,8 +590,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Marks a complete file whose bytes are known to be wrong, and tells whoever runs the server. Errs with
-    /// [`Error::NotFound`] where it was deleted meanwhile, and its bytes with it.
+    /// Marks a complete file whose bytes are known to be wrong, and tells whoever runs the server.
+    /// Errs with [`Error::NotFound`] where it was deleted meanwhile, and its bytes with it.
     pub(crate) async fn mark_damaged(&self, record: &FileRecord, what: &str) -> Result<(), Error> {
         let marked = self
             .catalog

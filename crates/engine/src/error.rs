@@ -1,8 +1,9 @@
 //! Why the engine says no.
 //!
-//! One public kind for every refusal that a way in can meet, each with the figures that an honest answer needs: the limit, what was asked, and
-//! what would help. A protocol maps them to its own status codes by an exhaustive match, so that a new refusal is a compile error there and
-//! never a forgotten 500.
+//! One public kind for every refusal that a way in can meet, each with the figures that an honest
+//! answer needs: the limit, what was asked, and what would help. A protocol maps them to its own
+//! status codes by an exhaustive match, so that a new refusal is a compile error there and never a
+//! forgotten 500.
 
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ pub enum Error {
         /// The limit.
         limit_bytes: u64,
     },
-    /// The bytes that arrived are not those that the client's digest describes. They have been dropped.
+    /// The bytes that arrived are not those that the client's digest describes. They have been
+    /// dropped.
     #[error("the data does not match its {algorithm} checksum")]
     ChecksumMismatch {
         /// The digest's name.

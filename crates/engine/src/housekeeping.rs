@@ -1,10 +1,10 @@
 //! What is done without being asked: expiry, deletion, late joining, late digests.
 //!
-//! Each is a task of its own, so that none holds up another, and each ends at once when the server closes: whatever it does can be cut
-//! anywhere and is done again.
+//! Each is a task of its own, so that none holds up another, and each ends at once when the server
+//! closes: whatever it does can be cut anywhere and is done again.
 //!
-//! Deleting is done in two steps that may lie on either side of a crash: the record goes and names its segments as doomed, in one transaction; then the bytes
-//! go, and the names after them.
+//! Deleting is done in two steps that may lie on either side of a crash: the record goes and names
+//! its segments as doomed, in one transaction; then the bytes go, and the names after them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ pub(crate) struct Chores {
 }
 
 impl Engine {
-    /// Expiry, freed space, late joins and late digests, until the engine closes; none of it where nothing can be written.
+    /// Expiry, freed space, late joins and late digests, until the engine closes; none of it where
+    /// nothing can be written.
     pub fn spawn_housekeeping(&self) {
         let parts = &self.0;
         if parts.is_read_only() {
@@ -108,7 +109,8 @@ impl Parts {
                         () = wake(&parts.chores).notified() => {}
                         () = tokio::time::sleep(parts.config.housekeeping_every) => {}
                     }
-                    // What a chore does can be cut anywhere, so one that panics is begun anew at its next time.
+                    // What a chore does can be cut anywhere, so one that panics is begun anew at
+                    // its next time.
                     let done = AssertUnwindSafe(chore(parts.clone())).catch_unwind().await;
                     let done = done.unwrap_or_else(|_| {
                         Err(Error::Internal(format!("the task `{name}` crashed")))
@@ -152,7 +154,8 @@ impl Parts {
         }
     }
 
-    /// Gives back the space of uploads to which nothing has come for a while. They stay, and reserve anew when something comes.
+    /// Gives back the space of uploads to which nothing has come for a while. They stay, and
+    /// reserve anew when something comes.
     async fn end_reservations(&self) -> Result<(), Error> {
         let lasts = i64::try_from(self.config.reservation_expires.as_millis());
         loop {
@@ -259,7 +262,8 @@ impl Parts {
         }
     }
 
-    /// Deletes what can be deleted. What the disk does not let go now stays doomed and keeps nothing else from going.
+    /// Deletes what can be deleted. What the disk does not let go now stays doomed and keeps
+    /// nothing else from going.
     pub(crate) async fn delete_doomed(&self) -> Result<(), Error> {
         loop {
             let doomed = self

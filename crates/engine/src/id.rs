@@ -1,11 +1,13 @@
 //! Names of things that must not be guessed.
 //!
-//! Every id is 128 random bits from the operating system, shown as 26 characters of lower-case base32: it survives being
-//! read aloud, double-clicked, put into a URL or a case-insensitive file system. A time-ordered id was rejected: it tells
-//! strangers when something was made and leaves fewer bits to guess.
+//! Every id is 128 random bits from the operating system, shown as 26 characters of lower-case
+//! base32: it survives being read aloud, double-clicked, put into a URL or a case-insensitive file
+//! system. A time-ordered id was rejected: it tells strangers when something was made and leaves
+//! fewer bits to guess.
 //!
-//! Ids that open something (an upload's URL, the URL that deletes) are secrets. The catalog holds only their hash, so a
-//! copy of the catalog, a backup for example, gives nobody the right to write or delete.
+//! Ids that open something (an upload's URL, the URL that deletes) are secrets. The catalog holds
+//! only their hash, so a copy of the catalog, a backup for example, gives nobody the right to write
+//! or delete.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,7 +46,8 @@ impl Id {
     /// A new id from the operating system's random source.
     ///
     /// # Panics
-    /// Where the operating system has no random source, in which case no secret could be made at all.
+    /// Where the operating system has no random source, in which case no secret could be made at
+    /// all.
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; 16];
@@ -52,7 +55,8 @@ impl Id {
         Self(bytes)
     }
 
-    /// What the catalog keeps of a secret id. BLAKE3 without a key is enough: 128 random bits cannot be searched.
+    /// What the catalog keeps of a secret id. BLAKE3 without a key is enough: 128 random bits
+    /// cannot be searched.
     #[must_use]
     pub fn secret_hash(&self) -> [u8; 32] {
         let mut hasher = ddx_digest::FileHasher::new();

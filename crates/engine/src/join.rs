@@ -1,7 +1,9 @@
-//! Concatenation: a file made of parts, by listing their segments. No byte is copied, so its link is ready with the last part.
+//! Concatenation: a file made of parts, by listing their segments. No byte is copied, so its link
+//! is ready with the last part.
 //!
-//! A part does not know its place, so it has no BLAKE3 that could be joined; its CRC can. The file's BLAKE3 follows in the background and is
-//! "pending" until then. The parts keep their own records until they expire: a segment goes when the last record that lists it goes.
+//! A part does not know its place, so it has no BLAKE3 that could be joined; its CRC can. The
+//! file's BLAKE3 follows in the background and is "pending" until then. The parts keep their own
+//! records until they expire: a segment goes when the last record that lists it goes.
 
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
@@ -15,7 +17,8 @@ use crate::error::Error;
 use crate::id::Id;
 use crate::stats::{Counted, Total};
 
-/// Files that are joined before the request of their last part is answered, or that one step of housekeeping looks at.
+/// Files that are joined before the request of their last part is answered, or that one step of
+/// housekeeping looks at.
 const PAGE_ROWS: u32 = 32;
 
 struct Joined {
@@ -43,10 +46,12 @@ fn joined(parts: &[FileRecord]) -> Joined {
 }
 
 impl Engine {
-    /// Makes a file of these partial uploads, in this order. It is complete at once if they are, else when the last of them is.
+    /// Makes a file of these partial uploads, in this order. It is complete at once if they are,
+    /// else when the last of them is.
     ///
     /// # Errors
-    /// [`Error::TooManyParts`], [`Error::PartUnknown`], [`Error::PartRepeated`], [`Error::TooLarge`], [`Error::Closing`].
+    /// [`Error::TooManyParts`], [`Error::PartUnknown`], [`Error::PartRepeated`],
+    /// [`Error::TooLarge`], [`Error::Closing`].
     pub async fn join(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
         let (engine, part_keys) = (self.clone(), part_keys.to_vec());
         self.make(async move { engine.join_now(new, &part_keys).await })
@@ -62,7 +67,8 @@ impl Engine {
         let mut parts = Vec::with_capacity(part_keys.len());
         let mut listed = HashSet::with_capacity(part_keys.len());
         for (index, key) in part_keys.iter().enumerate() {
-            // A file of one part many times would be read as often for its digest, and cost its sender a line.
+            // A file of one part many times would be read as often for its digest, and cost its
+            // sender a line.
             if !listed.insert(*key) {
                 return Err(Error::PartRepeated { place: index + 1 });
             }
@@ -107,9 +113,9 @@ impl Engine {
 }
 
 impl Parts {
-    /// A part is complete or gone: completes the files that waited for nothing else, or has them fail. Only so many at
-    /// once; the others, and what fails now, are left to housekeeping. The part itself stands or is gone, whatever
-    /// becomes of the rest.
+    /// A part is complete or gone: completes the files that waited for nothing else, or has them
+    /// fail. Only so many at once; the others, and what fails now, are left to housekeeping. The
+    /// part itself stands or is gone, whatever becomes of the rest.
     pub(crate) async fn join_waiting_or_later(&self, part_file_id: [u8; 16]) {
         let is_done = match self.join_page(part_file_id, None).await {
             Ok(next) => next.is_none(),
@@ -128,7 +134,8 @@ impl Parts {
         }
     }
 
-    /// Joins what could not be joined when its part was complete. One that can't be joined now holds up no other.
+    /// Joins what could not be joined when its part was complete. One that can't be joined now
+    /// holds up no other.
     pub(crate) async fn join_late(&self) -> Result<(), Error> {
         let mut failed = Ok(());
         let mut parts = std::mem::take(&mut *self.unjoined());
@@ -151,7 +158,8 @@ impl Parts {
         }
     }
 
-    /// Joins the files of one page that wait for this part; the last one that it looked at, if there may be more.
+    /// Joins the files of one page that wait for this part; the last one that it looked at, if
+    /// there may be more.
     async fn join_page(
         &self,
         part_file_id: [u8; 16],

@@ -1,8 +1,10 @@
 //! What happens to bytes once they are in a buffer: digests, then the disk, on a blocking thread.
 //!
-//! An upload has one lane, and the lane goes to the blocking thread and back together with the buffer, so order and exclusive use need no lock.
-//! While a lane works on one buffer the socket fills the next. Digests and disk share one thread on purpose: the digest of a granule that is
-//! warm in the cache costs least right before it is written, and two cores have the socket to serve as well.
+//! An upload has one lane, and the lane goes to the blocking thread and back together with the
+//! buffer, so order and exclusive use need no lock. While a lane works on one buffer the socket
+//! fills the next. Digests and disk share one thread on purpose: the digest of a granule that is
+//! warm in the cache costs least right before it is written, and two cores have the socket to serve
+//! as well.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,10 +17,12 @@ use crate::error::Error;
 use crate::live::Live;
 use crate::surroundings::{Begun, Surroundings};
 
-/// From this length on a piece takes long. What a slow client sends is shorter, and is written in a moment.
+/// From this length on a piece takes long. What a slow client sends is shorter, and is written in a
+/// moment.
 const BULK_BYTES: usize = 256 << 10;
 
-/// Digests of an upload, in the order of its bytes. Boxed: they are some KiB together, and every future that they pass through would be as large.
+/// Digests of an upload, in the order of its bytes. Boxed: they are some KiB together, and every
+/// future that they pass through would be as large.
 #[derive(Debug, Clone)]
 pub(crate) struct Digests {
     /// None for a part of a concatenation: it does not know its place in the file.
@@ -49,7 +53,8 @@ impl Digests {
         }
     }
 
-    /// Of an upload that continues: from the state of its last checkpoint, and the bytes since the last leaf's border, read back through `scratch`.
+    /// Of an upload that continues: from the state of its last checkpoint, and the bytes since the
+    /// last leaf's border, read back through `scratch`.
     pub(crate) fn resume(
         is_part: bool,
         state: &[u8],

@@ -1,4 +1,5 @@
-//! Digests that could not be computed while the bytes came: of files that were joined from parts, and SHA-256 of what came in several requests.
+//! Digests that could not be computed while the bytes came: of files that were joined from parts,
+//! and SHA-256 of what came in several requests.
 //!
 //! Such a file is read once, in the background.
 
@@ -34,7 +35,8 @@ impl Parts {
                 }
                 digested |= self.digest_file(record).await?;
             }
-            // What could not be digested has expired: it goes with the next round, and is not looked at again and again till then.
+            // What could not be digested has expired: it goes with the next round, and is not
+            // looked at again and again till then.
             if !digested {
                 return Ok(());
             }

@@ -1,8 +1,10 @@
 //! The life of an upload and of a share.
 //!
-//! The engine is what remains of the server when HTTP, SQL and the settings are taken away: a state machine of an upload ([`life`](crate)),
-//! admission by the ledger, one writer per upload with hand-over to the newest request, digests, expiry, recovery. It knows where bytes and
-//! records live only by the traits of `ddx-storage` and `ddx-catalog`, and it alone orders the two writes: bytes first, then the record.
+//! The engine is what remains of the server when HTTP, SQL and the settings are taken away: a state
+//! machine of an upload ([`life`](crate)), admission by the ledger, one writer per upload with
+//! hand-over to the newest request, digests, expiry, recovery. It knows where bytes and records
+//! live only by the traits of `ddx-storage` and `ddx-catalog`, and it alone orders the two writes:
+//! bytes first, then the record.
 
 mod append;
 mod config;

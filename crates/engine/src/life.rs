@@ -1,7 +1,8 @@
 //! The life of an upload, as a pure state machine.
 //!
-//! It holds no file, no record and no clock; it only knows which step may follow which. Everything that changes an upload goes through
-//! it, so a rule such as "an offset that was answered is never taken back" stands in one place and is asserted at each step.
+//! It holds no file, no record and no clock; it only knows which step may follow which. Everything
+//! that changes an upload goes through it, so a rule such as "an offset that was answered is never
+//! taken back" stands in one place and is asserted at each step.
 //!
 //! ```text
 //!             declare length
@@ -71,7 +72,8 @@ impl Life {
                     provided: offset,
                 })
             }
-            // Offset = length: an empty request that comes late changes nothing and is no error (a client whose answer was lost).
+            // Offset = length: an empty request that comes late changes nothing and is no error (a
+            // client whose answer was lost).
             (_, State::Complete | State::Receiving) => Ok(()),
         }
     }
@@ -235,7 +237,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a record says, each step is allowed exactly where the rules say so, and nothing ever goes back.
+        /// Whatever a record says, each step is allowed exactly where the rules say so, and nothing
+        /// ever goes back.
         #[test]
         fn every_step_is_allowed_where_the_rules_say_and_nowhere_else(
             kind in prop::sample::select(vec![Kind::Whole, Kind::Partial, Kind::Final]),

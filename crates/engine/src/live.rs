@@ -1,7 +1,8 @@
 //! What moves: uploads that are being received now, as others see them.
 //!
-//! The catalog knows what is durable; this knows what has been written since, how fast, and who waits in the queue. Status pages, event streams and
-//! downloads of a file that still arrives read it. Nothing here is needed to be right after a crash.
+//! The catalog knows what is durable; this knows what has been written since, how fast, and who
+//! waits in the queue. Status pages, event streams and downloads of a file that still arrives read
+//! it. Nothing here is needed to be right after a crash.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -21,7 +22,8 @@ const RATE_WINDOW: Duration = Duration::from_secs(2);
 pub struct Progress {
     /// Bytes written from the file's start; some of them may not be durable yet.
     pub written_bytes: u64,
-    /// Of these, what no checksum can take back any more: downloads of a file that still arrives read so far.
+    /// Of these, what no checksum can take back any more: downloads of a file that still arrives
+    /// read so far.
     pub readable_bytes: u64,
     /// Bytes a second, smoothed.
     pub rate_bytes_per_second: u64,

@@ -1,12 +1,14 @@
 //! The way of the bytes: socket → leased buffer → digests and disk.
 //!
-//! Memory follows bytes in flight. A connection that has nothing to say is waited for without a buffer; when bytes are there, one small
-//! buffer is leased, in the fair queue if need be; a client that fills its buffers at once gets larger ones, as far as its share allows, and a second
-//! one, so that socket and disk work at the same time. A client that dawdles has its buffer written and taken away. So ten thousand slow uploads hold
-//! next to nothing, and one fast one gets all that makes it faster.
+//! Memory follows bytes in flight. A connection that has nothing to say is waited for without a
+//! buffer; when bytes are there, one small buffer is leased, in the fair queue if need be; a client
+//! that fills its buffers at once gets larger ones, as far as its share allows, and a second one,
+//! so that socket and disk work at the same time. A client that dawdles has its buffer written and
+//! taken away. So ten thousand slow uploads hold next to nothing, and one fast one gets all that
+//! makes it faster.
 //!
-//! The one blocking request for memory is made while nothing is held. Everything beyond it is tried and done without where it can't be had:
-//! no hold-and-wait, so no deadlock.
+//! The one blocking request for memory is made while nothing is held. Everything beyond it is tried
+//! and done without where it can't be had: no hold-and-wait, so no deadlock.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -24,7 +26,8 @@ use crate::source::{Source, Taken};
 use crate::stats::{Counted, Stats};
 use crate::surroundings::{Begun, Surroundings};
 
-/// Blocks of the disk's direct path; a buffer's fill starts where the file's offset stands within a block.
+/// Blocks of the disk's direct path; a buffer's fill starts where the file's offset stands within a
+/// block.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
 
 /// How often a waiting upload's place is told anew.
@@ -54,8 +57,9 @@ pub(crate) struct Context<'a> {
     pub(crate) live: &'a Live,
     /// Whether what has come stays where the request is cut.
     pub(crate) keeps: bool,
-    /// By how much the first checkpoint comes before its time: thousands of uploads that begin together, as after a restart,
-    /// are not all made durable together, nor do the pages that they dirty add up until then.
+    /// By how much the first checkpoint comes before its time: thousands of uploads that begin
+    /// together, as after a restart, are not all made durable together, nor do the pages that they
+    /// dirty add up until then.
     pub(crate) checkpoint_sooner: Duration,
     /// A newer request wants the upload.
     pub(crate) superseded: &'a CancellationToken,
@@ -180,7 +184,8 @@ impl Context<'_> {
         (at, Fill::Full)
     }
 
-    /// The length is reached: whether the body ends here, as it must. `Dawdled` where that can't be told yet.
+    /// The length is reached: whether the body ends here, as it must. `Dawdled` where that can't be
+    /// told yet.
     pub(crate) async fn end_after<S: Source>(&self, source: &mut S, length_bytes: u64) -> Fill {
         let mut one = [0];
         loop {
@@ -289,7 +294,8 @@ pub(crate) struct Received {
 
 /// Receives a body.
 ///
-/// `room_bytes` is what the upload may still take. `keep` makes a mark's progress durable in the catalog; it is called at intervals.
+/// `room_bytes` is what the upload may still take. `keep` makes a mark's progress durable in the
+/// catalog; it is called at intervals.
 pub(crate) async fn receive<S, K, F>(
     context: &Context<'_>,
     source: &mut S,
@@ -356,7 +362,8 @@ struct Pump<'a> {
     offset: u64,
     room: Option<u64>,
     granule: u64,
-    /// The client sends little at a time: what it sends is gathered by the kernel, and written at once.
+    /// The client sends little at a time: what it sends is gathered by the kernel, and written at
+    /// once.
     is_slow: bool,
     kept_at: Instant,
     since_kept: u64,
@@ -484,7 +491,8 @@ impl Pump<'_> {
         }
     }
 
-    /// The next buffer to fill: the spare one if its size fits, else a new one, else the one that the disk still holds.
+    /// The next buffer to fill: the spare one if its size fits, else a new one, else the one that
+    /// the disk still holds.
     async fn buffer(&mut self) -> Result<Buffer, Error> {
         let wanted = self
             .granule
@@ -527,7 +535,8 @@ impl Pump<'_> {
         let (stats, protocol) = (self.context.stats, self.context.protocol);
         stats.count(protocol, Counted::Bytes, count);
         let lane = self.disk.lane()?;
-        // A slow client's buffer goes as soon as it is written, and nothing has to be woken for that.
+        // A slow client's buffer goes as soon as it is written, and nothing has to be woken for
+        // that.
         let then = Then {
             settles,
             keeps_buffer: !self.is_slow,

@@ -1,10 +1,13 @@
 //! The start: disk and catalog are brought to agree, before the first request.
 //!
-//! Deletions that a crash cut in half are finished. Then folder and catalog are read side by side, both in the order of their ids: segments that no
-//! record knows (a crash between making one and recording it) are deleted, complete files whose segments are missing are marked as damaged. Last,
-//! unfinished uploads are cut back to what was acknowledged; those whose bytes are missing are marked as failed.
+//! Deletions that a crash cut in half are finished. Then folder and catalog are read side by side,
+//! both in the order of their ids: segments that no record knows (a crash between making one and
+//! recording it) are deleted, complete files whose segments are missing are marked as damaged.
+//! Last, unfinished uploads are cut back to what was acknowledged; those whose bytes are missing
+//! are marked as failed.
 //!
-//! On a disk that is mounted read-only nothing is compared, since nothing could be mended; files are read as they are.
+//! On a disk that is mounted read-only nothing is compared, since nothing could be mended; files
+//! are read as they are.
 //!
 //! A disk that can't answer for one segment has not lost it: that is told, and the start goes on.
 
@@ -83,8 +86,8 @@ fn stands(store: &dyn Store, record: &FileRecord) -> bool {
     let id = SegmentId(segment.segment_id);
     // Also cuts off what was written and never acknowledged.
     let opened = match store.open_writer(id, durable) {
-        // A segment is durable with its first bytes: before them the power may have taken it, and nothing is missing. Where
-        // there is no room for it now, it is made when its bytes come.
+        // A segment is durable with its first bytes: before them the power may have taken it, and
+        // nothing is missing. Where there is no room for it now, it is made when its bytes come.
         Err(error) if durable == 0 && error.kind() == ErrorKind::NotFound => {
             store.create(id, record.length_bytes)
         }
@@ -101,7 +104,8 @@ fn stands(store: &dyn Store, record: &FileRecord) -> bool {
         }
         ErrorKind::NoSpace { .. } => true,
         _ => {
-            // A disk that fails now has not lost the bytes: the upload is not given up, and its next request tries again.
+            // A disk that fails now has not lost the bytes: the upload is not given up, and its
+            // next request tries again.
             tracing::error!(segment = %id, error = &error as &dyn std::error::Error, "the data of an unfinished upload can't be opened now; it is tried again when the upload goes on; if this repeats, see to the disk");
             true
         }
@@ -177,8 +181,9 @@ impl Parts {
         .await
     }
 
-    /// Deletes segments that no record knows. Only made ones and those of deleted files are left by a crash; so where one has
-    /// bytes, the catalog must first show that it is sound: a damaged one has lost the name of what it should keep.
+    /// Deletes segments that no record knows. Only made ones and those of deleted files are left by
+    /// a crash; so where one has bytes, the catalog must first show that it is sound: a damaged one
+    /// has lost the name of what it should keep.
     async fn delete_strays(&self, strays: &mut Strays) -> Result<u64, Error> {
         let found = std::mem::take(&mut strays.found);
         if found.is_empty() {
@@ -201,7 +206,8 @@ impl Parts {
         Ok(gone.await?.len() as u64)
     }
 
-    /// A segment that records know is not there: complete files that have it are damaged. Unfinished ones are looked at by themselves.
+    /// A segment that records know is not there: complete files that have it are damaged.
+    /// Unfinished ones are looked at by themselves.
     async fn missing(&self, segment_id: [u8; 16]) -> Result<u64, Error> {
         let files = self
             .catalog
@@ -232,7 +238,8 @@ impl Parts {
                 self.remove(&record).await?;
             } else if record.state == State::Joining {
                 recovered.resumable += 1;
-                // Its last part may have been completed, or deleted, and the process have ended before this was noted.
+                // Its last part may have been completed, or deleted, and the process have ended
+                // before this was noted.
                 self.try_join(record).await?;
             } else {
                 receiving.push(record);

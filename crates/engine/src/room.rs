@@ -1,8 +1,10 @@
 //! Whether the disk has room for what is too small to reserve it.
 //!
-//! Small files live in the catalog, and so do the records of all: none of them asks the store for space. Without a look at the disk, many of them
-//! would go on into the free-space floor, which is what the catalog itself lives on when the disk is full. A look each would
-//! be a trip to a blocking thread for a file that is done in the time of one; a look now and then is as good, since what is admitted in between is counted.
+//! Small files live in the catalog, and so do the records of all: none of them asks the store for
+//! space. Without a look at the disk, many of them would go on into the free-space floor, which is
+//! what the catalog itself lives on when the disk is full. A look each would be a trip to a
+//! blocking thread for a file that is done in the time of one; a look now and then is as good,
+//! since what is admitted in between is counted.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +20,8 @@ use crate::error::Error;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What a record takes, at most, of the catalog.
 const RECORD_BYTES: u64 = 16 << 10;
-/// What a change adds to the catalog's log, at most, beside the bytes in it: each page that it touches, of the record's table and its indexes.
+/// What a change adds to the catalog's log, at most, beside the bytes in it: each page that it
+/// touches, of the record's table and its indexes.
 const CHANGE_BYTES: u64 = 64 << 10;
 /// Bytes in the catalog are written to its log first, and lie there until the log is copied.
 const WRITTEN_TWICE: u64 = 2;
@@ -55,8 +58,8 @@ impl LastLook {
         fits
     }
 
-    /// Another look. What was admitted a moment before may not be written yet, so it stays counted until the look before
-    /// is over.
+    /// Another look. What was admitted a moment before may not be written yet, so it stays counted
+    /// until the look before is over.
     fn renew(&self, space: &Space) {
         let mut look = self.look();
         let available_bytes = space.available_bytes();
@@ -76,7 +79,8 @@ impl LastLook {
 }
 
 impl Parts {
-    /// How full the disk is. What lies in the catalog's log is counted by the disk, and will be once more when it is copied: that much is promised, too.
+    /// How full the disk is. What lies in the catalog's log is counted by the disk, and will be
+    /// once more when it is copied: that much is promised, too.
     pub(crate) async fn space(&self) -> Result<Space, Error> {
         let space = self.blocking(|store| store.space().map_err(on_disk));
         let mut space = space.await?;

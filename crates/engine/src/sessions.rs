@@ -1,10 +1,12 @@
 //! Who writes to which upload, and how a newer request takes over.
 //!
-//! There is one writer per upload. A second request for the same upload does not wait for a connection that may be long dead, and is not
-//! turned away with "locked", the field's most common complaint: it tells the first to stop. That one makes its bytes durable, records how far it
-//! got and leaves; then the second proceeds from there. Of many that would write the newest wins, the others are told so; who only asks, or ends the
-//! upload, waits for a turn. The newest is the one that came
-//! last: a request takes a number before it looks for its upload, since two that look at the same time may find it in the other order.
+//! There is one writer per upload. A second request for the same upload does not wait for a
+//! connection that may be long dead, and is not turned away with "locked", the field's most common
+//! complaint: it tells the first to stop. That one makes its bytes durable, records how far it got
+//! and leaves; then the second proceeds from there. Of many that would write the newest wins, the
+//! others are told so; who only asks, or ends the upload, waits for a turn. The newest is the one
+//! that came last: a request takes a number before it looks for its upload, since two that look at
+//! the same time may find it in the other order.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -128,8 +130,9 @@ impl Sessions {
         Ok(session)
     }
 
-    /// As [`Sessions::take_over`] for a request that needs the seat for a moment only: it waits for its turn also where
-    /// newer ones come meanwhile. Turns are had in the order in which they are asked for, so it holds none of them up.
+    /// As [`Sessions::take_over`] for a request that needs the seat for a moment only: it waits for
+    /// its turn also where newer ones come meanwhile. Turns are had in the order in which they are
+    /// asked for, so it holds none of them up.
     ///
     /// # Errors
     /// [`Error::Superseded`] by one that came later and has the seat already.
@@ -160,7 +163,8 @@ impl Sessions {
                 newest_writer: Arrival::default(),
                 users: 0,
             });
-            // Who only needs a moment waits behind others of its kind, but not for a newer one's whole body.
+            // Who only needs a moment waits behind others of its kind, but not for a newer one's
+            // whole body.
             let newer = match writes {
                 true => seat.newest_arrival,
                 false => seat.newest_writer,
@@ -179,7 +183,8 @@ impl Sessions {
             }
             seat.users += 1;
             let mut turn = Box::pin(seat.turn.clone().lock_owned());
-            // The first poll gets in line: before the seats are free, so that the line has the order of arrivals.
+            // The first poll gets in line: before the seats are free, so that the line has the
+            // order of arrivals.
             match turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(guard) => Either::Left(std::future::ready(guard)),
                 Poll::Pending => Either::Right(turn),

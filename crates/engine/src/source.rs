@@ -1,7 +1,7 @@
 //! Where an upload's bytes come from: a socket, a frame stream, a test.
 //!
-//! Waiting and taking are two steps, so that a connection that sends nothing holds no buffer: first `ready`, without any memory of
-//! ours, then a lease, then `take` into it.
+//! Waiting and taking are two steps, so that a connection that sends nothing holds no buffer: first
+//! `ready`, without any memory of ours, then a lease, then `take` into it.
 
 use std::future::Future;
 
@@ -26,13 +26,15 @@ pub struct Cut;
 
 /// The body of one request.
 pub trait Source: Send + 'static {
-    /// Resolves when `take` has something to say. It may resolve too early, never too late. Dropping the future loses nothing.
+    /// Resolves when `take` has something to say. It may resolve too early, never too late.
+    /// Dropping the future loses nothing.
     ///
     /// # Errors
     /// When the body was cut.
     fn ready(&mut self) -> impl Future<Output = Result<(), Cut>> + Send;
 
-    /// As [`Source::ready`], for a body that has paused for long: false where others want what its connection costs.
+    /// As [`Source::ready`], for a body that has paused for long: false where others want what its
+    /// connection costs.
     ///
     /// # Errors
     /// When the body was cut.
@@ -43,13 +45,14 @@ pub trait Source: Send + 'static {
         }
     }
 
-    /// From now on `ready` may wait until so many bytes are here, or all that are left. It is a hint, for a transport
-    /// where each wake-up costs; 1 in the beginning.
+    /// From now on `ready` may wait until so many bytes are here, or all that are left. It is a
+    /// hint, for a transport where each wake-up costs; 1 in the beginning.
     fn set_low_water(&mut self, bytes: u64) {
         let _ = bytes;
     }
 
-    /// Whether bytes have arrived that were not taken yet, or the end. Nothing that is still under way is waited for.
+    /// Whether bytes have arrived that were not taken yet, or the end. Nothing that is still under
+    /// way is waited for.
     fn has_arrived(&mut self) -> impl Future<Output = bool> + Send {
         async {
             // What the transport has is known only after the runtime has asked it.

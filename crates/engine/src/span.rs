@@ -1,12 +1,14 @@
 //! A range of a file that the kernel sends by itself, from the disk's cache to the connection.
 //!
-//! No buffer of ours is filled and no byte is copied twice. It still holds memory, and of a kind that the kernel's counters
-//! call free: a page of the cache can't be taken back while the disk fills it, nor while it stands in a connection's send
-//! queue. On a slow disk, or with clients that take nothing, such pages are all there is of a small box. So both are leased,
-//! the kernel's own reading ahead is off (it would read on by megabytes that are not leased), and what is read ahead is
-//! what this module asks for.
+//! No buffer of ours is filled and no byte is copied twice. It still holds memory, and of a kind
+//! that the kernel's counters call free: a page of the cache can't be taken back while the disk
+//! fills it, nor while it stands in a connection's send queue. On a slow disk, or with clients that
+//! take nothing, such pages are all there is of a small box. So both are leased, the kernel's own
+//! reading ahead is off (it would read on by megabytes that are not leased), and what is read ahead
+//! is what this module asks for.
 //!
-//! It is for complete files in segments on a local disk; all others are read ([`crate::Download::stream`]).
+//! It is for complete files in segments on a local disk; all others are read
+//! ([`crate::Download::stream`]).
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,23 +23,27 @@ use ddx_memory::{Holder, Lease};
 use ddx_storage::{Reader, SegmentId, Store};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// How far a download reads ahead at most, in pieces of the size that an upload would get now: 8 MiB while few are active.
+/// How far a download reads ahead at most, in pieces of the size that an upload would get now: 8
+/// MiB while few are active.
 const AHEAD_GRANULES: u64 = 2;
 /// The least that is read ahead: a client that takes little has little read for it.
 const WINDOW_BYTES_MIN: u64 = 16 << 10;
 /// What is read ahead at first.
 const WINDOW_BYTES_FIRST: u64 = 64 << 10;
-/// What one turn on a blocking thread sends at most: a fast client must not keep the thread from the others.
+/// What one turn on a blocking thread sends at most: a fast client must not keep the thread from
+/// the others.
 const TURN_BYTES: u64 = 8 << 20;
 /// One call of the sender at most.
 const SEND_BYTES: u64 = 1 << 20;
-/// The kernel fills a segment of so much before it looks whether the send queue is full (GSO_LEGACY_MAX_SIZE in Linux).
+/// The kernel fills a segment of so much before it looks whether the send queue is full
+/// (GSO_LEGACY_MAX_SIZE in Linux).
 const QUEUE_STEP_BYTES: u64 = 64 << 10;
-/// Pages are looked at in such steps when the end of a reading is awaited: requests to a disk are larger.
+/// Pages are looked at in such steps when the end of a reading is awaited: requests to a disk are
+/// larger.
 const SETTLE_STEP_BYTES: u64 = 64 << 10;
 
-/// A segment to be read, opened when it is first needed: a file that is joined from a thousand parts holds one descriptor,
-/// and not a thousand.
+/// A segment to be read, opened when it is first needed: a file that is joined from a thousand
+/// parts holds one descriptor, and not a thousand.
 #[derive(Clone)]
 pub(crate) struct SegmentFile {
     store: Arc<dyn Store>,
@@ -81,7 +87,8 @@ pub(crate) struct Stretch {
     pub(crate) bytes: u64,
 }
 
-/// The pages of one download that can't be taken back now, and the lease that stands for them. Dropping it waits for the disk.
+/// The pages of one download that can't be taken back now, and the lease that stands for them.
+/// Dropping it waits for the disk.
 struct Pages {
     lease: Lease,
     segment: Arc<SegmentFile>,
@@ -138,7 +145,8 @@ impl Pages {
         };
         let mut at = self.sent_to;
         while at < self.asked_to {
-            // A page that the disk fills is waited for. An error is met again when the page is sent.
+            // A page that the disk fills is waited for. An error is met again when the page is
+            // sent.
             at = self.asked_to.min(at + SETTLE_STEP_BYTES);
             let _ = reader.read_at(at - 1, &mut [0]);
         }
@@ -158,7 +166,8 @@ impl Drop for Pages {
     }
 }
 
-/// What is sent next of a range: on a thread that may block, since what is not in the cache comes from the disk.
+/// What is sent next of a range: on a thread that may block, since what is not in the cache comes
+/// from the disk.
 #[must_use = "a turn that is not run sends nothing"]
 pub struct Turn {
     pages: Pages,
@@ -186,8 +195,9 @@ impl Turned {
 }
 
 impl Turn {
-    /// Sends until the connection takes no more, or the turn is over. `send` gets the file, where to begin in it, and how much to send at most; it
-    /// answers how much it sent, `WouldBlock` where the connection takes nothing now.
+    /// Sends until the connection takes no more, or the turn is over. `send` gets the file, where
+    /// to begin in it, and how much to send at most; it answers how much it sent, `WouldBlock`
+    /// where the connection takes nothing now.
     ///
     /// # Errors
     /// What `send` answers, or the segment can't be opened or is shorter than its record.
@@ -347,7 +357,8 @@ impl Span {
                 self.stretches.pop_front();
             }
         }
-        // Who is asked to give back waits its turn again. A client that takes what it gets empties the send queue meanwhile.
+        // Who is asked to give back waits its turn again. A client that takes what it gets empties
+        // the send queue meanwhile.
         self.pages = (!yields || self.stretches.is_empty()).then_some(pages);
     }
 

@@ -1,10 +1,12 @@
 //! The time that deadlines are counted in: the time of day, without its jumps.
 //!
-//! Machines learn the time late, from a network that may be wrong. A clock that jumps three days ahead would make every upload and
-//! every dated file of these days due at once, and what is deleted does not come back with the right time. So the time of day is compared
-//! with the machine's other clock, which counts on from its start, also while it sleeps, and which nobody sets. What the two
-//! differ by suddenly is no time that has passed: it is kept apart ([`ClockState::ahead_ms`]), deadlines stay as far away as they were,
-//! and dates are told by the time of day all the same.
+//! Machines learn the time late, from a network that may be wrong. A clock that jumps three days
+//! ahead would make every upload and every dated file of these days due at once, and what is
+//! deleted does not come back with the right time. So the time of day is compared with the
+//! machine's other clock, which counts on from its start, also while it sleeps, and which nobody
+//! sets. What the two differ by suddenly is no time that has passed: it is kept apart
+//! ([`ClockState::ahead_ms`]), deadlines stay as far away as they were, and dates are told by the
+//! time of day all the same.
 //!
 //! Smaller differences are followed, as those of a clock that is set right slowly.
 
@@ -13,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Both clocks were read within this, or they are read again: a process may be stopped between the two.
+/// Both clocks were read within this, or they are read again: a process may be stopped between the
+/// two.
 const AT_ONCE_MS: i64 = 1_000;
 
 /// Both clocks of a machine at one moment, in milliseconds.
@@ -104,8 +107,8 @@ struct From {
 }
 
 impl From {
-    /// How far this time of day is ahead. It has gone on since the last run, as far as can be known, or it is wrong by at least as much
-    /// as it lies before that.
+    /// How far this time of day is ahead. It has gone on since the last run, as far as can be
+    /// known, or it is wrong by at least as much as it lies before that.
     fn ahead_at(self, now: Moment) -> i64 {
         let at_start = now.unix_ms - (now.boot_ms - self.boot_ms);
         self.ahead_ms + at_start.saturating_sub(self.seen_unix_ms).min(0)
@@ -132,9 +135,11 @@ impl SteadyClock {
         Self::after(Some(last), jump, Duration::ZERO, now)
     }
 
-    /// Goes on from the last run. On a machine that was not started anew since, its other clock tells how long that was, and
-    /// whether the time of day has jumped meanwhile. Otherwise only a time that has gone back is known to be wrong; one that has gone
-    /// on may be true, or not yet be set. It counts, and until no jump has come for the time `settles` nothing is deleted by it.
+    /// Goes on from the last run. On a machine that was not started anew since, its other clock
+    /// tells how long that was, and whether the time of day has jumped meanwhile. Otherwise only a
+    /// time that has gone back is known to be wrong; one that has gone on may be true, or not yet
+    /// be set. It counts, and until no jump has come for the time `settles` nothing is deleted by
+    /// it.
     #[must_use]
     pub fn after(last: Option<LastRun>, jump: Duration, settles: Duration, now: Moment) -> Self {
         let same_boot = last.filter(|last| last.same_boot && now.boot_ms >= last.seen.boot_ms);

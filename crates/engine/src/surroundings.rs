@@ -1,7 +1,9 @@
-//! What the engine takes from the machine beside disk, catalog and memory: the time of day, chance, and threads that may block.
+//! What the engine takes from the machine beside disk, catalog and memory: the time of day, chance,
+//! and threads that may block.
 //!
-//! Behind a trait for one reason: whoever holds all three, and tokio's clock, has the whole engine in his hand. The simulation
-//! (`crates/sim`) runs it from one seed, on one thread, and gets the same life again from the same seed.
+//! Behind a trait for one reason: whoever holds all three, and tokio's clock, has the whole engine
+//! in his hand. The simulation (`crates/sim`) runs it from one seed, on one thread, and gets the
+//! same life again from the same seed.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +21,8 @@ const JUMP: Duration = Duration::from_secs(120);
 
 /// Where an engine lives.
 pub trait Surroundings: Send + Sync + 'static {
-    /// The time that deadlines are counted in, in milliseconds. May jump, as a machine's clock does.
+    /// The time that deadlines are counted in, in milliseconds. May jump, as a machine's clock
+    /// does.
     fn unix_at(&self) -> i64;
 
     /// How that time and the time of day differ.
@@ -36,7 +39,8 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Does work that blocks where it holds up nobody. It is called in a tokio runtime.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
 
-    /// The same for work that takes long: megabytes to be hashed and written. What takes a moment must not stand behind it.
+    /// The same for work that takes long: megabytes to be hashed and written. What takes a moment
+    /// must not stand behind it.
     fn spawn_bulk(&self, work: Box<dyn FnOnce() + Send>) {
         self.spawn_blocking(work);
     }
@@ -50,8 +54,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// At most so many threads work on bulk at once; the runtime's limit of blocking threads should be higher, so that some are left for what
-    /// takes a moment.
+    /// At most so many threads work on bulk at once; the runtime's limit of blocking threads should
+    /// be higher, so that some are left for what takes a moment.
     #[must_use]
     pub fn new(bulk_threads: usize) -> Self {
         let clock = SteadyClock::new(JUMP, Moment::now());
@@ -71,7 +75,8 @@ impl Machine {
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Work that takes long, in the order in which it came. Each upload has one piece of it at a time, so their number bounds the queue.
+/// Work that takes long, in the order in which it came. Each upload has one piece of it at a time,
+/// so their number bounds the queue.
 struct Bulk {
     threads_max: usize,
     state: Mutex<BulkState>,
@@ -130,13 +135,15 @@ impl Drop for ThreadPlace {
 impl ThreadPlace {
     fn work_from(mut self, mut work: Work) {
         loop {
-            // A panic is told by the hook and by the answer that does not come; the thread's place must not be lost with it.
+            // A panic is told by the hook and by the answer that does not come; the thread's place
+            // must not be lost with it.
             let _ = catch_unwind(AssertUnwindSafe(work));
             let mut state = self.bulk.state();
             match state.waiting.pop_front() {
                 Some(next) => work = next,
                 None => {
-                    // Under the same lock, so that no work comes to wait for a thread that is about to go.
+                    // Under the same lock, so that no work comes to wait for a thread that is about
+                    // to go.
                     state.threads -= 1;
                     drop(state);
                     self.is_left = true;
@@ -253,7 +260,8 @@ mod tests {
     #[test]
     fn a_thread_that_cannot_be_had_takes_no_place_with_it() {
         let machine: &dyn Surroundings = &Machine::new(1);
-        // Without a runtime there is no thread, and tokio panics as it does where the system has none.
+        // Without a runtime there is no thread, and tokio panics as it does where the system has
+        // none.
         for _ in 0..3 {
             let begun = catch_unwind(AssertUnwindSafe(|| machine.begin_bulk(|| 1)));
             assert!(begun.is_err());

@@ -1,7 +1,8 @@
 //! One request's work on one upload: from an open writer to the record that speaks of its bytes.
 //!
-//! A small file that comes at once takes the short way into the catalog; everything else is written, made durable, recorded, and rolled back
-//! where its digest is wrong. The states of a life are `life`'s; this is what is done in them.
+//! A small file that comes at once takes the short way into the catalog; everything else is
+//! written, made durable, recorded, and rolled back where its digest is wrong. The states of a life
+//! are `life`'s; this is what is done in them.
 
 use std::time::Duration;
 
@@ -36,7 +37,8 @@ pub(crate) enum Small {
 }
 
 impl Work<'_> {
-    /// A small file whose bytes all come at once goes into the catalog with its completion: one commit, no file.
+    /// A small file whose bytes all come at once goes into the catalog with its completion: one
+    /// commit, no file.
     pub(crate) async fn small<S: Source>(
         &mut self,
         context: &Context<'_>,
@@ -201,7 +203,8 @@ impl Work<'_> {
         }
     }
 
-    /// After the last byte, or the cut: digests, durability, record. The error of a cut is given on once what arrived is safe.
+    /// After the last byte, or the cut: digests, durability, record. The error of a cut is given on
+    /// once what arrived is safe.
     pub(crate) async fn settle<S: Source>(
         &mut self,
         received: Received,
@@ -253,7 +256,8 @@ impl Work<'_> {
                     | Error::Stalled { .. })
         );
         if stands && self.life.is_whole() {
-            // Every byte is here: that the client did not stay for the answer takes nothing from it.
+            // Every byte is here: that the client did not stay for the answer takes nothing from
+            // it.
             let mut digests = lane.digests;
             drop(lane.writer);
             let segments = vec![Segment {
@@ -387,8 +391,9 @@ impl Work<'_> {
             keep
         };
         let sha256 = digests.take_sha256();
-        // A SHA-256 that is wanted and could not be computed on the way (its state is not kept between requests) is computed in the
-        // background; a file without BLAKE3 is what that looks for.
+        // A SHA-256 that is wanted and could not be computed on the way (its state is not kept
+        // between requests) is computed in the background; a file without BLAKE3 is what that looks
+        // for.
         let is_late = self.parts.config.sha256_always && sha256.is_none() && !is_part;
         let completion = Completion {
             file_id: self.record.file_id,

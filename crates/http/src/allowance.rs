@@ -1,7 +1,8 @@
-//! How many uploads one client may have unfinished, and how much space they may be promised together.
+//! How many uploads one client may have unfinished, and how much space they may be promised
+//! together.
 //!
-//! One request without a body reserves the space of a whole file, and an unfinished upload is kept for a day. A client that
-//! makes many and sends nothing would have the disk to itself.
+//! One request without a body reserves the space of a whole file, and an unfinished upload is kept
+//! for a day. A client that makes many and sends nothing would have the disk to itself.
 
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ const UNFINISHED_MAX: u64 = 10_000;
 impl App {
     /// Refuses an upload of this length to a client that has too much unfinished already.
     ///
-    /// Where nothing is set, this machine itself has no limits; and the first upload of a client may be as large as the disk
-    /// allows, since what the machine can hold is accepted. Further ones leave a tenth of what there is to others.
+    /// Where nothing is set, this machine itself has no limits; and the first upload of a client
+    /// may be as large as the disk allows, since what the machine can hold is accepted. Further
+    /// ones leave a tenth of what there is to others.
     pub(crate) async fn allow_upload(
         &self,
         links: &Links,

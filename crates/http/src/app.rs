@@ -37,13 +37,16 @@ pub struct Config {
     pub sse_clients_max: usize,
     /// Event streams of one client at once.
     pub sse_per_client_max: usize,
-    /// Requests of one client in a second; without it a figure that people do not meet, and none for this machine.
+    /// Requests of one client in a second; without it a figure that people do not meet, and none
+    /// for this machine.
     pub requests_per_client_max: Option<u64>,
     /// Uploads and shares that one client may make in a day; without it as above.
     pub creations_per_client_max: Option<u64>,
-    /// Uploads that one client may have unfinished; without it a figure that people do not meet, and none for this machine.
+    /// Uploads that one client may have unfinished; without it a figure that people do not meet,
+    /// and none for this machine.
     pub unfinished_per_client_max: Option<u64>,
-    /// What these may come to; without it nine tenths of what the disk has, and the first may have all.
+    /// What these may come to; without it nine tenths of what the disk has, and the first may have
+    /// all.
     pub reserved_per_client_max_bytes: Option<u64>,
     /// What browsers are told to send at once at most.
     pub request_body_max_bytes: u64,
@@ -92,8 +95,8 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    /// An application on this engine. `closing` ends event streams when the server stops; `connections` are those of the
-    /// server that serves it.
+    /// An application on this engine. `closing` ends event streams when the server stops;
+    /// `connections` are those of the server that serves it.
     #[must_use]
     pub fn new(
         engine: Engine,

@@ -1,4 +1,5 @@
-//! A request's body as the engine takes it: from the socket (the tap), or in frames; and the answer's body on its way out.
+//! A request's body as the engine takes it: from the socket (the tap), or in frames; and the
+//! answer's body on its way out.
 
 use std::io;
 use std::pin::Pin;
@@ -20,7 +21,8 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Bytes of a frame, where somebody wants a body that goes past hyper in frames.
 const FRAME_BYTES: usize = 8 * 1024;
 
-/// A long body that is read past hyper; in the extensions of its request, and its body for whoever wants frames.
+/// A long body that is read past hyper; in the extensions of its request, and its body for whoever
+/// wants frames.
 #[derive(Debug, Clone)]
 pub(crate) struct Tap {
     wire: Arc<Wire>,
@@ -196,7 +198,8 @@ impl SocketBody {
 
 impl Drop for SocketBody {
     fn drop(&mut self) {
-        // What comes next on the connection is a head, or the rest of the body on its way into nothing.
+        // What comes next on the connection is a head, or the rest of the body on its way into
+        // nothing.
         self.set_low_water(1);
     }
 }

@@ -1,7 +1,9 @@
 //! Pages of other sites: who may use this server from a browser.
 //!
-//! No cookie decides here what a request may do (one tells which reader continues a download), keys in the request do, and no browser adds those by itself. So the default is every origin, and
-//! a list of origins narrows it. One place decides for all addresses, whatever a protocol's own answer says:
+//! No cookie decides here what a request may do (one tells which reader continues a download), keys
+//! in the request do, and no browser adds those by itself. So the default is every origin, and a
+//! list of origins narrows it. One place decides for all addresses, whatever a protocol's own
+//! answer says:
 //!
 //! - Where origins are listed, a page of another site changes nothing. `Sec-Fetch-Site` tells where
 //!   a request comes from, and no page can forge it; browsers without it, and all of them without
@@ -68,8 +70,8 @@ impl Asked {
         self.is_preflight.then(|| {
             let mut fields = wire::preflight(true);
             if let Some(also) = &self.asked_fields {
-                // An origin that may use this server may send what its app adds to every request. No list knows those,
-                // and `*` does not stand for `Authorization`.
+                // An origin that may use this server may send what its app adds to every request.
+                // No list knows those, and `*` does not stand for `Authorization`.
                 let allowed = format!("{}, {also}", wire::ALLOWED_HEADERS);
                 if let Ok(allowed) = HeaderValue::try_from(allowed) {
                     fields.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);

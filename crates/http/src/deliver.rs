@@ -1,6 +1,7 @@
 //! A file's bytes as an answer: whole, one range, several, or while it still arrives.
 //!
-//! What a stranger sent is never run in the site's origin: its type is checked and its document fenced (`download/disposition.rs`).
+//! What a stranger sent is never run in the site's origin: its type is checked and its document
+//! fenced (`download/disposition.rs`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,8 +24,8 @@ use crate::names;
 use crate::problem::{Kind, Problem};
 use crate::refusal::problem;
 
-/// Has nginx pass a file on as its client takes it. Left alone it fetches up to a gigabyte into a file
-/// of its own, and reads nothing more until the client has taken all of that.
+/// Has nginx pass a file on as its client takes it. Left alone it fetches up to a gigabyte into a
+/// file of its own, and reads nothing more until the client has taken all of that.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// BLAKE3 of the file in hex. RFC 9530 has no name for it in `Repr-Digest`.
 const X_BLAKE3: HeaderName = HeaderName::from_static("x-blake3");
@@ -151,7 +152,8 @@ impl App {
         Ok((status, fields, body(bytes)).into_response())
     }
 
-    /// What has arrived, then the rest as it comes. Nothing of it may be kept by caches, and ranges have to wait until it is whole.
+    /// What has arrived, then the rest as it comes. Nothing of it may be kept by caches, and ranges
+    /// have to wait until it is whole.
     async fn deliver_arriving(
         &self,
         record: FileRecord,
@@ -226,7 +228,8 @@ fn body(bytes: impl Stream<Item = Result<Bytes, ddx_engine::Error>> + Send + 'st
     let request = tracing::Span::current();
     Body::from_stream(bytes.inspect(move |chunk| {
         if let Err(error) = chunk {
-            // The answer's head is gone already: all that is left is to break off, so that nobody takes it for whole.
+            // The answer's head is gone already: all that is left is to break off, so that nobody
+            // takes it for whole.
             tracing::warn!(parent: &request, %error, "a download was cut off by an error of the server; its client can go on where it was cut");
         }
     }))

@@ -1,8 +1,10 @@
-//! `Content-Digest`, `Repr-Digest` and their `Want-` fields (RFC 9530), which any way in and out may carry.
+//! `Content-Digest`, `Repr-Digest` and their `Want-` fields (RFC 9530), which any way in and out
+//! may carry.
 //!
-//! The fields are structured (RFC 9651): dictionaries of an algorithm and a byte sequence. A digest that can't be read
-//! is refused and not ignored, although the grammar's rule would allow it: who sends one wants to be told. An algorithm
-//! that is unknown here is ignored, as RFC 9530 asks. `Want-` fields are wishes; what can't be read in them is no wish.
+//! The fields are structured (RFC 9651): dictionaries of an algorithm and a byte sequence. A digest
+//! that can't be read is refused and not ignored, although the grammar's rule would allow it: who
+//! sends one wants to be told. An algorithm that is unknown here is ignored, as RFC 9530 asks.
+//! `Want-` fields are wishes; what can't be read in them is no wish.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -88,8 +90,8 @@ pub fn read(headers: &HeaderMap, field: &HeaderName) -> Result<Vec<Digest>, Prob
     Ok(digests)
 }
 
-/// The algorithms that a `Want-` field asks for, the most wanted first; among equals the strongest. Without unknown and
-/// unwanted (0) ones.
+/// The algorithms that a `Want-` field asks for, the most wanted first; among equals the strongest.
+/// Without unknown and unwanted (0) ones.
 #[must_use]
 pub fn wanted(headers: &HeaderMap, field: &HeaderName) -> Vec<Algorithm> {
     let Ok(Some(dictionary)) = dictionary(headers, field) else {

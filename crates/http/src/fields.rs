@@ -1,9 +1,11 @@
-//! The syntax that header fields share (RFC 9110 §5.6): one value, whole numbers, lists, parameters, quoted strings, dates.
+//! The syntax that header fields share (RFC 9110 §5.6): one value, whole numbers, lists,
+//! parameters, quoted strings, dates.
 //!
-//! Why one place: each protocol here reads such fields, and two readers that disagree about a comma inside quotes or about
-//! a field sent twice are how requests get smuggled. The rule is strict where a guess could do harm (a field that may
-//! come once and comes twice is refused, a number is digits and nothing else) and lenient where it can't (white space,
-//! empty list members, letter case of names).
+//! Why one place: each protocol here reads such fields, and two readers that disagree about a comma
+//! inside quotes or about a field sent twice are how requests get smuggled. The rule is strict
+//! where a guess could do harm (a field that may come once and comes twice is refused, a number is
+//! digits and nothing else) and lenient where it can't (white space, empty list members, letter
+//! case of names).
 
 mod disposition;
 
@@ -73,8 +75,8 @@ pub fn invalid(name: &HeaderName, why: &str) -> Problem {
     Problem::new(Kind::HeaderInvalid).detail(format!("{name}: {why}"))
 }
 
-/// A whole number up to [`NUMBER_MAX`]: one or more digits, nothing else. No sign: Go's parser takes `+5`, and proxies
-/// may not.
+/// A whole number up to [`NUMBER_MAX`]: one or more digits, nothing else. No sign: Go's parser
+/// takes `+5`, and proxies may not.
 #[must_use]
 pub fn whole_number(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
@@ -99,7 +101,8 @@ pub fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Pro
         .transpose()
 }
 
-/// The pieces of `text` between separators, trimmed, without empty ones. A separator inside a quoted string is text.
+/// The pieces of `text` between separators, trimmed, without empty ones. A separator inside a
+/// quoted string is text.
 pub fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -132,8 +135,8 @@ fn cut_unquoted(text: &str, separator: char) -> (&str, Option<&str>) {
     (text, None)
 }
 
-/// `name=value` pairs separated by `;`. Names are given in lower case, values without their quotes. A piece without `=`
-/// has an empty value.
+/// `name=value` pairs separated by `;`. Names are given in lower case, values without their quotes.
+/// A piece without `=` has an empty value.
 pub fn parameters(text: &str) -> impl Iterator<Item = (String, Cow<'_, str>)> {
     split(text, ';').map(|piece| {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
@@ -189,7 +192,8 @@ pub fn is_token(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// A date as HTTP writes it; a fraction of a second is cut off. Times before 1970 or after 9999 are moved to these ends.
+/// A date as HTTP writes it; a fraction of a second is cut off. Times before 1970 or after 9999 are
+/// moved to these ends.
 #[must_use]
 pub fn date(at_ms: i64) -> HeaderValue {
     /// 9999-12-31T23:59:59Z, the last second that the format can write.
@@ -201,7 +205,8 @@ pub fn date(at_ms: i64) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
 }
 
-/// The seconds since 1970 that a date stands for; all three formats that RFC 9110 §5.6.7 asks receivers to read.
+/// The seconds since 1970 that a date stands for; all three formats that RFC 9110 §5.6.7 asks
+/// receivers to read.
 #[must_use]
 pub fn date_seconds(text: &str) -> Option<i64> {
     let at = httpdate::parse_http_date(text).ok()?;

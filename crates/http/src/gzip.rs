@@ -1,7 +1,8 @@
 //! A gzip stream (RFC 1952) that holds no compressor between its pieces.
 //!
-//! A compressor's state is some 300 KB, and a client may leave an answer unread for as long as it likes. So each piece is
-//! compressed by itself, to whole deflate blocks that refer to nothing before them, and only a checksum is kept.
+//! A compressor's state is some 300 KB, and a client may leave an answer unread for as long as it
+//! likes. So each piece is compressed by itself, to whole deflate blocks that refer to nothing
+//! before them, and only a checksum is kept.
 
 use std::io::{self, Write as _};
 
@@ -27,7 +28,8 @@ impl Gzip {
             .expect("writing into a vector does not fail")
     }
 
-    /// A piece that is too short to be worth a compressor: as it is, in blocks of that kind (RFC 1951 §3.2.4).
+    /// A piece that is too short to be worth a compressor: as it is, in blocks of that kind (RFC
+    /// 1951 §3.2.4).
     pub(crate) fn short(&mut self, plain: &[u8]) -> Vec<u8> {
         let mut packed = Vec::with_capacity(plain.len() + HEAD.len() + STORED_BYTES);
         self.begin(&mut packed);

@@ -1,7 +1,8 @@
 //! The ways in: tus, plain HTTP, downloads, status and the pages.
 //!
-//! Each protocol is a module whose `wire` is pure (fields and bytes in, values out) and whose handlers call the engine. What they share
-//! stands beside them: names, digests, problem documents, links. [`router`] puts them together, and [`server`] serves them.
+//! Each protocol is a module whose `wire` is pure (fields and bytes in, values out) and whose
+//! handlers call the engine. What they share stands beside them: names, digests, problem documents,
+//! links. [`router`] puts them together, and [`server`] serves them.
 
 mod allowance;
 mod api;

@@ -1,7 +1,7 @@
 //! Who asks, and the absolute links that the answer names.
 //!
-//! Both rest on the same rules (`origin`), so they are found together, once per request, before a handler runs: a request whose
-//! host is no host is refused before anything is done for it.
+//! Both rest on the same rules (`origin`), so they are found together, once per request, before a
+//! handler runs: a request whose host is no host is refused before anything is done for it.
 
 use std::net::IpAddr;
 
@@ -95,7 +95,8 @@ impl Links {
         &self.base
     }
 
-    /// Among whom memory is shared fairly: an address, or the network of 64 bits that one IPv6 customer has to himself.
+    /// Among whom memory is shared fairly: an address, or the network of 64 bits that one IPv6
+    /// customer has to himself.
     pub(crate) fn owner(&self) -> String {
         match client_of(self.client) {
             IpAddr::V4(address) => format!("ip:{address}"),
@@ -114,8 +115,9 @@ impl Links {
             .link(&format!("/d/{share_id}/{}", names::encode_path(path)))
     }
 
-    /// An upload's own address, by which anybody may write, for the program that made it. A path where
-    /// the public address is not known: the program knows by which one it asked (RFC 9110 §10.2.2).
+    /// An upload's own address, by which anybody may write, for the program that made it. A path
+    /// where the public address is not known: the program knows by which one it asked (RFC 9110
+    /// §10.2.2).
     pub(crate) fn upload(&self, upload_key: Id) -> String {
         let path = format!("/files/{upload_key}");
         match self.is_public {

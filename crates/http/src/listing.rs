@@ -1,6 +1,8 @@
-//! The files of a share, one after the other: a listing of any length takes a bounded amount of memory.
+//! The files of a share, one after the other: a listing of any length takes a bounded amount of
+//! memory.
 //!
-//! The catalog gives a small page at a time, and the next is asked for when the client has taken this one.
+//! The catalog gives a small page at a time, and the next is asked for when the client has taken
+//! this one.
 
 use std::collections::VecDeque;
 
@@ -22,12 +24,12 @@ const PAGE_ROWS: u32 = 32;
 /// Files in a page that is only glanced at.
 const GLANCE_ROWS: u32 = 4;
 
-/// What a page holds at most: 32 files of some 300 bytes each, their texts and the last one's excess, as the catalog gives
-/// them and once more as they are drawn.
+/// What a page holds at most: 32 files of some 300 bytes each, their texts and the last one's
+/// excess, as the catalog gives them and once more as they are drawn.
 pub(crate) const PAGE_BYTES: u64 = 24 << 10;
 
-/// A body is drawn in pieces of about so much, each when the client has taken the one before. No more than hyper buffers
-/// for a connection, so that the charge outlasts all but that.
+/// A body is drawn in pieces of about so much, each when the client has taken the one before. No
+/// more than hyper buffers for a connection, so that the charge outlasts all but that.
 pub(crate) const PIECE_BYTES: usize = 8 << 10;
 
 /// Files that are still to be told.
@@ -87,7 +89,8 @@ impl Listing {
         }
     }
 
-    /// The same, to look at a few files at once and not for long: what its request holds anyway covers that.
+    /// The same, to look at a few files at once and not for long: what its request holds anyway
+    /// covers that.
     pub(crate) fn glance_at(share_id: Id) -> Self {
         let after = None;
         Self::of(Source::Share { share_id, after }, GLANCE_ROWS)

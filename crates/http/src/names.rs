@@ -1,19 +1,21 @@
 //! Names and relative paths as people give them.
 //!
-//! A name is for showing, for the last part of a link, and for the receiver's "save as". It is never a path on this
-//! server's disk: bytes are stored under random ids. So the rules here protect the receiver and the page, not the
-//! store, and they are few: an upload shall not fail because a file is oddly named.
+//! A name is for showing, for the last part of a link, and for the receiver's "save as". It is
+//! never a path on this server's disk: bytes are stored under random ids. So the rules here protect
+//! the receiver and the page, not the store, and they are few: an upload shall not fail because a
+//! file is oddly named.
 //!
-//! - Shown as given: no Unicode normalization, no change of case, no trimming. Two names that differ only in their
-//!   normalization are two files.
-//! - Cleaned: control characters, line and paragraph separators, and the characters that turn the direction of the
-//!   text around (they make `gpj.exe` look like `exe.jpg`) become `_`; macOS really makes files named `Icon\r`.
-//!   `.` and empty parts of a path go.
-//! - `\` separates like `/`. On Windows it does, and `..\..\x` would be dangerous there. A Unix file with a backslash in
-//!   its name becomes a file in a folder; that loses nothing.
-//! - Refused, never guessed: `..`, a path that begins with a drive (`C:\a`), nothing at all, and what is too long.
-//! - Not refused: `CON`, `a.` and other names that Windows can't have. The receiver's browser renames them, and
-//!   most receivers can have them.
+//! - Shown as given: no Unicode normalization, no change of case, no trimming. Two names that
+//!   differ only in their normalization are two files.
+//! - Cleaned: control characters, line and paragraph separators, and the characters that turn the
+//!   direction of the text around (they make `gpj.exe` look like `exe.jpg`) become `_`; macOS
+//!   really makes files named `Icon\r`. `.` and empty parts of a path go.
+//! - `\` separates like `/`. On Windows it does, and `..\..\x` would be dangerous there. A Unix
+//!   file with a backslash in its name becomes a file in a folder; that loses nothing.
+//! - Refused, never guessed: `..`, a path that begins with a drive (`C:\a`), nothing at all, and
+//!   what is too long.
+//! - Not refused: `CON`, `a.` and other names that Windows can't have. The receiver's browser
+//!   renames them, and most receivers can have them.
 
 use std::borrow::Cow;
 
@@ -24,8 +26,8 @@ use crate::problem::{Kind, Problem};
 /// The name of a file that came without one.
 pub const NAMELESS: &str = "file";
 
-/// Everything but the unreserved characters of RFC 3986: more than a path needs, so that chats and mail programs,
-/// which end a link at a bracket or a quote, keep it whole.
+/// Everything but the unreserved characters of RFC 3986: more than a path needs, so that chats and
+/// mail programs, which end a link at a bracket or a quote, keep it whole.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -35,7 +37,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// How long names may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of UTF-8 in a name or in one part of a path. Default 255, which is what most file systems hold.
+    /// Bytes of UTF-8 in a name or in one part of a path. Default 255, which is what most file
+    /// systems hold.
     pub name_bytes_max: usize,
     /// Bytes of UTF-8 in a whole relative path. Default 1,024.
     pub path_bytes_max: usize,
@@ -53,8 +56,8 @@ impl Default for Limits {
     }
 }
 
-/// The name of one file: the last part of what was given, since some clients send the sender's whole path
-/// (`C:\fakepath\a.txt`).
+/// The name of one file: the last part of what was given, since some clients send the sender's
+/// whole path (`C:\fakepath\a.txt`).
 ///
 /// # Errors
 /// [`Kind::NameRefused`] if nothing is left or the last part is `..`; [`Kind::NameTooLong`].
@@ -112,8 +115,8 @@ pub fn relative_path(given: &str, limits: &Limits) -> Result<String, Problem> {
 
 /// A path inside a share out of a URL's path, percent-encoded.
 ///
-/// `%2F` separates like `/`; bytes that are not UTF-8 become U+FFFD, so that a file with a name in another encoding can
-/// be sent and found again under the link that was given for it.
+/// `%2F` separates like `/`; bytes that are not UTF-8 become U+FFFD, so that a file with a name in
+/// another encoding can be sent and found again under the link that was given for it.
 ///
 /// # Errors
 /// Those of [`relative_path`].
@@ -121,7 +124,8 @@ pub fn from_url_path(encoded: &str, limits: &Limits) -> Result<String, Problem> 
     relative_path(&decode(encoded), limits)
 }
 
-/// The text that a percent-encoded part of a URL stands for. A `%` without two digits stays as it is.
+/// The text that a percent-encoded part of a URL stands for. A `%` without two digits stays as it
+/// is.
 #[must_use]
 pub fn decode(encoded: &str) -> Cow<'_, str> {
     percent_decode_str(encoded).decode_utf8_lossy()
@@ -189,8 +193,9 @@ fn is_separator(c: char) -> bool {
     matches!(c, '/' | '\\')
 }
 
-/// Control characters (C0, DEL, C1), line and paragraph separator, and the embeddings, overrides and isolates of the
-/// bidirectional algorithm. The marks U+200E and U+200F stay: they turn nothing around.
+/// Control characters (C0, DEL, C1), line and paragraph separator, and the embeddings, overrides
+/// and isolates of the bidirectional algorithm. The marks U+200E and U+200F stay: they turn nothing
+/// around.
 fn is_unshowable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,8 +1,9 @@
 //! Which form of an answer a client wants (`Accept`, RFC 9110 §12.5.1).
 //!
-//! One link serves people in browsers, `curl` and programs. What tells them apart is `Accept`: browsers name `text/html`,
-//! programs `application/json`, and curl says `*/*`, which takes the first form that the place offers. The name of the
-//! program (User-Agent) is not looked at: a list of names is never complete.
+//! One link serves people in browsers, `curl` and programs. What tells them apart is `Accept`:
+//! browsers name `text/html`, programs `application/json`, and curl says `*/*`, which takes the
+//! first form that the place offers. The name of the program (User-Agent) is not looked at: a list
+//! of names is never complete.
 
 use http::{HeaderMap, header};
 
@@ -39,12 +40,13 @@ struct Rank {
     weight: u16,
     /// 3 for `type/subtype`, 2 for `type/*`, 1 for `*/*`.
     precision: u8,
-    /// The earlier it stands in the list the more; HTTP gives the order no meaning, but clients mean it.
+    /// The earlier it stands in the list the more; HTTP gives the order no meaning, but clients
+    /// mean it.
     earlier: usize,
 }
 
-/// The offered form that is wanted most. Equally wanted ones: the one that is offered first. If none is wanted, the first
-/// as well: an answer in another form tells more than 406.
+/// The offered form that is wanted most. Equally wanted ones: the one that is offered first. If
+/// none is wanted, the first as well: an answer in another form tells more than 406.
 ///
 /// `offered` must not be empty; if it is, the answer is [`Format::Text`].
 #[must_use]
@@ -65,7 +67,8 @@ pub fn negotiate(headers: &HeaderMap, offered: &[Format]) -> Format {
     best.map_or(first, |(_, format)| format)
 }
 
-/// Whether a client takes answers in this content coding (`Accept-Encoding`, RFC 9110 §12.5.3). It has to name it.
+/// Whether a client takes answers in this content coding (`Accept-Encoding`, RFC 9110 §12.5.3). It
+/// has to name it.
 #[must_use]
 pub fn takes_coding(headers: &HeaderMap, coding: &str) -> bool {
     let given = headers

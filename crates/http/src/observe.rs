@@ -1,6 +1,7 @@
 //! What is measured of every request, and its line in the log.
 //!
-//! Neither ever holds an address as it came: paths carry the keys that open uploads. What is kept is the route.
+//! Neither ever holds an address as it came: paths carry the keys that open uploads. What is kept
+//! is the route.
 
 use std::time::Instant;
 

@@ -1,17 +1,20 @@
 //! Who asks, and by which name this server is known to them.
 //!
-//! Absolute links, the client's address in limits and logs, and whether a connection counts as safe all rest on it, so
-//! the rules are narrow:
+//! Absolute links, the client's address in limits and logs, and whether a connection counts as safe
+//! all rest on it, so the rules are narrow:
 //!
 //! - A configured public URL is the base of every link, whatever a request says.
-//! - Without one, it is the request's own authority. A name that is no name is refused, never written into an answer.
-//! - A proxy's fields count only if the connection comes from an address that the operator trusts; none is trusted by
-//!   default. And only one family of fields counts, `X-Forwarded-…` or `Forwarded` ([`ProxyFields`]): proxies set
-//!   one and pass the other on as the client wrote it. Rejected: to take whichever is there.
-//! - The client's address is found from the right: each trusted proxy adds who spoke to it, and what stands to the
-//!   left of the first address that is not trusted was written by a stranger.
+//! - Without one, it is the request's own authority. A name that is no name is refused, never
+//!   written into an answer.
+//! - A proxy's fields count only if the connection comes from an address that the operator trusts;
+//!   none is trusted by default. And only one family of fields counts, `X-Forwarded-…` or
+//!   `Forwarded` ([`ProxyFields`]): proxies set one and pass the other on as the client wrote it.
+//!   Rejected: to take whichever is there.
+//! - The client's address is found from the right: each trusted proxy adds who spoke to it, and
+//!   what stands to the left of the first address that is not trusted was written by a stranger.
 //! - Of several values of host or scheme the one counts that the outermost trusted proxy wrote.
-//! - `X-Forwarded-Port` is not read: proxies disagree on whether it is theirs or the client's, and the host carries it.
+//! - `X-Forwarded-Port` is not read: proxies disagree on whether it is theirs or the client's, and
+//!   the host carries it.
 
 mod authority;
 mod forwarded;
@@ -66,7 +69,8 @@ impl Networks {
     }
 }
 
-/// Whom an address counts for: itself, or the network of 64 bits that one IPv6 customer has to himself.
+/// Whom an address counts for: itself, or the network of 64 bits that one IPv6 customer has to
+/// himself.
 pub(crate) fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -93,8 +97,9 @@ pub struct Config {
     pub trusted_proxies: Networks,
     /// Which fields count. Default `X-Forwarded-…`.
     pub proxy_fields: ProxyFields,
-    /// Path that stands before every path of this server, such as `/share`, in links. Default empty. A public URL has its
-    /// own; a trusted proxy's `X-Forwarded-Prefix` comes before this one.
+    /// Path that stands before every path of this server, such as `/share`, in links. Default
+    /// empty. A public URL has its own; a trusted proxy's `X-Forwarded-Prefix` comes before this
+    /// one.
     pub path_prefix: String,
 }
 
@@ -108,8 +113,8 @@ pub struct Peer {
 }
 
 impl Config {
-    /// The client's address: the peer's, or the one that trusted proxies tell. A proxy that does not tell it, or tells
-    /// something unreadable, stands for its clients.
+    /// The client's address: the peer's, or the one that trusted proxies tell. A proxy that does
+    /// not tell it, or tells something unreadable, stands for its clients.
     #[must_use]
     pub fn client(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
         self.hops(peer, headers)
@@ -138,9 +143,9 @@ impl Config {
         }
     }
 
-    /// Whether [`Config::base`] is the address by which clients know the server: it is configured, or a
-    /// trusted proxy told the host that it was asked for. A request's own `Host` may be the name that
-    /// a proxy has for this machine.
+    /// Whether [`Config::base`] is the address by which clients know the server: it is configured,
+    /// or a trusted proxy told the host that it was asked for. A request's own `Host` may be the
+    /// name that a proxy has for this machine.
     #[must_use]
     pub fn is_public(&self, peer: Peer, headers: &HeaderMap) -> bool {
         let told = || self.hops(peer, headers).and_then(|hops| hops.host);
@@ -207,8 +212,8 @@ impl Config {
     }
 }
 
-/// The request's own authority: that of its target (HTTP/2, or an absolute form, which RFC 9112 §3.2.2 puts before the
-/// field), else the field `Host`.
+/// The request's own authority: that of its target (HTTP/2, or an absolute form, which RFC 9112
+/// §3.2.2 puts before the field), else the field `Host`.
 fn host(uri: &Uri, headers: &HeaderMap) -> Result<String, Problem> {
     if let Some(authority) = uri.authority() {
         return Ok(authority.as_str().to_owned());

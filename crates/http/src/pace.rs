@@ -1,7 +1,8 @@
 //! How often one client may do something: so much at once, and then so much in a second.
 //!
-//! The generic cell rate algorithm (ITU-T I.371): of each client it is remembered until when what it did is paid off, and a
-//! client that has paid is forgotten. A crate for this keeps every key until it is told to forget, without a bound.
+//! The generic cell rate algorithm (ITU-T I.371): of each client it is remembered until when what
+//! it did is paid off, and a client that has paid is forgotten. A crate for this keeps every key
+//! until it is told to forget, without a bound.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,8 +14,8 @@ use tokio::time::Instant;
 use crate::origin::client_of;
 use crate::problem::{Kind, Problem};
 
-/// Clients that are remembered at once. Where there are more that owe something, those that come next are not counted: many
-/// addresses are not held up by this.
+/// Clients that are remembered at once. Where there are more that owe something, those that come
+/// next are not counted: many addresses are not held up by this.
 const CLIENTS_MAX: usize = 16_384;
 
 /// What clients have done lately.

@@ -1,4 +1,5 @@
-//! Places of which there are so many, and of which one client may have only a part: what one takes must not shut out all others.
+//! Places of which there are so many, and of which one client may have only a part: what one takes
+//! must not shut out all others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,12 +1,13 @@
 //! Refusals: one table of kinds, one document (RFC 9457) for all of them.
 //!
-//! Why a table and not strings at the place of refusal: the slug is an interface. Scripts, the pages and the operators'
-//! notes rely on it, `docs/ERRORS.md` is printed from it, and a test holds every entry to the same rule: a refusal names
-//! what was refused, the limit, the value that met it, and what to do now.
+//! Why a table and not strings at the place of refusal: the slug is an interface. Scripts, the
+//! pages and the operators' notes rely on it, `docs/ERRORS.md` is printed from it, and a test holds
+//! every entry to the same rule: a refusal names what was refused, the limit, the value that met
+//! it, and what to do now.
 //!
-//! Rejected: a document built from whatever error value came up. Such a text tells strangers about paths, SQL and
-//! host names. A kind whose entry says [`Detail::Fixed`] therefore can't be given a text of its own: the reason goes to
-//! the log, under the `request_id` that the document shows.
+//! Rejected: a document built from whatever error value came up. Such a text tells strangers about
+//! paths, SQL and host names. A kind whose entry says [`Detail::Fixed`] therefore can't be given a
+//! text of its own: the reason goes to the log, under the `request_id` that the document shows.
 
 mod kinds;
 
@@ -23,11 +24,12 @@ pub use kinds::{Kind, TABLE};
 /// The media type of the document.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What a problem's `type` starts with; the slug follows. It is a path, so that it needs no host name, and the pages
-/// answer it with the entry's explanation.
+/// What a problem's `type` starts with; the slug follows. It is a path, so that it needs no host
+/// name, and the pages answer it with the entry's explanation.
 pub const TYPE_PREFIX: &str = "/errors/";
 
-/// Longest `detail`, in bytes; a longer one is cut at a character border. Details quote what the client sent.
+/// Longest `detail`, in bytes; a longer one is cut at a character border. Details quote what the
+/// client sent.
 const DETAIL_BYTES_MAX: usize = 512;
 
 /// One line of the table.
@@ -189,7 +191,8 @@ impl Problem {
         self
     }
 
-    /// A header field that the answer carries, such as `Tus-Version` beside 412 or `Content-Range` beside 416.
+    /// A header field that the answer carries, such as `Tus-Version` beside 412 or `Content-Range`
+    /// beside 416.
     #[must_use]
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.fields.insert(name, value);
@@ -242,7 +245,8 @@ impl Problem {
     /// The document as bytes, with a line break at its end: terminals show it, too.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        // Strings and numbers only: nothing in a `Document` can fail to serialize. An empty body beats a panic.
+        // Strings and numbers only: nothing in a `Document` can fail to serialize. An empty body
+        // beats a panic.
         let mut json = serde_json::to_vec(&self.document()).unwrap_or_default();
         json.push(b'\n');
         json
@@ -375,8 +379,8 @@ pub fn markdown() -> String {
     page
 }
 
-/// Bytes as people read them, in the units of the pages: `999 B`, `1.2 kB`, `10 MB`. What is free or allowed is not rounded up:
-/// nothing is told to fit that does not.
+/// Bytes as people read them, in the units of the pages: `999 B`, `1.2 kB`, `10 MB`. What is free
+/// or allowed is not rounded up: nothing is told to fit that does not.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     rounded(bytes, |amount, unit| amount / unit)

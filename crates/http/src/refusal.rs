@@ -1,4 +1,5 @@
-//! From the engine's refusals to problem documents: one exhaustive match, so that a new refusal can't be forgotten.
+//! From the engine's refusals to problem documents: one exhaustive match, so that a new refusal
+//! can't be forgotten.
 
 use ddx_engine::Error;
 

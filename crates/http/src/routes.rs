@@ -34,7 +34,8 @@ pub fn router(app: App) -> Router {
     let routes = if prefix.is_empty() {
         routes
     } else {
-        // A proxy may pass the prefix on or strip it; both arrive. A nest's own `/` is its prefix without the slash.
+        // A proxy may pass the prefix on or strip it; both arrive. A nest's own `/` is its prefix
+        // without the slash.
         Router::new()
             .route(&format!("{prefix}/"), plain::front())
             .nest(&prefix, routes.clone())
@@ -54,7 +55,8 @@ async fn other_method(State(app): State<App>, links: Links, request: Request) ->
     plain::put(State(app), links, request).await
 }
 
-/// What every request passes, in one layer: each of its own would be one more future that a slow upload holds to its end.
+/// What every request passes, in one layer: each of its own would be one more future that a slow
+/// upload holds to its end.
 async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let request_id = RequestId::new();
     let span = request_id.span();
@@ -99,7 +101,8 @@ async fn too_many(app: &App, client: Option<IpAddr>, waits: bool) -> Option<Resp
         let Err((problem, after)) = app.paces().count_request(client) else {
             return None;
         };
-        // tus clients take nearly every refusal of a HEAD for an upload that is gone, and begin anew: it waits.
+        // tus clients take nearly every refusal of a HEAD for an upload that is gone, and begin
+        // anew: it waits.
         if !waits {
             return Some(problem.into_response());
         }
@@ -128,7 +131,8 @@ async fn error_page(Path(slug): Path<String>) -> Response {
     }
 }
 
-/// No answer is ever taken for another type than it says, or tells other sites where its reader came from: links are secrets.
+/// No answer is ever taken for another type than it says, or tells other sites where its reader
+/// came from: links are secrets.
 pub(crate) fn add_common_fields(response: &mut Response) {
     const FIELDS: [(HeaderName, HeaderValue); 2] = [
         (

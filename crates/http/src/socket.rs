@@ -1,7 +1,7 @@
 //! Options of a socket for which there is no safe call in what we use (socket(7), tcp(7)).
 //!
-//! The kernel asks a peer whose window is closed again and again. One that answers lives, and only its
-//! reader rests: a film that is paused, or a proxy that is busy with what it has.
+//! The kernel asks a peer whose window is closed again and again. One that answers lives, and only
+//! its reader rests: a film that is paused, or a proxy that is busy with what it has.
 
 #![expect(
     unsafe_code,
@@ -16,15 +16,16 @@ use std::time::Duration;
 /// From now on the socket is readable once so many bytes are here, at its end, and after an error
 /// (`SO_RCVLOWAT`).
 ///
-/// The kernel looks at once whether what is here is enough, so that a task that waits has not to ask anew.
+/// The kernel looks at once whether what is here is enough, so that a task that waits has not to
+/// ask anew.
 ///
 /// # Errors
 /// What the kernel says, where it does not have this.
 pub(crate) fn set_low_water(socket: &impl AsFd, bytes: u64) -> io::Result<()> {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
     let fd = socket.as_fd().as_raw_fd();
-    // SAFETY: the descriptor is borrowed for as long as the call lasts, and the kernel reads one `c_int`
-    // from where `bytes` is alive.
+    // SAFETY: the descriptor is borrowed for as long as the call lasts, and the kernel reads one
+    // `c_int` from where `bytes` is alive.
     let code = unsafe {
         libc::setsockopt(
             fd,
@@ -40,16 +41,16 @@ pub(crate) fn set_low_water(socket: &impl AsFd, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Questions of the kernel, or repeated bytes, without an answer from which on a peer counts as gone.
-/// One may be under way.
+/// Questions of the kernel, or repeated bytes, without an answer from which on a peer counts as
+/// gone. One may be under way.
 const UNANSWERED: u8 = 2;
 
 /// Whether the other end answers the kernel (`TCP_INFO`).
 pub(crate) fn is_alive(socket: &impl AsFd) -> bool {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: the descriptor is borrowed for as long as the call lasts, and the kernel writes at most
-    // `length` bytes to `info`, which has as many.
+    // SAFETY: the descriptor is borrowed for as long as the call lasts, and the kernel writes at
+    // most `length` bytes to `info`, which has as many.
     let code = unsafe {
         libc::getsockopt(
             socket.as_fd().as_raw_fd(),

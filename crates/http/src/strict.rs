@@ -19,8 +19,8 @@ use crate::origin::{Base, Scheme};
 use crate::problem::{Kind, Problem};
 
 /// In the extensions of a request that stands for a head that was refused before anybody could make
-/// a request of it: why. It goes the way of all requests so that it is measured and answered as they
-/// are.
+/// a request of it: why. It goes the way of all requests so that it is measured and answered as
+/// they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Refused(pub(crate) Problem);
 
@@ -76,7 +76,8 @@ fn host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem>
 }
 
 /// The body's end is told once: by a length, or by chunks that nothing else is packed in (§6).
-/// `codings` are the values of `Transfer-Encoding`; `has_length` is whether `Content-Length` is there.
+/// `codings` are the values of `Transfer-Encoding`; `has_length` is whether `Content-Length` is
+/// there.
 pub(crate) fn framing<'v>(
     codings: impl Iterator<Item = &'v [u8]>,
     has_length: bool,

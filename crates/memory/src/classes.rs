@@ -1,4 +1,5 @@
-//! What follows from the size of the machine alone: the class ceiling, the reserve, the ceiling and the floor.
+//! What follows from the size of the machine alone: the class ceiling, the reserve, the ceiling and
+//! the floor.
 
 use crate::{ClassBuffers, Config};
 
@@ -22,7 +23,8 @@ pub struct Class {
 }
 
 impl Class {
-    /// The class of a machine of `total_bytes`: 15 buffers up to 4 GiB, 25 up to 8 GiB, 50 above, unless overridden.
+    /// The class of a machine of `total_bytes`: 15 buffers up to 4 GiB, 25 up to 8 GiB, 50 above,
+    /// unless overridden.
     pub fn of(total_bytes: u64, overrides: ClassBuffers) -> Self {
         let (name, buffers) = if total_bytes <= 4 * GIB {
             ("4gb", overrides.max_4gb.unwrap_or(15))
@@ -81,7 +83,8 @@ impl Limits {
             .unwrap_or(total / 2)
             .min(class.ceiling_bytes)
             .min(total);
-        // Half of the default reserve whatever reserve is configured: the floor must stand even with a reserve of zero.
+        // Half of the default reserve whatever reserve is configured: the floor must stand even
+        // with a reserve of zero.
         let floor = (default_reserve(total) / 2)
             .clamp(2 * config.granule_bytes_min, 2 * config.granule_bytes_max);
         let granule_max = previous_power_of_two(floor / 2)
@@ -100,7 +103,8 @@ impl Limits {
     }
 }
 
-/// `clamp(limit / 8, 128 MiB, 2 GiB)`; `limit / 4` below 512 MiB, where 128 MiB would be most of it.
+/// `clamp(limit / 8, 128 MiB, 2 GiB)`; `limit / 4` below 512 MiB, where 128 MiB would be most of
+/// it.
 fn default_reserve(total: u64) -> u64 {
     if total < 512 * MIB {
         total / 4

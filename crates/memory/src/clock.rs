@@ -1,8 +1,8 @@
 //! Time as a value that a test can hold in its hand.
 //!
-//! Rates, ages and the charge in byte·seconds all depend on time. Reading the system's clock wherever one is wanted
-//! would make the fairness and the hysteresis untestable, or their tests slow and unsure; so the ledger reads one
-//! clock that it was given.
+//! Rates, ages and the charge in byte·seconds all depend on time. Reading the system's clock
+//! wherever one is wanted would make the fairness and the hysteresis untestable, or their tests
+//! slow and unsure; so the ledger reads one clock that it was given.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -10,59 +10,71 @@ const MIB: u64 = 1 << 20;
 /// Settings of a [`crate::Ledger`]. All sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Less memory than the machine has. Our own process's anonymous and shared memory counts against it. Default:
-    /// none, the machine decides.
+    /// Less memory than the machine has. Our own process's anonymous and shared memory counts
+    /// against it. Default: none, the machine decides.
     pub memory_limit_bytes: Option<u64>,
-    /// The limit that is assumed where our control group can't be found and no `memory_limit_bytes` is set. Our own
-    /// process's memory counts against it. Default 64 MiB: the least that containers with a server are given.
+    /// The limit that is assumed where our control group can't be found and no `memory_limit_bytes`
+    /// is set. Our own process's memory counts against it. Default 64 MiB: the least that
+    /// containers with a server are given.
     pub assumed_limit_bytes: u64,
-    /// Kept free for everything that is not leased. Default: `clamp(limit / 8, 128 MiB, 2 GiB)`, and `limit / 4`
-    /// below 512 MiB. A reserve given here is kept to the byte; the default one is relaxed after a minute without
-    /// stall, see `pressure`.
+    /// Kept free for everything that is not leased. Default: `clamp(limit / 8, 128 MiB, 2 GiB)`,
+    /// and `limit / 4` below 512 MiB. A reserve given here is kept to the byte; the default one is
+    /// relaxed after a minute without stall, see `pressure`.
     pub reserve_bytes: Option<u64>,
-    /// What all buffers together may reach. Default: half of the limit. The class (`class_buffers`) caps it further.
+    /// What all buffers together may reach. Default: half of the limit. The class (`class_buffers`)
+    /// caps it further.
     pub ceiling_bytes: Option<u64>,
-    /// How many buffers of the 16 MiB class there may be on machines of three sizes. See [`ClassBuffers`].
+    /// How many buffers of the 16 MiB class there may be on machines of three sizes. See
+    /// [`ClassBuffers`].
     pub class_buffers: ClassBuffers,
     /// How many may wait. Default 65,536. Beyond it: [`crate::Refusal::TooManyWaiters`].
     pub waiters_max: usize,
-    /// How many uploads may hold memory at once, whatever is free. Default: none, the ledger decides.
+    /// How many uploads may hold memory at once, whatever is free. Default: none, the ledger
+    /// decides.
     pub uploads_max: Option<u64>,
-    /// The fixed charge of one connection: task, HTTP parser with an 8 KiB read buffer, its answer. Default 16 KiB.
+    /// The fixed charge of one connection: task, HTTP parser with an 8 KiB read buffer, its answer.
+    /// Default 16 KiB.
     pub connection_bytes: u64,
-    /// The fixed charge of one waiter: its entry, its waker and its place in the order. Default 512 B.
+    /// The fixed charge of one waiter: its entry, its waker and its place in the order. Default 512
+    /// B.
     pub waiter_bytes: u64,
     /// The smallest piece of buffer that is worth its system calls. Default 64 KiB.
     pub granule_bytes_min: u64,
-    /// The largest piece that is handed out to somebody who waits. Default 4 MiB: larger ones measure no faster.
+    /// The largest piece that is handed out to somebody who waits. Default 4 MiB: larger ones
+    /// measure no faster.
     pub granule_bytes_max: u64,
-    /// What one upload may hold when there is plenty. Default 16 MiB: one granule fills, one is hashed, one is
-    /// written, one is spare.
+    /// What one upload may hold when there is plenty. Default 16 MiB: one granule fills, one is
+    /// hashed, one is written, one is spare.
     pub upload_bytes_max: u64,
-    /// Freed buffers kept mapped for the next upload. Default 16 MiB, never more than an eighth of the ceiling; they
-    /// are the first thing that goes when memory is short, and go by themselves after `cache_idle_after`.
+    /// Freed buffers kept mapped for the next upload. Default 16 MiB, never more than an eighth of
+    /// the ceiling; they are the first thing that goes when memory is short, and go by themselves
+    /// after `cache_idle_after`.
     pub cache_bytes_max: u64,
     /// A cached buffer that nobody wanted for so long goes back to the kernel. Default 1 s.
     pub cache_idle_after: Duration,
     /// How often the machine is read while anything is leased or waits. Default 200 ms.
     pub sample_every: Duration,
-    /// How often it is read when nothing is. Default 2 s. The first grant after a pause reads first.
+    /// How often it is read when nothing is. Default 2 s. The first grant after a pause reads
+    /// first.
     pub idle_sample_every: Duration,
-    /// A grant of more than a quarter of what is free reads the machine first, unless the reading is younger than
-    /// this. Default 25 ms.
+    /// A grant of more than a quarter of what is free reads the machine first, unless the reading
+    /// is younger than this. Default 25 ms.
     pub fresh_after: Duration,
-    /// For so long a reading that could not be renewed is believed. Default 2 s; then only the floor is granted.
+    /// For so long a reading that could not be renewed is believed. Default 2 s; then only the
+    /// floor is granted.
     pub stale_after: Duration,
-    /// How fast the budget may rise, in thousandths of the limit per second. Default 50 (5 %). It falls at once.
+    /// How fast the budget may rise, in thousandths of the limit per second. Default 50 (5 %). It
+    /// falls at once.
     pub rise_permille_per_second: u32,
     /// How much stall within `stall_window` counts as pressure. Default 150 ms.
     pub stall_threshold: Duration,
-    /// The window of the pressure trigger. Default 2 s, the least (and the step) for those who are not privileged.
+    /// The window of the pressure trigger. Default 2 s, the least (and the step) for those who are
+    /// not privileged.
     pub stall_window: Duration,
     /// Without stall for so long, what pressure took is given back. Default 60 s.
     pub calm_after: Duration,
-    /// Memory of our process that no row explains, from which on `Snapshot::drift_alarm` is set. Default: an eighth
-    /// of the limit, at least 16 MiB.
+    /// Memory of our process that no row explains, from which on `Snapshot::drift_alarm` is set.
+    /// Default: an eighth of the limit, at least 16 MiB.
     pub drift_alarm_bytes: Option<u64>,
 }
 
@@ -152,8 +164,8 @@ impl Config {
     }
 }
 
-/// How many 16 MiB buffers there may be, by the size of the machine (`PARALLEL_UPLOAD_MAX_BUFFERS_4GB`, `_8GB`,
-/// `_16GB`). `None` means the default: 15, 25, 50.
+/// How many 16 MiB buffers there may be, by the size of the machine
+/// (`PARALLEL_UPLOAD_MAX_BUFFERS_4GB`, `_8GB`, `_16GB`). `None` means the default: 15, 25, 50.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClassBuffers {
     /// Up to 4 GiB. Default 15.

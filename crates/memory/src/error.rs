@@ -1,7 +1,7 @@
 //! What can go wrong, as values: reading the machine, opening the ledger, and being told no.
 //!
-//! A refusal is not an error of the server: it names the limit, its value and when to come back, so that the edge can
-//! say it to the client without knowing anything about memory.
+//! A refusal is not an error of the server: it names the limit, its value and when to come back, so
+//! that the edge can say it to the client without knowing anything about memory.
 
 use std::io;
 use std::path::PathBuf;

@@ -13,8 +13,9 @@ pub struct Holder {
     pub upload: u64,
 }
 
-/// What a lease is for. An upload gives its memory back when the disk has written it; a download only when its client has taken
-/// it, which may be never. So downloads together hold no more than half, and none is the one that may go on at any pressure.
+/// What a lease is for. An upload gives its memory back when the disk has written it; a download
+/// only when its client has taken it, which may be never. So downloads together hold no more than
+/// half, and none is the one that may go on at any pressure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Upload,
@@ -63,7 +64,8 @@ impl Lease {
         self.holder
     }
 
-    /// Takes `by` bytes more (rounded up to pages) without waiting; `false` if they can't be had now.
+    /// Takes `by` bytes more (rounded up to pages) without waiting; `false` if they can't be had
+    /// now.
     #[must_use = "the lease is as it was if this is false"]
     pub fn try_grow(&mut self, by: u64) -> bool {
         let granted = self.inner.grow(self.slot, by, self.purpose);
@@ -71,7 +73,8 @@ impl Lease {
         granted.is_some()
     }
 
-    /// Gives back all beyond `bytes` (rounded up to pages, a page at least). Does nothing if it holds no more.
+    /// Gives back all beyond `bytes` (rounded up to pages, a page at least). Does nothing if it
+    /// holds no more.
     pub fn shrink_to(&mut self, bytes: u64) {
         let keep = crate::ledger::whole_pages(bytes);
         if keep < self.bytes {
@@ -81,7 +84,8 @@ impl Lease {
         }
     }
 
-    /// Takes `bytes` (rounded up to pages) out of it as a lease of their own; `None` unless something is left on both sides.
+    /// Takes `bytes` (rounded up to pages) out of it as a lease of their own; `None` unless
+    /// something is left on both sides.
     pub fn split(&mut self, bytes: u64) -> Option<Lease> {
         let part = crate::ledger::whole_pages(bytes);
         if part >= self.bytes {
@@ -98,9 +102,10 @@ impl Lease {
         })
     }
 
-    /// How much of this lease is asked back now, at the next chunk's end: all of it while somebody waits who has had less, else
-    /// what this upload holds beyond its share, and more as pressure rises. Under the highest pressure all of it, unless this upload is the one that may
-    /// always go on. Nothing is ever taken by force.
+    /// How much of this lease is asked back now, at the next chunk's end: all of it while somebody
+    /// waits who has had less, else what this upload holds beyond its share, and more as pressure
+    /// rises. Under the highest pressure all of it, unless this upload is the one that may always
+    /// go on. Nothing is ever taken by force.
     pub fn surplus_bytes(&self) -> u64 {
         self.inner.surplus(self.slot).min(self.bytes)
     }

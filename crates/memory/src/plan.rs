@@ -66,7 +66,8 @@ impl Ledger {
             .map(|bytes_per_second| {
                 let granule_bytes = previous_power_of_two(bytes_per_second / 8)
                     .clamp(config.granule_bytes_min, config.granule_bytes_max);
-                // A trickle is written straight from the frame it came in and shares one granule's time with others.
+                // A trickle is written straight from the frame it came in and shares one granule's
+                // time with others.
                 let held = if bytes_per_second <= config.granule_bytes_min {
                     0
                 } else {

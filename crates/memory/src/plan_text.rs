@@ -1,5 +1,6 @@
-//! The plan in words, as `ddx plan` prints it: what was found, what follows, and how many uploads that is. Each figure has its unit
-//! and a sentence that says what it is for, since the reader has seen no other document.
+//! The plan in words, as `ddx plan` prints it: what was found, what follows, and how many uploads
+//! that is. Each figure has its unit and a sentence that says what it is for, since the reader has
+//! seen no other document.
 
 use std::fmt;
 

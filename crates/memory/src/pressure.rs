@@ -1,13 +1,14 @@
 //! Bands and rungs: how tight memory is, by two witnesses.
 //!
-//! The *level* says how much of what we may use is used; *stall* says that tasks wait for memory. The level alone slows
-//! growth. Only both together shrink what is held, since a level may be high for good on a healthy machine, and stall may
-//! come from a neighbour's disk. The way out is always reachable: the level falls when leases are given back, nothing is
-//! asked beyond that (with nothing leased and no buffer kept the band is never `Critical`), and a minute without stall
+//! The *level* says how much of what we may use is used; *stall* says that tasks wait for memory.
+//! The level alone slows growth. Only both together shrink what is held, since a level may be high
+//! for good on a healthy machine, and stall may come from a neighbour's disk. The way out is always
+//! reachable: the level falls when leases are given back, nothing is asked beyond that (with
+//! nothing leased and no buffer kept the band is never `Critical`), and a minute without stall
 //! releases whatever the level says.
 //!
-//! The level in thousandths: the leased part of what may be leased; from 1,000 on, plus the part of the reserve that is
-//! gone. Every threshold is left at nine tenths of where it is entered.
+//! The level in thousandths: the leased part of what may be leased; from 1,000 on, plus the part of
+//! the reserve that is gone. Every threshold is left at nine tenths of where it is entered.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -119,8 +120,8 @@ impl Pressure {
         if let Some(totals) = reading.stall {
             stalled |= self.count(totals, config, now);
         }
-        // Beyond a limit of version 2, or killed for it. These counters rise with plain page cache as well, which is
-        // why nothing shrinks on their word alone.
+        // Beyond a limit of version 2, or killed for it. These counters rise with plain page cache
+        // as well, which is why nothing shrinks on their word alone.
         let events = reading
             .levels
             .iter()
@@ -134,8 +135,8 @@ impl Pressure {
         }
     }
 
-    /// Whether the counters rose by the threshold within the window. A longer time between samples counts in
-    /// proportion.
+    /// Whether the counters rose by the threshold within the window. A longer time between samples
+    /// counts in proportion.
     fn count(&mut self, totals: Stall, config: &Config, now: Duration) -> bool {
         let window = config.stall_window;
         while self.history.len() > 1

@@ -1,8 +1,8 @@
 //! One reading of the machine: the host, every control group above us, and our own process.
 //!
-//! A reading is plain numbers. What may be leased on the strength of it is decided in one place, the ledger; whoever
-//! wants to show memory shows the ledger's snapshot and never a reading of his own, because two accounts of one thing
-//! were the fault of the system before this one.
+//! A reading is plain numbers. What may be leased on the strength of it is decided in one place,
+//! the ledger; whoever wants to show memory shows the ledger's snapshot and never a reading of his
+//! own, because two accounts of one thing were the fault of the system before this one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::ProbeError;
 
 /// Where readings come from: the machine ([`crate::Machine`]), or a script in a test.
 pub trait Source: Send {
-    /// Reads everything afresh. An error makes the ledger keep its last reading for `Config::stale_after` and then
-    /// shrink to the floor.
+    /// Reads everything afresh. An error makes the ledger keep its last reading for
+    /// `Config::stale_after` and then shrink to the floor.
     fn read(&mut self) -> Result<Reading, ProbeError>;
 
     /// The file on which a pressure trigger may be armed, if this source has one.
@@ -42,13 +42,16 @@ pub struct Reading {
 pub enum Doubt {
     /// Our control group is in no mount that we can see: its limit is not known.
     GroupNotFound,
-    /// There is no `/proc/meminfo`: sysinfo(2) stands for it, which counts no page cache as available.
+    /// There is no `/proc/meminfo`: sysinfo(2) stands for it, which counts no page cache as
+    /// available.
     HostBySysinfo,
     /// There is no `MemAvailable`: `MemFree` and the page cache stand for it.
     AvailableByFree,
-    /// There is no `RssAnon`: what is resident and not shared, by `/proc/self/statm`, stands for it.
+    /// There is no `RssAnon`: what is resident and not shared, by `/proc/self/statm`, stands for
+    /// it.
     ProcessByStatm,
-    /// There is no `/proc/self` at all: the most that was ever resident, by getrusage(2), stands for it.
+    /// There is no `/proc/self` at all: the most that was ever resident, by getrusage(2), stands
+    /// for it.
     ProcessByPeak,
 }
 
@@ -131,9 +134,11 @@ pub enum LevelKind {
     Host,
     /// `Config::memory_limit_bytes` against our own process.
     Configured,
-    /// The limit of our process's address space (`ulimit -v`) against what is mapped in it, touched or not.
+    /// The limit of our process's address space (`ulimit -v`) against what is mapped in it, touched
+    /// or not.
     AddressSpace,
-    /// `Config::assumed_limit_bytes` against our own process, where our control group was not found.
+    /// `Config::assumed_limit_bytes` against our own process, where our control group was not
+    /// found.
     Assumed,
 }
 
@@ -154,7 +159,8 @@ pub struct Level {
     pub dirty_bytes: u64,
     /// Memory of sockets, where it is counted apart.
     pub socket_bytes: u64,
-    /// How often the group ran into its limit or was throttled at it (`memory.events` high + max + oom).
+    /// How often the group ran into its limit or was throttled at it (`memory.events` high + max +
+    /// oom).
     pub limit_events: u64,
     /// How often the out-of-memory killer came (`oom_kill`).
     pub oom_kills: u64,

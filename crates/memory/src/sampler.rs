@@ -1,6 +1,8 @@
-//! The only thread of this crate: it reads the machine again and again, and at once when the kernel tells of stall.
+//! The only thread of this crate: it reads the machine again and again, and at once when the kernel
+//! tells of stall.
 //!
-//! Polling alone would do, and does where there is no trigger: the trigger only shortens the time until the ledger notices.
+//! Polling alone would do, and does where there is no trigger: the trigger only shortens the time
+//! until the ledger notices.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,8 +23,8 @@ pub struct Sampler {
 }
 
 impl Ledger {
-    /// Starts the thread that reads the machine every `Config::sample_every` (`idle_sample_every` while nothing is leased) and
-    /// whenever the kernel tells of pressure.
+    /// Starts the thread that reads the machine every `Config::sample_every` (`idle_sample_every`
+    /// while nothing is leased) and whenever the kernel tells of pressure.
     ///
     /// # Errors
     /// [`Error::Sampler`] if there is no descriptor or thread to be had.
@@ -43,7 +45,8 @@ impl Ledger {
     }
 }
 
-/// Begins anew after a panic: without a sampler the server would go on with a figure that no one renews.
+/// Begins anew after a panic: without a sampler the server would go on with a figure that no one
+/// renews.
 fn run_on(ledger: &Ledger, stop: &OwnedFd) {
     while catch_unwind(AssertUnwindSafe(|| run(ledger, stop))).is_err() {
         tracing::error!(
@@ -114,7 +117,8 @@ fn wait(stop: &OwnedFd, trigger: Option<&impl AsFd>, every: Duration) -> io::Res
         return Ok(Woken::Stop);
     }
     let told = fds.get(1).map_or(PollFlags::empty(), PollFd::revents);
-    // A trigger whose group was removed tells both: it must not be taken for stall, and would be told again and again.
+    // A trigger whose group was removed tells both: it must not be taken for stall, and would be
+    // told again and again.
     if told.intersects(PollFlags::ERR | PollFlags::NVAL | PollFlags::HUP) {
         return Ok(Woken::TriggerGone);
     }
@@ -127,7 +131,8 @@ fn wait(stop: &OwnedFd, trigger: Option<&impl AsFd>, every: Duration) -> io::Res
 
 impl Drop for Sampler {
     fn drop(&mut self) {
-        // Writing to an eventfd fails only when its counter is full, and then it is readable as well.
+        // Writing to an eventfd fails only when its counter is full, and then it is readable as
+        // well.
         let _ = rustix::io::write(&*self.stop, &1u64.to_ne_bytes());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -241,7 +246,8 @@ mod tests {
 
     #[test]
     fn a_trigger_in_error_is_gone_and_no_stall() {
-        // A pipe that nobody reads is in error for its writer, as a trigger is whose group was removed.
+        // A pipe that nobody reads is in error for its writer, as a trigger is whose group was
+        // removed.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let woken = wait(&never_stopped(), Some(&writer), FOREVER).unwrap();

@@ -1,7 +1,8 @@
 //! The one memory figure.
 //!
-//! Admission, buffers, alerts, metrics and the status page read this and nothing else. A snapshot is taken from the very
-//! books that decide, under their lock, so that what is shown is what decided.
+//! Admission, buffers, alerts, metrics and the status page read this and nothing else. A snapshot
+//! is taken from the very books that decide, under their lock, so that what is shown is what
+//! decided.
 
 use std::sync::Arc;
 
@@ -105,7 +106,8 @@ pub enum Band {
     Critical,
 }
 
-/// Steps taken as memory gets tight; each includes those before it. Nothing that was accepted is ever dropped.
+/// Steps taken as memory gets tight; each includes those before it. Nothing that was accepted is
+/// ever dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
@@ -154,7 +156,8 @@ pub struct Snapshot {
     pub taken_at: i64,
     /// How old the sample is, in milliseconds.
     pub age_ms: u64,
-    /// Why the machine could not be read last time, if it could not. After `Config::stale_after` only the floor is granted.
+    /// Why the machine could not be read last time, if it could not. After `Config::stale_after`
+    /// only the floor is granted.
     pub read_error: Option<Arc<str>>,
     /// What this machine does not tell, and how it was estimated.
     pub doubts: Arc<[Doubt]>,
@@ -162,7 +165,8 @@ pub struct Snapshot {
     pub total_bytes: u64,
     /// The least headroom on any level.
     pub available_bytes: u64,
-    /// `total − available`: where the least headroom is at the least limit, exactly that level's hard usage.
+    /// `total − available`: where the least headroom is at the least limit, exactly that level's
+    /// hard usage.
     pub used_bytes: u64,
     /// The level with the least headroom.
     pub tightest: Tightest,
@@ -190,7 +194,8 @@ pub struct Snapshot {
     pub free_to_lease_bytes: u64,
     /// What one active upload may hold now.
     pub share_bytes: u64,
-    /// Promised beyond what there is, because others took memory since. Nothing more is promised until it is zero.
+    /// Promised beyond what there is, because others took memory since. Nothing more is promised
+    /// until it is zero.
     pub overcommitted_bytes: u64,
     /// The lines.
     pub rows: Vec<(Row, u64)>,
@@ -210,7 +215,8 @@ pub struct Snapshot {
     pub slots_available: u64,
     /// Bytes per second that came back lately.
     pub drain_bytes_per_second: u64,
-    /// `RssAnon − pool_resident − baseline − fixed charges`; negative when less is used than charged.
+    /// `RssAnon − pool_resident − baseline − fixed charges`; negative when less is used than
+    /// charged.
     pub drift_bytes: i64,
     /// Drift is beyond `Config::drift_alarm_bytes`.
     pub drift_alarm: bool,

@@ -1,7 +1,8 @@
-//! What only the inside can tell: that nobody is remembered once he is gone, and that a stale place in the order is found out.
+//! What only the inside can tell: that nobody is remembered once he is gone, and that a stale place
+//! in the order is found out.
 //!
-//! They stand here and not in the modules that they are about because `tests/model.rs` compiles those modules with the locks
-//! of a model checker, outside of which they can't be used.
+//! They stand here and not in the modules that they are about because `tests/model.rs` compiles
+//! those modules with the locks of a model checker, outside of which they can't be used.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! The kernel's pressure trigger: told of stall when it happens instead of at the next sample.
 //!
-//! A file that takes a threshold and a window, and then has an exceptional condition whenever the threshold was passed. It
-//! only makes the ledger look sooner: everything it tells is in the counters as well, so whatever goes wrong with it (no such
-//! file, no right to it, a kernel without it, a group that was removed) costs a fraction of a second and nothing else.
+//! A file that takes a threshold and a window, and then has an exceptional condition whenever the
+//! threshold was passed. It only makes the ledger look sooner: everything it tells is in the
+//! counters as well, so whatever goes wrong with it (no such file, no right to it, a kernel without
+//! it, a group that was removed) costs a fraction of a second and nothing else.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -1,8 +1,10 @@
-//! The ledger and its queue under a model checker: orders of events that no stress test would meet in a year.
+//! The ledger and its queue under a model checker: orders of events that no stress test would meet
+//! in a year.
 //!
-//! The very same modules are compiled again by path, with shuttle's locks and threads under the name `sync` in place of the
-//! standard library's. Shuttle runs all threads one at a time and chooses at each lock who goes on; a run in which
-//! nobody can is a deadlock, which is how a lost wake-up shows itself. The seeds are random; a failure prints the schedule that replays it.
+//! The very same modules are compiled again by path, with shuttle's locks and threads under the
+//! name `sync` in place of the standard library's. Shuttle runs all threads one at a time and
+//! chooses at each lock who goes on; a run in which nobody can is a deadlock, which is how a lost
+//! wake-up shows itself. The seeds are random; a failure prints the schedule that replays it.
 #![allow(
     dead_code,
     unused_imports,

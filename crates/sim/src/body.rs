@@ -1,4 +1,5 @@
-//! Bodies as networks deliver them: in pieces, with pauses, cut, stalled, or with a byte that is not the one that was sent.
+//! Bodies as networks deliver them: in pieces, with pauses, cut, stalled, or with a byte that is
+//! not the one that was sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,7 +28,8 @@ pub struct Sent {
     pub is_wanted: AtomicBool,
     /// Bytes taken.
     pub taken_bytes: AtomicU64,
-    /// The first of them was taken while the upload could not have expired by any clock: it must not expire under this body.
+    /// The first of them was taken while the upload could not have expired by any clock: it must
+    /// not expire under this body.
     pub is_in_time: AtomicBool,
 }
 

@@ -1,9 +1,10 @@
 //! A catalog whose commits take simulated time and are lost when the process ends before them.
 //!
-//! As the real one it answers reads with what was there a moment ago, and writes in one place: changes that come while a transaction commits wait and go into the next together. The process
-//! may end before a commit (nothing of it is kept), or after it and before its answers (all of it is kept, and nobody was told). What was
-//! answered is there. A commit that failed with an I/O error was told to have failed, and comes back if the process ends before another
-//! has succeeded.
+//! As the real one it answers reads with what was there a moment ago, and writes in one place:
+//! changes that come while a transaction commits wait and go into the next together. The process
+//! may end before a commit (nothing of it is kept), or after it and before its answers (all of it
+//! is kept, and nobody was told). What was answered is there. A commit that failed with an I/O
+//! error was told to have failed, and comes back if the process ends before another has succeeded.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
 //! A client: it sends one file, whatever happens, and remembers everything that it was told.
 //!
-//! What a client knows outlives the server's processes, its requests do not. After a crash it asks where its upload stands and goes on from
-//! there. Where its plan is over it behaves well, so that it always comes to an end; if it does not, the server let it starve.
+//! What a client knows outlives the server's processes, its requests do not. After a crash it asks
+//! where its upload stands and goes on from there. Where its plan is over it behaves well, so that
+//! it always comes to an end; if it does not, the server let it starve.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,7 +49,8 @@ pub struct Told {
     pub is_over: bool,
     /// It found no room, or its time was over.
     pub gave_up: bool,
-    /// Requests to make something whose answer never came: so many files may be there that it knows nothing of.
+    /// Requests to make something whose answer never came: so many files may be there that it knows
+    /// nothing of.
     pub unknown: u64,
     /// Planned requests that are behind it, of each part.
     pub behind: Vec<usize>,
@@ -372,7 +374,8 @@ impl Client {
                         self.told().joined = Some(held);
                         return true;
                     }
-                    // It is joined by the request that brought the last part; only a failure or a crash can keep it from it, and not for long.
+                    // It is joined by the request that brought the last part; only a failure or a
+                    // crash can keep it from it, and not for long.
                     let waited = self.world.elapsed() - asked_at;
                     let is_calm = self.world.failures().0 == 0 && self.world.process() == 1;
                     if waited

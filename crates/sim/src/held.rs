@@ -109,7 +109,8 @@ impl Held {
         }
     }
 
-    /// An answer that may have been overtaken by a newer one: what it acknowledges counts, that it is less does not.
+    /// An answer that may have been overtaken by a newer one: what it acknowledges counts, that it
+    /// is less does not.
     pub fn told_late(&mut self, world: &World, record: &FileRecord) {
         if record.offset_bytes >= self.acknowledged_bytes && !self.is_complete {
             self.told(world, record);

@@ -1,4 +1,5 @@
-//! When all clients are done: is everything where it was promised, and nothing where nothing should be?
+//! When all clients are done: is everything where it was promised, and nothing where nothing should
+//! be?
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +21,8 @@ const REST_MAX: Duration = Duration::from_secs(150);
 /// What is planned to go wrong is over by then.
 const CALM_AT: Duration = Duration::from_secs(40);
 
-/// Checks everything. The first time it then cuts the power once more; the second time it lets everything expire, and the life is over.
+/// Checks everything. The first time it then cuts the power once more; the second time it lets
+/// everything expire, and the life is over.
 pub(crate) async fn rites(life: &Life, process: &Process) -> bool {
     tokio::select! {
         biased;
@@ -75,7 +77,8 @@ async fn rest(life: &Life, process: &Process) {
     }
 }
 
-/// A start changes nothing that the one before it has put right. To be called before anything else runs.
+/// A start changes nothing that the one before it has put right. To be called before anything else
+/// runs.
 pub(crate) async fn recover_again(life: &Life, process: &Process) {
     let before = standing(life);
     let recovered = process.engine.recover().await;
@@ -321,7 +324,8 @@ async fn expire(life: &Life) {
             )
         };
         let (used, segments) = (space.total_bytes - space.free_bytes, stored(life).len());
-        // What no record knows is found by a start; where that could not delete it, the next one does.
+        // What no record knows is found by a start; where that could not delete it, the next one
+        // does.
         let failed = life.world.failures() != life.failures_before.get();
         let is_free = segments == 0 && used == 0 && space.reserved_bytes == 0;
         if left == (0, 0, 0) && (is_free || failed) {

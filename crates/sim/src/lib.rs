@@ -1,9 +1,12 @@
 //! The whole server under a simulated clock, disk, network and memory, driven by one seed.
 //!
-//! The engine and the ledger are the real ones. Around them: a disk that loses what was not synced ([`ddx_storage::faults::SimulatedDisk`]), a catalog that loses what
-//! was not committed ([`catalog`]), memory that others take ([`machine`]), bodies that trickle, stall and break off ([`body`]), and clients that remember everything
-//! that they were told ([`client`]). One seed makes a plan ([`plan`]); a life ([`life`]) runs it on one thread, in simulated time, through as many
-//! ends of the process as the plan wants, and says which promise was broken. The same seed gives the same life, event by event.
+//! The engine and the ledger are the real ones. Around them: a disk that loses what was not synced
+//! ([`ddx_storage::faults::SimulatedDisk`]), a catalog that loses what was not committed
+//! ([`catalog`]), memory that others take ([`machine`]), bodies that trickle, stall and break off
+//! ([`body`]), and clients that remember everything that they were told ([`client`]). One seed
+//! makes a plan ([`plan`]); a life ([`life`]) runs it on one thread, in simulated time, through as
+//! many ends of the process as the plan wants, and says which promise was broken. The same seed
+//! gives the same life, event by event.
 
 pub mod body;
 pub mod catalog;

@@ -1,4 +1,5 @@
-//! One life of the simulated server: process after process on one disk and one catalog, until all clients are done and nothing is left.
+//! One life of the simulated server: process after process on one disk and one catalog, until all
+//! clients are done and nothing is left.
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -12,7 +12,8 @@ use ddx_storage::faults::{Call, FaultyStore};
 use crate::plan::{DiskFault, Fault, Plan};
 use crate::world::World;
 
-/// One thread for everything: work that blocks becomes a task that waits for as long as the seed says and then runs at once.
+/// One thread for everything: work that blocks becomes a task that waits for as long as the seed
+/// says and then runs at once.
 pub struct OneThread {
     world: World,
     stalls: BTreeMap<u64, u64>,

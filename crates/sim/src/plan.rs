@@ -1,7 +1,9 @@
-//! What one seed asks for: users, their uploads, request by request, and everything that goes wrong.
+//! What one seed asks for: users, their uploads, request by request, and everything that goes
+//! wrong.
 //!
-//! A plan is a list of independent things, so that a failing one is made smaller by leaving things out. What is left out is
-//! replaced by honest behaviour: a client whose planned requests are over goes on with plain ones until its upload is whole.
+//! A plan is a list of independent things, so that a failing one is made smaller by leaving things
+//! out. What is left out is replaced by honest behaviour: a client whose planned requests are over
+//! goes on with plain ones until its upload is whole.
 
 use ddx_storage::conformance::Random;
 

@@ -46,7 +46,8 @@ impl Client {
         }
     }
 
-    /// A body of `count` bytes of a part from `at`, as the plan wants it, and the digest that goes with it.
+    /// A body of `count` bytes of a part from `at`, as the plan wants it, and the digest that goes
+    /// with it.
     pub(crate) fn body(
         &self,
         part: usize,
@@ -186,7 +187,8 @@ impl Client {
         false
     }
 
-    /// Asks where a part stands; whoever writes to it must leave within a bound. None if it is gone, and may be.
+    /// Asks where a part stands; whoever writes to it must leave within a bound. None if it is
+    /// gone, and may be.
     async fn stand(&self, engine: &Engine, part: usize) -> Option<Held> {
         loop {
             let held = self.held(part);
@@ -271,7 +273,8 @@ impl Client {
             self.plan.way,
             Way::Resumable(Length::AtOnce) | Way::Joined { .. }
         ) || self.plan.parts_bytes[part] <= self.inline_max_bytes
-            // A segment without a durable byte goes with the power, and its reservation with it, or after some time.
+            // A segment without a durable byte goes with the power, and its reservation with it, or
+            // after some time.
             || at == 0 && (self.world.tally().power_cuts > 0 || self.may_be_unreserved(part));
         if !excuse.is_wrong {
             self.keep(part, |held| held.sent.push((at, sent.clone())));
@@ -291,7 +294,8 @@ impl Client {
                 match timeout(PATIENCE, &mut answer).await {
                     Ok(answer) => Some(answer),
                     Err(_) => {
-                        // It asks anew on another connection, and the old request must come to its end.
+                        // It asks anew on another connection, and the old request must come to its
+                        // end.
                         self.stand(engine, part).await?;
                         let ended = timeout(self.hand_over_max, &mut answer).await;
                         if ended.is_err() {

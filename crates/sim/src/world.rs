@@ -1,8 +1,11 @@
-//! What all of a simulated life share: chance, time, the trace of events, the end of the process, and what was found wrong.
+//! What all of a simulated life share: chance, time, the trace of events, the end of the process,
+//! and what was found wrong.
 //!
-//! Everything that can be seen from outside the engine's own memory (a call of the store, a commit, bytes of a body, an answer that a client
-//! gets) is an event. Between two events nothing happens that a crash could cut in half, so a crash at every event is a crash at
-//! every await point. The trace is their hash: two runs of one seed have the same, or something is not in the seed's hands.
+//! Everything that can be seen from outside the engine's own memory (a call of the store, a commit,
+//! bytes of a body, an answer that a client gets) is an event. Between two events nothing happens
+//! that a crash could cut in half, so a crash at every event is a crash at every await point. The
+//! trace is their hash: two runs of one seed have the same, or something is not in the seed's
+//! hands.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,13 +48,15 @@ struct State {
     ids: Random,
     trace: u64,
     events: u64,
-    /// Ends of the process that are still to come, the next one last, and when the present process began.
+    /// Ends of the process that are still to come, the next one last, and when the present process
+    /// began.
     ends: Vec<Fault>,
     process_began_at: u64,
     process: u64,
     is_down: bool,
     is_stopping: bool,
-    /// Simulated time before this process, when it began by tokio's clock, and what was last read of it.
+    /// Simulated time before this process, when it began by tokio's clock, and what was last read
+    /// of it.
     before: Duration,
     began: Option<Instant>,
     last: Duration,
@@ -134,7 +139,8 @@ impl World {
         self.state().log.clone().unwrap_or_default()
     }
 
-    /// Something happened that can be seen from outside. It may be the last that this process lives to see.
+    /// Something happened that can be seen from outside. It may be the last that this process lives
+    /// to see.
     pub fn event(&self, what: &'static str, one: u64, two: u64) {
         let now = self.elapsed();
         let mut state = self.state();
@@ -361,7 +367,8 @@ impl World {
         state.full_failures += u64::from(for_space);
     }
 
-    /// A commit failed that may come back: often the process ends soon, as nothing tells of that commit but a crash.
+    /// A commit failed that may come back: often the process ends soon, as nothing tells of that
+    /// commit but a crash.
     pub fn haunted(&self) {
         let mut state = self.state();
         if state.random.once_in(2) {

@@ -19,7 +19,8 @@ fn setting(name: &str) -> Option<u64> {
 /// Lives of an ordinary run; some 15 s of two processors in a debug build.
 const LIVES: u64 = 4_000;
 
-/// Seeds from `DDX_SIM_FROM` on, `DDX_SIM_LIVES` of them; or the one of `DDX_SIM_SEED`, told event by event.
+/// Seeds from `DDX_SIM_FROM` on, `DDX_SIM_LIVES` of them; or the one of `DDX_SIM_SEED`, told event
+/// by event.
 #[test]
 fn no_life_breaks_a_promise() {
     if let Some(seed) = setting("DDX_SIM_SEED") {

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p ddx-storage --example write_speed -- FOLDER [ROUNDS]`
 //!
-//! Each line is one way of storing 1 GiB durably, with the median, the least and the most of all rounds; the rounds are interleaved, as
-//! disks drift.
+//! Each line is one way of storing 1 GiB durably, with the median, the least and the most of all
+//! rounds; the rounds are interleaved, as disks drift.
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::error::Error;
@@ -151,7 +151,8 @@ fn run(folder: &Path, way: Way) -> Result<Cost, Box<dyn Error>> {
     }
 }
 
-/// Processor time of this process and its children that ended: fields 14 to 17 of proc_pid_stat(5), in ticks of 10 ms.
+/// Processor time of this process and its children that ended: fields 14 to 17 of proc_pid_stat(5),
+/// in ticks of 10 ms.
 fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields = stat.rsplit_once(')').ok_or("no such format")?.1;

@@ -1,7 +1,7 @@
 //! What can go wrong with bytes, as values.
 //!
-//! The kind is what a caller decides on and is small; what happened in detail (path, system call, error number) is for the
-//! log and appears only in `Display` and `source`.
+//! The kind is what a caller decides on and is small; what happened in detail (path, system call,
+//! error number) is for the log and appears only in `Display` and `source`.
 
 use std::io;
 
@@ -37,7 +37,8 @@ pub enum ErrorKind {
     Busy,
     /// Another writer of this segment is still open. Wait for it.
     WriterOpen,
-    /// The segment is not what it must be: shorter than what was durable, or its last bytes were lost by the disk.
+    /// The segment is not what it must be: shorter than what was durable, or its last bytes were
+    /// lost by the disk.
     Corrupt,
     /// A setting can't be met.
     Setting,
@@ -45,7 +46,8 @@ pub enum ErrorKind {
     ReadOnly,
     /// The disk or the system failed.
     Io {
-        /// Whether the same call may succeed later without anyone's help (no descriptors left, for instance).
+        /// Whether the same call may succeed later without anyone's help (no descriptors left, for
+        /// instance).
         retryable: bool,
     },
 }
@@ -57,8 +59,8 @@ impl Error {
         self.kind
     }
 
-    /// Whether the same call may succeed later without anyone's help. [`ErrorKind::NoSpace`] is not: somebody has to
-    /// make room.
+    /// Whether the same call may succeed later without anyone's help. [`ErrorKind::NoSpace`] is
+    /// not: somebody has to make room.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self.kind {
@@ -144,8 +146,8 @@ impl Error {
     }
 }
 
-/// Shortages of the moment. An I/O error of the disk is none of them: once the kernel has reported one, trying again may
-/// "succeed" on bytes that are gone.
+/// Shortages of the moment. An I/O error of the disk is none of them: once the kernel has reported
+/// one, trying again may "succeed" on bytes that are gone.
 fn is_passing(error: &io::Error) -> bool {
     let number = error
         .raw_os_error()

@@ -1,7 +1,8 @@
 //! Names of segments.
 //!
-//! Random, so that nobody can guess one and two servers never make the same one; base32 in lower case, so that the name
-//! survives file systems that ignore case and object stores that allow little.
+//! Random, so that nobody can guess one and two servers never make the same one; base32 in lower
+//! case, so that the name survives file systems that ignore case and object stores that allow
+//! little.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +11,8 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// Characters of an id: 128 bits in groups of five.
 pub(crate) const ID_CHARACTERS: usize = 26;
 
-/// The name of a segment: 16 random bytes, shown as 26 characters of base32 (RFC 4648, lower case, no padding).
+/// The name of a segment: 16 random bytes, shown as 26 characters of base32 (RFC 4648, lower case,
+/// no padding).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentId(pub [u8; 16]);
 

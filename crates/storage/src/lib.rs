@@ -1,12 +1,13 @@
 //! Where bytes live.
 //!
-//! A [`Store`] keeps *segments*: runs of bytes that only grow, each under a random id. It knows nothing of uploads, files,
-//! names or requests; the engine orders "bytes, then record", and a file is whatever list of segments its record names. So
-//! a concatenation copies nothing, publication is a transaction of the catalog, and no user's string is ever a path.
+//! A [`Store`] keeps *segments*: runs of bytes that only grow, each under a random id. It knows
+//! nothing of uploads, files, names or requests; the engine orders "bytes, then record", and a file
+//! is whatever list of segments its record names. So a concatenation copies nothing, publication is
+//! a transaction of the catalog, and no user's string is ever a path.
 //!
-//! Everything here is synchronous and meant for blocking threads: that is what disks are, and it lets a simulation run it
-//! step by step. What each method promises is written at [`Store`] and [`Writer`] and checked, for every implementation,
-//! by one suite (`conformance`).
+//! Everything here is synchronous and meant for blocking threads: that is what disks are, and it
+//! lets a simulation run it step by step. What each method promises is written at [`Store`] and
+//! [`Writer`] and checked, for every implementation, by one suite (`conformance`).
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")

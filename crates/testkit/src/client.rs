@@ -1,4 +1,5 @@
-//! Whole exchanges: upload by PUT, fetch and compare, ask the API. Each on a connection of its own unless said otherwise.
+//! Whole exchanges: upload by PUT, fetch and compare, ask the API. Each on a connection of its own
+//! unless said otherwise.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -182,7 +183,8 @@ impl Client {
         conn.response("PUT").await
     }
 
-    /// Downloads a URL and compares every byte with `data` from `offset` on; errs on the first difference, or if the end is missing.
+    /// Downloads a URL and compares every byte with `data` from `offset` on; errs on the first
+    /// difference, or if the end is missing.
     pub async fn fetch(&self, url: &str, data: &Data) -> Result<Fetched> {
         let request = Request::new("GET", Self::path_of(url));
         let fetched = self.fetch_with(&request, data, 0).await?;
@@ -196,7 +198,8 @@ impl Client {
         Ok(fetched)
     }
 
-    /// Sends `request` and compares the content with `data` from `offset` on, without asking where it ends.
+    /// Sends `request` and compares the content with `data` from `offset` on, without asking where
+    /// it ends.
     pub async fn fetch_with(&self, request: &Request, data: &Data, offset: u64) -> Result<Fetched> {
         let mut conn = self.connect().await?;
         conn.send_head(request).await?;

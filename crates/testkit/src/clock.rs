@@ -1,7 +1,9 @@
-//! A clock that jumps while the server runs, as the clocks of small machines do when they learn the time.
+//! A clock that jumps while the server runs, as the clocks of small machines do when they learn the
+//! time.
 //!
-//! Only the time of day is changed, by libfaketime (Debian: `faketime`), which a server under test is started with. The
-//! monotonic clock runs on as it does when a machine's clock is set: what must not depend on the time of day is found out that way.
+//! Only the time of day is changed, by libfaketime (Debian: `faketime`), which a server under test
+//! is started with. The monotonic clock runs on as it does when a machine's clock is set: what must
+//! not depend on the time of day is found out that way.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

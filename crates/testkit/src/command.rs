@@ -1,7 +1,7 @@
 //! Other people's programs: curl, and the tus clients in Node.js and Python.
 //!
-//! They are what users have, so a test that needs one and doesn't find it fails and says how to install it. A skip
-//! would be read as "works".
+//! They are what users have, so a test that needs one and doesn't find it fails and says how to
+//! install it. A skip would be read as "works".
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -146,7 +146,8 @@ pub fn node(script: &str) -> Result<Run> {
     Ok(Run::new("node").arg(folder.join(script)).folder(folder))
 }
 
-/// Python with one of the scripts in `tests/clients`: the interpreter in `DDX_TEST_PYTHON`, or that of `tests/clients/.venv`.
+/// Python with one of the scripts in `tests/clients`: the interpreter in `DDX_TEST_PYTHON`, or that
+/// of `tests/clients/.venv`.
 pub fn python(script: &str) -> Result<Run> {
     let folder = clients_folder();
     let interpreter = std::env::var_os("DDX_TEST_PYTHON")

@@ -1,8 +1,9 @@
 //! Bytes that are known everywhere and stored nowhere.
 //!
-//! A test of gigabytes must neither keep them nor write them to the disk it measures. Every byte here is a function
-//! of a seed and its place, so that any range can be made again to send or to compare, from any thread, at memory speed.
-//! The words are SplitMix64 over a counter (Steele, Lea, Flood 2014): random access, no state, and not compressible.
+//! A test of gigabytes must neither keep them nor write them to the disk it measures. Every byte
+//! here is a function of a seed and its place, so that any range can be made again to send or to
+//! compare, from any thread, at memory speed. The words are SplitMix64 over a counter (Steele, Lea,
+//! Flood 2014): random access, no state, and not compressible.
 
 use std::ops::Range;
 

@@ -1,8 +1,9 @@
 //! A bad network between a client and the server.
 //!
-//! A proxy for TCP that can refuse, cut, reset, stall, trickle, and go half-open. It works on bytes and knows nothing
-//! of HTTP, as real middle boxes and dead radio links do. Half-open is the one that hurts servers most: the client is
-//! gone and nobody told the server, which is what a phone that leaves the Wi-Fi looks like from here.
+//! A proxy for TCP that can refuse, cut, reset, stall, trickle, and go half-open. It works on bytes
+//! and knows nothing of HTTP, as real middle boxes and dead radio links do. Half-open is the one
+//! that hurts servers most: the client is gone and nobody told the server, which is what a phone
+//! that leaves the Wi-Fi looks like from here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -113,8 +114,8 @@ impl FaultProxy {
         self.address
     }
 
-    /// Changes the fault of requests for connections opened from now on, and answers pass as they are. A trickle changes its rate for
-    /// open ones, too.
+    /// Changes the fault of requests for connections opened from now on, and answers pass as they
+    /// are. A trickle changes its rate for open ones, too.
     pub fn set(&self, fault: Fault) {
         self.set_on(Way::Requests, fault);
     }

@@ -1,9 +1,10 @@
 //! HTTP/1.1 with every byte and every moment in the test's own hand.
 //!
-//! A proper client library repairs, retries, pools and refuses; a test of a server must be able to send half a head,
-//! half a body and then nothing, to reset a connection, or to read an early answer while it still sends. So this
-//! speaks HTTP/1.1 on one bare connection, and does nothing that it was not told. It is no general client: it reads
-//! what a correct server may send (interim answers, length, chunks, until the end) and errs on all else.
+//! A proper client library repairs, retries, pools and refuses; a test of a server must be able to
+//! send half a head, half a body and then nothing, to reset a connection, or to read an early
+//! answer while it still sends. So this speaks HTTP/1.1 on one bare connection, and does nothing
+//! that it was not told. It is no general client: it reads what a correct server may send (interim
+//! answers, length, chunks, until the end) and errs on all else.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -191,7 +192,8 @@ impl Response {
         Ok(self)
     }
 
-    /// Errs unless this is a refusal as RFC 9457 has it, with this status and the members that say what to do.
+    /// Errs unless this is a refusal as RFC 9457 has it, with this status and the members that say
+    /// what to do.
     pub fn expect_problem(self, status: u16) -> Result<serde_json::Value> {
         let answer = self.expect(status)?;
         ensure!(
@@ -244,7 +246,8 @@ pub struct Pace {
 pub struct Sent {
     /// Bytes handed to the kernel.
     pub bytes: u64,
-    /// Whether all of them went; `false` means that an answer came before, and was the reason to stop.
+    /// Whether all of them went; `false` means that an answer came before, and was the reason to
+    /// stop.
     pub whole: bool,
 }
 
@@ -304,7 +307,8 @@ impl Conn {
         self.send(&head).await
     }
 
-    /// Sends a range of `data`, and stops when a final answer comes before the end, as RFC 9110 asks of a client.
+    /// Sends a range of `data`, and stops when a final answer comes before the end, as RFC 9110
+    /// asks of a client.
     pub async fn send_data(
         &mut self,
         data: &Data,
@@ -542,7 +546,8 @@ impl Conn {
         Ok(Response { head, body })
     }
 
-    /// Sends a request with a small body and waits for its answer; `Content-Length` is added if there is a body.
+    /// Sends a request with a small body and waits for its answer; `Content-Length` is added if
+    /// there is a body.
     pub async fn round(&mut self, request: &Request, body: &[u8]) -> Result<Response> {
         let mut request = request.clone();
         let no_length = !request.has("content-length") && !request.has("transfer-encoding");
@@ -555,7 +560,8 @@ impl Conn {
         self.response(request.method()).await
     }
 
-    /// Waits until the server closes the connection, and tells how long that took. Bytes that come are thrown away.
+    /// Waits until the server closes the connection, and tells how long that took. Bytes that come
+    /// are thrown away.
     pub async fn await_close(&mut self) -> Result<Duration> {
         let started = Instant::now();
         let mut some = [0_u8; 4096];

@@ -1,8 +1,9 @@
 //! A disk of its own for a test: a small ext4 file system in a file.
 //!
-//! "Disk full" can't be tried on the machine's own disk, and a quota or a `tmpfs` behaves unlike one (no direct I/O,
-//! no delayed allocation). So a test makes an image and mounts it over a loop device, which needs root; where that
-//! is not possible the test fails and says so, since a promise that was not checked is not kept.
+//! "Disk full" can't be tried on the machine's own disk, and a quota or a `tmpfs` behaves unlike
+//! one (no direct I/O, no delayed allocation). So a test makes an image and mounts it over a loop
+//! device, which needs root; where that is not possible the test fails and says so, since a promise
+//! that was not checked is not kept.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +17,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// Makes and mounts an ext4 file system in a file of `size_bytes`; a few per cent of it go to the file system itself.
+    /// Makes and mounts an ext4 file system in a file of `size_bytes`; a few per cent of it go to
+    /// the file system itself.
     pub fn new(size_bytes: u64) -> Result<Self> {
         Self::formatted(
             size_bytes,
@@ -119,7 +121,8 @@ fn call(command: &mut Command) -> Result<()> {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        // A server that was just killed may hold the mount for a moment; the lazy way ends it in any case.
+        // A server that was just killed may hold the mount for a moment; the lazy way ends it in
+        // any case.
         if call(Command::new("umount").arg(self.path())).is_err() {
             let _ = call(Command::new("umount").arg("-l").arg(self.path()));
         }

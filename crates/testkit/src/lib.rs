@@ -1,14 +1,15 @@
-//! A server in a test: the real binary, memory boxes, mounted images, a disk whose power can be cut, a fault
-//! proxy, real clients, a machine with a kernel of its own.
+//! A server in a test: the real binary, memory boxes, mounted images, a disk whose power can be
+//! cut, a fault proxy, real clients, a machine with a kernel of its own.
 //!
-//! End-to-end tests prove promises about a *process*: that it survives `kill -9`, that the kernel never kills it
-//! for memory, that a cut connection costs nothing. None of that can be shown with a router called in the test's
-//! own process, so everything here works from outside: the binary as users run it, sockets, cgroups, file systems.
-//! Only what can't be had otherwise is written by hand; the HTTP client is, since a test must be able to send half
-//! a header, or half a body and then nothing, which no proper client will do.
+//! End-to-end tests prove promises about a *process*: that it survives `kill -9`, that the kernel
+//! never kills it for memory, that a cut connection costs nothing. None of that can be shown with a
+//! router called in the test's own process, so everything here works from outside: the binary as
+//! users run it, sockets, cgroups, file systems. Only what can't be had otherwise is written by
+//! hand; the HTTP client is, since a test must be able to send half a header, or half a body and
+//! then nothing, which no proper client will do.
 //!
-//! The kit shares no code with the server (its digests come from `blake3` itself, not from our own crate around
-//! it): a fault in shared code would otherwise prove itself right.
+//! The kit shares no code with the server (its digests come from `blake3` itself, not from our own
+//! crate around it): a fault in shared code would otherwise prove itself right.
 #![warn(missing_docs)]
 
 mod client;
@@ -52,7 +53,8 @@ pub use vm::Vm;
 /// One mebibyte, in bytes.
 pub const MIB: u64 = 1024 * 1024;
 
-/// Whether the long runs are asked for (`DDX_FULL=1`); without it the same tests run on smaller figures.
+/// Whether the long runs are asked for (`DDX_FULL=1`); without it the same tests run on smaller
+/// figures.
 pub fn full() -> bool {
     std::env::var("DDX_FULL").is_ok_and(|value| value == "1")
 }
@@ -65,7 +67,8 @@ pub fn scaled(small: u64, large: u64) -> u64 {
 /// A number from the environment, or `default`.
 ///
 /// # Panics
-/// When the variable is set to something that is no number: a typing error must not shorten a long run.
+/// When the variable is set to something that is no number: a typing error must not shorten a long
+/// run.
 pub fn from_env(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(text) => text

@@ -1,9 +1,10 @@
 //! A memory box: a cgroup with a limit, in which a server is started.
 //!
-//! Only the kernel's own accounting proves that a server stays within a limit; a server that counts its own memory
-//! would prove its own opinion. Version 1 of the memory controller and version 2 are both known. The box is made in
-//! our own group, so that whatever bounds the test also bounds the box; where that can't be (version 2 forbids
-//! processes and children in one group), further up, the mount point last.
+//! Only the kernel's own accounting proves that a server stays within a limit; a server that counts
+//! its own memory would prove its own opinion. Version 1 of the memory controller and version 2 are
+//! both known. The box is made in our own group, so that whatever bounds the test also bounds the
+//! box; where that can't be (version 2 forbids processes and children in one group), further up,
+//! the mount point last.
 //!
 //! A box that a killed test left behind is removed by the next one that is made.
 
@@ -89,7 +90,8 @@ impl MemoryBox {
 
     /// Changes the limit while the box is in use.
     pub fn set_limit(&self, limit_bytes: u64) -> Result<()> {
-        // Held over the change, so that a test that asks for the limits knows of it as soon as the server can.
+        // Held over the change, so that a test that asks for the limits knows of it as soon as the
+        // server can.
         let mut limits = self.limits();
         write(
             &self.folder.join(limit_file(self.version)),
@@ -118,7 +120,8 @@ impl MemoryBox {
         number(&self.folder, limit_file(self.version))
     }
 
-    /// Memory of the box that can't be had back at once: all but the clean page cache, by the kernel's counters.
+    /// Memory of the box that can't be had back at once: all but the clean page cache, by the
+    /// kernel's counters.
     pub fn hard_bytes(&self) -> Result<u64> {
         let stat = self.stat()?;
         let get = |name: &str| stat.get(name).copied().unwrap_or(0);

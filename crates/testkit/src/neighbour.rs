@@ -1,12 +1,13 @@
 //! Another process in a memory box, which takes memory and page cache exactly as it is told.
 //!
-//! A server shares its box with shells, log shippers and whatever else a container holds, and those have no ledger.
-//! The neighbour is the test binary itself, started again inside the box, so that it needs no program of its own and
-//! its memory is known to the page: it holds blocks that it has written to, each mapped by itself, and nothing else
-//! of size. An interpreter would bring memory of its own that comes and goes.
+//! A server shares its box with shells, log shippers and whatever else a container holds, and those
+//! have no ledger. The neighbour is the test binary itself, started again inside the box, so that
+//! it needs no program of its own and its memory is known to the page: it holds blocks that it has
+//! written to, each mapped by itself, and nothing else of size. An interpreter would bring memory
+//! of its own that comes and goes.
 //!
-//! A kill for memory counts in the box whoever it strikes; [`crate::Server::be_killed_first`] makes it strike the server.
-//! The neighbour ends with its standard input, and so with the test.
+//! A kill for memory counts in the box whoever it strikes; [`crate::Server::be_killed_first`] makes
+//! it strike the server. The neighbour ends with its standard input, and so with the test.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
@@ -51,7 +52,8 @@ pub struct Thrashed {
 }
 
 impl Neighbour {
-    /// Starts it in a box. `test` is the full name of a test in this binary that begins with [`Neighbour::serve_if_told`].
+    /// Starts it in a box. `test` is the full name of a test in this binary that begins with
+    /// [`Neighbour::serve_if_told`].
     pub async fn start(memory_box: &MemoryBox, test: &str) -> Result<Self> {
         let mut child = Command::new("sh")
             .args(["-c", r#"echo $$ > "$0" && exec "$@""#])
@@ -84,7 +86,8 @@ impl Neighbour {
         self.held_bytes
     }
 
-    /// Takes memory, or gives it back, until it holds `bytes`, rounded down to whole MiB; it has it when this returns.
+    /// Takes memory, or gives it back, until it holds `bytes`, rounded down to whole MiB; it has it
+    /// when this returns.
     pub async fn hold(&mut self, bytes: u64) -> Result<()> {
         let blocks = bytes / MIB;
         let said = self.order(&format!("hold {blocks}")).await?;
@@ -93,7 +96,8 @@ impl Neighbour {
         Ok(())
     }
 
-    /// Begins to write a file of `bytes` and to read it back, again and again, through the page cache.
+    /// Begins to write a file of `bytes` and to read it back, again and again, through the page
+    /// cache.
     pub async fn thrash(&mut self, file: &Path, bytes: u64) -> Result<()> {
         let path = file.to_str().context("a path in UTF-8")?;
         let said = self.order(&format!("thrash {bytes} {path}")).await?;
@@ -143,8 +147,8 @@ impl Neighbour {
         }
     }
 
-    /// Serves the test that started this process as its neighbour, and answers `true` when that is over; `false` in
-    /// any other process.
+    /// Serves the test that started this process as its neighbour, and answers `true` when that is
+    /// over; `false` in any other process.
     ///
     /// # Errors
     /// If it can't do what it was told. The test that gives the orders sees it gone.
@@ -217,8 +221,9 @@ impl Thrash {
             .write(true)
             .open(path)
             .with_context(|| format!("make {}", path.display()))?;
-        // Pages that the disk is filling can't be taken back, though the kernel counts them as free: on some disks its reading ahead
-        // has 16 MiB of them under way, more than the box has left. What was taken from whom would be chance.
+        // Pages that the disk is filling can't be taken back, though the kernel counts them as
+        // free: on some disks its reading ahead has 16 MiB of them under way, more than the box has
+        // left. What was taken from whom would be chance.
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random)?;
         // Its name is not needed any more, and a killed neighbour leaves no file behind.
         fs::remove_file(path)?;

@@ -1,4 +1,5 @@
-//! Real proxies before a server: nginx and Caddy, each with its own configuration in a folder of its own.
+//! Real proxies before a server: nginx and Caddy, each with its own configuration in a folder of
+//! its own.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,8 +1,9 @@
 //! The real binary, started, watched, killed and started again.
 //!
-//! The server picks its port itself and says so on its standard output; nothing here guesses a free port or waits a
-//! fixed time. Its log goes to a file, whose end is printed when the server goes: test runners show it
-//! only where a test failed, so that a green run stays readable and a red one says what the server saw.
+//! The server picks its port itself and says so on its standard output; nothing here guesses a free
+//! port or waits a fixed time. Its log goes to a file, whose end is printed when the server goes:
+//! test runners show it only where a test failed, so that a green run stays readable and a red one
+//! says what the server saw.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -36,7 +37,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A server from `binary`, which a test gives as `env!("CARGO_BIN_EXE_ddx")`; `DDX_BIN` overrides it, to try another build.
+    /// A server from `binary`, which a test gives as `env!("CARGO_BIN_EXE_ddx")`; `DDX_BIN`
+    /// overrides it, to try another build.
     pub fn new(binary: &str) -> Self {
         let binary =
             std::env::var_os("DDX_BIN").map_or_else(|| PathBuf::from(binary), PathBuf::from);
@@ -75,8 +77,8 @@ impl Setup {
         self
     }
 
-    /// Runs this command in the box, which makes a namespace, a mount or a limit and then executes what follows it:
-    /// `unshare --cgroup`.
+    /// Runs this command in the box, which makes a namespace, a mount or a limit and then executes
+    /// what follows it: `unshare --cgroup`.
     pub fn within(mut self, command: &[&str]) -> Self {
         self.surroundings = command.iter().map(|part| (*part).to_owned()).collect();
         self
@@ -125,7 +127,8 @@ impl Setup {
         })
     }
 
-    /// Runs the binary to its end with `args` instead of serving (for `plan`, `doctor` and the like).
+    /// Runs the binary to its end with `args` instead of serving (for `plan`, `doctor` and the
+    /// like).
     pub fn run_to_end(&self, args: &[&str]) -> Result<std::process::Output> {
         let mut command = self.command();
         command.args(args);
@@ -134,7 +137,8 @@ impl Setup {
             .with_context(|| format!("start {command:?}"))
     }
 
-    /// The command up to its own arguments: within the box, if there is one, before the binary is executed.
+    /// The command up to its own arguments: within the box, if there is one, before the binary is
+    /// executed.
     fn command(&self) -> Command {
         let mut all: Vec<OsString> = Vec::new();
         if let Some(memory_box) = &self.memory_box {
@@ -438,14 +442,16 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.running = None;
-        // Test runners keep what a test prints and show it only when the test fails, by a panic or by an error value.
+        // Test runners keep what a test prints and show it only when the test fails, by a panic or
+        // by an error value.
         eprintln!("── the server's log\n{}", tail(&self.log));
     }
 }
 
 fn follow(stdout: std::process::ChildStdout) -> Receiver<String> {
     let (sender, receiver) = channel();
-    // The thread ends with the child's standard output. It reads on when nobody listens, so that the child never blocks.
+    // The thread ends with the child's standard output. It reads on when nobody listens, so that
+    // the child never blocks.
     std::thread::spawn(move || {
         for line in BufReader::new(stdout)
             .lines()

@@ -24,7 +24,8 @@ impl Status {
             .with_context(|| format!("no number at {path} in {}", self.json))
     }
 
-    /// A figure of the memory monitor's current usage: `total_gb`, `available_gb`, `used_gb`, `percent`.
+    /// A figure of the memory monitor's current usage: `total_gb`, `available_gb`, `used_gb`,
+    /// `percent`.
     pub fn memory(&self, name: &str) -> Result<f64> {
         self.number(&format!("/memory_monitor/current_usage/{name}"))
     }
@@ -39,7 +40,8 @@ impl Status {
         self.number("/concurrency_manager/global_upload_slots_available")
     }
 
-    /// The ledger's rows in bytes, by name in lower case, wherever in the document they stand: a list of pairs or of objects, or an object.
+    /// The ledger's rows in bytes, by name in lower case, wherever in the document they stand: a
+    /// list of pairs or of objects, or an object.
     pub fn rows(&self) -> Result<BTreeMap<String, i64>> {
         let rows = find(&self.json, "rows").with_context(|| format!("no rows in {}", self.json))?;
         let mut found = BTreeMap::new();

@@ -1,9 +1,10 @@
 //! Who may use the machine now.
 //!
-//! Tests that fill a memory box or measure time disturb, and are disturbed by, whatever runs beside them. The rule
-//! must hold for threads of one test binary and for the processes that a runner starts beside each other, so it is
-//! a lock on a file beside the test binaries, not a mutex: most tests share it, the loud ones hold it alone. Those whose
-//! server lives in a memory box of its own need only a processor, so a few of them run at a time.
+//! Tests that fill a memory box or measure time disturb, and are disturbed by, whatever runs beside
+//! them. The rule must hold for threads of one test binary and for the processes that a runner
+//! starts beside each other, so it is a lock on a file beside the test binaries, not a mutex: most
+//! tests share it, the loud ones hold it alone. Those whose server lives in a memory box of its own
+//! need only a processor, so a few of them run at a time.
 
 use std::fs::{File, TryLockError};
 

@@ -237,8 +237,9 @@ impl Tus {
         Ok(())
     }
 
-    /// Brings an upload to its end whatever happens to connections: asks for the offset and goes on, for at most `within`.
-    /// Errs if an offset that was answered is ever taken back. Returns how often it had to resume.
+    /// Brings an upload to its end whatever happens to connections: asks for the offset and goes
+    /// on, for at most `within`. Errs if an offset that was answered is ever taken back. Returns
+    /// how often it had to resume.
     pub async fn persist(&self, path: &str, data: &Data, within: Duration) -> Result<u32> {
         let end = Instant::now() + within;
         let mut known = 0;

@@ -33,8 +33,8 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// A machine with BusyBox, the shell of the machine outside, and `mount`, `umount` and `unshare`
-    /// of util-linux.
+    /// A machine with BusyBox, the shell of the machine outside, and `mount`, `umount` and
+    /// `unshare` of util-linux.
     pub fn new() -> Self {
         // Of the shell and of what follows it BusyBox has a part only.
         let tools = [
@@ -69,7 +69,8 @@ impl Vm {
         self
     }
 
-    /// Runs a test of this very binary in the machine; what it printed, as an error unless it passed.
+    /// Runs a test of this very binary in the machine; what it printed, as an error unless it
+    /// passed.
     pub async fn run_test(self, name: &str) -> Result<String> {
         let own = std::env::current_exe()?;
         let script = format!("exec {} --exact {name} --nocapture", own.display());
@@ -114,8 +115,8 @@ impl Default for Vm {
     }
 }
 
-/// The first program of the machine. Its disk is where temporary files are, so that the server has a
-/// file system that it can write to directly; the second serial line is for what the script says,
+/// The first program of the machine. Its disk is where temporary files are, so that the server has
+/// a file system that it can write to directly; the second serial line is for what the script says,
 /// and free of the kernel's words.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp DISK

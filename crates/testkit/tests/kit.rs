@@ -1,4 +1,5 @@
-//! The kit tried on itself: a fault in it would make a broken server look whole, or the other way round.
+//! The kit tried on itself: a fault in it would make a broken server look whole, or the other way
+//! round.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use std::net::SocketAddr;
@@ -10,7 +11,8 @@ use ddx_testkit::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// A server for one connection, which answers `answer` once it has read `after` bytes, and tells how many came in all.
+/// A server for one connection, which answers `answer` once it has read `after` bytes, and tells
+/// how many came in all.
 async fn once(
     answer: &'static [u8],
     after: usize,
@@ -149,7 +151,8 @@ async fn a_trickle_takes_its_time_until_it_is_lifted() -> Result<()> {
     Ok(())
 }
 
-/// A program that behaves as a server towards the kit: says where it listens, and ends with 0 on SIGTERM.
+/// A program that behaves as a server towards the kit: says where it listens, and ends with 0 on
+/// SIGTERM.
 fn stand_in(folder: &std::path::Path) -> Result<String> {
     let path = folder.join("stand-in");
     let script = r#"#!/bin/sh

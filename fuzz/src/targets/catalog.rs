@@ -95,8 +95,8 @@ fn new(number: u8) -> NewFile {
     }
 }
 
-/// After a first line `file` the rest is the whole database. Otherwise each line is a place in a sound one and the bytes to put
-/// there, in decimals: `100 13 0`.
+/// After a first line `file` the rest is the whole database. Otherwise each line is a place in a
+/// sound one and the bytes to put there, in decimals: `100 13 0`.
 pub(super) fn file(bytes: &[u8]) {
     let (first, rest) = line(bytes);
     let database = if first == b"file" {
@@ -152,7 +152,8 @@ async fn read_all(catalog: &SqliteCatalog) -> Vec<Result<(), Error>> {
     reads
 }
 
-/// A damaged database is told as such, and not as a mistake of a caller, which would be answered as his.
+/// A damaged database is told as such, and not as a mistake of a caller, which would be answered as
+/// his.
 fn refused_as_data(error: &Error) {
     assert!(
         matches!(

@@ -29,7 +29,8 @@ pub(super) fn fields(bytes: &[u8]) {
     }
 }
 
-/// A state as it may lie in a catalog that was damaged; and, so that more is reached than its check, the same with a right one.
+/// A state as it may lie in a catalog that was damaged; and, so that more is reached than its
+/// check, the same with a right one.
 pub(super) fn state(bytes: &[u8]) {
     resume(bytes);
     let mut checked = bytes.to_vec();

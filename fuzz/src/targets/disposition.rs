@@ -20,7 +20,8 @@ pub(super) fn read(bytes: &[u8]) {
     }
 }
 
-/// The first line is the sender's media type, the rest the file's name, which need not have been cleaned.
+/// The first line is the sender's media type, the rest the file's name, which need not have been
+/// cleaned.
 pub(super) fn written(bytes: &[u8]) {
     let (declared, name) = line(bytes);
     let declared = String::from_utf8_lossy(declared);
@@ -50,7 +51,8 @@ pub(super) fn written(bytes: &[u8]) {
     }
 }
 
-/// Types of vendors are saved and never run, whatever word is in them; those that end in xml are not served at all.
+/// Types of vendors are saved and never run, whatever word is in them; those that end in xml are
+/// not served at all.
 fn is_document(media_type: &str) -> bool {
     ["application/vnd.", "image/", "audio/", "video/", "font/"]
         .iter()

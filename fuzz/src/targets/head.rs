@@ -1,7 +1,7 @@
 //! Where a head ends: our scan against hyper's parser, and against itself in pieces.
 //!
-//! The scan decides which bytes hyper gets. Were it to stop short of the end, a request would hang until it times out; were it
-//! to go past it, bytes of the body would be read as a next request.
+//! The scan decides which bytes hyper gets. Were it to stop short of the end, a request would hang
+//! until it times out; were it to go past it, bytes of the body would be read as a next request.
 
 #[path = "../../../crates/http/src/server/head.rs"]
 #[allow(

@@ -1,4 +1,5 @@
-//! Names and paths: whatever they are, what is taken leads nowhere else and comes back from its link.
+//! Names and paths: whatever they are, what is taken leads nowhere else and comes back from its
+//! link.
 
 use ddx_http::names::{self, Limits};
 
@@ -32,7 +33,8 @@ pub(super) fn run(bytes: &[u8]) {
     assert_eq!(names::clean(&names::clean(&text)), names::clean(&text));
 }
 
-/// A path that was taken is relative, leads nowhere else, shows as it is, and comes back from its own link.
+/// A path that was taken is relative, leads nowhere else, shows as it is, and comes back from its
+/// own link.
 pub(super) fn assert_safe_path(path: &str) {
     let limits = Limits::default();
     assert!(!path.is_empty() && path.len() <= 1_024, "{path:?}");

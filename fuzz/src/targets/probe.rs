@@ -1,7 +1,8 @@
 //! What the kernel tells of memory: a tree of files as it may look anywhere, with anything in them.
 //!
-//! The kernel is no stranger, but which kernel it is nobody knows: other versions, other hierarchies, containers that hide
-//! half of it. A reading is a figure or an error; the ledger behind it must live with both.
+//! The kernel is no stranger, but which kernel it is nobody knows: other versions, other
+//! hierarchies, containers that hide half of it. A reading is a figure or an error; the ledger
+//! behind it must live with both.
 
 use std::path::Path;
 

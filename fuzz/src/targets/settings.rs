@@ -1,7 +1,7 @@
 //! Settings: a TOML file, an environment and flags; and the sizes and durations in them.
 //!
-//! They live in the binary's crate, which is no library, so they are compiled in here by their path: the same files, with
-//! nothing in the product for the sake of this.
+//! They live in the binary's crate, which is no library, so they are compiled in here by their
+//! path: the same files, with nothing in the product for the sake of this.
 
 #[allow(
     dead_code,

@@ -1,5 +1,5 @@
-// Loaded before the first paint, outside the bundle. The version is part of the name because assets are served as
-// immutable.
+// Loaded before the first paint, outside the bundle. The version is part of the name because assets
+// are served as immutable.
 (function () {
   // A chosen theme never flashes.
   try {

@@ -1,4 +1,5 @@
-// One polite region for the whole page. A screen reader hears what is put here, one message at a time.
+// One polite region for the whole page. A screen reader hears what is put here, one message at a
+// time.
 import { Messages } from './messages';
 
 let message = $state('');

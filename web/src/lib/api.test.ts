@@ -1,4 +1,5 @@
-// The JSON calls against a real HTTP server on this machine; only the page's origin is put in front of their paths.
+// The JSON calls against a real HTTP server on this machine; only the page's origin is put in front
+// of their paths.
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';

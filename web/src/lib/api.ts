@@ -1,4 +1,5 @@
-// The server's JSON surface as the pages use it. Types follow the API document; unknown fields are ignored.
+// The server's JSON surface as the pages use it. Types follow the API document; unknown fields are
+// ignored.
 import { at, encodePath } from './base';
 
 /** Where an upload stands in the server's queue. */

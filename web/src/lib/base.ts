@@ -1,5 +1,6 @@
-// Where the app lives below its origin. A server started with --path-prefix puts the prefix in front of the one script
-// that index.html names; every other address is derived from it here, so the bundle itself is never rewritten.
+// Where the app lives below its origin. A server started with --path-prefix puts the prefix in
+// front of the one script that index.html names; every other address is derived from it here, so
+// the bundle itself is never rewritten.
 const script = new URL(import.meta.url).pathname;
 const built = script.lastIndexOf('/assets/');
 

@@ -1,4 +1,5 @@
-// The clipboard API exists only on https and localhost; a page served plainly on a LAN copies by selection.
+// The clipboard API exists only on https and localhost; a page served plainly on a LAN copies by
+// selection.
 export async function copyText(text: string): Promise<boolean> {
   try {
     if (navigator.clipboard) {

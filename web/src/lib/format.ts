@@ -1,4 +1,5 @@
-// Numbers as people read them. Sizes are decimal (1 MB = 10^6 bytes), as disks and data plans count.
+// Numbers as people read them. Sizes are decimal (1 MB = 10^6 bytes), as disks and data plans
+// count.
 import { language } from './texts';
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
@@ -75,7 +76,10 @@ export function extension(name: string): string {
 }
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
-/** Hebrew, Arabic and the other scripts that run from right to left, and the marks that make text do so. */
+/**
+ * Hebrew, Arabic and the other scripts that run from right to left, and the marks that make text do
+ * so.
+ */
 const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}\u200f\u202b\u202e\u2067]/u;
 const SPLIT_FROM = 24;
 const TAIL = 10;

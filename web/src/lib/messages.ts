@@ -1,4 +1,5 @@
-// One thing after the other for a region that holds one: of two that come in the same moment the first would never be read.
+// One thing after the other for a region that holds one: of two that come in the same moment the
+// first would never be read.
 
 export class Messages {
   #waiting: string[] = [];

@@ -1,6 +1,7 @@
-// A change signal for plain classes. The upload code holds ordinary fields and calls `touch()`; the pages listen once
-// and draw again, at most ten times a second. Rejected: runes inside the classes (they would need a compiler in every
-// unit test, and 5,000 files × a dozen signals), and an event per field (5,000 files send far more than can be seen).
+// A change signal for plain classes. The upload code holds ordinary fields and calls `touch()`; the
+// pages listen once and draw again, at most ten times a second. Rejected: runes inside the classes
+// (they would need a compiler in every unit test, and 5,000 files × a dozen signals), and an event
+// per field (5,000 files send far more than can be seen).
 
 export class Pulse {
   /** Grows with every announced change. */
@@ -11,7 +12,10 @@ export class Pulse {
 
   constructor(private readonly everyMs = 100) {}
 
-  /** Says that something changed. Announced at once if the last one is `everyMs` ago, else when it will be. */
+  /**
+   * Says that something changed. Announced at once if the last one is `everyMs` ago, else when it
+   * will be.
+   */
   touch(): void {
     if (this.#timer !== null) return;
     const wait = this.#last + this.everyMs - Date.now();

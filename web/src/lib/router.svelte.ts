@@ -1,5 +1,6 @@
-// Three views need no router library. Links are plain anchors; one listener turns those that stay inside the app into a
-// change of view, so that uploads go on and "open in a new tab" works as ever.
+// Three views need no router library. Links are plain anchors; one listener turns those that stay
+// inside the app into a change of view, so that uploads go on and "open in a new tab" works as
+// ever.
 import { at, prefix } from './base';
 
 export type View = { page: 'send' } | { page: 'share'; id: string } | { page: 'missing' };

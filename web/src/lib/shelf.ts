@@ -1,5 +1,6 @@
-// The files of a share as its visitor sees them. The stream of events begins with every file: taken one by one, 5,000 of
-// them would be drawn 5,000 times, so a plain map is filled and the page draws at its own pace.
+// The files of a share as its visitor sees them. The stream of events begins with every file: taken
+// one by one, 5,000 of them would be drawn 5,000 times, so a plain map is filled and the page draws
+// at its own pace.
 import type { ServerFile } from './api';
 import { Pulse } from './pulse';
 
@@ -16,7 +17,9 @@ const STANDS_AFTER_MS = 5_000;
 export class Shelf {
   readonly pulse = new Pulse();
   readonly #files = new Map<string, Shelved>();
-  /** Of the files known when the server began to tell all of them, those that it has not told yet. */
+  /**
+   * Of the files known when the server began to tell all of them, those that it has not told yet.
+   */
   #untold = new Set<string>();
 
   get files(): Shelved[] {
@@ -26,8 +29,10 @@ export class Shelf {
     );
   }
 
-  /** A file that is known keeps its place, and what was seen of it does not become less: after an interruption the server
-   *  may tell of an older state first. */
+  /**
+   * A file that is known keeps its place, and what was seen of it does not become less: after an
+   * interruption the server may tell of an older state first.
+   */
   put(file: ServerFile): void {
     const known = this.#files.get(file.file_id);
     const received_bytes = Math.max(file.received_bytes, known?.received_bytes ?? 0);

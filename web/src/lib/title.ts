@@ -1,4 +1,5 @@
-// The tab's title: how far the uploads of this page are, while any is under way; else what the view shows.
+// The tab's title: how far the uploads of this page are, while any is under way; else what the view
+// shows.
 import { t } from './texts';
 
 let busy: string | null = null;

@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
 import { Pool, type Wish } from './pool';
 
-/** Tabs that start what they are allowed to, and stop at the end of a request when they are to give back. */
+/**
+ * Tabs that start what they are allowed to, and stop at the end of a request when they are to give
+ * back.
+ */
 class Model {
   readonly pool = new Pool(3);
   readonly allowed = new Map<string, number>();

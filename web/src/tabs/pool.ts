@@ -1,8 +1,8 @@
 // How many uploads each tab may run at once, as the leading tab hands them out.
 
 /**
- * Uploads at once over all tabs. Browsers open six connections to a host over HTTP/1.1: with two event streams one is
- * left for the next page and for clicks.
+ * Uploads at once over all tabs. Browsers open six connections to a host over HTTP/1.1: with two
+ * event streams one is left for the next page and for clicks.
  */
 export const TRANSFERS = 3;
 

@@ -163,7 +163,7 @@ export class Tabs {
     if (role !== 'seeking') this.#tell([...this.#listeners.keys()]);
   }
 
-  // ── what the leader does ───────────────────────────────────────────────────────────────────────────────────────
+  // ── what the leader does ───────────────────────────────────────────────────────────────────────
 
   #take(state: State): void {
     this.#states.set(state.from, { ...state, heardAt: Date.now() });
@@ -214,7 +214,7 @@ export class Tabs {
     this.#grant(this.#pool.rotate());
   }
 
-  // ── what every tab does ────────────────────────────────────────────────────────────────────────────────────────
+  // ── what every tab does ────────────────────────────────────────────────────────────────────────
 
   #allow(uploads: number): void {
     if (uploads === this.allowed) return;

@@ -1,5 +1,6 @@
-// What the rest of the browser sees of an upload: the tab's title, a warning before leaving, a screen that stays awake,
-// a word to the screen reader, and another try when the network or the person comes back.
+// What the rest of the browser sees of an upload: the tab's title, a warning before leaving, a
+// screen that stays awake, a word to the screen reader, and another try when the network or the
+// person comes back.
 import { announce } from '../lib/announce.svelte';
 import { percent, span } from '../lib/format';
 import { t } from '../lib/texts';

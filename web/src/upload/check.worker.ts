@@ -1,4 +1,5 @@
-// Reads files for their check value, off the page's thread, one after the other, 4 MiB in memory at a time.
+// Reads files for their check value, off the page's thread, one after the other, 4 MiB in memory at
+// a time.
 import { Crc64 } from './crc64';
 
 const SLICE_BYTES = 4 * 1024 * 1024;

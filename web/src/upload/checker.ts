@@ -1,5 +1,6 @@
-// Compares the check value of the file at hand with the one that the server took of the bytes it holds. Only then does a
-// row say "verified". The file is read while it is being sent, when its bytes are in the system's cache anyway.
+// Compares the check value of the file at hand with the one that the server took of the bytes it
+// holds. Only then does a row say "verified". The file is read while it is being sent, when its
+// bytes are in the system's cache anyway.
 import type { Item } from './item';
 import type { Result } from './check.worker';
 import workerUrl from './check.worker.ts?worker&url';
@@ -42,7 +43,10 @@ interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
 }
 
-/** The server's policy asks for trusted types where a script is named; this one address is a constant of the build. */
+/**
+ * The server's policy asks for trusted types where a script is named; this one address is a
+ * constant of the build.
+ */
 function startWorker(): Worker {
   const types = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes;
   const url = types?.createPolicy('ddx-check', { createScriptURL: () => workerUrl }).createScriptURL('') ?? workerUrl;

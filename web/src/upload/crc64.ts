@@ -1,7 +1,8 @@
-// CRC-64/NVME, eight bytes per step, in two 32-bit halves: a BigInt per byte would be a hundred times slower. It is the
-// check value that the server keeps of every file, so a page can tell that what arrived is what was sent. It finds
-// every accident of transport and storage; against forgery stands BLAKE3, which the server shows.
-// Polynomial 0xAD93D23594C93659, reflected; initial value and final xor all ones (NVM Command Set specification 1.0c).
+// CRC-64/NVME, eight bytes per step, in two 32-bit halves: a BigInt per byte would be a hundred
+// times slower. It is the check value that the server keeps of every file, so a page can tell that
+// what arrived is what was sent. It finds every accident of transport and storage; against forgery
+// stands BLAKE3, which the server shows. Polynomial 0xAD93D23594C93659, reflected; initial value
+// and final xor all ones (NVM Command Set specification 1.0c).
 
 const POLY_HI = 0x9a6c9329;
 const POLY_LO = 0xac4bc9b5;

@@ -1,4 +1,5 @@
-// Shares of earlier visits that are not complete, as this browser remembers them and the server confirms them.
+// Shares of earlier visits that are not complete, as this browser remembers them and the server
+// confirms them.
 import { api, Refused, type ServerFile } from '../lib/api';
 import type { Item } from './item';
 import type { Presence } from './presence';
@@ -67,8 +68,8 @@ export class Earlier {
   }
 
   /**
-   * Tells files that were given again what the server has of them, and their share what it has besides.
-   * True if nothing of the share is missing any more.
+   * Tells files that were given again what the server has of them, and their share what it has
+   * besides. True if nothing of the share is missing any more.
    */
   async takeBack(share: Share, items: readonly Item[]): Promise<boolean> {
     const uploads = new Map((await this.store.uploads(share.id!)).map((one) => [one.path, one]));
@@ -107,7 +108,9 @@ export class Earlier {
   }
 }
 
-/** The server's files by the paths that this browser gave them, which the server may have changed. */
+/**
+ * The server's files by the paths that this browser gave them, which the server may have changed.
+ */
 export function byPath(files: readonly ServerFile[], uploads: Iterable<StoredUpload>): Map<string, ServerFile> {
   const found = new Map(files.map((file) => [file.path, file]));
   const byId = new Map(files.map((file) => [file.file_id, file]));

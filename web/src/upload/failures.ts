@@ -1,4 +1,5 @@
-// What an error means for the file it met. The rule: nothing that may pass by itself is shown as a failure.
+// What an error means for the file it met. The rule: nothing that may pass by itself is shown as a
+// failure.
 import { Refused, Unreachable, type Limits } from '../lib/api';
 import { Aborted, SourceLost, UploadGone, Yielded } from './tus';
 
@@ -78,7 +79,8 @@ function judgeStatus(error: Refused, tries: number): Verdict {
     case 507:
       return fail('no-space', { ...said, ...limitOf(error, 0) });
     case 404:
-      // The share went with its last file, or with the server's data. Another one has been asked for.
+      // The share went with its last file, or with the server's data. Another one has been asked
+      // for.
       if (error.slug === SHARE_GONE) break;
       return fail('refused', said);
     case 409:
@@ -112,7 +114,10 @@ export function pauseMs(tries: number): number {
 /** Strangers are told two binary digits of what is free: it is less than half as much again. */
 const FREE_FACTOR = 1.5;
 
-/** What can be known to fail before a byte is sent. Of what may fit, the server says whether it does. */
+/**
+ * What can be known to fail before a byte is sent. Of what may fit, the server says whether it
+ * does.
+ */
 export function measure(file: { size: number; name: string }, limits: Limits): Failure | null {
   if (limits.max_file_bytes !== null && file.size > limits.max_file_bytes) {
     return { code: 'too-large', limitBytes: limits.max_file_bytes };

@@ -1,5 +1,6 @@
-// Whether there is any point in sending. One gate for all uploads: when the server can't be reached, a single probe asks
-// for it, instead of every file trying by itself, and the page has one thing to say. It never gives up.
+// Whether there is any point in sending. One gate for all uploads: when the server can't be
+// reached, a single probe asks for it, instead of every file trying by itself, and the page has one
+// thing to say. It never gives up.
 
 const PROBE_FIRST_MS = 400;
 const PROBE_MAX_MS = 30_000;
@@ -74,7 +75,8 @@ export class Gate {
     } else {
       this.state = 'down';
       this.#tries++;
-      // 0.8 s, 1.6 s … 30 s, a fifth of it by chance, so that many pages don't come back in one instant.
+      // 0.8 s, 1.6 s … 30 s, a fifth of it by chance, so that many pages don't come back in one
+      // instant.
       const delay = Math.min(PROBE_MAX_MS, PROBE_FIRST_MS * 2 ** this.#tries);
       this.#schedule(delay * (0.9 + Math.random() * 0.2));
     }

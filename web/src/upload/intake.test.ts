@@ -5,7 +5,8 @@ function file(name: string, lastModified = 0): File {
   return new File(['x'], name, { lastModified });
 }
 
-// What a browser hands over at a drop, in its own shape: entries with callbacks, a directory in pieces.
+// What a browser hands over at a drop, in its own shape: entries with callbacks, a directory in
+// pieces.
 interface Tree {
   [name: string]: Tree | 'file' | 'broken';
 }

@@ -1,5 +1,5 @@
-// Turns a drop, a pick or a paste into files with paths. Everything that the browser hands over must be taken from the
-// event at once: after the first await a DataTransfer is empty.
+// Turns a drop, a pick or a paste into files with paths. Everything that the browser hands over
+// must be taken from the event at once: after the first await a DataTransfer is empty.
 
 export interface Given {
   file: File;
@@ -23,7 +23,9 @@ export function emptyIntake(): Intake {
   return { files: [], roots: [], skipped: 0, unreadable: [] };
 }
 
-/** True if a drag or a paste carries real files, not a link, a text or a picture out of this page. */
+/**
+ * True if a drag or a paste carries real files, not a link, a text or a picture out of this page.
+ */
 export function carriesFiles(data: DataTransfer | null): boolean {
   return data !== null && data.types.includes('Files');
 }
@@ -128,7 +130,10 @@ export function fromPaste(list: Iterable<File>, now = new Date()): Intake {
   return intake;
 }
 
-/** From handles kept since an earlier visit. Must be called by a click: the browser may ask for permission. */
+/**
+ * From handles kept since an earlier visit. Must be called by a click: the browser may ask for
+ * permission.
+ */
 export async function fromHandles(handles: FileSystemHandle[]): Promise<Intake> {
   const intake = emptyIntake();
   for (const handle of handles) {

@@ -92,7 +92,10 @@ export class Item {
     return this.#shown;
   }
 
-  /** Drawn bytes that no call before this one has counted. Speed is that of what is drawn, or it would not fit it. */
+  /**
+   * Drawn bytes that no call before this one has counted. Speed is that of what is drawn, or it
+   * would not fit it.
+   */
   count(hears: boolean): number {
     const shown = this.shown(hears);
     const step = shown - this.#counted;

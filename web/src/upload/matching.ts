@@ -1,6 +1,6 @@
-// Knows a file again that was given in an earlier visit: same path, size and time of last change. Picked alone, without
-// its folder, it is known by its name if only one file fits. What was in the middle changes nothing: the check value at
-// the end tells if the content is another.
+// Knows a file again that was given in an earlier visit: same path, size and time of last change.
+// Picked alone, without its folder, it is known by its name if only one file fits. What was in the
+// middle changes nothing: the check value at the end tells if the content is another.
 import type { Given } from './intake';
 import type { StoredShare } from './store';
 

@@ -100,7 +100,8 @@ describe('a visit of several uploads', () => {
     const meter = started();
     let now = feed(meter, 0, 20, 2_000_000);
     now += 30 * 60_000;
-    // Nothing is said to the meter in between: the first byte of the second upload comes half an hour later.
+    // Nothing is said to the meter in between: the first byte of the second upload comes half an
+    // hour later.
     now = feed(meter, now, 3, 2_000_000);
     const left = meter.secondsLeft(300_000_000, now)!;
     expect(left).toBeGreaterThan(150 * 0.8);

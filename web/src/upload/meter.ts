@@ -1,5 +1,6 @@
-// Speed and time left. Speed is what moved over the last seconds, not since the start, which would remember an outage for
-// ever; time left is held for two seconds at a time, since a number that jumps is not read.
+// Speed and time left. Speed is what moved over the last seconds, not since the start, which would
+// remember an outage for ever; time left is held for two seconds at a time, since a number that
+// jumps is not read.
 
 const WINDOW_MS = 8_000;
 const FIRST_AFTER_MS = 2_000;
@@ -18,15 +19,16 @@ export class Meter {
   add(bytes: number, now = Date.now()): void {
     if (bytes <= 0) return;
     this.#total += bytes;
-    // Between two uploads, or on a line that stood still, time passed that says nothing about speed.
+    // Between two uploads, or on a line that stood still, time passed that says nothing about
+    // speed.
     if (now - this.#movedAt > STALLED_AFTER_MS) {
       this.reset(now);
       return;
     }
     this.#movedAt = now;
     const last = this.#samples.at(-1);
-    // One sample per 200 ms is enough, and bounds the list at 40. A sample stands for its own instant and is not
-    // changed by what comes after it, or the speed would come out too low.
+    // One sample per 200 ms is enough, and bounds the list at 40. A sample stands for its own
+    // instant and is not changed by what comes after it, or the speed would come out too low.
     if (!last || now - last.at >= 200 || this.#samples.length === 1) this.#samples.push({ at: now, total: this.#total });
     while (this.#samples.length > 2 && now - this.#samples[1]!.at > WINDOW_MS) this.#samples.shift();
   }
@@ -48,7 +50,9 @@ export class Meter {
     return rate > 0 ? rate : null;
   }
 
-  /** Seconds for `bytes` more, renewed every two seconds and counted down in between; never below 1. */
+  /**
+   * Seconds for `bytes` more, renewed every two seconds and counted down in between; never below 1.
+   */
   secondsLeft(bytes: number, now = Date.now()): number | null {
     const rate = this.rate(now);
     if (rate === null) {

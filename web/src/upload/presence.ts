@@ -1,6 +1,6 @@
-// Two tabs must not send the same upload: the server would let each take over from the other for ever. A tab that comes
-// up asks the others which shares they hold and leaves those alone. BroadcastChannel also exists on plain http, where
-// Web Locks do not.
+// Two tabs must not send the same upload: the server would let each take over from the other for
+// ever. A tab that comes up asks the others which shares they hold and leaves those alone.
+// BroadcastChannel also exists on plain http, where Web Locks do not.
 
 const ANSWER_WITHIN_MS = 150;
 

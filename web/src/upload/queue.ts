@@ -1,6 +1,7 @@
-// Which file is sent next. Files start in the order they came, three at a time: fewer leaves a fast line idle between
-// small files, more takes the connections that events and clicks need (six per host over HTTP/1.1). Other tabs of this
-// server use the same six, so it may be fewer: see tabs/pool.ts.
+// Which file is sent next. Files start in the order they came, three at a time: fewer leaves a fast
+// line idle between small files, more takes the connections that events and clicks need (six per
+// host over HTTP/1.1). Other tabs of this server use the same six, so it may be fewer: see
+// tabs/pool.ts.
 import type { Gate } from './gate';
 import { STALLED, type Item } from './item';
 import { Unreachable } from '../lib/api';
@@ -81,7 +82,10 @@ export class Queue {
     this.add(back.filter((item) => !this.#waiting.includes(item)));
   }
 
-  /** Stops the file without a word to the server: what it has is kept until the upload expires or is deleted. */
+  /**
+   * Stops the file without a word to the server: what it has is kept until the upload expires or is
+   * deleted.
+   */
   withdraw(item: Item): void {
     item.before = item.phase === 'sending' ? 'queued' : item.phase;
     item.phase = 'cancelled';
@@ -107,7 +111,8 @@ export class Queue {
     let soonest = Infinity;
     const rest: Item[] = [];
     for (const item of this.#waiting) {
-      // Paused or cancelled meanwhile; or still ending its last attempt (then it stays for the next turn).
+      // Paused or cancelled meanwhile; or still ending its last attempt (then it stays for the next
+      // turn).
       if (item.phase !== 'queued') continue;
       if (this.#running.size >= this.allowance.allowed || this.#running.has(item) || item.notBefore > now) {
         if (item.notBefore > now) soonest = Math.min(soonest, item.notBefore);

@@ -34,8 +34,9 @@ export class Removals {
 }
 
 /**
- * Deletes what the server has of a file: a finished one by its delete link, an unfinished one by ending its upload. The
- * request outlives the page, and is made again until there is an answer. It starts before this function first waits.
+ * Deletes what the server has of a file: a finished one by its delete link, an unfinished one by
+ * ending its upload. The request outlives the page, and is made again until there is an answer. It
+ * starts before this function first waits.
  */
 export async function deleteOnServer(item: Item): Promise<void> {
   const address = (item.before === 'done' && item.deleteUrl) || item.uploadUrl;

@@ -1,5 +1,5 @@
-// One drop, one share, one link. Holds its files, asks the server for the share as soon as it exists, and listens to the
-// share's events while anything is under way.
+// One drop, one share, one link. Holds its files, asks the server for the share as soon as it
+// exists, and listens to the share's events while anything is under way.
 import { api, type ServerFile } from '../lib/api';
 import { tabs, type Tabs } from '../tabs/tabs';
 import { Item } from './item';
@@ -97,14 +97,17 @@ export class Share {
     this.manifest = this.manifest.filter(([path]) => path !== item.path);
   }
 
-  /** Makes the share on the server, once. Throws what the request threw; the next call tries again. */
+  /**
+   * Makes the share on the server, once. Throws what the request threw; the next call tries again.
+   */
   async ready(): Promise<void> {
     if (this.id) return;
     this.#making ??= api.createShare().then(
       (made) => {
         this.id = made.share_id;
         this.key = made.share_key;
-        // The server's own idea of its address may be that of the inside of a proxy; the page's address works.
+        // The server's own idea of its address may be that of the inside of a proxy; the page's
+        // address works.
         this.link = new URL(made.link, location.href).href;
         this.changed();
       },
@@ -148,8 +151,8 @@ export class Share {
   }
 
   /**
-   * What the server has is what to draw. Before the events flow that may be too little, but what was
-   * handed to the network would be too much, and a figure never goes back.
+   * What the server has is what to draw. Before the events flow that may be too little, but what
+   * was handed to the network would be too much, and a figure never goes back.
    */
   get hears(): boolean {
     return this.live || this.#opening !== null;
@@ -176,7 +179,8 @@ export class Share {
   #itemOf(file: ServerFile): Item | undefined {
     const item = this.#paths.get(file.path);
     if (item && (item.fileId === null || item.fileId === file.file_id)) return item;
-    // The server may have changed its name. An older upload of the same path, lost with its answer, is none of ours.
+    // The server may have changed its name. An older upload of the same path, lost with its answer,
+    // is none of ours.
     return this.items.find((one) => one.fileId === file.file_id);
   }
 

@@ -1,6 +1,7 @@
-// What this browser remembers of unfinished shares, so that a closed tab, a crash or a new boot costs nothing but one
-// click. IndexedDB, because it takes file handles, which localStorage can't hold. Nothing here is needed while the page
-// lives: where storage is blocked, all works but the return.
+// What this browser remembers of unfinished shares, so that a closed tab, a crash or a new boot
+// costs nothing but one click. IndexedDB, because it takes file handles, which localStorage can't
+// hold. Nothing here is needed while the page lives: where storage is blocked, all works but the
+// return.
 
 /** Path, size and time of last change: by these a file is known again. */
 export type ManifestEntry = [path: string, sizeBytes: number, modifiedAt: number];
@@ -21,7 +22,10 @@ export interface StoredUpload {
   uploadUrl: string;
   deleteUrl: string | null;
   fileId: string | null;
-  /** Complete. Kept as long as the share is not: by its id a file is known whose name the server has changed. */
+  /**
+   * Complete. Kept as long as the share is not: by its id a file is known whose name the server has
+   * changed.
+   */
   done?: boolean;
 }
 

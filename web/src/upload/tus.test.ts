@@ -1,5 +1,6 @@
-// The three requests of tus against a real HTTP server on this machine. XMLHttpRequest, which Node.js lacks, is stood in
-// for by a few lines over node:http; what a browser's own does is tried in tests/ with the real server.
+// The three requests of tus against a real HTTP server on this machine. XMLHttpRequest, which
+// Node.js lacks, is stood in for by a few lines over node:http; what a browser's own does is tried
+// in tests/ with the real server.
 import { once } from 'node:events';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,13 +1,16 @@
-// Sends one file by tus 1.0.0: POST, HEAD, PATCH over XMLHttpRequest, which alone reports upload progress.
+// Sends one file by tus 1.0.0: POST, HEAD, PATCH over XMLHttpRequest, which alone reports upload
+// progress.
 //
-// Why not tus-js-client: its retry list, its URL storage and its fingerprints would all have to be switched off, since
-// it gives up on 429 and 503, starts again from byte 0 when the HEAD of a resume is refused, and does not know folders.
-// What remains of it are these three requests, for 15 KB. One call of `send` is one attempt; when to try again is the
-// queue's business.
+// Why not tus-js-client: its retry list, its URL storage and its fingerprints would all have to be
+// switched off, since it gives up on 429 and 503, starts again from byte 0 when the HEAD of a
+// resume is refused, and does not know folders. What remains of it are these three requests, for 15
+// KB. One call of `send` is one attempt; when to try again is the queue's business.
 import { parseProblem, parseRetryAfter, Refused, Unreachable } from '../lib/api';
 
-/** A file up to this size travels inside its creation: one request instead of two. Larger ones don't, since an answer
- *  lost then would cost the bytes again. */
+/**
+ * A file up to this size travels inside its creation: one request instead of two. Larger ones
+ * don't, since an answer lost then would cost the bytes again.
+ */
 export const INLINE_MAX_BYTES = 256 * 1024;
 
 /** The server no longer knows the upload: expired, deleted, or another data folder. */
@@ -177,7 +180,10 @@ async function patch(sending: Sending, url: string, offset: number): Promise<num
   return Number.isSafeInteger(next) ? next : head(url, file.size, signal);
 }
 
-/** A file that has vanished looks like a lost network to XMLHttpRequest; reading one byte tells them apart. */
+/**
+ * A file that has vanished looks like a lost network to XMLHttpRequest; reading one byte tells them
+ * apart.
+ */
 async function readable<T>(file: Blob, attempt: () => Promise<T>): Promise<T> {
   try {
     return await attempt();
@@ -201,7 +207,10 @@ function refusal(answer: Answer): Refused {
   );
 }
 
-/** Behind a proxy the server may believe in another scheme or host; the page knows where it was loaded from. */
+/**
+ * Behind a proxy the server may believe in another scheme or host; the page knows where it was
+ * loaded from.
+ */
 export function sameOrigin(location: string, endpoint: string): string {
   const url = new URL(location, new URL(endpoint, globalThis.location?.href));
   return url.pathname + url.search;
@@ -215,7 +224,8 @@ export function encodeMetadata(metadata: Record<string, string>): string {
 
 function base64(text: string): string {
   let binary = '';
-  // Lone surrogates, which file names on Windows may hold, become U+FFFD here instead of an exception.
+  // Lone surrogates, which file names on Windows may hold, become U+FFFD here instead of an
+  // exception.
   for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte);
   return btoa(binary);
 }

@@ -1,4 +1,5 @@
-// All that this page sends. It lives as long as the page, whatever view is open: moving inside the app stops nothing.
+// All that this page sends. It lives as long as the page, whatever view is open: moving inside the
+// app stops nothing.
 import { api, Refused, type Limits } from '../lib/api';
 import { at } from '../lib/base';
 import { Pulse } from '../lib/pulse';
@@ -48,7 +49,10 @@ export class Uploads {
     this.pulse.touch();
   }
 
-  /** While anything is sent, the page is drawn once a second also when nothing is heard: figures get old by that. */
+  /**
+   * While anything is sent, the page is drawn once a second also when nothing is heard: figures get
+   * old by that.
+   */
   #moves(): void {
     const wanted = this.#queue.running.size > 0;
     if (wanted) this.#clock ??= setInterval(() => this.touch(), 1_000);
@@ -81,16 +85,22 @@ export class Uploads {
     }
   }
 
-  /** Goes on with one unfinished share. What does not belong to it is left out; tells how much that is. */
+  /**
+   * Goes on with one unfinished share. What does not belong to it is left out; tells how much that
+   * is.
+   */
   again(one: Unfinished, intake: Intake): { known: number; others: number } {
     const { known, rest } = match(intake.files, [one.stored]);
     for (const [shareId, given] of known) this.#continue(shareId, given);
     return { known: intake.files.length - rest.length, others: rest.length };
   }
 
-  // ── taking files in ────────────────────────────────────────────────────────────────────────────────────────────
+  // ── taking files in ────────────────────────────────────────────────────────────────────────────
 
-  /** Sends what was given: to the unfinished shares that know it, the rest to `target` or a new share. */
+  /**
+   * Sends what was given: to the unfinished shares that know it, the rest to `target` or a new
+   * share.
+   */
   take(intake: Intake, target: Share | null = null): Share | null {
     const { known, rest } = match(intake.files, this.unfinished.map((one) => one.stored));
     for (const [shareId, given] of known) this.#continue(shareId, given);
@@ -138,7 +148,7 @@ export class Uploads {
     return false;
   }
 
-  // ── unfinished shares of earlier visits ────────────────────────────────────────────────────────────────────────
+  // ── unfinished shares of earlier visits ────────────────────────────────────────────────────────
 
   get unfinished(): readonly Unfinished[] {
     return this.#earlier.unfinished;
@@ -183,7 +193,7 @@ export class Uploads {
     this.#answer();
   }
 
-  // ── sending ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── sending ────────────────────────────────────────────────────────────────────────────────────
 
   async #run(item: Item, signal: AbortSignal): Promise<void> {
     const share = this.#owners.get(item)!;
@@ -199,7 +209,10 @@ export class Uploads {
     item.confirmed = item.sent = item.size;
   }
 
-  /** The share is not there any more, nor is anything in it: what was done is told, what is not done goes on in a new one. */
+  /**
+   * The share is not there any more, nor is anything in it: what was done is told, what is not done
+   * goes on in a new one.
+   */
   #lost(share: Share): void {
     if (share.id) void this.#store.forgetShare(share.id);
     for (const item of share.items) {
@@ -300,7 +313,10 @@ export class Uploads {
     return this.unfinished.some((one) => one.stored.shareId === share.id);
   }
 
-  /** What arrived is not what the file holds now: it was changed on the way. The copy on the server is of no use. */
+  /**
+   * What arrived is not what the file holds now: it was changed on the way. The copy on the server
+   * is of no use.
+   */
   #checked(item: Item): void {
     if (item.check === 'differs' && item.phase === 'done') {
       item.phase = 'failed';
@@ -324,14 +340,15 @@ export class Uploads {
       this.meter.reset();
       this.#queue.pump();
       for (const share of this.shares) {
-        // A share that could not be made when it was opened is made by its first file; if it has none waiting, now.
+        // A share that could not be made when it was opened is made by its first file; if it has
+        // none waiting, now.
         if (!share.id && share.items.length > 0) share.ready().then(() => this.#shareReady(share), () => {});
       }
     }
     this.touch();
   }
 
-  // ── what people do ─────────────────────────────────────────────────────────────────────────────────────────────
+  // ── what people do ─────────────────────────────────────────────────────────────────────────────
 
   pause(items: Item[]): void {
     this.#queue.pause(items);

@@ -1,6 +1,6 @@
-// Notices an upload whose connection died without a sound (a laptop that slept, a router that forgot): XMLHttpRequest
-// would wait for ever. An upload that the server keeps in its queue also stands still, and must be left alone, so the
-// server is asked before anything is cut.
+// Notices an upload whose connection died without a sound (a laptop that slept, a router that
+// forgot): XMLHttpRequest would wait for ever. An upload that the server keeps in its queue also
+// stands still, and must be left alone, so the server is asked before anything is cut.
 import type { Item } from './item';
 
 const LOOK_EVERY_MS = 5_000;

@@ -1,8 +1,9 @@
-//! Single files: their length, their head comment, their name, and leftovers that must not be committed.
+//! Single files: their length, their head comment, their name, and leftovers that must not be
+//! committed.
 //!
-//! Length because a file that can't be read in one sitting is not reviewed; the head comment because the
-//! reason of a module is the one thing that its code can't tell. A module called `utils` is where things go
-//! that nobody thought about; give it the name of what it does.
+//! Length because a file that can't be read in one sitting is not reviewed; the head comment
+//! because the reason of a module is the one thing that its code can't tell. A module called
+//! `utils` is where things go that nobody thought about; give it the name of what it does.
 
 use super::tokens::{Token, tokens};
 use super::{Finding, SourceFile};

@@ -1,8 +1,8 @@
-//! Lock files name packages and hashes, never the host they came from: the same lock then works behind any
-//! mirror, and a host that is typed in by accident can't become the one that is trusted.
+//! Lock files name packages and hashes, never the host they came from: the same lock then works
+//! behind any mirror, and a host that is typed in by accident can't become the one that is trusted.
 //!
-//! Cargo writes one canonical index into every lock file, which stands for "the registry" whatever mirror
-//! answers; that one line is the exception.
+//! Cargo writes one canonical index into every lock file, which stands for "the registry" whatever
+//! mirror answers; that one line is the exception.
 
 use super::{Finding, SourceFile};
 

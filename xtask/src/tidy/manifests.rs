@@ -1,8 +1,8 @@
-//! Manifests: versions stand in the root's table only, every crate takes the common lints and edition, and
-//! nothing but tests depends on the test kit.
+//! Manifests: versions stand in the root's table only, every crate takes the common lints and
+//! edition, and nothing but tests depends on the test kit.
 //!
-//! One table because two versions of one crate are two copies in the binary, and because a reviewer of
-//! dependencies has to look at one place only.
+//! One table because two versions of one crate are two copies in the binary, and because a reviewer
+//! of dependencies has to look at one place only.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,14 +1,15 @@
 //! The rules of the house that no compiler checks, each in a module of its own.
 //!
-//! They are checked by a program because the shape of the workspace is what keeps it honest: the ledger is
-//! testable because it knows no runtime, crash safety can be reasoned about because only the engine orders
-//! the two writes. One convenient import undoes that, and reviews miss it.
+//! They are checked by a program because the shape of the workspace is what keeps it honest: the
+//! ledger is testable because it knows no runtime, crash safety can be reasoned about because only
+//! the engine orders the two writes. One convenient import undoes that, and reviews miss it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+mod comments;
 mod files;
 mod locks;
 mod manifests;
@@ -115,6 +116,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let members = manifests::check(&files, &mut findings)?;
     rooms::check(&files, &members, &mut findings);
     files::check(&files, &mut findings);
+    comments::check(&files, &mut findings);
     locks::check(&files, &mut findings);
     words::check(&files, &mut findings);
     findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));

@@ -1,7 +1,9 @@
-//! The paths that a source file names, in full: `use std::{env, io}` names `std::env` and `std::io`.
+//! The paths that a source file names, in full: `use std::{env, io}` names `std::env` and
+//! `std::io`.
 //!
-//! Relative paths (`super::`, `self::`, `crate::`) are resolved against the file's own module and the
-//! inline modules around them, so that `super::super::plain` can't slip past a rule that says `crate::plain`.
+//! Relative paths (`super::`, `self::`, `crate::`) are resolved against the file's own module and
+//! the inline modules around them, so that `super::super::plain` can't slip past a rule that says
+//! `crate::plain`.
 
 use std::path::Path;
 
@@ -56,7 +58,8 @@ enum Brace {
     Group(Vec<String>),
 }
 
-/// All paths of two segments or more, and every path in a `use`, of a file that is `module` of its crate.
+/// All paths of two segments or more, and every path in a `use`, of a file that is `module` of its
+/// crate.
 pub(crate) fn named_paths(text: &str, module: &[String]) -> Vec<NamedPath> {
     let tokens = tokens(text);
     let mut walk = Walk {
@@ -125,7 +128,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads the path whose first word is at hand. A `{` right after it opens a group with it as prefix.
+    /// Reads the path whose first word is at hand. A `{` right after it opens a group with it as
+    /// prefix.
     fn path(&mut self) -> Option<NamedPath> {
         let line = self.tokens[self.at].line;
         let after_dot = self.at > 0 && self.text(self.at - 1) == ".";

@@ -1,8 +1,8 @@
 //! Rust text as a row of words and signs, without comments and literals.
 //!
-//! A full parser would refuse a file that does not compile yet and would pull a parser crate into every
-//! build of the chores; plain text search would take the word in a comment for the thing. The rules need
-//! only words in order, so this is a lexer of the parts that can hide or fake them.
+//! A full parser would refuse a file that does not compile yet and would pull a parser crate into
+//! every build of the chores; plain text search would take the word in a comment for the thing. The
+//! rules need only words in order, so this is a lexer of the parts that can hide or fake them.
 
 /// A word (identifier or keyword) or a sign, with its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +21,8 @@ impl Token<'_> {
     }
 }
 
-/// Cuts `text` into tokens. Comments, strings, characters and numbers give none; a lifetime gives its tick's
-/// word away as nothing, too.
+/// Cuts `text` into tokens. Comments, strings, characters and numbers give none; a lifetime gives
+/// its tick's word away as nothing, too.
 pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut scanner = Scanner {
         text,
@@ -53,7 +53,8 @@ impl<'a> Scanner<'a> {
         self.at = end;
     }
 
-    /// Skips up to and with the first `end`, from `from` bytes on; to the end of the text if there is none.
+    /// Skips up to and with the first `end`, from `from` bytes on; to the end of the text if there
+    /// is none.
     fn skip_past(&mut self, from: usize, end: &str) {
         let rest = self.rest();
         let bytes = rest

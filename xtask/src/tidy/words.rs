@@ -1,8 +1,10 @@
-//! Texts that operators read: log lines and errors. They must make sense to a person who has never seen the code, so words that only
-//! the code gives a meaning to are refused in them, and old ones too.
+//! Texts that operators read: log lines and errors. They must make sense to a person who has never
+//! seen the code, so words that only the code gives a meaning to are refused in them, and old ones
+//! too.
 //!
-//! Looked at are the string literals in the macros of `tracing` from `info` up and in those of `anyhow`, in the `error` attributes of
-//! `thiserror`, and in contexts of errors; of log lines also the names of their fields.
+//! Looked at are the string literals in the macros of `tracing` from `info` up and in those of
+//! `anyhow`, in the `error` attributes of `thiserror`, and in contexts of errors; of log lines also
+//! the names of their fields.
 
 use std::path::Path;
 

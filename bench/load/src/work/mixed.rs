@@ -1,7 +1,7 @@
 //! All kinds of clients at random, at a rate: what people are together.
 //!
-//! Arrivals are on a schedule and each is a client of its own with a new connection, so that a server which falls behind
-//! meets more and more of them at once, as it would.
+//! Arrivals are on a schedule and each is a client of its own with a new connection, so that a
+//! server which falls behind meets more and more of them at once, as it would.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +87,8 @@ impl Mixed {
     }
 }
 
-/// Clients of all kinds. A first small file is sent before the clock starts, so that there is something to fetch.
+/// Clients of all kinds. A first small file is sent before the clock starts, so that there is
+/// something to fetch.
 pub(super) async fn mixed(run: &Arc<Run>, work: &Mixed) {
     let clients = work.clients();
     let first = Each::File(work.small_bytes)

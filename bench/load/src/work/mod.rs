@@ -1,4 +1,5 @@
-//! The kinds of work, each in a function that ends when all of its clients have, or the time is over.
+//! The kinds of work, each in a function that ends when all of its clients have, or the time is
+//! over.
 
 use std::sync::Arc;
 use std::time::Duration;

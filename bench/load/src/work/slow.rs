@@ -1,7 +1,8 @@
 //! Many clients that send little, slowly: what each connection costs, and how soon each is let in.
 //!
-//! Clients come on a schedule, whatever the server does, and the time until a request is open counts from when the client was due, so that a
-//! server which stops accepting can't hide it by keeping the load back (coordinated omission).
+//! Clients come on a schedule, whatever the server does, and the time until a request is open
+//! counts from when the client was due, so that a server which stops accepting can't hide it by
+//! keeping the load back (coordinated omission).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +71,8 @@ impl Pace {
     }
 }
 
-/// One client: opens its request, waits to be let in, trickles, and waits for the answer. Gives the time from the last byte to the answer.
+/// One client: opens its request, waits to be let in, trickles, and waits for the answer. Gives the
+/// time from the last byte to the answer.
 pub(super) async fn one(
     run: &Arc<Run>,
     k: u64,

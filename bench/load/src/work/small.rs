@@ -1,7 +1,8 @@
 //! Many small requests over keep-alive connections: files, or tus creations only.
 //!
-//! Closed loop by default: each connection starts its next request as its last ends, which measures the greatest rate. With a rate requests are
-//! due on a schedule and their latency counts from then, which measures what people would have waited at that rate.
+//! Closed loop by default: each connection starts its next request as its last ends, which measures
+//! the greatest rate. With a rate requests are due on a schedule and their latency counts from
+//! then, which measures what people would have waited at that rate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
-//! Connections that begin something and then do nothing: what a server lets them hold, and when it ends them.
+//! Connections that begin something and then do nothing: what a server lets them hold, and when it
+//! ends them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +43,8 @@ struct Seen {
     answers: BTreeMap<String, u64>,
 }
 
-/// All at once; counts those that the server ends. A connection that can't be brought to its stall has failed; being ended is no failure.
+/// All at once; counts those that the server ends. A connection that can't be brought to its stall
+/// has failed; being ended is no failure.
 pub(super) async fn stall(run: &Arc<Run>, work: Stall) {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let mut crowd = Crowd::new(run);

@@ -1,7 +1,8 @@
-//! What every backend of [`Catalog`] must do, as cases that run against an empty catalog and panic where it does not.
+//! What every backend of [`Catalog`] must do, as cases that run against an empty catalog and panic
+//! where it does not.
 //!
-//! They are part of the library, and not of one backend's tests, so that a backend in another crate is held to the same
-//! sentences. They need no runtime: any executor can drive them.
+//! They are part of the library, and not of one backend's tests, so that a backend in another crate
+//! is held to the same sentences. They need no runtime: any executor can drive them.
 #![allow(clippy::unwrap_used, reason = "a case fails by panicking")]
 
 mod complete;
@@ -69,8 +70,8 @@ pub const CASES: &[Case] = cases![
     removal::a_closed_catalog_answers_that_it_is_closed,
 ];
 
-/// Runs all cases, each on a catalog that `fresh` makes, and checks and closes it after each. A backup is written into
-/// `folder`, which is to be empty.
+/// Runs all cases, each on a catalog that `fresh` makes, and checks and closes it after each. A
+/// backup is written into `folder`, which is to be empty.
 pub async fn run(folder: &Path, mut fresh: impl FnMut() -> Arc<dyn Catalog>) {
     for (name, case) in CASES {
         let _named = Named(name);

@@ -1,4 +1,5 @@
-//! [`Catalog`] on SQLite: each method bounds what it was given and hands it to the writer or to a reader.
+//! [`Catalog`] on SQLite: each method bounds what it was given and hands it to the writer or to a
+//! reader.
 
 use super::{SqliteCatalog, changes, check, queries, removal, schema};
 use crate::{

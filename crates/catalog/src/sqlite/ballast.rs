@@ -1,8 +1,9 @@
 //! Room for deletions, set aside in advance.
 //!
-//! To delete is to write, first to the log. On a disk that others have filled to the last byte nothing could be deleted, by
-//! which there would be room again. So a file of some megabytes lies beside the catalog and is given up in that moment. It is
-//! made again when there is room; the log, which is written again from its beginning, needs no more until then.
+//! To delete is to write, first to the log. On a disk that others have filled to the last byte
+//! nothing could be deleted, by which there would be room again. So a file of some megabytes lies
+//! beside the catalog and is given up in that moment. It is made again when there is room; the log,
+//! which is written again from its beginning, needs no more until then.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -81,7 +82,8 @@ impl Ballast {
         let mut options = OpenOptions::new();
         let options = options.create(true).truncate(true).write(true).mode(0o600);
         let mut file = options.open(&self.path)?;
-        // Not zeros, and no block like another: a file system that compresses, or keeps equal blocks once, would set nothing aside.
+        // Not zeros, and no block like another: a file system that compresses, or keeps equal
+        // blocks once, would set nothing aside.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut block = vec![0; BLOCK_BYTES];
         let mut left = self.bytes;

@@ -1,5 +1,5 @@
-//! Changes that make files and bring them further. Each runs in a savepoint of the writer's transaction and may be
-//! run again, so it changes nothing but the database.
+//! Changes that make files and bring them further. Each runs in a savepoint of the writer's
+//! transaction and may be run again, so it changes nothing but the database.
 
 use super::rows::{
     crc_to_row, file_no, key_to_row, kind_at, kind_code, load_parts, load_segments, signed,
@@ -270,7 +270,8 @@ pub(super) fn checkpoint(connection: &Connection, next: &Checkpoint) -> Result<(
     }
 }
 
-/// A part has come further: joining finals that it is in, and all their parts, last as long as it does.
+/// A part has come further: joining finals that it is in, and all their parts, last as long as it
+/// does.
 fn keep_families_of(
     connection: &Connection,
     part: &FileId,
@@ -453,7 +454,8 @@ pub(super) fn count_download(
     }
 }
 
-/// Changes what means nothing, so that a page is written: SQLite sees where a row stays as it is. The generation may run ahead of the folder's.
+/// Changes what means nothing, so that a page is written: SQLite sees where a row stays as it is.
+/// The generation may run ahead of the folder's.
 pub(super) fn settle(to: &Connection) -> Result<(), Error> {
     const SQL: &str = "UPDATE generation SET number = number + 1 WHERE one = 1";
     to.prepare_cached(SQL)?.execute([])?;

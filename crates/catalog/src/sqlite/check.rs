@@ -1,4 +1,5 @@
-//! Reading everything and looking for contradictions: SQLite's own, and those of the rules between tables.
+//! Reading everything and looking for contradictions: SQLite's own, and those of the rules between
+//! tables.
 
 use super::fault::REMEDY;
 use crate::{Error, ErrorKind};

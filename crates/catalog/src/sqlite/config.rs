@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-/// Limits and sizes. The defaults are for a box of 32 MiB: the whole catalog stays within 3 MiB resident.
+/// Limits and sizes. The defaults are for a box of 32 MiB: the whole catalog stays within 3 MiB
+/// resident.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Changes that may wait for the writer. More callers wait in order outside the queue. Default 1,024.
+    /// Changes that may wait for the writer. More callers wait in order outside the queue. Default
+    /// 1,024.
     pub write_queue_ops_max: usize,
-    /// Bytes (inline bytes and texts) that waiting changes may hold together; the next one waits. A single
-    /// change above it is let through alone. Default 4 MiB: bytes that wait here are the lease of nobody whose
-    /// request was cut, so the bound must not rest on callers.
+    /// Bytes (inline bytes and texts) that waiting changes may hold together; the next one waits. A
+    /// single change above it is let through alone. Default 4 MiB: bytes that wait here are the
+    /// lease of nobody whose request was cut, so the bound must not rest on callers.
     pub write_queue_bytes_max: u64,
-    /// Changes in one transaction. Default 512: by then the one flush costs each next to nothing, and more would only
-    /// make the first wait for the last.
+    /// Changes in one transaction. Default 512: by then the one flush costs each next to nothing,
+    /// and more would only make the first wait for the last.
     pub batch_ops_max: usize,
     /// Reads that may wait for a reader. Default 256.
     pub read_queue_ops_max: usize,
@@ -20,14 +22,16 @@ pub struct Config {
     pub readers: usize,
     /// Page cache of the writer's connection. Default 1 MiB.
     pub writer_cache_bytes: u64,
-    /// Page cache of each reader's connection. Default 256 KiB: the kernel's page cache is behind it.
+    /// Page cache of each reader's connection. Default 256 KiB: the kernel's page cache is behind
+    /// it.
     pub reader_cache_bytes: u64,
-    /// Frames (pages of 4 KiB) in the write-ahead log from which on they are copied into the database; under load the
-    /// log grows to at most four times that. Default 1,000: with 8,000, a tenth more small files were created per
-    /// second, and the slowest in a hundred took twice as long.
+    /// Frames (pages of 4 KiB) in the write-ahead log from which on they are copied into the
+    /// database; under load the log grows to at most four times that. Default 1,000: with 8,000, a
+    /// tenth more small files were created per second, and the slowest in a hundred took twice as
+    /// long.
     pub wal_frames_max: u32,
-    /// What stays of the log file on disk after it was copied. Default 16 MiB: what is kept is room to delete in when
-    /// the disk is full.
+    /// What stays of the log file on disk after it was copied. Default 16 MiB: what is kept is room
+    /// to delete in when the disk is full.
     pub wal_kept_bytes: u64,
     /// What is set aside on the disk for changes when it is full. Default 4 MiB; none where 0.
     pub ballast_bytes: u64,
@@ -41,7 +45,8 @@ pub struct Config {
     pub list_max: usize,
     /// Backups taken before migrations that are kept. Default 3.
     pub backups_kept: usize,
-    /// Whether a catalog that is older than what its folder had last is opened all the same. Default no.
+    /// Whether a catalog that is older than what its folder had last is opened all the same.
+    /// Default no.
     pub accept_older: bool,
 }
 

@@ -1,7 +1,8 @@
 //! Threads that end in a panic, told to who can end the process.
 //!
-//! A change or a read that panics is caught and answered. What is left is a mistake in the threads themselves: their queues then
-//! answer no one, and a server without its writer would turn every upload away for ever while it looks sound.
+//! A change or a read that panics is caught and answered. What is left is a mistake in the threads
+//! themselves: their queues then answer no one, and a server without its writer would turn every
+//! upload away for ever while it looks sound.
 
 use std::sync::Arc;
 

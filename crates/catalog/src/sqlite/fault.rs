@@ -36,7 +36,8 @@ fn kind_of(error: &rusqlite::Error) -> ErrorKind {
     let failure = match error {
         rusqlite::Error::SqliteFailure(failure, _)
         | rusqlite::Error::SqlInputError { error: failure, .. } => failure,
-        // A value that does not read back as what was written, or a row that must be there and is not.
+        // A value that does not read back as what was written, or a row that must be there and is
+        // not.
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::InvalidColumnType(..)
@@ -61,7 +62,8 @@ fn kind_of(error: &rusqlite::Error) -> ErrorKind {
         | ErrorCode::NoLargeFileSupport => ErrorKind::Io,
         ErrorCode::ReadOnly => ErrorKind::ReadOnly,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => ErrorKind::Corrupt,
-        // Our statements never change, so one that does not fit means that tables or columns are gone from the schema.
+        // Our statements never change, so one that does not fit means that tables or columns are
+        // gone from the schema.
         ErrorCode::Unknown if failure.extended_code == ffi::SQLITE_ERROR => ErrorKind::Corrupt,
         _ => ErrorKind::Other,
     }

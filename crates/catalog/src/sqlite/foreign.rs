@@ -1,7 +1,9 @@
-//! One row of foreign values, read as a record: what a damaged database may answer. Only for fuzzing (`testing`).
+//! One row of foreign values, read as a record: what a damaged database may answer. Only for
+//! fuzzing (`testing`).
 //!
-//! SQLite checks types and constraints when it writes, and nothing when it reads. So whatever a column holds, reading it must
-//! give a record or an error that says "corrupt", never a panic and never a number that has turned its sign.
+//! SQLite checks types and constraints when it writes, and nothing when it reads. So whatever a
+//! column holds, reading it must give a record or an error that says "corrupt", never a panic and
+//! never a number that has turned its sign.
 
 use super::rows::file_from;
 use crate::{Error, FileRecord};

@@ -1,16 +1,19 @@
 //! Telling the catalog of this folder from an older copy of it.
 //!
-//! A copy that was put back looks sound, and so does the catalog that is made anew where the old one was deleted or emptied.
-//! But recovery makes the disk agree with the catalog: it would delete the bytes of every file that came after the copy,
-//! and cut back what went on since. So a number is raised in the catalog, durably, and then in a file beside it: at each
-//! start, and each time the log begins anew. A catalog whose number is behind that of its folder is refused until the operator has
-//! decided. A catalog that lost its log is found in the same way, since the raise is the first thing in each log.
+//! A copy that was put back looks sound, and so does the catalog that is made anew where the old
+//! one was deleted or emptied. But recovery makes the disk agree with the catalog: it would delete
+//! the bytes of every file that came after the copy, and cut back what went on since. So a number
+//! is raised in the catalog, durably, and then in a file beside it: at each start, and each time
+//! the log begins anew. A catalog whose number is behind that of its folder is refused until the
+//! operator has decided. A catalog that lost its log is found in the same way, since the raise is
+//! the first thing in each log.
 //!
-//! Rejected: to take segments that no record knows for the sign of an old copy. A loss of power can bring a deleted
-//! segment back, and a start must not be refused for that.
+//! Rejected: to take segments that no record knows for the sign of an old copy. A loss of power can
+//! bring a deleted segment back, and a start must not be refused for that.
 //!
-//! The raise is no condition for a start: on a full disk the server still has to start, so that files can be deleted. What
-//! is lost then is only that this start can't be told from the one before.
+//! The raise is no condition for a start: on a full disk the server still has to start, so that
+//! files can be deleted. What is lost then is only that this start can't be told from the one
+//! before.
 
 use crate::{Error, ErrorKind};
 use rusqlite::Connection;

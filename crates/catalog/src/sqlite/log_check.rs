@@ -1,12 +1,15 @@
 //! Finding damage in the log before SQLite reads over it.
 //!
-//! SQLite ends its reading of a write-ahead log at the first frame whose checksum is wrong, and takes it for the unfinished write
-//! of a crash. Where it is damage instead, all commits after it are lost without a word, and recovery would delete the
-//! segments that only they named. The two can be told apart: each commit is flushed before the next begins, so a crash leaves at most
-//! one commit unfinished. Checksums go on from frame to frame, so a row of frames behind the break that agree with each other is seen; if two commits
-//! end in such a row, the break is none that a crash can have made.
+//! SQLite ends its reading of a write-ahead log at the first frame whose checksum is wrong, and
+//! takes it for the unfinished write of a crash. Where it is damage instead, all commits after it
+//! are lost without a word, and recovery would delete the segments that only they named. The two
+//! can be told apart: each commit is flushed before the next begins, so a crash leaves at most one
+//! commit unfinished. Checksums go on from frame to frame, so a row of frames behind the break that
+//! agree with each other is seen; if two commits end in such a row, the break is none that a crash
+//! can have made.
 //!
-//! What this can't see is a log that was cut off, and damage in its very last commit: see `docs/SEMANTICS.md`.
+//! What this can't see is a log that was cut off, and damage in its very last commit: see
+//! `docs/SEMANTICS.md`.
 
 use crate::{Error, ErrorKind};
 use std::fs::File;

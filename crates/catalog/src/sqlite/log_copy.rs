@@ -1,13 +1,14 @@
 //! Copying the write-ahead log into the database.
 //!
-//! Commits append to the log; from time to time its pages must be copied to where they belong, which takes tens of
-//! milliseconds. Where the writer does that (SQLite's default), everybody waits for it. Where only another thread does
-//! it, the log never ends: it starts over only if a commit finds all of it copied, and under load there is always one
-//! more commit. So a thread of its own copies the bulk while the writer goes on, again what was added meanwhile, and when
-//! that has become little, the writer copies the rest after it has answered its callers.
+//! Commits append to the log; from time to time its pages must be copied to where they belong,
+//! which takes tens of milliseconds. Where the writer does that (SQLite's default), everybody waits
+//! for it. Where only another thread does it, the log never ends: it starts over only if a commit
+//! finds all of it copied, and under load there is always one more commit. So a thread of its own
+//! copies the bulk while the writer goes on, again what was added meanwhile, and when that has
+//! become little, the writer copies the rest after it has answered its callers.
 //!
-//! When the thread can't keep up with the disk and the log has grown fourfold, the writer waits for it: a bound on disk
-//! space, and back-pressure that callers feel as a full queue.
+//! When the thread can't keep up with the disk and the log has grown fourfold, the writer waits for
+//! it: a bound on disk space, and back-pressure that callers feel as a full queue.
 
 use super::deaths::Deaths;
 use super::schema;
@@ -18,7 +19,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 thread_local! {
-    /// Frames in the log after this thread's last commit. SQLite calls the hook on the committing thread.
+    /// Frames in the log after this thread's last commit. SQLite calls the hook on the committing
+    /// thread.
     static FRAMES: Cell<u32> = const { Cell::new(0) };
     /// How many commits of this thread have written to the log.
     static WRITTEN: Cell<u64> = const { Cell::new(0) };
@@ -94,7 +96,8 @@ impl LogCopy {
         WRITTEN.get()
     }
 
-    /// To be called after each commit, on the writer's thread. `true` if the log was copied to its end.
+    /// To be called after each commit, on the writer's thread. `true` if the log was copied to its
+    /// end.
     pub(super) fn committed(&mut self, connection: &Connection) -> bool {
         let frames = FRAMES.get();
         let Some(copied) = self.copying else {
@@ -124,7 +127,8 @@ impl LogCopy {
         if all {
             FRAMES.set(0);
         }
-        // A reader in the midst of a query can hold the end of the log up: then not again after each commit.
+        // A reader in the midst of a query can hold the end of the log up: then not again after
+        // each commit.
         self.begin_at = if all {
             self.frames_max
         } else {

@@ -1,8 +1,9 @@
-//! The catalog in one SQLite file in the data folder: the default, and enough for a machine of its own.
+//! The catalog in one SQLite file in the data folder: the default, and enough for a machine of its
+//! own.
 //!
-//! One thread owns the connection that writes (`writer`), a few own one that reads (`readers`); callers talk to
-//! them over bounded queues. The rejected alternative, a pool of connections that all write, makes them fight over
-//! SQLite's one write lock, each with a flush of its own.
+//! One thread owns the connection that writes (`writer`), a few own one that reads (`readers`);
+//! callers talk to them over bounded queues. The rejected alternative, a pool of connections that
+//! all write, makes them fight over SQLite's one write lock, each with a flush of its own.
 
 mod backend;
 mod ballast;
@@ -52,8 +53,8 @@ const PAGE_BYTES: u64 = 4_096;
 /// Threads of the catalog run SQLite, which needs little stack.
 const STACK_BYTES: usize = 512 << 10;
 
-/// The catalog in SQLite. Dropping it finishes the changes that wait, and blocks for that long; [`crate::Catalog::close`]
-/// does the same without blocking.
+/// The catalog in SQLite. Dropping it finishes the changes that wait, and blocks for that long;
+/// [`crate::Catalog::close`] does the same without blocking.
 #[derive(Debug)]
 pub struct SqliteCatalog {
     folder: PathBuf,
@@ -104,9 +105,10 @@ pub struct Stats {
 }
 
 impl SqliteCatalog {
-    /// Opens the catalog in a folder, which is made if it is absent, as is the catalog; an older one is copied and then
-    /// migrated. Blocks on the disk. [`ErrorKind::Newer`] if a newer program wrote it, [`ErrorKind::Older`] if it is not the
-    /// one that the folder had last, [`ErrorKind::Corrupt`] if it is damaged or something else.
+    /// Opens the catalog in a folder, which is made if it is absent, as is the catalog; an older
+    /// one is copied and then migrated. Blocks on the disk. [`ErrorKind::Newer`] if a newer program
+    /// wrote it, [`ErrorKind::Older`] if it is not the one that the folder had last,
+    /// [`ErrorKind::Corrupt`] if it is damaged or something else.
     pub fn open(folder: impl AsRef<Path>, config: Config) -> Result<Self, Error> {
         let folder = folder.as_ref().to_owned();
         let (connection, generation) = schema::open_writer(&folder, &config)?;
@@ -145,11 +147,12 @@ impl SqliteCatalog {
         ))
     }
 
-    /// Opens the catalog in a folder of a disk that is mounted read-only. Every change is refused with [`ErrorKind::ReadOnly`]. Blocks on
-    /// the disk.
+    /// Opens the catalog in a folder of a disk that is mounted read-only. Every change is refused
+    /// with [`ErrorKind::ReadOnly`]. Blocks on the disk.
     ///
     /// # Errors
-    /// As for [`SqliteCatalog::open`]; [`ErrorKind::ReadOnly`] if there is none, or an older one that would have to be migrated.
+    /// As for [`SqliteCatalog::open`]; [`ErrorKind::ReadOnly`] if there is none, or an older one
+    /// that would have to be migrated.
     pub fn open_read_only(folder: impl AsRef<Path>, config: Config) -> Result<Self, Error> {
         let folder = folder.as_ref().to_owned();
         read_only::check(&folder, &config)?;
@@ -197,8 +200,8 @@ impl SqliteCatalog {
         }
     }
 
-    /// Waits until one of its threads has ended in a panic: what is asked of the catalog then may never be answered, and the process should
-    /// end. The thread's name.
+    /// Waits until one of its threads has ended in a panic: what is asked of the catalog then may
+    /// never be answered, and the process should end. The thread's name.
     pub async fn thread_died(&self) -> &'static str {
         self.deaths.next().await
     }
@@ -208,8 +211,9 @@ impl SqliteCatalog {
         schema::is_in(folder.as_ref())
     }
 
-    /// Gives the page caches back to the allocator, where memory is wanted more than speed: they fill again with use. Readers share
-    /// a queue, so with several of them it is not certain that each is reached.
+    /// Gives the page caches back to the allocator, where memory is wanted more than speed: they
+    /// fill again with use. Readers share a queue, so with several of them it is not certain that
+    /// each is reached.
     pub async fn give_back_caches(&self) -> Result<(), Error> {
         const SQL: &str = "PRAGMA shrink_memory";
         if self.queues()?.changes.is_some() {

@@ -1,5 +1,5 @@
-//! Reads. A listing first takes the row numbers from one index and then loads each row: one statement makes all
-//! records, and none of them sorts.
+//! Reads. A listing first takes the row numbers from one index and then loads each row: one
+//! statement makes all records, and none of them sorts.
 
 use super::rows::{file_no, load, share_from, size_at, summary_from};
 use crate::{

@@ -1,11 +1,13 @@
 //! Opening the catalog where nothing can be written.
 //!
-//! SQLite reads a database that has a log over an index of it, a mapped file beside the two, which can't be made there. So:
+//! SQLite reads a database that has a log over an index of it, a mapped file beside the two, which
+//! can't be made there. So:
 //!
-//! - Without a log the file is all there is. It is opened as one that does not change (`immutable`), which needs no index.
-//! - With a log, each connection makes the index in its own memory. SQLite does so for a connection that has the database to
-//!   itself, and locks it for that, which needs a file open for writing: hence the VFS without locks. The lock of the data
-//!   folder keeps writers away.
+//! - Without a log the file is all there is. It is opened as one that does not change
+//!   (`immutable`), which needs no index.
+//! - With a log, each connection makes the index in its own memory. SQLite does so for a connection
+//!   that has the database to itself, and locks it for that, which needs a file open for writing:
+//!   hence the VFS without locks. The lock of the data folder keeps writers away.
 //!
 //! Never the first way with a log: the commits in it would be missing without a word.
 

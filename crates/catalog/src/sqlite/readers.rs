@@ -1,8 +1,9 @@
 //! Threads that read, each with a connection of its own.
 //!
-//! Reads don't go through the writer: a listing must not wait for a flush, and SQLite lets any number read beside one
-//! that writes. They share one bounded queue, so a long read holds up one thread and not every second caller. Each read
-//! is a transaction, so a record and its segments are of one moment.
+//! Reads don't go through the writer: a listing must not wait for a flush, and SQLite lets any
+//! number read beside one that writes. They share one bounded queue, so a long read holds up one
+//! thread and not every second caller. Each read is a transaction, so a record and its segments are
+//! of one moment.
 
 use crate::{Error, ErrorKind};
 use rusqlite::Connection;
@@ -42,7 +43,8 @@ fn in_transaction<T>(
 /// A reader's loop; ends when all senders are gone and the queue is empty.
 pub(super) fn run(connection: &Connection, queue: &Mutex<mpsc::Receiver<Query>>) {
     loop {
-        // The lock is held while waiting: the thread that has it takes the next read and passes the lock on.
+        // The lock is held while waiting: the thread that has it takes the next read and passes the
+        // lock on.
         let next = queue
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

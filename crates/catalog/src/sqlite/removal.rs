@@ -1,7 +1,8 @@
 //! Changes that take things away.
 //!
-//! A deletion is two steps: the record goes and its segments are written down as doomed, in one transaction; then the
-//! bytes go, and then the doomed rows. A crash in between leaves rows that say what is still to be deleted.
+//! A deletion is two steps: the record goes and its segments are written down as doomed, in one
+//! transaction; then the bytes go, and then the doomed rows. A crash in between leaves rows that
+//! say what is still to be deleted.
 
 use super::changes::doom;
 use super::rows::{file_no, load};

@@ -1,13 +1,18 @@
 //! Opening the database: what it must be, how it is set, and how an older one becomes today's.
 //!
-//! - **WAL with `synchronous=FULL`.** With `NORMAL` a commit is in the log but not flushed, and power loss takes back
-//!   what callers were told is durable. `FULL` flushes once per commit; group commit makes that cheap.
-//! - **No memory map, small caches.** Mapped pages count against a memory box; SQLite's own cache is bounded.
-//! - **`temp_store=MEMORY`.** Nothing is written outside the data folder, which may be the only writable place.
-//! - **`auto_vacuum=INCREMENTAL`.** Inline bytes that are deleted give their space back to the disk, a little at a time.
-//! - Migrations are numbered files in `migrations/`, run in order, each in a transaction. They are never edited after a
-//!   release. Before one runs on a catalog that exists, a copy of it is written to `backups/`: a downgrade of the
-//!   program needs it, since an older program refuses a newer catalog.
+//! - **WAL with `synchronous=FULL`.** With `NORMAL` a commit is in the log but not flushed, and
+//!   power loss takes back what callers were told is durable. `FULL` flushes once per commit; group
+//!   commit makes that cheap.
+//! - **No memory map, small caches.** Mapped pages count against a memory box; SQLite's own cache
+//!   is bounded.
+//! - **`temp_store=MEMORY`.** Nothing is written outside the data folder, which may be the only
+//!   writable place.
+//! - **`auto_vacuum=INCREMENTAL`.** Inline bytes that are deleted give their space back to the
+//!   disk, a little at a time.
+//! - Migrations are numbered files in `migrations/`, run in order, each in a transaction. They are
+//!   never edited after a release. Before one runs on a catalog that exists, a copy of it is
+//!   written to `backups/`: a downgrade of the program needs it, since an older program refuses a
+//!   newer catalog.
 
 use super::Config;
 use super::fault::REMEDY;
@@ -74,15 +79,16 @@ fn open_file(path: &Path, config: &Config) -> Result<(Connection, Generation), E
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let found = version_of(&connection)?;
     if connection.is_readonly("main")? && fs::File::options().write(true).open(path).is_ok() {
-        // The disk takes changes; it is the head of the file that forbids them (its write version), which only
-        // damage or a format to come does.
+        // The disk takes changes; it is the head of the file that forbids them (its write version),
+        // which only damage or a format to come does.
         let detail = "its header says that this program must not write it";
         return Err(Error::new(ErrorKind::Corrupt, detail).with_remedy(REMEDY));
     }
     let mut generation = Generation::check(&connection, path, found, config.accept_older)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     if found == 0 {
-        // Only before the first table: later it would be a write for nothing, which a full disk refuses, and with it the start.
+        // Only before the first table: later it would be a write for nothing, which a full disk
+        // refuses, and with it the start.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     let mode: String =
@@ -172,7 +178,8 @@ pub(super) fn set(connection: &Connection, cache_bytes: u64) -> Result<(), Error
     Ok(())
 }
 
-/// The schema version of the file, 0 if it is new; an error if it is no catalog or one from the future.
+/// The schema version of the file, 0 if it is new; an error if it is no catalog or one from the
+/// future.
 pub(super) fn version_of(connection: &Connection) -> Result<i32, Error> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
@@ -221,7 +228,8 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// The same error with the file's name. What can't be read on a disk that fails is not called damaged: the remedy for that would do harm.
+/// The same error with the file's name. What can't be read on a disk that fails is not called
+/// damaged: the remedy for that would do harm.
 pub(super) fn named(path: &Path, error: Error) -> Error {
     if error.kind() == ErrorKind::Corrupt
         && let Err(failed) = read_whole(path)
@@ -241,7 +249,8 @@ fn read_whole(path: &Path) -> std::io::Result<()> {
     std::io::copy(&mut fs::File::open(path)?, &mut std::io::sink()).map(drop)
 }
 
-/// Inline bytes are people's files, so nobody else on the machine may read them. SQLite gives the log the same mode.
+/// Inline bytes are people's files, so nobody else on the machine may read them. SQLite gives the
+/// log the same mode.
 fn make_private(path: &Path) -> Result<(), Error> {
     fs::OpenOptions::new()
         .create(true)
@@ -302,8 +311,8 @@ fn is_copy(path: &Path) -> bool {
     name.starts_with("catalog-v") && name.ends_with(".sqlite3")
 }
 
-/// Writes a consistent copy of the database into a new file. It is written beside its place and renamed into it when
-/// it is durable, so that a copy that is there is whole.
+/// Writes a consistent copy of the database into a new file. It is written beside its place and
+/// renamed into it when it is durable, so that a copy that is there is whole.
 pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), Error> {
     if fs::symlink_metadata(to).is_ok() {
         return Err(Error::new(

@@ -1,9 +1,10 @@
 //! Giving space back to the disk.
 //!
-//! Pages of deleted rows are free for new ones, but the file keeps its length, and a catalog that once held many inline
-//! files would hold their space for ever. So when nothing waits and more than a quarter of the file is free, some pages
-//! are cut off its end, a few at a time, so that a change that comes meanwhile waits for milliseconds. A quarter stays:
-//! a catalog whose files come and go would otherwise be cut and grow all day.
+//! Pages of deleted rows are free for new ones, but the file keeps its length, and a catalog that
+//! once held many inline files would hold their space for ever. So when nothing waits and more than
+//! a quarter of the file is free, some pages are cut off its end, a few at a time, so that a change
+//! that comes meanwhile waits for milliseconds. A quarter stays: a catalog whose files come and go
+//! would otherwise be cut and grow all day.
 
 use rusqlite::Connection;
 

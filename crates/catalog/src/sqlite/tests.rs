@@ -1,4 +1,5 @@
-//! The writer under changes that no caller can send: ones that panic, fail half done, or fill the disk.
+//! The writer under changes that no caller can send: ones that panic, fail half done, or fill the
+//! disk.
 
 use super::{Config, FILE_NAME, SqliteCatalog, schema};
 use crate::{Catalog, Error, ErrorKind, FileRecord, NewFile, State};

@@ -1,15 +1,17 @@
 //! The one thread that writes: group commit.
 //!
-//! A flush of the disk takes a tenth of a millisecond to some milliseconds, however much it flushes. So while one
-//! transaction commits, further changes wait in a bounded queue, and the next transaction takes all of them: ten
-//! thousand checkpoints become some dozens of flushes, and a lone change waits for nobody. No timer gathers changes:
-//! it would make a lone one slow, and under load the flush itself is the gathering.
+//! A flush of the disk takes a tenth of a millisecond to some milliseconds, however much it
+//! flushes. So while one transaction commits, further changes wait in a bounded queue, and the next
+//! transaction takes all of them: ten thousand checkpoints become some dozens of flushes, and a
+//! lone change waits for nobody. No timer gathers changes: it would make a lone one slow, and under
+//! load the flush itself is the gathering.
 //!
-//! A change that fails leaves the others alone. Most that fail do so before they have changed anything, and so a
-//! transaction first runs without savepoints, each of which costs copies of the pages that are changed in it; if one
-//! fails half done, the transaction runs again with a savepoint for each. One that fails as a whole (disk full, I/O
-//! error) is tried again change by change: with a full disk, a new file must not keep an old one from being deleted.
-//! Hence a change is a function that can run twice. All are answered after the commit.
+//! A change that fails leaves the others alone. Most that fail do so before they have changed
+//! anything, and so a transaction first runs without savepoints, each of which costs copies of the
+//! pages that are changed in it; if one fails half done, the transaction runs again with a
+//! savepoint for each. One that fails as a whole (disk full, I/O error) is tried again change by
+//! change: with a full disk, a new file must not keep an old one from being deleted. Hence a change
+//! is a function that can run twice. All are answered after the commit.
 //!
 //! How the log is copied into the database: see [`super::log_copy`].
 
@@ -30,7 +32,8 @@ pub(super) struct Counters {
     pub(super) operations: AtomicU64,
     pub(super) log_copies: AtomicU64,
     pub(super) second_runs: AtomicU64,
-    /// A commit failed, and none that wrote to the log has succeeded since: its pages may be where the next one will be.
+    /// A commit failed, and none that wrote to the log has succeeded since: its pages may be where
+    /// the next one will be.
     pub(super) in_doubt: AtomicBool,
     /// Frames in the log after the last commit.
     pub(super) log_frames: AtomicU64,
@@ -38,7 +41,8 @@ pub(super) struct Counters {
 
 /// A change that waits.
 pub(super) trait Job: Send {
-    /// Runs it and keeps its outcome until it is answered. May be called again, after the transaction was lost.
+    /// Runs it and keeps its outcome until it is answered. May be called again, after the
+    /// transaction was lost.
     fn run(&mut self, connection: &Connection) -> Result<(), ErrorKind>;
     /// Takes an outcome from outside in place of its own.
     fn overrule(&mut self, error: Error);
@@ -196,7 +200,8 @@ impl Writer<'_> {
         }
     }
 
-    /// One transaction, run again with savepoints where that helps. An error means that nothing of it was kept.
+    /// One transaction, run again with savepoints where that helps. An error means that nothing of
+    /// it was kept.
     fn attempt(&self, batch: &mut [BoxedJob]) -> Result<(), Error> {
         let written = LogCopy::written();
         let result = self

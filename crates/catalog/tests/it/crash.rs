@@ -1,7 +1,7 @@
 //! What was answered is there after `kill -9` in the midst of commits.
 //!
-//! The test runs itself as a process of its own, which writes and tells each answer on its standard output; it kills
-//! that process while it writes, and then looks for everything it was told.
+//! The test runs itself as a process of its own, which writes and tells each answer on its standard
+//! output; it kills that process while it writes, and then looks for everything it was told.
 
 use ddx_catalog::sqlite::Config;
 use ddx_catalog::{Catalog, Checkpoint, FileRecord, NewFile, Segment, SqliteCatalog, State};
@@ -65,7 +65,8 @@ fn tell(what: &str, number: u32, offset: u64) {
     std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
 }
 
-/// Writes and tells: some files when it is run as a test of its own, without end as the process that is to be killed.
+/// Writes and tells: some files when it is run as a test of its own, without end as the process
+/// that is to be killed.
 #[test]
 fn lives_of_files_go_their_way() {
     let scratch = tempfile::tempdir().unwrap();
@@ -145,7 +146,8 @@ enum Told {
     Deleted,
 }
 
-/// Lets the process write, kills it after a number of answers, and returns the first number that it did not use.
+/// Lets the process write, kills it after a number of answers, and returns the first number that it
+/// did not use.
 fn write_and_kill(
     folder: &std::path::Path,
     first: u32,

@@ -1,5 +1,5 @@
-//! Random calls, against SQLite and against a reference that is as plain as can be: after each call both must have
-//! answered alike and hold the same.
+//! Random calls, against SQLite and against a reference that is as plain as can be: after each call
+//! both must have answered alike and hold the same.
 
 use ddx_catalog::reference::Reference;
 use ddx_catalog::sqlite::Config;

@@ -1,4 +1,5 @@
-//! A catalog on a disk that takes no changes. What the kernel refuses there is tried end to end; here, that nothing is attempted.
+//! A catalog on a disk that takes no changes. What the kernel refuses there is tried end to end;
+//! here, that nothing is attempted.
 
 use crate::crashed::{Crashed, LOG, RECORDS};
 use crate::schema::older;

@@ -436,7 +436,8 @@ async fn damage_in_the_midst_of_a_log_is_told_from_an_unfinished_write() {
             assert!(accepted.file([RECORDS; 16]).await.unwrap().is_none());
         }
     }
-    // What a crash in the last commit leaves: a part of it, or all of it with a block that never came to the disk.
+    // What a crash in the last commit leaves: a part of it, or all of it with a block that never
+    // came to the disk.
     let last = frame_at(frames - 1);
     for end in [last, last + 1, last + 24, whole.len() - 1] {
         drop(open(crashed.with_log(&whole[..end])).expect("an unfinished write"));

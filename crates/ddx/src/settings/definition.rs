@@ -1,5 +1,6 @@
-//! What a setting is, apart from its value: the rows of the table, where values come from, and how a value is
-//! refused. A refusal always names the setting, the value, the limit and what to write instead.
+//! What a setting is, apart from its value: the rows of the table, where values come from, and how
+//! a value is refused. A refusal always names the setting, the value, the limit and what to write
+//! instead.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -158,7 +159,8 @@ impl Resolved {
         self.values.get(key)
     }
 
-    /// The value given for the key. `none` counts as not given where there is no default; lists read it themselves.
+    /// The value given for the key. `none` counts as not given where there is no default; lists
+    /// read it themselves.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         let has_default =
             super::table::definition(key).is_some_and(|definition| definition.default.is_some());

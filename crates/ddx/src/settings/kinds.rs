@@ -161,7 +161,8 @@ impl Reader for Url {
 /// A path below which everything is served.
 pub(crate) struct Prefix;
 
-/// What the server's own paths begin with. A prefix that begins so could not be told from them where a proxy strips it.
+/// What the server's own paths begin with. A prefix that begins so could not be told from them
+/// where a proxy strips it.
 const OWN_PATHS: [&str; 9] = [
     "api", "assets", "d", "delete", "errors", "files", "healthz", "metrics", "readyz",
 ];

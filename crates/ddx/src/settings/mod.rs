@@ -1,7 +1,8 @@
 //! Settings: one table, read from flags over environment over file over defaults.
 //!
-//! Every value keeps its origin, every problem is collected before anything is refused (an operator who made
-//! three mistakes should not start the server four times), and every refusal says what to write instead.
+//! Every value keeps its origin, every problem is collected before anything is refused (an operator
+//! who made three mistakes should not start the server four times), and every refusal says what to
+//! write instead.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! The known name that is most like a mistyped one.
 
-/// The name with the fewest edits from `typed`, if it is near enough to be what was meant: a third of its letters.
+/// The name with the fewest edits from `typed`, if it is near enough to be what was meant: a third
+/// of its letters.
 pub(crate) fn nearest<'a>(
     typed: &str,
     names: impl IntoIterator<Item = &'a str>,

@@ -1,14 +1,17 @@
-//! What each room takes from the settings. The rooms have defaults of their own for everything that is no
-//! operator's business; only what has an entry in the table is set here.
+//! What each room takes from the settings. The rooms have defaults of their own for everything that
+//! is no operator's business; only what has an entry in the table is set here.
 
 use super::Settings;
 use super::kinds::Network;
 
-/// What a connection with a slow upload was measured to hold (16 KB with 4,000 of them): its task and its request (6 KB), the engine's task with the record
-/// and the digest's state (7 KB), and the allocator's part. One with a short request has hyper's two buffers of 8 KiB instead; an idle one holds 3 KB.
+/// What a connection with a slow upload was measured to hold (16 KB with 4,000 of them): its task
+/// and its request (6 KB), the engine's task with the record and the digest's state (7 KB), and the
+/// allocator's part. One with a short request has hyper's two buffers of 8 KiB instead; an idle one
+/// holds 3 KB.
 const CONNECTION_BYTES: u64 = 18 << 10;
 
-/// What a connection with a slow upload was measured to hold beside that where it is encrypted (47 KB in all, with 500 of them).
+/// What a connection with a slow upload was measured to hold beside that where it is encrypted (47
+/// KB in all, with 500 of them).
 const TLS_BYTES: u64 = 30 << 10;
 
 fn networks(all: &[Network]) -> anyhow::Result<ddx_http::origin::Networks> {
@@ -138,7 +141,8 @@ impl Settings {
         })
     }
 
-    /// Limits of connections, where `files_max` files may be open: an upload needs its connection and its file, and some files are the server's own.
+    /// Limits of connections, where `files_max` files may be open: an upload needs its connection
+    /// and its file, and some files are the server's own.
     pub(crate) fn server(&self, files_max: u64) -> ddx_http::server::Limits {
         let allowed = files_max.saturating_sub(128).max(16) / 2;
         let connections = self
@@ -167,8 +171,9 @@ impl Settings {
         }
     }
 
-    /// Threads that hash and write bulk. As many as there are processors keep a disk busy, and its queue short: with 8 of them on 2 processors
-    /// uploads were no faster, and a commit waited 16 ms behind each of their writes.
+    /// Threads that hash and write bulk. As many as there are processors keep a disk busy, and its
+    /// queue short: with 8 of them on 2 processors uploads were no faster, and a commit waited 16
+    /// ms behind each of their writes.
     pub(crate) fn writers(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         self.writer_threads.unwrap_or(cores.clamp(2, 64))

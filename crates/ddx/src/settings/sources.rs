@@ -1,8 +1,8 @@
 //! Where settings come from: a TOML file, the environment, flags; each over the one before.
 //!
-//! Read here and not with a layering library: such libraries merge texts and lose what an operator asks first,
-//! "which line, which variable?". An unknown name is an error everywhere, because a mistyped limit that
-//! is silently left out is found when it was needed.
+//! Read here and not with a layering library: such libraries merge texts and lose what an operator
+//! asks first, "which line, which variable?". An unknown name is an error everywhere, because a
+//! mistyped limit that is silently left out is found when it was needed.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use super::table::{SETTINGS, definition, definition_by_env};
 /// Names the configuration file; a flag and not a setting, since the file can't name itself.
 pub(crate) const CONFIG_ENV: &str = "DDX_CONFIG";
 
-/// Variables with our prefix that are no settings: the file above, and what the project's own tests and benchmarks
-/// pass to each other (the server they start inherits it).
+/// Variables with our prefix that are no settings: the file above, and what the project's own tests
+/// and benchmarks pass to each other (the server they start inherits it).
 const NOT_SETTINGS: &[&str] = &[
     CONFIG_ENV,
     "DDX_BIN",
@@ -29,8 +29,8 @@ const NOT_SETTINGS: &[&str] = &[
 ];
 const NOT_SETTINGS_PREFIXES: &[&str] = &["DDX_TEST_", "DDX_BENCH_"];
 
-/// What an orchestrator adds on its own when there is a service called `ddx`: `DDX_SERVICE_HOST`, `DDX_PORT=tcp://…`,
-/// `DDX_PORT_8000_TCP`. Nobody wrote them, so nobody mistyped them.
+/// What an orchestrator adds on its own when there is a service called `ddx`: `DDX_SERVICE_HOST`,
+/// `DDX_PORT=tcp://…`, `DDX_PORT_8000_TCP`. Nobody wrote them, so nobody mistyped them.
 const SERVICE_LINKS: &[&str] = &["DDX_SERVICE_", "DDX_PORT"];
 
 /// Prefixes of variables that are ours.
@@ -103,7 +103,8 @@ fn as_text(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// Reads environment variables into `resolved`. An empty one counts as not set, as container tools write it.
+/// Reads environment variables into `resolved`. An empty one counts as not set, as container tools
+/// write it.
 pub(super) fn read_environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     resolved: &mut Resolved,

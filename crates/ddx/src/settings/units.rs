@@ -1,8 +1,9 @@
 //! Sizes and durations as people write them.
 //!
-//! Own code, since both must be exact (a bound that was rounded through a floating-point number refuses itself)
-//! and must be written back as they were meant: `ddx config print` is read by people. `512M` means mebibytes, as
-//! for systemd and container runtimes, whose limits stand beside ours; `512MB` means 512,000,000.
+//! Own code, since both must be exact (a bound that was rounded through a floating-point number
+//! refuses itself) and must be written back as they were meant: `ddx config print` is read by
+//! people. `512M` means mebibytes, as for systemd and container runtimes, whose limits stand beside
+//! ours; `512MB` means 512,000,000.
 
 use std::time::Duration;
 

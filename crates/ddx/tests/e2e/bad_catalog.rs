@@ -1,4 +1,5 @@
-//! A catalog that another program locks, that is damaged, older, newer or gone: told in words, and no byte is deleted for it.
+//! A catalog that another program locks, that is damaged, older, newer or gone: told in words, and
+//! no byte is deleted for it.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

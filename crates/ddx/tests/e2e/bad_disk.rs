@@ -1,4 +1,5 @@
-//! A disk that fails, is slow, or comes and goes: said clearly, nothing corrupt, and well again without a restart.
+//! A disk that fails, is slow, or comes and goes: said clearly, nothing corrupt, and well again
+//! without a restart.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -138,7 +139,8 @@ async fn a_failing_disk_is_told_and_all_goes_on_when_it_is_well_again() -> Resul
     totals.tell("R3 a failing and a full disk", SEED)
 }
 
-/// Three ways of sending meet the trouble in the middle; what was answered holds, and all end whole once it is over.
+/// Three ways of sending meet the trouble in the middle; what was answered holds, and all end whole
+/// once it is over.
 async fn one_trouble(
     server: &Server,
     faults: &DiskFaults,
@@ -297,8 +299,8 @@ async fn short_writes_lose_nothing() -> Result<()> {
     ledger_at_zero(&client).await
 }
 
-/// A commit whose flush fails may lie in the log all the same, and comes to life with a crash. Until another commit has taken
-/// its place, no byte that it speaks of may go.
+/// A commit whose flush fails may lie in the log all the same, and comes to life with a crash.
+/// Until another commit has taken its place, no byte that it speaks of may go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_failed_and_comes_back_with_a_crash_finds_its_bytes() -> Result<()> {
     let _turn = Turn::shared()?;

@@ -1,4 +1,5 @@
-//! Memory boxes: the kernel's own count shows that the server stays within its limit, and that it knows what it has.
+//! Memory boxes: the kernel's own count shows that the server stays within its limit, and that it
+//! knows what it has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,7 +73,8 @@ pub(crate) async fn upload_all(client: &Client, way: Way, count: u64, bytes: u64
     Ok(())
 }
 
-/// The kernel killed nothing, the ledger is empty, and the process is about as small as before the work.
+/// The kernel killed nothing, the ledger is empty, and the process is about as small as before the
+/// work.
 async fn at_rest(server: &mut Server, memory_box: &MemoryBox, idle_bytes: u64) -> Result<()> {
     let usage = memory_box.usage()?;
     println!("{usage:?}");
@@ -252,7 +254,8 @@ async fn exclusive_the_status_of_4_gib_agrees_with_the_kernel() -> Result<()> {
     ledger_at_zero(&client).await
 }
 
-/// Where files live in memory, what is stored is memory that nobody leases: refused when there is none, and given back with the file.
+/// Where files live in memory, what is stored is memory that nobody leases: refused when there is
+/// none, and given back with the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_files_that_live_in_memory_are_counted_as_it() -> Result<()> {
     let _turn = Turn::boxed()?;

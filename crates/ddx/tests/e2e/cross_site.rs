@@ -204,7 +204,8 @@ async fn what_operators_ask_is_shown_to_no_other_sites_page() -> Result<()> {
     Ok(())
 }
 
-/// Apps add fields of their own to every request; a page whose origin may use the server may send them.
+/// Apps add fields of their own to every request; a page whose origin may use the server may send
+/// them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_apps_add_to_their_requests_is_allowed_where_their_origin_is() -> Result<()> {
     let _turn = Turn::shared()?;

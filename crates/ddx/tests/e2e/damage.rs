@@ -67,7 +67,8 @@ async fn a_segment_that_is_missing_is_told_at_the_start_and_when_it_is_read() ->
     Ok(())
 }
 
-/// The digest of a joined file is computed later, from the disk: of other bytes than those that arrived it is none.
+/// The digest of a joined file is computed later, from the disk: of other bytes than those that
+/// arrived it is none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_bytes_than_those_that_arrived_are_never_signed() -> Result<()> {
     let _turn = Turn::shared()?;

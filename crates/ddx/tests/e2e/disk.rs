@@ -1,4 +1,5 @@
-//! A full disk: said at once where the length is known, at the write where it is not, and nothing else suffers.
+//! A full disk: said at once where the length is known, at the write where it is not, and nothing
+//! else suffers.
 
 use std::time::{Duration, Instant};
 
@@ -174,7 +175,8 @@ async fn a_disk_that_others_filled_up_is_no_reason_not_to_start_nor_to_read() ->
     }
     let share = Request::new("POST", "/api/v1/shares");
     client.send(&share, &[]).await?.expect_problem(507)?;
-    // What was set aside is there for what was promised, and for deletions; also when it was used before a start.
+    // What was set aside is there for what was promised, and for deletions; also when it was used
+    // before a start.
     tus.patch(&upload.path, &data, MIB..2 * MIB)
         .await?
         .expect(204)?;
@@ -183,7 +185,8 @@ async fn a_disk_that_others_filled_up_is_no_reason_not_to_start_nor_to_read() ->
     server.kill_9()?;
     server.start_again().context("once more")?;
 
-    // Below the floor, but not at the end: what was reserved can be finished, and space can be made. All without a restart.
+    // Below the floor, but not at the end: what was reserved can be finished, and space can be
+    // made. All without a restart.
     std::fs::File::options()
         .write(true)
         .open(&rest)?
@@ -248,7 +251,8 @@ async fn fill_by_small_files(client: &Client) -> Result<Vec<String>> {
     Ok(stored)
 }
 
-/// btrfs tells of what was written and deleted only with its next commit: up to half a minute later.
+/// btrfs tells of what was written and deleted only with its next commit: up to half a minute
+/// later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_floor_holds_where_the_file_system_counts_late() -> Result<()> {
     const FLOOR: u64 = 48 * MIB;
@@ -307,8 +311,8 @@ async fn delete(client: &Client, created: &Response) -> Result<()> {
     answer.expect(204).map(drop)
 }
 
-/// Small files take no space of their own on the disk; they stop at the floor all the same, and what lives on the floor,
-/// which is to delete and to start, goes on.
+/// Small files take no space of their own on the disk; they stop at the floor all the same, and
+/// what lives on the floor, which is to delete and to start, goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn small_files_stop_at_the_floor_and_can_be_deleted_then() -> Result<()> {
     const FLOOR: u64 = 8 * MIB;

@@ -24,7 +24,8 @@ async fn a_creation_whose_client_closes_leaves_no_upload_and_no_reservation() ->
         tokio::time::sleep(Duration::from_micros(number * 20)).await;
         conn.reset()?;
     }
-    // Those that had been answered when they closed are uploads like any other, whose client may come back.
+    // Those that had been answered when they closed are uploads like any other, whose client may
+    // come back.
     until(
         "each is made or undone",
         Duration::from_secs(30),

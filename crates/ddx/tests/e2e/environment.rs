@@ -1,4 +1,5 @@
-//! What the surroundings do to a process: streams that are closed or that no one reads, signals, limits of a shell, a folder that goes.
+//! What the surroundings do to a process: streams that are closed or that no one reads, signals,
+//! limits of a shell, a folder that goes.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};

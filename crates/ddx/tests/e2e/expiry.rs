@@ -11,8 +11,8 @@ use crate::{ledger_at_zero, setup, until};
 
 const OCTETS: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
 
-/// Uploads are finished in the very moments in which they expire. Which of the two comes first is open; what was
-/// answered as complete stays.
+/// Uploads are finished in the very moments in which they expire. Which of the two comes first is
+/// open; what was answered as complete stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_is_finished_at_the_last_moment_stays() -> Result<()> {
     const UPLOADS: u64 = 300;
@@ -252,8 +252,8 @@ async fn a_length_that_is_told_late_is_reserved_then() -> Result<()> {
     ledger_at_zero(&server.client()).await
 }
 
-/// Space that one request reserves without sending a byte is given back after some minutes, here a second; the upload
-/// stays, and goes on when its bytes come.
+/// Space that one request reserves without sending a byte is given back after some minutes, here a
+/// second; the upload stays, and goes on when its bytes come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn space_for_what_never_comes_is_given_back_and_the_upload_stays() -> Result<()> {
     let _turn = Turn::shared()?;

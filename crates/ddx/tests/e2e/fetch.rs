@@ -1,4 +1,5 @@
-//! What a receiver meets: parts of a file, its name, a file that still arrives, a number of downloads.
+//! What a receiver meets: parts of a file, its name, a file that still arrives, a number of
+//! downloads.
 
 use std::time::Duration;
 
@@ -323,7 +324,8 @@ async fn a_reader_that_follows_an_upload_never_sees_what_a_checksum_takes_back()
         let (client, link) = (client.clone(), upload.link()?.to_owned());
         async move { client.fetch(&link, &data).await }
     });
-    // Other bytes, which its checksum is not of, arrive slowly enough to be read, and are then taken back.
+    // Other bytes, which its checksum is not of, arrive slowly enough to be read, and are then
+    // taken back.
     let wrong = Data::new(54, data.len());
     let pace = Pace {
         step_bytes: 64 * 1024,
@@ -344,7 +346,8 @@ async fn a_reader_that_follows_an_upload_never_sees_what_a_checksum_takes_back()
     ledger_at_zero(&client).await
 }
 
-/// The first bytes of an upload come slowly, one by one, while it is followed: each arrives, and in its order.
+/// The first bytes of an upload come slowly, one by one, while it is followed: each arrives, and in
+/// its order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_follows_an_upload_from_before_its_first_byte_gets_every_byte() -> Result<()> {
     let _turn = Turn::shared()?;

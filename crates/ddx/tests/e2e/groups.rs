@@ -1,6 +1,6 @@
-//! Control groups of version 2, in a machine whose kernel has the memory controller there: the limit
-//! that binds is found, in every namespace, also when it changes; and what is told of memory is what
-//! the kernel counts.
+//! Control groups of version 2, in a machine whose kernel has the memory controller there: the
+//! limit that binds is found, in every namespace, also when it changes; and what is told of memory
+//! is what the kernel counts.
 //!
 //! Each test boots a machine and is called again in it (`in_machine`). Its figures are small, since
 //! a processor that is emulated is ten times as slow.
@@ -290,8 +290,8 @@ fn hard_bytes(memory_box: &MemoryBox) -> Result<u64> {
     Ok(memory_box.usage()?.usage_bytes.saturating_sub(clean))
 }
 
-/// A process in a group that waits for memory: part of a file that it reads again and again is taken
-/// back each time, and the group reads slowly. No limit is met.
+/// A process in a group that waits for memory: part of a file that it reads again and again is
+/// taken back each time, and the group reads slowly. No limit is met.
 struct Reclaimed(Child);
 
 impl Reclaimed {

@@ -1,4 +1,5 @@
-//! Heads of requests: how long they may be, what is said of those that are not taken, and whose memory they are.
+//! Heads of requests: how long they may be, what is said of those that are not taken, and whose
+//! memory they are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -164,8 +165,8 @@ async fn long_heads_are_taken_and_their_memory_given_back() -> Result<()> {
     for _ in 0..4 {
         conn.response("GET").await?.expect(200)?;
     }
-    // Two connections with a hyper each; a long head would add 32 KiB. The server notes the end of a request after
-    // its client has the answer.
+    // Two connections with a hyper each; a long head would add 32 KiB. The server notes the end of
+    // a request after its client has the answer.
     until(
         "their memory is given back",
         Duration::from_secs(30),

@@ -84,7 +84,8 @@ impl Http2 {
         self.send(HEADERS, flags, stream, &fields).await
     }
 
-    /// The next frame; None at the end of the connection. Pings and settings are acknowledged on the way.
+    /// The next frame; None at the end of the connection. Pings and settings are acknowledged on
+    /// the way.
     pub(crate) async fn next(&mut self) -> Result<Option<Frame>> {
         loop {
             let mut head = [0; 9];
@@ -148,7 +149,8 @@ impl Http2 {
         Ok(())
     }
 
-    /// Reads an answer's content from this byte up to another, and that it is this data's; the next byte.
+    /// Reads an answer's content from this byte up to another, and that it is this data's; the next
+    /// byte.
     pub(crate) async fn read(&mut self, data: &Data, mut at: u64, until: u64) -> Result<u64> {
         while at < until {
             let frame = timeout(PATIENCE, self.next())

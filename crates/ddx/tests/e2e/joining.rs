@@ -147,7 +147,8 @@ async fn a_part_is_joined_once() -> Result<()> {
     Ok(())
 }
 
-/// One reader of a file that is joined from many parts holds no more descriptors than one of any other file.
+/// One reader of a file that is joined from many parts holds no more descriptors than one of any
+/// other file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_download_of_many_parts_opens_one_at_a_time() -> Result<()> {
     const PARTS: usize = 100;

@@ -1,6 +1,8 @@
-//! `kill -9` at random moments: what was answered holds, and every upload goes on to the right file.
+//! `kill -9` at random moments: what was answered holds, and every upload goes on to the right
+//! file.
 //!
-//! The moments come from a seed that is printed; `DDX_SEED` repeats a run, `DDX_KILL_ROUNDS` sets how many rounds.
+//! The moments come from a seed that is printed; `DDX_SEED` repeats a run, `DDX_KILL_ROUNDS` sets
+//! how many rounds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +15,8 @@ use crate::totals::Totals;
 use crate::{ledger_at_zero, setup};
 
 const UPLOADS: u64 = 20;
-/// Files of earlier rounds that are kept and looked at again after each start: a long run must fit the disk.
+/// Files of earlier rounds that are kept and looked at again after each start: a long run must fit
+/// the disk.
 const KEPT: usize = 40;
 
 /// A small generator of the test's own choices (xorshift64*).
@@ -160,7 +163,8 @@ async fn round_of(
             sent: AtomicU64::new(0),
         }));
     }
-    // The same moment cuts a concatenation in pieces, a plain upload, and creations that were just answered.
+    // The same moment cuts a concatenation in pieces, a plain upload, and creations that were just
+    // answered.
     let joined = Data::new(chance.below(u64::MAX), 2 * MIB);
     let parts = vec![
         tus.create_part(Part::Partial, MIB, "p").await?,

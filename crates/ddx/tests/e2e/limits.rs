@@ -8,7 +8,8 @@ use ddx_testkit::{Client, Conn, Data, Request, Response, Turn, Tus};
 
 use crate::{setup, until};
 
-/// Opens a stream of the system's events; the answer's status, and the connection that it goes on on.
+/// Opens a stream of the system's events; the answer's status, and the connection that it goes on
+/// on.
 async fn events(client: &Client) -> Result<(u16, Conn)> {
     let mut conn = client.connect().await?;
     conn.send_head(&Request::new("GET", "/api/v1/system/events"))
@@ -192,7 +193,8 @@ async fn idle_connections_give_their_places_to_those_who_come() -> Result<()> {
     Ok(())
 }
 
-/// Forms without a body, from one address: as many connections as it may have wait for theirs, and others are served.
+/// Forms without a body, from one address: as many connections as it may have wait for theirs, and
+/// others are served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_client_does_not_take_all_connections() -> Result<()> {
     let _turn = Turn::shared()?;

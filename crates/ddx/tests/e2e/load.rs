@@ -1,7 +1,9 @@
-//! The load generator and the floor, which all figures rest on: each kind of work runs small against the real server, and what it tells
-//! is held against what the server says and what lies on the disk.
+//! The load generator and the floor, which all figures rest on: each kind of work runs small
+//! against the real server, and what it tells is held against what the server says and what lies on
+//! the disk.
 //!
-//! Both programs lie beside the server's binary once the whole workspace is built; where they do not, that is a failure.
+//! Both programs lie beside the server's binary once the whole workspace is built; where they do
+//! not, that is a failure.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
@@ -281,7 +283,8 @@ async fn refusals_of_the_server_are_failures_of_the_run() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_floor_keeps_what_the_load_sends() -> Result<()> {
     let _turn = Turn::shared()?;
-    // Direct I/O is what it is about, so its files lie where the build does and not in a folder that may be memory.
+    // Direct I/O is what it is about, so its files lie where the build does and not in a folder
+    // that may be memory.
     let beside = Path::new(env!("CARGO_BIN_EXE_ddx"))
         .parent()
         .context("no folder")?;

@@ -1,5 +1,5 @@
-//! What a machine, or a container, hides or leaves out: the server finds its memory all the same, or says that it does not and
-//! promises little.
+//! What a machine, or a container, hides or leaves out: the server finds its memory all the same,
+//! or says that it does not and promises little.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::{ledger_at_zero, logged, setup};
 
 const BOX_BYTES: u64 = 160 * MIB;
 
-/// A mount of `/proc` without what is about the machine, as containers that are to see little of it have.
+/// A mount of `/proc` without what is about the machine, as containers that are to see little of it
+/// have.
 const PROC_OF_PROCESSES: &str = "mount -t proc -o subset=pid proc /proc";
 
 /// No control group can be seen, as in a container without `/sys/fs/cgroup`.
@@ -34,7 +35,8 @@ pub(crate) fn doubts(status: &Status) -> Result<Vec<String>> {
         .collect())
 }
 
-/// More uploads at once than their box has memory for: all come whole, and the kernel kills nothing.
+/// More uploads at once than their box has memory for: all come whole, and the kernel kills
+/// nothing.
 async fn holds_in_its_box(server: &Server, memory_box: &MemoryBox) -> Result<()> {
     let client = server.client();
     let tasks: Vec<_> = (0..24)

@@ -1,7 +1,9 @@
-//! End to end: the real binary, driven over its sockets, in memory boxes, on its own disks, killed and started again.
+//! End to end: the real binary, driven over its sockets, in memory boxes, on its own disks, killed
+//! and started again.
 //!
-//! One test binary, since each one more is a link of its own. Tests that fill the machine or measure time carry
-//! `exclusive` in their name and take the machine alone; all others share it. Long figures: `DDX_FULL=1`.
+//! One test binary, since each one more is a link of its own. Tests that fill the machine or
+//! measure time carry `exclusive` in their name and take the machine alone; all others share it.
+//! Long figures: `DDX_FULL=1`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -144,7 +146,8 @@ async fn new_share(client: &Client) -> Result<(String, String)> {
 /// Rows of the ledger that only work in progress may charge.
 const WORK: [&str; 5] = ["answers", "buffers", "dirtywindows", "waiters", "downloads"];
 
-/// Waits until nothing is charged for work in progress any more. An idle connection keeps its own charge.
+/// Waits until nothing is charged for work in progress any more. An idle connection keeps its own
+/// charge.
 async fn ledger_at_zero(client: &Client) -> Result<()> {
     let mut last = Vec::new();
     let end = Instant::now() + Duration::from_secs(10);

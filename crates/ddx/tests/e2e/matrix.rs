@@ -1,5 +1,6 @@
-//! Every fault of a network on every way of sending and fetching, in both directions: one retry is enough, and nothing is held
-//! for who is gone, also while the dead connections are still open on the other side.
+//! Every fault of a network on every way of sending and fetching, in both directions: one retry is
+//! enough, and nothing is held for who is gone, also while the dead connections are still open on
+//! the other side.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,7 +185,8 @@ impl Field {
     }
 
     async fn download(&mut self) -> Result<()> {
-        // More than the buffers of all sockets between: else the server is done before anything strikes.
+        // More than the buffers of all sockets between: else the server is done before anything
+        // strikes.
         let data = Data::new(self.chance.below(u64::MAX), 12 * MIB);
         let link = self.direct().put_for_link("d.bin", &data).await?;
         let request = Request::new("GET", Client::path_of(&link));
@@ -214,9 +216,9 @@ impl Field {
     }
 }
 
-/// One question and one request. There is one thing that may come between: what the dead connection had delivered lay unread in the server's
-/// socket while the question was answered, so that its request began after it. Then the answer is 409, bytes were won, and
-/// the next question tells.
+/// One question and one request. There is one thing that may come between: what the dead connection
+/// had delivered lay unread in the server's socket while the question was answered, so that its
+/// request began after it. Then the answer is 409, bytes were won, and the next question tells.
 async fn retry(tus: &Tus, path: &str, data: &Data) -> Result<()> {
     let at = tus.offset(path).await.context("HEAD")?;
     if at == data.len() {

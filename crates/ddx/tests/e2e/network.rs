@@ -28,7 +28,8 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
                 broken.is_err() || at >= data.len(),
                 "the proxy did not cut at {at}: {broken:?}"
             );
-            // The client comes back over a network that works. One HEAD, one PATCH, no waiting for the dead one.
+            // The client comes back over a network that works. One HEAD, one PATCH, no waiting for
+            // the dead one.
             proxy.set(Fault::None);
             let offset = through.offset(&upload.path).await?;
             ensure!(
@@ -245,7 +246,8 @@ fn segment_count(data_dir: &std::path::Path) -> usize {
         .count()
 }
 
-/// A server that has no time, as one that is stopped for a moment, finds all who came meanwhile waiting, and not turned away by the kernel.
+/// A server that has no time, as one that is stopped for a moment, finds all who came meanwhile
+/// waiting, and not turned away by the kernel.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_connections_waits_for_a_server_that_is_busy() -> Result<()> {
     const CLIENTS: usize = 1000;

@@ -1,15 +1,18 @@
-//! Real power cuts: the real binary, the real SQLite and a real ext4, on a disk that loses what was not flushed.
+//! Real power cuts: the real binary, the real SQLite and a real ext4, on a disk that loses what was
+//! not flushed.
 //!
-//! Promise 1 says "loss of power", and only this proves it: after `kill -9` the kernel still writes what it holds. Uploads run until
-//! the power goes at some write or flush; chance decides which unflushed blocks survive; the file system is mounted
-//! again and the server started. Everything that was answered must hold. A run goes on with the disk as it is.
+//! Promise 1 says "loss of power", and only this proves it: after `kill -9` the kernel still writes
+//! what it holds. Uploads run until the power goes at some write or flush; chance decides which
+//! unflushed blocks survive; the file system is mounted again and the server started. Everything
+//! that was answered must hold. A run goes on with the disk as it is.
 //!
-//! That it can fail was tried by hand: without `fdatasync` of segments, or with SQLite's `synchronous` at OFF or NORMAL, the first cut
-//! shows it; with OFF for the connection alone that copies the log into the database, the 24th did. What it can't show is a
-//! folder that was not flushed, since ext4's journal takes the entry along with the file; the simulated disk does.
+//! That it can fail was tried by hand: without `fdatasync` of segments, or with SQLite's
+//! `synchronous` at OFF or NORMAL, the first cut shows it; with OFF for the connection alone that
+//! copies the log into the database, the 24th did. What it can't show is a folder that was not
+//! flushed, since ext4's journal takes the entry along with the file; the simulated disk does.
 //!
-//! The moments come from a seed that is printed; `DDX_SEED` repeats a run (as far as the kernel's own order repeats itself),
-//! `DDX_POWER_ROUNDS` sets how many cuts.
+//! The moments come from a seed that is printed; `DDX_SEED` repeats a run (as far as the kernel's
+//! own order repeats itself), `DDX_POWER_ROUNDS` sets how many cuts.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -128,7 +131,8 @@ async fn send_pieces(tus: &Tus, one: &One, chance: &mut Chance) -> Result<()> {
     Ok(())
 }
 
-/// Sends whole files, small ones (which live in the catalog) and large ones, until the server is gone.
+/// Sends whole files, small ones (which live in the catalog) and large ones, until the server is
+/// gone.
 async fn send_by_put(client: Client, seed: u64, name: u64) -> Promised {
     let mut chance = Chance::new(seed);
     let mut promised = Promised::default();
@@ -190,7 +194,8 @@ async fn exclusive_loss_of_power_takes_nothing_back() -> Result<()> {
     Ok(())
 }
 
-/// After all those cuts the catalog is sound to its last page, and the disk holds no segment that it does not know.
+/// After all those cuts the catalog is sound to its last page, and the disk holds no segment that
+/// it does not know.
 async fn disk_and_catalog_agree(data_dir: &Path) -> Result<()> {
     let catalog = SqliteCatalog::open(data_dir, Config::default())?;
     catalog.check().await?;
@@ -244,8 +249,8 @@ async fn round_of(
         promised.uploads.extend(from.uploads);
         promised.files.extend(from.files);
     }
-    // Of the blocks in the disk's memory none, some, half, most or all were written. None at first, so
-    // that each run loses some.
+    // Of the blocks in the disk's memory none, some, half, most or all were written. None at first,
+    // so that each run loses some.
     let survivors_of_eight = match tally.cuts {
         0 => 0,
         _ => [0, 1, 4, 7, 8][chance.below(5) as usize],
@@ -295,8 +300,8 @@ async fn finish_parts(client: &Client, made: Parts) -> Result<()> {
     Ok(())
 }
 
-/// Every answer is still true, every upload can be brought to its end, and all bytes are right. What was checked is deleted,
-/// so that the disk does not fill up.
+/// Every answer is still true, every upload can be brought to its end, and all bytes are right.
+/// What was checked is deleted, so that the disk does not fill up.
 async fn holds(client: &Client, promised: &Promised, tally: &mut Tally) -> Result<()> {
     let tus = Tus::new(client);
     for one in &promised.uploads {

@@ -1,4 +1,5 @@
-//! A disk that takes no changes: the server starts, gives out what is there, and says why it takes nothing.
+//! A disk that takes no changes: the server starts, gives out what is there, and says why it takes
+//! nothing.
 
 use std::time::Duration;
 
@@ -222,7 +223,8 @@ async fn what_can_only_be_made_by_writing_is_refused_with_the_remedy() -> Result
     Ok(())
 }
 
-/// ext4 makes itself read-only when it meets an error of the disk. What was acknowledged before is there, at once and after the repair.
+/// ext4 makes itself read-only when it meets an error of the disk. What was acknowledged before is
+/// there, at once and after the repair.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_gives_up_while_the_server_runs_is_told_and_loses_nothing() -> Result<()> {
     let _turn = Turn::shared()?;

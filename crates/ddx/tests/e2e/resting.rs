@@ -1,4 +1,5 @@
-//! Readers that take nothing of a file for a while: a film that is paused, a pipe whose other end is busy.
+//! Readers that take nothing of a file for a while: a film that is paused, a pipe whose other end
+//! is busy.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -138,8 +139,8 @@ async fn a_stream_of_http_2_that_rests_gets_the_rest_of_its_file() -> Result<()>
     ledger_at_zero(&server.client()).await
 }
 
-/// What is no file is held in memory, and has to be taken. Until its connection ends it stands in the ledger,
-/// though the server has nothing more to do for it.
+/// What is no file is held in memory, and has to be taken. Until its connection ends it stands in
+/// the ledger, though the server has nothing more to do for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_of_http_2_that_are_no_files_do_not_rest() -> Result<()> {
     const STREAMS: u32 = 60;

@@ -1,4 +1,5 @@
-//! What is printed when the server does not start: short, with the path or the value that is wrong, and with what to do.
+//! What is printed when the server does not start: short, with the path or the value that is wrong,
+//! and with what to do.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,8 @@ fn binary() -> std::ffi::OsString {
     std::env::var_os("DDX_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_ddx").into())
 }
 
-/// Starts it by a line of shell in which `"$@"` stands for `ddx serve`, and looks at what it prints.
+/// Starts it by a line of shell in which `"$@"` stands for `ddx serve`, and looks at what it
+/// prints.
 fn check(case: &Case) -> Result<()> {
     let output = Command::new("sh")
         .args(["-c", &case.line, "sh", "timeout", "-s", "KILL", "60"])

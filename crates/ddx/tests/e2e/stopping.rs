@@ -14,7 +14,8 @@ use crate::{setup, until};
 const LONG: (&str, &str) = ("--shutdown-grace", "10m");
 const OCTETS: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
 
-/// Stops the server, and waits until the stop has ended a resumable upload: what runs on after that was let run on.
+/// Stops the server, and waits until the stop has ended a resumable upload: what runs on after that
+/// was let run on.
 async fn stop(server: &Server) -> Result<Response> {
     let client = server.client();
     let tus = Tus::new(&client);
@@ -287,7 +288,8 @@ async fn a_stop_waits_for_nothing_that_can_not_come() -> Result<()> {
     Ok(())
 }
 
-/// What runs on does so through the proxies of the manual, and what is cut there is told where it can go on.
+/// What runs on does so through the proxies of the manual, and what is cut there is told where it
+/// can go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn through_a_proxy_all_ends_as_without_one() -> Result<()> {
     let _turn = Turn::shared()?;

@@ -1,5 +1,6 @@
-//! A restart in the middle of everything: uploads of all sorts, downloads, deletions and expiries at once, and then the server is stopped or
-//! killed. What docs/SEMANTICS.md promises is looked at after each start.
+//! A restart in the middle of everything: uploads of all sorts, downloads, deletions and expiries
+//! at once, and then the server is stopped or killed. What docs/SEMANTICS.md promises is looked at
+//! after each start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

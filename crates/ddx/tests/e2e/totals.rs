@@ -1,5 +1,5 @@
-//! What a test with faults counts, and the one line in which it tells it: rounds, faults, bytes acknowledged and lost, uploads
-//! resumed, and the seed that repeats it.
+//! What a test with faults counts, and the one line in which it tells it: rounds, faults, bytes
+//! acknowledged and lost, uploads resumed, and the seed that repeats it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -227,7 +227,8 @@ async fn requests_that_come_in_one_piece_are_answered_one_by_one() -> Result<()>
     let client = server.client();
     let mut conn = client.connect().await?;
     let mut bytes = Vec::new();
-    // Short and long ones in turn: long bodies go past hyper, and a new hyper finds the next head where the body ended.
+    // Short and long ones in turn: long bodies go past hyper, and a new hyper finds the next head
+    // where the body ended.
     let files: Vec<Data> = (0..8)
         .map(|seed| Data::new(seed, if seed % 3 == 1 { 150_000 } else { 2000 } + seed))
         .collect();
@@ -286,7 +287,8 @@ async fn a_connection_goes_on_after_long_bodies_and_ends_after_one_that_was_not_
     ledger_at_zero(&client).await
 }
 
-/// A connection that rests is put aside. What comes on it then is answered, at once and as often as it comes.
+/// A connection that rests is put aside. What comes on it then is answered, at once and as often as
+/// it comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_rested_is_answered_again_and_costs_nothing_meanwhile() -> Result<()> {
     /// Long enough for a connection to be put aside.
@@ -330,7 +332,8 @@ async fn a_connection_that_rested_is_answered_again_and_costs_nothing_meanwhile(
     ledger_at_zero(&client).await
 }
 
-/// A client that goes without a word is found out: the kernel asks it for a sign of life (timer 2 in /proc/net/tcp).
+/// A client that goes without a word is found out: the kernel asks it for a sign of life (timer 2
+/// in /proc/net/tcp).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_clients_are_asked_for_a_sign_of_life() -> Result<()> {
     const KEEP_ALIVE_TIMER: &str = "02:";

@@ -1,4 +1,5 @@
-//! Clients that send little at a time: the kernel gathers what they send, and nothing of it is lost or waits for ever.
+//! Clients that send little at a time: the kernel gathers what they send, and nothing of it is lost
+//! or waits for ever.
 
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ async fn send(conn: &mut Conn, data: &Data, range: std::ops::Range<u64>) -> Resu
     conn.send(&data.bytes(range)).await
 }
 
-/// Bytes that are too few to be read at once are read after a while, and all that come together at once.
+/// Bytes that are too few to be read at once are read after a while, and all that come together at
+/// once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn little_is_taken_after_a_while_and_much_at_once() -> Result<()> {
     let _turn = Turn::shared()?;
@@ -56,7 +58,8 @@ async fn little_is_taken_after_a_while_and_much_at_once() -> Result<()> {
     ledger_at_zero(&client).await
 }
 
-/// The last bytes of a body are fewer than a slow client is read for, and so is the request after it.
+/// The last bytes of a body are fewer than a slow client is read for, and so is the request after
+/// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_body_ends_at_once_and_the_next_request_is_read() -> Result<()> {
     let _turn = Turn::shared()?;

@@ -467,7 +467,8 @@ async fn a_joining_that_is_refused_leaves_the_parts_whole() -> Result<()> {
     Ok(())
 }
 
-/// Files of one name in one share are told apart by a number, and each costs about as much as the first.
+/// Files of one name in one share are told apart by a number, and each costs about as much as the
+/// first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_may_be_taken_many_times() -> Result<()> {
     const FILES: usize = 300;

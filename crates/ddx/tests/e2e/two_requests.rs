@@ -1,7 +1,8 @@
-//! Several requests for one upload, under stress: through bad networks, with deletions and kills in between.
+//! Several requests for one upload, under stress: through bad networks, with deletions and kills in
+//! between.
 //!
-//! Three clients fight for each upload, and each sends bytes of its own: so it is seen afterwards whose byte stands where. What was answered
-//! with 204 must be the bytes of who was answered.
+//! Three clients fight for each upload, and each sends bytes of its own: so it is seen afterwards
+//! whose byte stands where. What was answered with 204 must be the bytes of who was answered.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! Addresses and methods that are nearly right: people get a page that helps, programs a problem document.
+//! Addresses and methods that are nearly right: people get a page that helps, programs a problem
+//! document.
 
 use anyhow::{Context, Result, ensure};
 use ddx_testkit::{Client, Data, Request, Response, Run, Turn};

@@ -1,4 +1,5 @@
-//! The border cases of the tree one by one, then any cut and any restart against `blake3::hash` itself.
+//! The border cases of the tree one by one, then any cut and any restart against `blake3::hash`
+//! itself.
 
 use super::*;
 use proptest::prelude::*;

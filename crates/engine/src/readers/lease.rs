@@ -9,8 +9,9 @@ use super::Reader;
 use crate::engine::after;
 use crate::id::Id;
 
-/// Pieces that are remembered of what one reader had. Where there are more the closest two become one,
-/// which counts a download early, never late. One more than this fills the list's memory, a power of two.
+/// Pieces that are remembered of what one reader had. Where there are more the closest two become
+/// one, which counts a download early, never late. One more than this fills the list's memory, a
+/// power of two.
 const PIECES_MAX: usize = 63;
 
 /// A lease with all its pieces, and its entries in the maps.
@@ -66,7 +67,8 @@ impl Lease {
         self.requests == 0 && after(self.ended_at, lasts) <= now
     }
 
-    /// Whether no download is lost if it is forgotten: its own is counted, or it had no more than a preview.
+    /// Whether no download is lost if it is forgotten: its own is counted, or it had no more than a
+    /// preview.
     pub(super) fn can_go(&self, now: i64, preview_bytes: u64) -> bool {
         self.is_over(now, SETTLED_AFTER) && !self.holds(preview_bytes)
     }

@@ -114,7 +114,8 @@ impl Leases {
         leases.any(|lease| lease.requests > 0 && lease.had_bytes() <= preview_bytes)
     }
 
-    /// Begins a lease. Where there is no place, those go first that are over, then those by which no download is lost.
+    /// Begins a lease. Where there is no place, those go first that are over, then those by which
+    /// no download is lost.
     ///
     /// # Errors
     /// [`Error::TooManyOfReader`], [`Error::TooManyReaders`], [`Error::NoMemory`].

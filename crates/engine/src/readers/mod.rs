@@ -1,8 +1,9 @@
 //! Who may read a file whose number of downloads is limited, and when one of them is used up.
 //!
-//! A download is one reader's: it counts when that reader has had every byte, in however many requests. Until then the reader has a lease, so
-//! that a cut download can be continued and several connections can share one. What a preview takes holds no lease against others.
-//! Leases are in memory: after a restart a reader that has had a part begins a new one, which costs no download.
+//! A download is one reader's: it counts when that reader has had every byte, in however many
+//! requests. Until then the reader has a lease, so that a cut download can be continued and several
+//! connections can share one. What a preview takes holds no lease against others. Leases are in
+//! memory: after a restart a reader that has had a part begins a new one, which costs no download.
 
 mod lease;
 mod leases;
@@ -20,7 +21,8 @@ use crate::engine::{Engine, Parts};
 use crate::error::Error;
 use crate::id::Id;
 
-/// A client that has its last byte may ask anew, or others may, before this is noted here: so long is waited for it.
+/// A client that has its last byte may ask anew, or others may, before this is noted here: so long
+/// is waited for it.
 const NOTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Who reads, as far as can be told.
@@ -134,12 +136,13 @@ impl Drop for Reading {
 }
 
 impl Engine {
-    /// Lets a reader have bytes of a file whose number of downloads is limited; `is_whole` if it asks for all of them.
+    /// Lets a reader have bytes of a file whose number of downloads is limited; `is_whole` if it
+    /// asks for all of them.
     ///
     /// # Errors
-    /// [`Error::DownloadsUsedUp`]; [`Error::DownloadTaken`] while others have all that is left; [`Error::TooManyReaders`],
-    /// [`Error::TooManyOfReader`] and [`Error::NoMemory`] where there is no place for one more; [`Error::ReadOnly`] where it
-    /// could not be counted.
+    /// [`Error::DownloadsUsedUp`]; [`Error::DownloadTaken`] while others have all that is left;
+    /// [`Error::TooManyReaders`], [`Error::TooManyOfReader`] and [`Error::NoMemory`] where there is
+    /// no place for one more; [`Error::ReadOnly`] where it could not be counted.
     pub async fn read_limited(
         &self,
         record: &FileRecord,
@@ -185,7 +188,8 @@ impl Engine {
 }
 
 impl Parts {
-    /// Returns unless all that is left is taken, and no longer so once a request ends that has had no more than a preview.
+    /// Returns unless all that is left is taken, and no longer so once a request ends that has had
+    /// no more than a preview.
     async fn while_taken_by_previews(&self, asked: &Asked<'_>) {
         loop {
             let mut changed = std::pin::pin!(self.readers.changed.notified());

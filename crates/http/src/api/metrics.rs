@@ -1,6 +1,7 @@
 //! `GET /metrics`: what is counted elsewhere, brought into the table when somebody asks.
 //!
-//! Gauges are read from the ledger, the disk and the catalog at that moment; the engine counts by itself and knows nothing of metrics.
+//! Gauges are read from the ledger, the disk and the catalog at that moment; the engine counts by
+//! itself and knows nothing of metrics.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

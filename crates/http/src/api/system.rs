@@ -1,8 +1,9 @@
 //! The system's state: what operators' checks, probes, dashboards and the status page ask.
 //!
-//! One document tells all, and each figure in it is the ledger's own: there is no second calculation anywhere. The keys
-//! `concurrency_manager` and `memory_monitor` are what the checks of the system before this one
-//! read, from anywhere: they are for everybody. The rest is for operators.
+//! One document tells all, and each figure in it is the ledger's own: there is no second
+//! calculation anywhere. The keys `concurrency_manager` and `memory_monitor` are what the checks of
+//! the system before this one read, from anywhere: they are for everybody. The rest is for
+//! operators.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,8 +1,9 @@
 //! `multipart/byteranges`: the frames around several ranges of one file (RFC 9110 §14.6).
 //!
-//! The frames are made before the first byte is sent, since only then is the answer's exact Content-Length known, and
-//! without it a client can't tell a cut answer from a complete one. They are small: one line of type and one of
-//! position a range, and the number of ranges is limited where they are read.
+//! The frames are made before the first byte is sent, since only then is the answer's exact
+//! Content-Length known, and without it a client can't tell a cut answer from a complete one. They
+//! are small: one line of type and one of position a range, and the number of ranges is limited
+//! where they are read.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -29,8 +30,8 @@ pub enum Piece {
 impl Byteranges {
     /// Frames `spans` of a file of `length` bytes and of type `content_type`.
     ///
-    /// `boundary`: letters and digits, at most 70, and random, since nobody looks whether it stands in the file: 128 bits
-    /// are enough.
+    /// `boundary`: letters and digits, at most 70, and random, since nobody looks whether it stands
+    /// in the file: 128 bits are enough.
     #[must_use]
     pub fn new(spans: &[Span], length: u64, content_type: &HeaderValue, boundary: &str) -> Self {
         let boundary: String = boundary
@@ -47,7 +48,8 @@ impl Byteranges {
             pieces.push(Piece::Frame(text));
         };
         for (at, span) in spans.iter().enumerate() {
-            // The line break before a boundary belongs to the boundary; before the first one there is nothing to break.
+            // The line break before a boundary belongs to the boundary; before the first one there
+            // is nothing to break.
             let line_break = if at == 0 { "" } else { "\r\n" };
             frame(
                 format!(

@@ -1,15 +1,16 @@
-//! How a stranger's file is handed to a browser: under which type, shown or saved, and with which fences.
+//! How a stranger's file is handed to a browser: under which type, shown or saved, and with which
+//! fences.
 //!
-//! The files lie on the same origin as the pages, so a file that a browser would run could act as the receiver. Three
-//! fences, each enough alone:
+//! The files lie on the same origin as the pages, so a file that a browser would run could act as
+//! the receiver. Three fences, each enough alone:
 //!
-//! - A list of types that are shown: pictures, sound, film, PDF, and text as plain text. All else is saved. A list of what
-//!   is dangerous was rejected: it would have to grow with every browser.
-//! - A type goes out only if no browser runs it, in a frame, as a script, as a style sheet or as a worker. Anything else is
-//!   called `application/octet-stream`, and `nosniff` holds browsers to it. Saving alone would not do: `<script src>` does
-//!   not ask for the disposition.
-//! - A policy that lets the document do nothing (`sandbox`). Not for PDF: Chrome's viewer does not start in a
-//!   sandbox; a PDF's scripts never touch the page's origin.
+//! - A list of types that are shown: pictures, sound, film, PDF, and text as plain text. All else
+//!   is saved. A list of what is dangerous was rejected: it would have to grow with every browser.
+//! - A type goes out only if no browser runs it, in a frame, as a script, as a style sheet or as a
+//!   worker. Anything else is called `application/octet-stream`, and `nosniff` holds browsers to
+//!   it. Saving alone would not do: `<script src>` does not ask for the disposition.
+//! - A policy that lets the document do nothing (`sandbox`). Not for PDF: Chrome's viewer does not
+//!   start in a sandbox; a PDF's scripts never touch the page's origin.
 
 use std::fmt::Write as _;
 
@@ -18,7 +19,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::fields;
 
-/// What RFC 8187 lets stand as it is (`attr-char`), less the characters that old receivers stumble over.
+/// What RFC 8187 lets stand as it is (`attr-char`), less the characters that old receivers stumble
+/// over.
 const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -68,7 +70,8 @@ const SHOWN_AS_TEXT: &[&str] = &[
     "text/tab-separated-values",
 ];
 
-/// Types under `application/` that go out by their name, to be saved. Those that begin with `vnd.` do as well.
+/// Types under `application/` that go out by their name, to be saved. Those that begin with `vnd.`
+/// do as well.
 const SAVED_APPLICATIONS: &[&str] = &[
     "epub+zip",
     "gzip",
@@ -105,8 +108,8 @@ pub struct Served {
     pub disposition: Disposition,
 }
 
-/// Decides. `declared` is the type that the sender gave; without one, the name's ending tells. `wanted`: what the
-/// receiver asks for; showing is granted only to types that are safe to show.
+/// Decides. `declared` is the type that the sender gave; without one, the name's ending tells.
+/// `wanted`: what the receiver asks for; showing is granted only to types that are safe to show.
 #[must_use]
 pub fn serve(declared: Option<&str>, name: &str, wanted: Disposition) -> Served {
     let media_type = effective_type(declared, name);
@@ -172,15 +175,16 @@ fn is_inert(media_type: &str) -> bool {
     }
 }
 
-/// `Content-Disposition` (RFC 6266) for a name in any script: an ASCII stand-in for old receivers, and the name itself
-/// (RFC 8187) wherever these differ.
+/// `Content-Disposition` (RFC 6266) for a name in any script: an ASCII stand-in for old receivers,
+/// and the name itself (RFC 8187) wherever these differ.
 #[must_use]
 pub fn content_disposition(disposition: Disposition, name: &str) -> HeaderValue {
     let word = match disposition {
         Disposition::Inline => "inline",
         Disposition::Attachment => "attachment",
     };
-    // Quotes and backslashes are unescaped differently by different receivers, and some decode `%41` in the plain form.
+    // Quotes and backslashes are unescaped differently by different receivers, and some decode
+    // `%41` in the plain form.
     let plain: String = name
         .chars()
         .map(|c| match c {
@@ -217,7 +221,8 @@ pub fn fences(content_type: &HeaderValue) -> HeaderMap {
             "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
         }),
     );
-    // The link is the key to the file: it goes neither to the sites that a file points at, nor into a search engine.
+    // The link is the key to the file: it goes neither to the sites that a file points at, nor into
+    // a search engine.
     headers.insert(
         header::REFERRER_POLICY,
         HeaderValue::from_static("no-referrer"),

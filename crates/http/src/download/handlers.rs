@@ -137,8 +137,9 @@ async fn file_bytes(
 ) -> Result<Response, Problem> {
     let missing = || Problem::new(Kind::NotFound);
     let share_id: Id = share_id.parse().map_err(|_| missing())?;
-    // The path as it came: what the router has decoded can't tell an encoded slash from a plain one.
-    // The prefix before all of the server's paths is off already; a folder may be named `d` as well.
+    // The path as it came: what the router has decoded can't tell an encoded slash from a plain
+    // one. The prefix before all of the server's paths is off already; a folder may be named `d` as
+    // well.
     let encoded = request
         .uri
         .path()

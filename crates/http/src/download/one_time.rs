@@ -1,7 +1,8 @@
 //! Links that can be used a few times only: who reads, and who only looks.
 //!
-//! A reader is known by a cookie, which browsers keep, or by its address and program. A program that only makes previews of
-//! links, as chats and mail servers do, is shown the page: bytes that it would take are bytes that a reader does not get.
+//! A reader is known by a cookie, which browsers keep, or by its address and program. A program
+//! that only makes previews of links, as chats and mail servers do, is shown the page: bytes that
+//! it would take are bytes that a reader does not get.
 
 use std::time::Duration;
 

@@ -1,11 +1,14 @@
-//! Downloads as they stand on the wire: which bytes are asked for, and whether they are wanted at all.
+//! Downloads as they stand on the wire: which bytes are asked for, and whether they are wanted at
+//! all.
 //!
-//! The order is RFC 9110 §13.2.2 and is fixed in [`select`], because each of its steps looks harmless alone: a Range that is
-//! honoured although If-Range failed glues two files into one, and a 304 that is given although If-Match failed tells a
-//! client that a file is still there that is not.
+//! The order is RFC 9110 §13.2.2 and is fixed in [`select`], because each of its steps looks
+//! harmless alone: a Range that is honoured although If-Range failed glues two files into one, and
+//! a 304 that is given although If-Match failed tells a client that a file is still there that is
+//! not.
 //!
-//! Files here never change once they are complete. So every entity tag is strong, and a date is as good a validator as
-//! HTTP's seconds allow: a path can name another file only after the first was deleted.
+//! Files here never change once they are complete. So every entity tag is strong, and a date is as
+//! good a validator as HTTP's seconds allow: a path can name another file only after the first was
+//! deleted.
 
 mod conditional;
 mod etag;
@@ -49,7 +52,8 @@ pub fn select(
         Outcome::NotModified => Ok(Answer::NotModified),
         Outcome::Proceed { range: false } => Ok(Answer::Whole),
         Outcome::Proceed { range: true } => {
-            // Sent twice, or not ASCII: not a range that could be served; RFC 9110 §14.2 lets it be ignored.
+            // Sent twice, or not ASCII: not a range that could be served; RFC 9110 §14.2 lets it be
+            // ignored.
             let Ok(Some(text)) = fields::single(headers, &header::RANGE) else {
                 return Ok(Answer::Whole);
             };
@@ -82,10 +86,12 @@ fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("bytes */*"))
 }
 
-/// The fields that every answer about a file has, 304 among them: `ETag`, `Last-Modified`, `Accept-Ranges`, `Cache-Control`.
+/// The fields that every answer about a file has, 304 among them: `ETag`, `Last-Modified`,
+/// `Accept-Ranges`, `Cache-Control`.
 ///
-/// `limited`: downloads are counted, so no copy may be kept. Otherwise a copy may be kept by the receiver's own
-/// browser and has to be asked about each time, since the sender may delete the file.
+/// `limited`: downloads are counted, so no copy may be kept. Otherwise a copy may be kept by the
+/// receiver's own browser and has to be asked about each time, since the sender may delete the
+/// file.
 #[must_use]
 pub fn validator_fields(validators: &Validators, limited: bool) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(4);

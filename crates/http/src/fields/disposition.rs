@@ -1,10 +1,15 @@
-//! `Content-Disposition` as clients send it: in the parts of a form (RFC 7578), and with a file of its own (RFC 6266).
+//! `Content-Disposition` as clients send it: in the parts of a form (RFC 7578), and with a file of
+//! its own (RFC 6266).
 //!
-//! Clients do not agree on how a quote stands in a name, so this is not [`parameters`](super::parameters):
+//! Clients do not agree on how a quote stands in a name, so this is not
+//! [`parameters`](super::parameters):
 //!
-//! - `\"` and `\\` are unescaped, any other backslash stays: old browsers send `C:\dir\file` as it is.
-//! - `%22`, `%0D` and `%0A` are decoded in `filename`, since browsers encode just these; any other `%` stays.
-//! - `filename*` (RFC 8187) wins. RFC 7578 forbids it in forms, and Python's clients send it nevertheless.
+//! - `\"` and `\\` are unescaped, any other backslash stays: old browsers send `C:\dir\file` as it
+//!   is.
+//! - `%22`, `%0D` and `%0A` are decoded in `filename`, since browsers encode just these; any other
+//!   `%` stays.
+//! - `filename*` (RFC 8187) wins. RFC 7578 forbids it in forms, and Python's clients send it
+//!   nevertheless.
 //! - A name in another encoding than UTF-8 is kept as far as it can be read.
 
 use std::borrow::Cow;

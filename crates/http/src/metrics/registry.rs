@@ -1,7 +1,8 @@
 //! The metrics of one server, made from the table.
 //!
-//! All access is by [`Metric`] and label values, so that nothing can be counted that the table does not list. A value that
-//! a label does not list is counted as `other`: better a wrong word than a series for every word that a stranger sends.
+//! All access is by [`Metric`] and label values, so that nothing can be counted that the table does
+//! not list. A value that a label does not list is counted as `other`: better a wrong word than a
+//! series for every word that a stranger sends.
 
 use std::fmt;
 
@@ -118,7 +119,8 @@ impl Metrics {
         &self.series[metric as usize]
     }
 
-    /// Adds to a counter, or to a gauge. `labels` in the table's order; nothing happens to a histogram.
+    /// Adds to a counter, or to a gauge. `labels` in the table's order; nothing happens to a
+    /// histogram.
     pub fn add(&self, metric: Metric, labels: &[&'static str], by: u64) {
         let labels = Labels::new(metric, labels);
         match self.of(metric) {
@@ -145,7 +147,8 @@ impl Metrics {
         }
     }
 
-    /// Adds to a gauge, and takes it away again when the guard is dropped. Nothing happens to other types.
+    /// Adds to a gauge, and takes it away again when the guard is dropped. Nothing happens to other
+    /// types.
     #[must_use]
     pub fn hold(&self, metric: Metric, labels: &[&'static str]) -> Held {
         Held(match self.of(metric) {
@@ -190,7 +193,8 @@ impl Metrics {
     }
 }
 
-/// Registers a family; without labels, its one metric, since a family would be written with empty braces.
+/// Registers a family; without labels, its one metric, since a family would be written with empty
+/// braces.
 fn register<M, C>(
     registry: &mut Registry,
     line: &Definition,

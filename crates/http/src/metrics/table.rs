@@ -1,10 +1,11 @@
 //! The table of metrics: what `/metrics` shows and what `docs/METRICS.md` explains.
 //!
-//! One table, because a metric that only the code knows is of no use to who runs the server, and one that only the page
-//! knows is a lie. Names end in their unit, counters in `_total`, as Prometheus has it.
+//! One table, because a metric that only the code knows is of no use to who runs the server, and
+//! one that only the page knows is a lie. Names end in their unit, counters in `_total`, as
+//! Prometheus has it.
 //!
-//! Every label's values are listed here, so the number of series is bounded by this table and not by what strangers
-//! send. Rejected: labels with paths, ids, addresses or user agents.
+//! Every label's values are listed here, so the number of series is bounded by this table and not
+//! by what strangers send. Rejected: labels with paths, ids, addresses or user agents.
 
 use std::fmt::Write as _;
 
@@ -45,7 +46,8 @@ pub struct Definition {
     pub labels: &'static [Label],
 }
 
-/// From a millisecond to half a minute; what takes longer is an upload, and is not measured by time.
+/// From a millisecond to half a minute; what takes longer is an upload, and is not measured by
+/// time.
 const REQUEST_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];

@@ -1,5 +1,5 @@
-//! The base of absolute links: scheme, host and port, path prefix. What stands in one has been checked letter by letter,
-//! so a link made of it can go into a header field or a page.
+//! The base of absolute links: scheme, host and port, path prefix. What stands in one has been
+//! checked letter by letter, so a link made of it can go into a header field or a page.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -74,8 +74,8 @@ pub struct Base {
 }
 
 impl Base {
-    /// From a scheme, a host with or without a port, and a path prefix. The scheme's own port is left out, and the host is
-    /// in lower case.
+    /// From a scheme, a host with or without a port, and a path prefix. The scheme's own port is
+    /// left out, and the host is in lower case.
     ///
     /// # Errors
     /// [`BaseError`], for the first thing that is wrong.
@@ -105,7 +105,8 @@ impl Base {
         &self.prefix
     }
 
-    /// An absolute link to a path of this server. `path` is percent-encoded already and begins with `/`.
+    /// An absolute link to a path of this server. `path` is percent-encoded already and begins with
+    /// `/`.
     #[must_use]
     pub fn link(&self, path: &str) -> String {
         format!("{self}{path}")
@@ -190,8 +191,8 @@ fn authority(scheme: Scheme, text: &str) -> Result<String, BaseError> {
     }
 }
 
-/// Letters, digits, dots, hyphens, and the underscore that container networks use. No dot at the beginning, no two
-/// together; one at the end is a full name's.
+/// Letters, digits, dots, hyphens, and the underscore that container networks use. No dot at the
+/// beginning, no two together; one at the end is a full name's.
 fn is_name(host: &str) -> bool {
     !host.is_empty()
         && host != "."

@@ -88,7 +88,8 @@ fn walk(peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>, trusted: &N
     walked
 }
 
-/// Of a list to which every proxy may have added, the entry of the outermost trusted one; of a shorter list the first.
+/// Of a list to which every proxy may have added, the entry of the outermost trusted one; of a
+/// shorter list the first.
 fn of_hop(headers: &HeaderMap, name: &HeaderName, hops: usize) -> Option<String> {
     let list = fields::joined(headers, name).ok()??;
     let entries: Vec<&str> = fields::split(&list, ',').collect();
@@ -130,8 +131,8 @@ pub(super) fn forwarded(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -
     }
 }
 
-/// An address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`. `unknown` and
-/// hidden names are none.
+/// An address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`,
+/// `[2001:db8::1]:80`. `unknown` and hidden names are none.
 fn node(text: &str) -> Option<IpAddr> {
     let text = text.trim_matches(fields::is_space);
     let address = if let Some(rest) = text.strip_prefix('[') {

@@ -1,7 +1,8 @@
 //! The pages, built by `web/` and carried inside the binary.
 //!
-//! The build writes each file three times: as it is, and compressed with Brotli and gzip. What has a digest in its name never changes and is kept by browsers
-//! for a year; `index.html` is asked for anew each time. Without the pages the server is whole, and says at `/` how they are built.
+//! The build writes each file three times: as it is, and compressed with Brotli and gzip. What has
+//! a digest in its name never changes and is kept by browsers for a year; `index.html` is asked for
+//! anew each time. Without the pages the server is whole, and says at `/` how they are built.
 
 use std::borrow::Cow;
 
@@ -31,8 +32,9 @@ pub(crate) fn are_built() -> bool {
     Pages::get(INDEX).is_some()
 }
 
-/// The application's page, whatever address it shows. Its files are named below `prefix`, the path before all of the server's
-/// (checked when it was read: nothing in it needs escaping); its script learns the prefix from its own address.
+/// The application's page, whatever address it shows. Its files are named below `prefix`, the path
+/// before all of the server's (checked when it was read: nothing in it needs escaping); its script
+/// learns the prefix from its own address.
 pub(crate) fn index(prefix: &str, headers: &HeaderMap) -> Response {
     let page = if prefix.is_empty() {
         serve(INDEX, headers)

@@ -1,8 +1,9 @@
 //! A form: several files in one request, and their links as the answer.
 //!
-//! What the form's text fields ask for holds for all of its files, wherever the fields stand, so it is applied once the form
-//! has ended. A form that is cut leaves nothing, as a `PUT` that is. Of each file only its keys are held meanwhile: a form may
-//! have a thousand, and as many forms may come as there are connections.
+//! What the form's text fields ask for holds for all of its files, wherever the fields stand, so it
+//! is applied once the form has ended. A form that is cut leaves nothing, as a `PUT` that is. Of
+//! each file only its keys are held meanwhile: a form may have a thousand, and as many forms may
+//! come as there are connections.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +39,8 @@ struct Made {
     delete_key: Id,
 }
 
-/// All files of a form. Until they are told to the client its keys are known to nobody else, so dropping this deletes them.
+/// All files of a form. Until they are told to the client its keys are known to nobody else, so
+/// dropping this deletes them.
 struct Files {
     engine: Engine,
     /// The first one as it was made.
@@ -48,7 +50,8 @@ struct Files {
     charge: Option<Charge>,
 }
 
-/// What a file of a form takes: its keys, in a list that grows by doubling, and copies of it for the answer.
+/// What a file of a form takes: its keys, in a list that grows by doubling, and copies of it for
+/// the answer.
 const MADE_BYTES: u64 = 128;
 /// So many more are charged at a time, and the first of them not at all.
 const MADE_STEP: usize = 64;

@@ -1,4 +1,5 @@
-//! A file in one request, by `PUT`, with its link as the answer; and the address that deletes a file.
+//! A file in one request, by `PUT`, with its link as the answer; and the address that deletes a
+//! file.
 //!
 //! Nobody can continue such a request, so one that is cut leaves nothing (docs/decisions/0006).
 

@@ -1,11 +1,12 @@
 //! `multipart/form-data` (RFC 7578), field by field, as the bytes come.
 //!
-//! Own, and not multer: it reads its stream for as long as anything is ready, so what it holds is decided by the sender
-//! (rwf2/multer#62), and memory here is the ledger's. This one holds one frame of the transport, which it hands on in
-//! slices without copying, and at most one part's head.
+//! Own, and not multer: it reads its stream for as long as anything is ready, so what it holds is
+//! decided by the sender (rwf2/multer#62), and memory here is the ledger's. This one holds one
+//! frame of the transport, which it hands on in slices without copying, and at most one part's
+//! head.
 //!
-//! Two halves: [`Parser`] is pure and is pushed frames, so that it can be tried with a body cut at every byte; [`Form`]
-//! drives it over a stream.
+//! Two halves: [`Parser`] is pure and is pushed frames, so that it can be tried with a body cut at
+//! every byte; [`Form`] drives it over a stream.
 
 mod head;
 mod parser;
@@ -32,7 +33,8 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// Bytes of one text field's value. Default 4,096.
     pub text_bytes_max: usize,
-    /// Bytes before the first boundary, and after the last one. Default 4,096 each; clients send none, or a line break.
+    /// Bytes before the first boundary, and after the last one. Default 4,096 each; clients send
+    /// none, or a line break.
     pub margin_bytes_max: usize,
     /// How long nothing may come where no file is being sent. Default 60 s.
     pub idle: Duration,
@@ -108,13 +110,14 @@ where
     /// The next part; what was not read of the one before is skipped. `None`: the form was whole.
     ///
     /// # Errors
-    /// [`Error::Refused`] with [`Kind::FormInvalid`], [`Kind::FormTooLarge`] or [`Kind::BodyStalled`]; [`Error::Body`].
+    /// [`Error::Refused`] with [`Kind::FormInvalid`], [`Kind::FormTooLarge`] or
+    /// [`Kind::BodyStalled`]; [`Error::Body`].
     pub async fn next(&mut self) -> Result<Option<Part>, Error<E>> {
         self.in_time(Self::poll_next_part).await
     }
 
-    /// The next bytes of the current part: a slice of one frame, never empty. `None`: the part has ended. How long to wait for
-    /// them is for the caller to say, who may hold something meanwhile.
+    /// The next bytes of the current part: a slice of one frame, never empty. `None`: the part has
+    /// ended. How long to wait for them is for the caller to say, who may hold something meanwhile.
     ///
     /// # Errors
     /// As [`Form::next`].
@@ -148,7 +151,8 @@ where
     /// The rest of the current part as text.
     ///
     /// # Errors
-    /// As [`Form::next`]; [`Kind::FormTooLarge`] past [`Limits::text_bytes_max`]; [`Kind::FormInvalid`] if it is not UTF-8.
+    /// As [`Form::next`]; [`Kind::FormTooLarge`] past [`Limits::text_bytes_max`];
+    /// [`Kind::FormInvalid`] if it is not UTF-8.
     pub async fn text(&mut self) -> Result<String, Error<E>> {
         let max = self.parser.limits().text_bytes_max;
         let mut text = Vec::new();
@@ -168,7 +172,8 @@ where
         })
     }
 
-    /// [`Form::next`] for hand-written futures. To call it again after an error is not useful, and harmless.
+    /// [`Form::next`] for hand-written futures. To call it again after an error is not useful, and
+    /// harmless.
     pub fn poll_next_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error<E>>> {
         loop {
             match ready!(self.poll_event(cx))? {

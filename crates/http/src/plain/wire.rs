@@ -1,10 +1,14 @@
-//! Plain HTTP as it stands on the wire: `PUT /{name}` and the options that any plain upload may carry.
+//! Plain HTTP as it stands on the wire: `PUT /{name}` and the options that any plain upload may
+//! carry.
 //!
-//! - A PUT names the file by the rest of the path; it may be nested, and `curl -T f http://host/dir/` sends it so.
-//! - A PUT with `Content-Range` is refused: RFC 9110 §14.5 asks it of servers that would store the part as the whole.
-//! - A PUT with `Content-Encoding` is refused: the bytes would be stored packed, under a name that says otherwise.
-//! - Limits that a sender gives himself (`Max-Downloads`, `Max-Days`) are refused if they can't be kept, never bent: who
-//!   asks for ten years and gets ten days learns it too late.
+//! - A PUT names the file by the rest of the path; it may be nested, and
+//!   `curl -T f http://host/dir/` sends it so.
+//! - A PUT with `Content-Range` is refused: RFC 9110 §14.5 asks it of servers that would store the
+//!   part as the whole.
+//! - A PUT with `Content-Encoding` is refused: the bytes would be stored packed, under a name that
+//!   says otherwise.
+//! - Limits that a sender gives himself (`Max-Downloads`, `Max-Days`) are refused if they can't be
+//!   kept, never bent: who asks for ten years and gets ten days learns it too late.
 
 use std::time::Duration;
 
@@ -34,7 +38,8 @@ pub struct Limits {
     pub file_bytes_max: Option<u64>,
     /// Largest `Max-Downloads`. Default 1,000,000.
     pub downloads_max: u64,
-    /// Largest `Max-Days`. Default 3,650; the operator's own limit on how long files are kept goes here.
+    /// Largest `Max-Days`. Default 3,650; the operator's own limit on how long files are kept goes
+    /// here.
     pub days_max: u64,
 }
 
@@ -73,8 +78,9 @@ impl Options {
         Ok(options)
     }
 
-    /// Sets one option by its name, such as a form's text field; a name that is none is not an error. `_` and `-` are the
-    /// same, and so are the cases. Answers whether the name is an option's.
+    /// Sets one option by its name, such as a form's text field; a name that is none is not an
+    /// error. `_` and `-` are the same, and so are the cases. Answers whether the name is an
+    /// option's.
     ///
     /// # Errors
     /// [`Kind::OptionInvalid`].
@@ -118,12 +124,13 @@ pub struct Put {
     pub digests: Vec<Digest>,
 }
 
-/// Reads a PUT. `url_path` is the request's path after the server's own prefix, percent-encoded, with or without the
-/// leading `/`. Without a name in it, `Content-Disposition` may give one; else the file is called
-/// [`NAMELESS`](names::NAMELESS).
+/// Reads a PUT. `url_path` is the request's path after the server's own prefix, percent-encoded,
+/// with or without the leading `/`. Without a name in it, `Content-Disposition` may give one; else
+/// the file is called [`NAMELESS`](names::NAMELESS).
 ///
 /// # Errors
-/// The kinds of names, options and digests; [`Kind::HeaderInvalid`]; [`Kind::ContentTypeRefused`]; [`Kind::TooLarge`].
+/// The kinds of names, options and digests; [`Kind::HeaderInvalid`]; [`Kind::ContentTypeRefused`];
+/// [`Kind::TooLarge`].
 pub fn put(url_path: &str, headers: &HeaderMap, limits: &Limits) -> Result<Put, Problem> {
     if headers.contains_key(header::CONTENT_RANGE) {
         return Err(
@@ -171,8 +178,8 @@ fn path(url_path: &str, headers: &HeaderMap, limits: &Limits) -> Result<String, 
     }
 }
 
-/// The media type without parameters. What clients send when they do not know is no type: `application/octet-stream`, and
-/// the form type that curl's `--data-binary` sets.
+/// The media type without parameters. What clients send when they do not know is no type:
+/// `application/octet-stream`, and the form type that curl's `--data-binary` sets.
 ///
 /// # Errors
 /// [`Kind::HeaderInvalid`] if the field comes twice or is not ASCII.

@@ -1,8 +1,8 @@
 //! How many connections each client has, so that none has all that the machine can bear.
 //!
-//! Without a setting it may have half of what
-//! there is memory for, which ordinary people never meet. Proxies speak for many, so those that are trusted are not counted, nor
-//! is, without a setting, this machine itself.
+//! Without a setting it may have half of what there is memory for, which ordinary people never
+//! meet. Proxies speak for many, so those that are trusted are not counted, nor is, without a
+//! setting, this machine itself.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -49,7 +49,8 @@ impl Crowd {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more connection from `peer`; none where it isn't counted. Errs with how many it may have.
+    /// Counts one more connection from `peer`; none where it isn't counted. Errs with how many it
+    /// may have.
     pub(super) fn enter(
         self: &Arc<Self>,
         peer: IpAddr,

@@ -1,5 +1,5 @@
-//! Counts the bytes of bodies among the frames of HTTP/2 (RFC 9113, section 4.1), in bytes that come
-//! in any pieces.
+//! Counts the bytes of bodies among the frames of HTTP/2 (RFC 9113, section 4.1), in bytes that
+//! come in any pieces.
 
 /// What a client sends before its first frame.
 const PREFACE_BYTES: u64 = 24;
@@ -10,8 +10,8 @@ const HEADER_BYTES: usize = 9;
 /// The type of the frames that carry bodies.
 const DATA: u8 = 0;
 
-/// An empty frame of settings, which a server sends first, and the end of the connection because it is
-/// one too many (`ENHANCE_YOUR_CALM`): a client can tell it from a fault of the network.
+/// An empty frame of settings, which a server sends first, and the end of the connection because it
+/// is one too many (`ENHANCE_YOUR_CALM`): a client can tell it from a fault of the network.
 pub(super) const GOODBYE: &[u8] = &[
     0, 0, 0, 4, 0, 0, 0, 0, 0, // SETTINGS
     0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11, // GOAWAY

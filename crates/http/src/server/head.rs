@@ -82,7 +82,8 @@ mod tests {
         assert_eq!((scan.fields(), scan.request_line_bytes()), (0, Some(6)));
     }
 
-    /// The rule in one sentence: without its CRs, a head ends with the first empty line after a line that is not empty.
+    /// The rule in one sentence: without its CRs, a head ends with the first empty line after a
+    /// line that is not empty.
     fn model(bytes: &[u8]) -> Option<usize> {
         let (mut began, mut empty) = (false, true);
         for (at, byte) in bytes.iter().enumerate().filter(|(_, byte)| **byte != b'\r') {

@@ -1,9 +1,9 @@
 //! Whether a head is one that hyper takes.
 //!
 //! hyper answers a head that it can not read by itself, with a bare status. So each head of HTTP/1
-//! is gathered and looked at before hyper gets it, with the same parser and hyper's own rules beside
-//! it, and refused here with a document. A test holds hyper against it: what passes here, hyper
-//! passes on.
+//! is gathered and looked at before hyper gets it, with the same parser and hyper's own rules
+//! beside it, and refused here with a document. A test holds hyper against it: what passes here,
+//! hyper passes on.
 //!
 //! This is also where a body's two ends are found: hyper removes `Content-Length` where it stands
 //! beside `Transfer-Encoding`.
@@ -107,7 +107,8 @@ impl HeadLimits {
         Ok(())
     }
 
-    /// Whether a head of HTTP/2 is within the limits. Its size is counted as in RFC 9113, section 6.5.2.
+    /// Whether a head of HTTP/2 is within the limits. Its size is counted as in RFC 9113, section
+    /// 6.5.2.
     pub(super) fn check_decoded(&self, uri: &Uri, fields: &HeaderMap) -> Result<(), Problem> {
         let uri_bytes = uri.path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri_bytes > self.uri_bytes_max {

@@ -1,11 +1,15 @@
-//! HTTP/1.1 on a plain connection: by hyper between requests and for short ones, past it for a long body.
+//! HTTP/1.1 on a plain connection: by hyper between requests and for short ones, past it for a long
+//! body.
 //!
-//! hyper holds two buffers of 8 KiB for as long as it lives. A slow upload needs neither, so a request with a long body takes the connection away
-//! from hyper as soon as its head is parsed: hyper and its buffers go, the body is read from the socket, the answer is written by
-//! [`super::late`], and a new hyper takes the next request once its first bytes are there. A connection that has been idle for a moment rests
-//! without hyper, too. Ten thousand slow uploads hold 160 MB less that way, and none has to give up its connection for it.
+//! hyper holds two buffers of 8 KiB for as long as it lives. A slow upload needs neither, so a
+//! request with a long body takes the connection away from hyper as soon as its head is parsed:
+//! hyper and its buffers go, the body is read from the socket, the answer is written by
+//! [`super::late`], and a new hyper takes the next request once its first bytes are there. A
+//! connection that has been idle for a moment rests without hyper, too. Ten thousand slow uploads
+//! hold 160 MB less that way, and none has to give up its connection for it.
 //!
-//! Downloads go past hyper as well: their files are sent by the kernel, without a buffer of ours ([`super::late`]).
+//! Downloads go past hyper as well: their files are sent by the kernel, without a buffer of ours
+//! ([`super::late`]).
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -75,7 +79,8 @@ impl Shared {
             else {
                 break;
             };
-            // Boxed, each: of the two only one is alive at a time, and hyper's part is by far the larger one.
+            // Boxed, each: of the two only one is alive at a time, and hyper's part is by far the
+            // larger one.
             let turn = Box::pin(self.by_hyper(&wire, from, &mut held)).await;
             match turn {
                 Turn::Over => break,
@@ -114,7 +119,8 @@ impl Shared {
         }
     }
 
-    /// Waits, with nothing but the socket and what has come of it, until the head of the next request is whole or refused, or the client closes.
+    /// Waits, with nothing but the socket and what has come of it, until the head of the next
+    /// request is whole or refused, or the client closes.
     async fn has_next(&self, wire: &Wire) -> bool {
         loop {
             let until = wire
@@ -266,7 +272,8 @@ impl Shared {
                     has_begun = true;
                     held.has_begun();
                 }
-                // Not before hyper has looked at the socket: one that rested has something on it now.
+                // Not before hyper has looked at the socket: one that rested has something on it
+                // now.
                 () = tokio::time::sleep_until(look_at) => {
                     let since = wire.rests_since();
                     if since.is_some_and(|since| since.elapsed() >= REST_AFTER) {
@@ -324,7 +331,8 @@ impl Shared {
         let span = RequestSpan::of(&response);
         let written = late::write(wire, response, &patience, Some(&pauses)).instrument(span);
         let written = Box::pin(written).await;
-        // Where the body is over nothing is left to be read, and the end of the connection has nothing to wait for.
+        // Where the body is over nothing is left to be read, and the end of the connection has
+        // nothing to wait for.
         let is_over = written.is_ok() && wire.body_left() == 0 && wire.begin_anew();
         is_over && may_go_on
     }
@@ -391,8 +399,8 @@ mod tests {
     use tokio::net::{TcpListener, TcpSocket};
     use tokio_util::sync::CancellationToken;
 
-    /// hyper has it all and the client takes none of it: longer than a connection that rests is left
-    /// to hyper.
+    /// hyper has it all and the client takes none of it: longer than a connection that rests is
+    /// left to hyper.
     #[tokio::test]
     async fn an_answer_that_is_not_taken_for_a_while_comes_whole() {
         const BYTES: usize = 4 << 20;

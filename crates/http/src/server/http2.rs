@@ -1,4 +1,5 @@
-//! HTTP/2, by hyper: what a connection is charged, when it is idle, and what one of its streams may hold.
+//! HTTP/2, by hyper: what a connection is charged, when it is idle, and what one of its streams may
+//! hold.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,19 +29,19 @@ use super::{Connection, REFUSED, Shared, late, linger};
 use crate::body::AnswerBody;
 use crate::strict;
 
-/// What connections of HTTP/2 have beside what every connection has gets one part in so many: others
-/// must be able to connect, whatever these hold.
+/// What connections of HTTP/2 have beside what every connection has gets one part in so many:
+/// others must be able to connect, whatever these hold.
 const PART: u64 = 2;
 
 /// What a stream's tasks and its request hold beside the fields.
 const STREAM_BYTES: u64 = 16 << 10;
 
-/// A head that is longer than the limit by no more than this is answered with a document; beyond it, by hyper
-/// with a bare status.
+/// A head that is longer than the limit by no more than this is answered with a document; beyond
+/// it, by hyper with a bare status.
 const OVERLONG_BYTES: usize = 64 << 10;
 
-/// A connection that is not read from while there is no memory answers no ping meanwhile. The kernel
-/// ends those whose client has gone: they do not confirm the ping's bytes either.
+/// A connection that is not read from while there is no memory answers no ping meanwhile. The
+/// kernel ends those whose client has gone: they do not confirm the ping's bytes either.
 const PONG_WITHIN: Duration = Duration::from_secs(3600);
 
 pub(super) fn quota(ledger: Ledger) -> Arc<Quota> {
@@ -148,8 +149,9 @@ impl Shared {
         }
     }
 
-    /// One stream: its answer, and what it is charged until that is gone. Where no more can be charged it is reset, which a
-    /// client knows to try again (RFC 9113, section 8.7): an answer would be held for as long as the client does not take it.
+    /// One stream: its answer, and what it is charged until that is gone. Where no more can be
+    /// charged it is reset, which a client knows to try again (RFC 9113, section 8.7): an answer
+    /// would be held for as long as the client does not take it.
     fn stream(
         &self,
         request: Request<Incoming>,

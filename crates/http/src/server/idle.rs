@@ -1,4 +1,5 @@
-//! Connections on which nothing is asked. Where there is no place for a new one, the one idle longest gives its own.
+//! Connections on which nothing is asked. Where there is no place for a new one, the one idle
+//! longest gives its own.
 //!
 //! Without that, connections that are merely kept would shut out the next person who comes.
 
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// A connection that rests for less is between two requests: what its client is about to send would be lost.
+/// A connection that rests for less is between two requests: what its client is about to send would
+/// be lost.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// All idle connections, in the order in which they became so.

@@ -1,10 +1,10 @@
 //! What one HTTP/2 connection holds of what its client sends.
 //!
-//! The windows say how much a client may have under way, and a client that is served well never fills
-//! them: what comes is taken by a handler at once. So a connection is charged little for its rest,
-//! and more only while bytes of bodies have come that no handler has taken yet. Where the ledger has
-//! no more, nothing is read from the connection until something is taken: the client waits, as on
-//! every other way in.
+//! The windows say how much a client may have under way, and a client that is served well never
+//! fills them: what comes is taken by a handler at once. So a connection is charged little for its
+//! rest, and more only while bytes of bodies have come that no handler has taken yet. Where the
+//! ledger has no more, nothing is read from the connection until something is taken: the client
+//! waits, as on every other way in.
 //!
 //! Rejected: small windows that grow while a body comes. hyper has no way to change them once a
 //! connection is under way, and windows that stay small make every distant client slow.
@@ -26,8 +26,8 @@ use super::frames::FrameScan;
 use super::linger::Linger;
 use super::quota::{Quota, Share};
 
-/// What a connection is charged for its rest: what h2 was measured to hold (16 to 20 KB beside an idle
-/// connection), and [`COVERED_BYTES`].
+/// What a connection is charged for its rest: what h2 was measured to hold (16 to 20 KB beside an
+/// idle connection), and [`COVERED_BYTES`].
 pub(super) const REST_BYTES: u64 = 28 << 10;
 
 /// So much may be here untaken without a further charge.

@@ -1,7 +1,8 @@
 //! An answer written without hyper, to a request that went past it.
 //!
-//! A status line, the fields, and a body: a file that the kernel sends from its cache, or frames with a known length or in chunks
-//! (RFC 9112, section 7.1). No upgrades and no trailers; nothing that goes this way has them.
+//! A status line, the fields, and a body: a file that the kernel sends from its cache, or frames
+//! with a known length or in chunks (RFC 9112, section 7.1). No upgrades and no trailers; nothing
+//! that goes this way has them.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -47,7 +48,8 @@ enum Framing {
 /// Writes the answer.
 ///
 /// # Errors
-/// The client is gone, took nothing for too long, or the body failed or is not as long as it was told; the connection can't go on then.
+/// The client is gone, took nothing for too long, or the body failed or is not as long as it was
+/// told; the connection can't go on then.
 pub(super) async fn write(
     wire: &Arc<Wire>,
     response: Response<Body>,
@@ -188,7 +190,8 @@ async fn unless_gone<T>(wire: &Wire, future: impl Future<Output = T>) -> io::Res
     }
 }
 
-/// Lets the kernel send the file. On a thread that may block, since what is not in its cache comes from the disk.
+/// Lets the kernel send the file. On a thread that may block, since what is not in its cache comes
+/// from the disk.
 async fn send_file(
     wire: &Arc<Wire>,
     mut span: Span,
@@ -224,7 +227,8 @@ async fn send_file(
     Ok(())
 }
 
-/// Waits until the client takes more. One that takes nothing must not keep others from what it holds.
+/// Waits until the client takes more. One that takes nothing must not keep others from what it
+/// holds.
 async fn taken(
     wire: &Wire,
     span: &mut Span,
@@ -245,8 +249,8 @@ async fn taken(
     rested
 }
 
-/// Waits for as long as the client is borne with: at first in any case, then while it lives and others
-/// do not want its place, and not for long where they want what it holds.
+/// Waits for as long as the client is borne with: at first in any case, then while it lives and
+/// others do not want its place, and not for long where they want what it holds.
 async fn rest(
     wire: &Wire,
     span: &Span,
@@ -288,7 +292,8 @@ async fn rest(
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// Whether the send queue has room. Where it has none the stream is not writable for tokio either, until the kernel says so.
+/// Whether the send queue has room. Where it has none the stream is not writable for tokio either,
+/// until the kernel says so.
 fn is_writable(stream: &TcpStream) -> io::Result<bool> {
     let now = Timespec::default();
     let mut queue = [PollFd::new(stream, PollFlags::OUT)];

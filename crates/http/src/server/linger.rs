@@ -1,8 +1,9 @@
 //! The end of a connection that still has bytes under way.
 //!
-//! A server that answers early (507, 413) and closes at once loses its answer: the kernel meets the unread bytes with a reset, and the client
-//! sees "connection reset" in place of the reason. So we say that we are done writing, then read and drop what comes, for a bounded
-//! time and a bounded number of bytes, and close when the client has understood.
+//! A server that answers early (507, 413) and closes at once loses its answer: the kernel meets the
+//! unread bytes with a reset, and the client sees "connection reset" in place of the reason. So we
+//! say that we are done writing, then read and drop what comes, for a bounded time and a bounded
+//! number of bytes, and close when the client has understood.
 
 use std::io;
 use std::time::Duration;
@@ -39,7 +40,8 @@ pub(super) async fn close(stream: &TcpStream, has_unread: bool, limits: Linger) 
     }
 }
 
-/// Reads and drops what is here. Not inside the future, which would hold the buffer for as long as the connection lives.
+/// Reads and drops what is here. Not inside the future, which would hold the buffer for as long as
+/// the connection lives.
 fn drop_some(stream: &TcpStream) -> io::Result<usize> {
     stream.try_read(&mut [0; 16 * 1024])
 }

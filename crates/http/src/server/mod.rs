@@ -1,8 +1,10 @@
 //! The server under the ways in: connections, their limits, and the road of a body.
 //!
-//! hyper is driven directly, one protocol chosen before it starts. Its own detection costs several KiB more per idle connection and waits for the first bytes
-//! without a time-out. Each connection is charged to the ledger before it is served; where the charge is refused, the one idle longest
-//! gives its place, and the kernel's backlog is the queue. What hyper doesn't limit is limited here: the time for a head, between requests, and for a client to take its answer.
+//! hyper is driven directly, one protocol chosen before it starts. Its own detection costs several
+//! KiB more per idle connection and waits for the first bytes without a time-out. Each connection
+//! is charged to the ledger before it is served; where the charge is refused, the one idle longest
+//! gives its place, and the kernel's backlog is the queue. What hyper doesn't limit is limited
+//! here: the time for a head, between requests, and for a client to take its answer.
 
 mod chunks;
 mod crowd;
@@ -63,8 +65,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// While a client takes nothing of an answer.
     pub write_timeout: Duration,
-    /// For how long a file may rest beyond that, while the connection lives and nobody needs its place or
-    /// its memory.
+    /// For how long a file may rest beyond that, while the connection lives and nobody needs its
+    /// place or its memory.
     pub write_pause_max: Duration,
     /// While a client takes nothing of a file and others wait for the memory that it holds.
     pub write_timeout_crowded: Duration,
@@ -197,8 +199,8 @@ struct Shared {
     closing: CancellationToken,
 }
 
-/// A connection on which nothing moves is asked for a sign of life after this, then this often, so many times: a client that has gone without a word
-/// is known to have gone within two minutes.
+/// A connection on which nothing moves is asked for a sign of life after this, then this often, so
+/// many times: a client that has gone without a word is known to have gone within two minutes.
 const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(60))
     .with_interval(Duration::from_secs(15))
@@ -295,9 +297,10 @@ impl Server {
 
 /// Sets what a connection needs of its socket.
 ///
-/// The kernel ends one whose client has taken nothing for so long; it is told otherwise where a file may rest (`resting`). It
-/// asks clients that are silent for a sign of life. And it takes no more than the client is about to get: left alone, a
-/// send queue grows to megabytes that may never be taken.
+/// The kernel ends one whose client has taken nothing for so long; it is told otherwise where a
+/// file may rest (`resting`). It asks clients that are silent for a sign of life. And it takes no
+/// more than the client is about to get: left alone, a send queue grows to megabytes that may never
+/// be taken.
 fn set_options(socket: &impl AsFd, limits: &Limits) -> std::io::Result<()> {
     let queue = u32::try_from(limits.send_queue_bytes).unwrap_or(u32::MAX);
     let reference = SockRef::from(socket);
@@ -320,7 +323,8 @@ impl Shared {
         }
     }
 
-    /// A place for one more connection, and its memory. Others wait in the kernel's backlog meanwhile.
+    /// A place for one more connection, and its memory. Others wait in the kernel's backlog
+    /// meanwhile.
     async fn place(&self, places: &Arc<Semaphore>) -> Held {
         let mut asked_at = None;
         loop {
@@ -348,7 +352,8 @@ impl Shared {
         }
     }
 
-    /// Tells a client that has too many connections so. One that speaks TLS or HTTP/2 finds its connection closed.
+    /// Tells a client that has too many connections so. One that speaks TLS or HTTP/2 finds its
+    /// connection closed.
     async fn refuse(&self, stream: TcpStream, limit: u64) {
         if self.tls.is_some() {
             return;
@@ -369,7 +374,8 @@ impl Shared {
     }
 
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
-        // Linux gives a connection its listener's options. Other kernels that speak its calls may not.
+        // Linux gives a connection its listener's options. Other kernels that speak its calls may
+        // not.
         let is_set = stream.nodelay().is_ok_and(|is_set| is_set);
         if !is_set && set_options(&stream, &self.limits).is_err() {
             return;

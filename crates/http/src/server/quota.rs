@@ -63,7 +63,8 @@ impl Quota {
     }
 
     fn has_room_for(&self, bytes: u64) -> Result<(), Duration> {
-        // Of the ceiling, and not of what is free: while uploads hold all that, connections come and go all the same.
+        // Of the ceiling, and not of what is free: while uploads hold all that, connections come
+        // and go all the same.
         let most = (self.ledger.snapshot().ceiling_bytes / self.part).max(LEAST_BYTES);
         match self.held_bytes.load(Ordering::Relaxed) + bytes <= most {
             true => Ok(()),

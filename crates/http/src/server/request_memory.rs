@@ -1,9 +1,10 @@
 //! Memory for the requests on plain HTTP/1.1 connections.
 //!
-//! A connection is charged little when it is accepted: most are idle most of their time. What a request holds is charged
-//! when its head is whole, and most of that goes back when hyper's turn ends. Thousands that come at once would hold
-//! more than was ever charged otherwise. Where there is no memory the requests wait, in the order in which they came;
-//! the connections that are idle longest give their places, and no new ones are accepted.
+//! A connection is charged little when it is accepted: most are idle most of their time. What a
+//! request holds is charged when its head is whole, and most of that goes back when hyper's turn
+//! ends. Thousands that come at once would hold more than was ever charged otherwise. Where there
+//! is no memory the requests wait, in the order in which they came; the connections that are idle
+//! longest give their places, and no new ones are accepted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,23 +15,25 @@ use tokio::sync::{Mutex, Notify};
 
 use super::idle::IdleConnections;
 
-/// What a request holds past hyper, beside its connection: its own task and the engine's, with the record and the digest's
-/// state (17 KB in all were measured with thousands of slow uploads, 3 KB of an idle connection).
+/// What a request holds past hyper, beside its connection: its own task and the engine's, with the
+/// record and the digest's state (17 KB in all were measured with thousands of slow uploads, 3 KB
+/// of an idle connection).
 pub(super) const REQUEST_BYTES: u64 = 14 << 10;
 
-/// What hyper holds beside that: two buffers, the parsed head, and the task around them (32 KB in all were measured with
-/// 3,000 slow uploads of 60 KiB, which stay with it).
+/// What hyper holds beside that: two buffers, the parsed head, and the task around them (32 KB in
+/// all were measured with 3,000 slow uploads of 60 KiB, which stay with it).
 pub(super) const HYPER_BYTES: u64 = 14 << 10;
 
-/// What a request is charged more in its first moments, while an upload is made for it. Thousands of tus clients that came
-/// at once held 10 KB more each, and the allocator keeps some of what others have just freed.
+/// What a request is charged more in its first moments, while an upload is made for it. Thousands
+/// of tus clients that came at once held 10 KB more each, and the allocator keeps some of what
+/// others have just freed.
 const BEGIN_BYTES: u64 = 20 << 10;
 
 /// A request that lasts for so long has begun.
 pub(super) const BEGUN_AFTER: Duration = Duration::from_secs(1);
 
-/// So many at once are with hyper whatever there is, or nothing would ever come free, and nobody could be told why. The
-/// reserve bears them.
+/// So many at once are with hyper whatever there is, or nothing would ever come free, and nobody
+/// could be told why. The reserve bears them.
 const ALWAYS: u64 = 16;
 
 /// So many idle connections make room for one request.

@@ -1,8 +1,9 @@
-//! A client that takes nothing of an answer for a while, where hyper sends it: a film that is paused, or a proxy that
-//! is busy with what it has.
+//! A client that takes nothing of an answer for a while, where hyper sends it: a film that is
+//! paused, or a proxy that is busy with what it has.
 //!
-//! hyper does not tell that the socket takes no more, so its way there is watched. Everything but a file must be taken
-//! within the write time-out. A file may rest beyond that, while the client lives and no other needs what it holds.
+//! hyper does not tell that the socket takes no more, so its way there is watched. Everything but a
+//! file must be taken within the write time-out. A file may rest beyond that, while the client
+//! lives and no other needs what it holds.
 
 use std::io;
 use std::pin::Pin;
@@ -43,7 +44,8 @@ pub(super) struct Taking {
 struct State {
     blocked_since: Option<Instant>,
     is_file: bool,
-    /// The kernel bears with the client for as long as we do, and drops what it has not taken with the connection.
+    /// The kernel bears with the client for as long as we do, and drops what it has not taken with
+    /// the connection.
     is_borne: bool,
     is_alive: bool,
 }
@@ -73,7 +75,8 @@ impl Taking {
         self.state().blocked_since.is_some()
     }
 
-    /// How often to look. The connection is to be polled then: what the socket does is seen only there.
+    /// How often to look. The connection is to be polled then: what the socket does is seen only
+    /// there.
     pub(super) fn look_every(&self) -> Duration {
         self.patience.head.min(self.patience.write) / 4
     }
@@ -114,7 +117,8 @@ impl Taking {
             .blocked_since
             .get_or_insert_with(Instant::now)
             .elapsed();
-        // In time before the kernel ends the connection, and not for each moment in which the socket is full.
+        // In time before the kernel ends the connection, and not for each moment in which the
+        // socket is full.
         if blocked >= self.patience.write / 4 && state.is_file {
             state.is_alive = socket::is_alive(socket);
             if !std::mem::replace(&mut state.is_borne, true) {

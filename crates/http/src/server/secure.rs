@@ -1,7 +1,7 @@
 //! HTTP/1.1 over TLS: by hyper, behind the same gate as on a plain connection.
 //!
-//! Bodies are not read past hyper here, since what comes has to be deciphered first. But each head is
-//! gathered and looked at before hyper gets it, and a refusal is written past hyper.
+//! Bodies are not read past hyper here, since what comes has to be deciphered first. But each head
+//! is gathered and looked at before hyper gets it, and a refusal is written past hyper.
 
 use std::convert::Infallible;
 use std::io;
@@ -240,7 +240,8 @@ impl Shared {
         };
         let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            // One figure for heads and for idling is all that hyper has; plain connections have both (`wire`).
+            // One figure for heads and for idling is all that hyper has; plain connections have
+            // both (`wire`).
             .header_read_timeout(self.limits.idle_timeout)
             .half_close(false)
             .max_buf_size(head_bytes_max + usize::from(head_bytes_max > STEP_BYTES))

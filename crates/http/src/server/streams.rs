@@ -1,9 +1,10 @@
 //! The streams of one HTTP/2 connection: whether they run, and whether their answers are taken.
 //!
-//! hyper runs each stream as a future of its own, and asks an answer's body for more only while the client's window has room.
-//! So an answer that has given a piece and is not asked again is one that its client does not take, however lively the
-//! connection is otherwise; to drop the stream's future resets the stream. Pieces are small, so that a slow client is not
-//! taken for one that has stopped.
+//! hyper runs each stream as a future of its own, and asks an answer's body for more only while the
+//! client's window has room. So an answer that has given a piece and is not asked again is one that
+//! its client does not take, however lively the connection is otherwise; to drop the stream's
+//! future resets the stream. Pieces are small, so that a slow client is not taken for one that has
+//! stopped.
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,7 +24,8 @@ use super::quota::{Quota, Share};
 use super::wire::Patience;
 use crate::body::AnswerBody;
 
-/// What an answer gives at once to a client that is not known to be quick. Less than this in the time limit is no download.
+/// What an answer gives at once to a client that is not known to be quick. Less than this in the
+/// time limit is no download.
 const PIECE_BYTES_MIN: usize = 16 << 10;
 /// What it gives at once to one that has taken the pieces before at once.
 const PIECE_BYTES_MAX: usize = 64 << 10;
@@ -81,7 +83,8 @@ impl Streams {
         }
     }
 
-    /// Returns when others want what an idle connection holds, and nothing has run or left for so long.
+    /// Returns when others want what an idle connection holds, and nothing has run or left for so
+    /// long.
     pub(super) async fn give_way(&self, quota: &Quota, time: Duration) {
         loop {
             quota.is_used_up().await;
@@ -91,7 +94,8 @@ impl Streams {
         }
     }
 
-    /// Returns when the connection is to give its place while no stream runs, or those that do rest.
+    /// Returns when the connection is to give its place while no stream runs, or those that do
+    /// rest.
     pub(super) async fn gives_place(&self, connections: &IdleConnections) {
         loop {
             let mut began = pin!(self.0.began.notified());
@@ -136,8 +140,9 @@ impl Streams {
         }
     }
 
-    /// The body of an answer, given in pieces. To be called where the stream's future runs. What it is charged is held until its last piece
-    /// has left, which may be long after the stream's future is done.
+    /// The body of an answer, given in pieces. To be called where the stream's future runs. What it
+    /// is charged is held until its last piece has left, which may be long after the stream's
+    /// future is done.
     pub(super) fn answer(body: AnswerBody, is_file: bool, charged: Share) -> StreamBody {
         let answer = ANSWER.try_with(Arc::clone).ok();
         if let Some(answer) = &answer {

@@ -1,10 +1,10 @@
 //! One plain connection, shared between hyper and whoever reads a long body: the tap.
 //!
 //! hyper copies each body byte through its own read buffer and hands it on in frames. For an upload
-//! that is one copy too many, and two buffers of 8 KiB that a slow upload holds to its end. So hyper
-//! gets the head, and then goes: a long body of known length is read straight from the socket into
-//! the buffer that was leased for it, and its answer is written past hyper too (`late`). What makes
-//! this exact is the gate (`gate`): hyper gets a whole head and not one byte more.
+//! that is one copy too many, and two buffers of 8 KiB that a slow upload holds to its end. So
+//! hyper gets the head, and then goes: a long body of known length is read straight from the socket
+//! into the buffer that was leased for it, and its answer is written past hyper too (`late`). What
+//! makes this exact is the gate (`gate`): hyper gets a whole head and not one byte more.
 //!
 //! Chunked bodies, short ones and HTTP/2 go through hyper.
 
@@ -120,7 +120,8 @@ impl Wire {
         &self.stream
     }
 
-    /// Whether the client speaks HTTP/2 at once ("prior knowledge"). What was read to find out is kept.
+    /// Whether the client speaks HTTP/2 at once ("prior knowledge"). What was read to find out is
+    /// kept.
     pub(crate) async fn speaks_http2(&self) -> io::Result<bool> {
         let mut seen = 0;
         let mut bytes = [0; HTTP2_PREFACE.len()];
@@ -154,13 +155,15 @@ impl Wire {
         }
     }
 
-    /// Whether hyper can be taken away from a request whose head it has just parsed: it holds nothing that the client has not been sent.
+    /// Whether hyper can be taken away from a request whose head it has just parsed: it holds
+    /// nothing that the client has not been sent.
     pub(super) fn is_free_of_hyper(&self) -> bool {
         let state = self.state();
         state.is_flushed && state.gate.is_held()
     }
 
-    /// Whether hyper is to go, though nothing is over: it holds nothing, and what comes next is not for it.
+    /// Whether hyper is to go, though nothing is over: it holds nothing, and what comes next is not
+    /// for it.
     pub(super) fn is_done_with_hyper(&self) -> bool {
         let state = self.state();
         let is_between = state.is_flushed && !state.in_flight;
@@ -177,14 +180,16 @@ impl Wire {
         self.state().gate.take_refusal()
     }
 
-    /// Since when nothing is to be answered, hyper holds nothing that it was given, and no head is whole.
+    /// Since when nothing is to be answered, hyper holds nothing that it was given, and no head is
+    /// whole.
     pub(super) fn rests_since(&self) -> Option<Instant> {
         let state = self.state();
         let is_between = state.is_flushed && !state.in_flight && state.gate.is_at_head();
         is_between.then_some(state.since)
     }
 
-    /// Gathers what has come of a head, or waits until something does. Whether the head is there, or refused. Errs at the end of the connection.
+    /// Gathers what has come of a head, or waits until something does. Whether the head is there,
+    /// or refused. Errs at the end of the connection.
     pub(super) async fn gather(&self) -> io::Result<bool> {
         if self.state().is_gathered() {
             return Ok(true);
@@ -216,7 +221,8 @@ impl Wire {
         self.state().gate.has_begun()
     }
 
-    /// Returns once the client has closed the connection while nothing of it was expected. Where something came, it is not known.
+    /// Returns once the client has closed the connection while nothing of it was expected. Where
+    /// something came, it is not known.
     pub(super) async fn gone(&self) {
         if !self.has_early() && matches!(self.stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
             return;
@@ -237,7 +243,8 @@ impl Wire {
         self.state().gate.is_held()
     }
 
-    /// After an answer that was written past hyper: whether the next request may begin. It may not where some of the body is still under way.
+    /// After an answer that was written past hyper: whether the next request may begin. It may not
+    /// where some of the body is still under way.
     pub(super) fn begin_anew(&self) -> bool {
         let mut state = self.state();
         state.in_flight = false;
@@ -268,7 +275,8 @@ impl Wire {
         self.has_early() || self.body_left() == 0 || self.has_arrived()
     }
 
-    /// The next bytes of a body that goes past hyper. `WouldBlock` where none are here, `UnexpectedEof` where none will come.
+    /// The next bytes of a body that goes past hyper. `WouldBlock` where none are here,
+    /// `UnexpectedEof` where none will come.
     pub(crate) fn read_body(&self, into: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state();
         let left = usize::try_from(state.gate.past_left()).unwrap_or(usize::MAX);
@@ -296,8 +304,8 @@ impl Wire {
         state.gate.is_over();
     }
 
-    /// The client takes nothing: what stands in its send queue is dropped with the connection. Closed in order, the kernel would keep it for as
-    /// long as the client was borne with already.
+    /// The client takes nothing: what stands in its send queue is dropped with the connection.
+    /// Closed in order, the kernel would keep it for as long as the client was borne with already.
     pub(super) fn give_up(&self) {
         self.state().is_given_up = true;
         // Where it fails the kernel's own time-out ends it.
@@ -315,7 +323,8 @@ impl Wire {
         !gate.is_at_head() || gate.has_begun() || gate.has_early()
     }
 
-    /// When the connection has used up its patience, as things stand now; None while something is asked.
+    /// When the connection has used up its patience, as things stand now; None while something is
+    /// asked.
     pub(crate) fn deadline(&self, patience: &Patience) -> Option<Instant> {
         let state = self.state();
         if state.in_flight {

@@ -49,7 +49,8 @@ pub(super) async fn upload(
         return finish(Err(Problem::new(Kind::UploadNotFound)));
     };
     let answer = match method {
-        // Boxed, so that each holds what it needs and not what the largest does: a slow PATCH waits here.
+        // Boxed, so that each holds what it needs and not what the largest does: a slow PATCH waits
+        // here.
         Ok(Method::HEAD) => Box::pin(head(&app, key)).await,
         Ok(Method::PATCH) => Box::pin(patch(&app, &links, key, request)).await,
         Ok(Method::DELETE) => Box::pin(terminate(&app, key)).await,
@@ -60,8 +61,8 @@ pub(super) async fn upload(
     finish(answer)
 }
 
-/// The method that is meant, one of those that the address takes. It is looked at before the version:
-/// who speaks no tus at all is not to look for one.
+/// The method that is meant, one of those that the address takes. It is looked at before the
+/// version: who speaks no tus at all is not to look for one.
 fn check(request: &Request<Body>, taken: &'static str) -> Result<Method, Problem> {
     let method = wire::method(request.method(), request.headers())?;
     if !taken.split(", ").any(|taken| taken == method.as_str()) {
@@ -166,7 +167,8 @@ async fn create(app: &App, links: &Links, request: Request<Body>) -> Result<Resp
         .create_with(new, append, source)
         .await
         .map_err(share_missing)?;
-    // The upload stands even where its first chunk was cut: the client must learn its URL, and asks for the offset there.
+    // The upload stands even where its first chunk was cut: the client must learn its URL, and asks
+    // for the offset there.
     match outcome {
         Ok(record) => created.record = record,
         Err(Error::ClientGone | Error::Superseded | Error::Closing | Error::Stalled { .. }) => {

@@ -1,23 +1,33 @@
-//! tus 1.0.0 as it stands on the wire: requests into typed values, answers into header fields. No upload is touched here.
+//! tus 1.0.0 as it stands on the wire: requests into typed values, answers into header fields. No
+//! upload is touched here.
 //!
-//! The rule: what the protocol says, and where it is silent or real clients differ, what keeps their bytes. The doubtful
-//! corners and how they are settled (tusd is the server that most clients were tried against):
+//! The rule: what the protocol says, and where it is silent or real clients differ, what keeps
+//! their bytes. The doubtful corners and how they are settled (tusd is the server that most clients
+//! were tried against):
 //!
-//! - `Tus-Resumable` is asked for on every method but OPTIONS, HEAD and GET. A browser may open an upload's URL; tusd
-//!   does the same. A HEAD that names another version is refused, as the text has it.
-//! - `X-HTTP-Method-Override` counts on POST only, although the text says "the actual method MUST be ignored": a GET that
-//!   deletes is a trap for caches and link previews. It may say PATCH, DELETE or HEAD.
-//! - PATCH with another content type is 415 (text); tusd says 400. Parameters after the type are ignored: some HTTP
-//!   libraries append a charset on their own.
-//! - POST with another content type has no first chunk: its body, if any, is not looked at (tusd). Libraries put a
-//!   default type on empty bodies, and a client that meant a chunk sees that the answer has no `Upload-Offset`.
-//! - A final upload with a first chunk is 403 (tusd). Its `Upload-Length`, which a client must not send, is ignored (tusd).
-//! - Metadata that is malformed is refused; tusd skips such pairs, and the file loses its name without a word.
-//!   Padding may be missing. Empty pairs (a comma too many) are skipped. Several field lines are one list (RFC 9110).
-//! - The value of `Upload-Checksum` is the raw digest; CRC-32 as four bytes, most significant first. The text of the
-//!   digest in hexadecimal, which some clients encode, has the wrong size and is refused with that advice.
-//! - A trailer that was announced and does not come fails the request: the bytes can't be verified, so they don't count.
-//! - Whole numbers have digits only, up to 2^63 − 1. A field that comes twice is refused, even with equal values.
+//! - `Tus-Resumable` is asked for on every method but OPTIONS, HEAD and GET. A browser may open an
+//!   upload's URL; tusd does the same. A HEAD that names another version is refused, as the text
+//!   has it.
+//! - `X-HTTP-Method-Override` counts on POST only, although the text says "the actual method MUST
+//!   be ignored": a GET that deletes is a trap for caches and link previews. It may say PATCH,
+//!   DELETE or HEAD.
+//! - PATCH with another content type is 415 (text); tusd says 400. Parameters after the type are
+//!   ignored: some HTTP libraries append a charset on their own.
+//! - POST with another content type has no first chunk: its body, if any, is not looked at (tusd).
+//!   Libraries put a default type on empty bodies, and a client that meant a chunk sees that the
+//!   answer has no `Upload-Offset`.
+//! - A final upload with a first chunk is 403 (tusd). Its `Upload-Length`, which a client must not
+//!   send, is ignored (tusd).
+//! - Metadata that is malformed is refused; tusd skips such pairs, and the file loses its name
+//!   without a word. Padding may be missing. Empty pairs (a comma too many) are skipped. Several
+//!   field lines are one list (RFC 9110).
+//! - The value of `Upload-Checksum` is the raw digest; CRC-32 as four bytes, most significant
+//!   first. The text of the digest in hexadecimal, which some clients encode, has the wrong size
+//!   and is refused with that advice.
+//! - A trailer that was announced and does not come fails the request: the bytes can't be verified,
+//!   so they don't count.
+//! - Whole numbers have digits only, up to 2^63 − 1. A field that comes twice is refused, even with
+//!   equal values.
 
 mod answers;
 mod checksum;
@@ -76,7 +86,8 @@ pub const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-o
 pub struct Limits {
     /// Largest upload, in bytes; `None`: as large as the disk holds. Default `None`.
     pub file_bytes_max: Option<u64>,
-    /// Bytes of `Upload-Metadata`, as it stands in the header. Default 8,192. It is kept and sent back by HEAD.
+    /// Bytes of `Upload-Metadata`, as it stands in the header. Default 8,192. It is kept and sent
+    /// back by HEAD.
     pub metadata_bytes_max: usize,
     /// Pairs in `Upload-Metadata`. Default 64.
     pub metadata_pairs_max: usize,
@@ -181,7 +192,8 @@ pub fn version(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
 /// Reads a POST. `files_path` is the path that uploads live under, such as `/files`.
 ///
 /// # Errors
-/// The kinds of length, metadata, concatenation and checksum; [`Kind::TooLarge`]; [`Kind::FinalUpload`].
+/// The kinds of length, metadata, concatenation and checksum; [`Kind::TooLarge`];
+/// [`Kind::FinalUpload`].
 pub fn creation(
     headers: &HeaderMap,
     files_path: &str,
@@ -212,8 +224,9 @@ pub fn creation(
 /// Reads a PATCH.
 ///
 /// # Errors
-/// [`Kind::ContentTypeRefused`]; [`Kind::HeaderInvalid`] without an offset; [`Kind::LengthInvalid`]; [`Kind::TooLarge`];
-/// [`Kind::BeyondLength`] if the offset lies past the length that is told with it; the kinds of checksums.
+/// [`Kind::ContentTypeRefused`]; [`Kind::HeaderInvalid`] without an offset;
+/// [`Kind::LengthInvalid`]; [`Kind::TooLarge`]; [`Kind::BeyondLength`] if the offset lies past the
+/// length that is told with it; the kinds of checksums.
 pub fn append(headers: &HeaderMap, limits: &Limits) -> Result<Append, Problem> {
     if !is_chunk(headers)? {
         let given = fields::single(headers, &header::CONTENT_TYPE)?.unwrap_or("none");

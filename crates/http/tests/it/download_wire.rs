@@ -1,4 +1,5 @@
-//! Downloads on the wire: ranges, conditions in their order, frames of exact length, and what a browser is handed.
+//! Downloads on the wire: ranges, conditions in their order, frames of exact length, and what a
+//! browser is handed.
 
 use ddx_http::download::byteranges::{Byteranges, Piece};
 use ddx_http::download::disposition::{self, Disposition};
@@ -427,7 +428,8 @@ fn every_file_is_fenced_in() {
     );
 }
 
-/// Whether the field's own ranges ask for byte `at`: the definition, written without the code under test.
+/// Whether the field's own ranges ask for byte `at`: the definition, written without the code under
+/// test.
 fn asked(ranges: &[(u64, u64)], at: u64) -> bool {
     ranges
         .iter()

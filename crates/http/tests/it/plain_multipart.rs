@@ -1,4 +1,5 @@
-//! Forms: cut at every byte, against a model that splits the whole body at once, and beyond every limit.
+//! Forms: cut at every byte, against a model that splits the whole body at once, and beyond every
+//! limit.
 
 use std::convert::Infallible;
 use std::pin::pin;

@@ -1,9 +1,10 @@
 //! Anonymous memory straight from the kernel: the only unsafe code of this crate.
 //!
-//! `mmap` and `munmap` rather than the allocator, because what is given back must be back: an allocator keeps freed
-//! memory, and `MADV_FREE` leaves it resident until the kernel is already short. Resident pages are asked of the kernel
-//! (`mincore`) rather than guessed from what was handed out, so that the ledger's account of its own memory is as true
-//! as its account of the machine.
+//! `mmap` and `munmap` rather than the allocator, because what is given back must be back: an
+//! allocator keeps freed memory, and `MADV_FREE` leaves it resident until the kernel is already
+//! short. Resident pages are asked of the kernel (`mincore`) rather than guessed from what was
+//! handed out, so that the ledger's account of its own memory is as true as its account of the
+//! machine.
 #![allow(
     unsafe_code,
     reason = "mappings can't be had otherwise; kept to this module, each block argued and tested"
@@ -14,7 +15,8 @@ use std::ptr::NonNull;
 
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
 
-/// Addresses and lengths are whole pages of this size at least. Kernels with larger pages align further by themselves.
+/// Addresses and lengths are whole pages of this size at least. Kernels with larger pages align
+/// further by themselves.
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
 /// A private anonymous mapping, readable and writable, owned.
@@ -54,7 +56,8 @@ impl Mapping {
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: `start..start+len` is mapped, initialised (zeroed by the kernel) and ours for as long as `self` is.
+        // SAFETY: `start..start+len` is mapped, initialised (zeroed by the kernel) and ours for as
+        // long as `self` is.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
@@ -85,14 +88,16 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range was mapped by us, is unmapped once, and no reference into it outlives `self`.
+        // SAFETY: the range was mapped by us, is unmapped once, and no reference into it outlives
+        // `self`.
         let result = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
         debug_assert!(result.is_ok(), "munmap of our own range fails: {result:?}");
     }
 }
 
-/// How many bytes of `address..address+len` are resident. The range may have been unmapped meanwhile: then the answer is
-/// an error, or about somebody else's memory; it is only a number either way.
+/// How many bytes of `address..address+len` are resident. The range may have been unmapped
+/// meanwhile: then the answer is an error, or about somebody else's memory; it is only a number
+/// either way.
 #[cfg(not(miri))]
 pub(crate) fn resident_bytes(address: usize, len: usize) -> io::Result<u64> {
     const STEP_PAGES: usize = 1024;
@@ -102,8 +107,8 @@ pub(crate) fn resident_bytes(address: usize, len: usize) -> io::Result<u64> {
     let mut done = 0usize;
     while done < len {
         let step = (len - done).min(STEP_PAGES * page);
-        // SAFETY: mincore only reads the page tables of the range, mapped or not, and writes one byte per page of it
-        // into `pages`, which has room for STEP_PAGES of them.
+        // SAFETY: mincore only reads the page tables of the range, mapped or not, and writes one
+        // byte per page of it into `pages`, which has room for STEP_PAGES of them.
         let result = unsafe {
             libc::mincore(
                 (address + done) as *mut libc::c_void,

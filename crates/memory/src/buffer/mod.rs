@@ -1,8 +1,9 @@
 //! Memory that owns its lease.
 //!
-//! A buffer is mapped when its lease is had and unmapped when it is dropped: nothing is allocated at start and nothing
-//! stays. A few freed ones are kept for a second, because a fast upload asks again at once and mapping costs a page fault for every
-//! 4 KiB; they are never in anybody's way, see [`pool`].
+//! A buffer is mapped when its lease is had and unmapped when it is dropped: nothing is allocated
+//! at start and nothing stays. A few freed ones are kept for a second, because a fast upload asks
+//! again at once and mapping costs a page fault for every 4 KiB; they are never in anybody's way,
+//! see [`pool`].
 
 mod map;
 pub(crate) mod pool;
@@ -35,8 +36,8 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// Memory of `lease.bytes()` that may hold what an earlier buffer held: for those who write before they read and
-    /// never show what they did not write. Saves the cost of zeroing.
+    /// Memory of `lease.bytes()` that may hold what an earlier buffer held: for those who write
+    /// before they read and never show what they did not write. Saves the cost of zeroing.
     ///
     /// # Errors
     /// As [`Buffer::new`].
@@ -95,8 +96,8 @@ impl Buffer {
             .expect("the lease is there until the buffer is taken apart")
     }
 
-    /// Makes it longer without waiting, contents kept, the new part zeroed; `false` if there is not enough. It may
-    /// move in memory.
+    /// Makes it longer without waiting, contents kept, the new part zeroed; `false` if there is not
+    /// enough. It may move in memory.
     pub fn try_grow(&mut self, to_bytes: u64) -> bool {
         let (Some((mapping, token)), Some(lease)) = (self.memory.as_mut(), self.lease.as_mut())
         else {
@@ -164,7 +165,8 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let (Some((mapping, token)), Some(lease)) = (self.memory.take(), self.lease.take()) {
-            // First the memory, then the right to it: between the two nobody else may be promised it.
+            // First the memory, then the right to it: between the two nobody else may be promised
+            // it.
             lease.give_back_with(mapping, token);
         }
     }

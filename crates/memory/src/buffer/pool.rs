@@ -1,8 +1,9 @@
 //! Which buffers are mapped, and the few that are kept for the next one who asks.
 //!
-//! The list of mappings is there to be measured: at each sample the kernel is asked how much of each is resident. A buffer
-//! that was found fully resident is not asked about again for a while, since buffers fill and stay full. Kept buffers are resident and belong
-//! to nobody; they stand in `pool_resident`, are the first thing given back, and are never more than a lease may take away
+//! The list of mappings is there to be measured: at each sample the kernel is asked how much of
+//! each is resident. A buffer that was found fully resident is not asked about again for a while,
+//! since buffers fill and stay full. Kept buffers are resident and belong to nobody; they stand in
+//! `pool_resident`, are the first thing given back, and are never more than a lease may take away
 //! again at once.
 
 use std::time::Duration;
@@ -158,7 +159,8 @@ impl Pool {
         }
     }
 
-    /// Resident bytes by a census, less what was unmapped while it was taken: too little is safe, too much is not.
+    /// Resident bytes by a census, less what was unmapped while it was taken: too little is safe,
+    /// too much is not.
     pub(crate) fn resident(&mut self, census: &Census, measured: &[u64]) -> u64 {
         let mut resident = census.full_bytes;
         for ((slot, seen), bytes) in census.list.iter().zip(measured) {

@@ -1,7 +1,8 @@
 //! The books: who holds what, what is free, and who gets the next piece.
 //!
-//! Plain data under one lock; no call in here blocks, reads a file, or runs anybody else's code. What must happen outside the lock
-//! (waking a waiter, unmapping a buffer) is put into [`Deferred`].
+//! Plain data under one lock; no call in here blocks, reads a file, or runs anybody else's code.
+//! What must happen outside the lock (waking a waiter, unmapping a buffer) is put into
+//! [`Deferred`].
 
 use std::task::Waker;
 use std::time::Duration;
@@ -74,7 +75,8 @@ impl Books {
     pub(crate) fn new(config: Config, measure: Measure, now: Duration) -> Self {
         let mut queue = Queue::new(config.waiters_max);
         queue.set_ceiling(measure.limits.ceiling);
-        // The first reading is heard as well, or stall right after the start would have nothing to be compared with.
+        // The first reading is heard as well, or stall right after the start would have nothing to
+        // be compared with.
         let mut pressure = Pressure::new(now);
         pressure.hear(&measure.reading, &config, now);
         Self {
@@ -124,8 +126,9 @@ impl Books {
         }
     }
 
-    /// What the fixed charges take from the budget. Anonymous memory that a sample saw touched stays counted until the next
-    /// one, though its charge be gone: the allocator has it, not the machine.
+    /// What the fixed charges take from the budget. Anonymous memory that a sample saw touched
+    /// stays counted until the next one, though its charge be gone: the allocator has it, not the
+    /// machine.
     fn charges_held(&self) -> u64 {
         let charged = self.charged();
         charged.anon.max(self.measure.touched.anon) + charged.socket + charged.dirty
@@ -143,8 +146,8 @@ impl Books {
         self.leasable().saturating_sub(self.leased)
     }
 
-    /// What one upload may hold: an even part of seven eighths, so that the next to come finds something before anybody has
-    /// given anything back.
+    /// What one upload may hold: an even part of seven eighths, so that the next to come finds
+    /// something before anybody has given anything back.
     pub(crate) fn share(&self) -> u64 {
         let uploads = (self.queue.active() + self.queue.waiting()).max(1);
         let even = self.leasable().max(self.shared_floor()) / 8 * 7 / uploads;
@@ -171,22 +174,24 @@ impl Books {
         held == 0 || rung < Rung::OneGranule || held + bytes <= self.share()
     }
 
-    /// The part of the floor that need not be one upload's: a granule of the two, and no more than the ceiling lets all have.
+    /// The part of the floor that need not be one upload's: a granule of the two, and no more than
+    /// the ceiling lets all have.
     pub(crate) fn shared_floor(&self) -> u64 {
         (self.measure.limits.floor / 2).min(self.measure.limits.ceiling)
     }
 
-    /// Whether it fits into what all may share of the floor, each his part. Where others took the memory the blessed upload alone
-    /// would go on, and all would take turns by the smallest piece, one at a time: that is a stop for everybody. Shared, the
-    /// same memory keeps them all moving.
+    /// Whether it fits into what all may share of the floor, each his part. Where others took the
+    /// memory the blessed upload alone would go on, and all would take turns by the smallest piece,
+    /// one at a time: that is a stop for everybody. Shared, the same memory keeps them all moving.
     fn shared_floor_covers(&self, held: u64, bytes: u64) -> bool {
         self.leased + bytes <= self.shared_floor()
             && !self.is_full(held)
             && (held == 0 || held + bytes <= self.share())
     }
 
-    /// What all downloads may hold. A download keeps its memory until its client takes it, so that a handful of clients
-    /// that take nothing would hold all there is for as long as they are borne with.
+    /// What all downloads may hold. A download keeps its memory until its client takes it, so that
+    /// a handful of clients that take nothing would hold all there is for as long as they are borne
+    /// with.
     fn downloads_max(&self) -> u64 {
         self.leasable().max(self.shared_floor()) / 2
     }
@@ -198,8 +203,8 @@ impl Books {
             || self.leased_to_downloads + bytes <= self.downloads_max()
     }
 
-    /// Whether it leaves half of what downloads may hold to those of others. Without that, one client that opens many and
-    /// takes none of them would make all others wait.
+    /// Whether it leaves half of what downloads may hold to those of others. Without that, one
+    /// client that opens many and takes none of them would make all others wait.
     fn leaves_room_for_others(&self, user: u64, bytes: u64, purpose: Purpose) -> bool {
         if purpose == Purpose::Upload {
             return true;
@@ -326,11 +331,12 @@ impl Books {
 
     /// The request that is served now: the first in order, if it can be.
     ///
-    /// If it can't, all behind it wait as well, unless what it waits for is what its own upload holds. That one would wait
-    /// for itself, and everybody with it, so the first that holds nothing goes before it; and where the number of uploads is
-    /// what is short, the first of those that are counted already. A download that waits for what its own client's
-    /// downloads hold is passed over. And where a download waits, for its half or for the floor that is not for it, the
-    /// first upload goes before it.
+    /// If it can't, all behind it wait as well, unless what it waits for is what its own upload
+    /// holds. That one would wait for itself, and everybody with it, so the first that holds
+    /// nothing goes before it; and where the number of uploads is what is short, the first of those
+    /// that are counted already. A download that waits for what its own client's downloads hold is
+    /// passed over. And where a download waits, for its half or for the floor that is not for it,
+    /// the first upload goes before it.
     fn next_to_serve(&mut self, now: Duration) -> Option<Next> {
         if self.queue.waiting() == 0 {
             return None;
@@ -368,7 +374,8 @@ impl Books {
         self.servable(instead?)
     }
 
-    /// Nobody waits for more than the largest piece, whatever he asked for: it would never come under pressure.
+    /// Nobody waits for more than the largest piece, whatever he asked for: it would never come
+    /// under pressure.
     fn bytes_for(&self, asked: u64) -> u64 {
         asked.min(whole_pages(self.measure.limits.granule_max))
     }
@@ -398,8 +405,8 @@ impl Books {
         })
     }
 
-    /// What an upload is asked to give back. While others wait, uploads take turns by the piece: one that runs to its end
-    /// would make all others wait for as long as its client pleases.
+    /// What an upload is asked to give back. While others wait, uploads take turns by the piece:
+    /// one that runs to its end would make all others wait for as long as its client pleases.
     pub(crate) fn surplus(&mut self, slot: u32, now: Duration) -> u64 {
         let held = self.queue.held(slot);
         let rung = self.pressure.rung();
@@ -425,11 +432,13 @@ impl Books {
 
     // ---- fixed charges ----
 
-    /// What a row may still be charged. Connections and what goes with them may use the reserve down to the floor: they are
-    /// accepted already, and refusing them would fail a client that asks for little. Windows and downloads may not.
+    /// What a row may still be charged. Connections and what goes with them may use the reserve
+    /// down to the floor: they are accepted already, and refusing them would fail a client that
+    /// asks for little. Windows and downloads may not.
     ///
-    /// Listings and event streams may, too, since pages have to work while uploads hold all the rest; but all of them
-    /// together get a quarter of the ceiling, as anyone can ask for them, and some where there is hardly one.
+    /// Listings and event streams may, too, since pages have to work while uploads hold all the
+    /// rest; but all of them together get a quarter of the ceiling, as anyone can ask for them, and
+    /// some where there is hardly one.
     pub(crate) fn room_for(&self, row: Row) -> u64 {
         let down_to_floor = (self.measure.budget + self.measure.reserve.min(self.measure.base()))
             .saturating_sub(self.charges_held() + self.leased + self.measure.limits.floor);
@@ -489,9 +498,9 @@ impl Books {
 
     // ---- samples ----
 
-    /// Whether the machine should be read before so much is granted: when this grant, or all since the last reading together, take more
-    /// than a quarter of what was free then. Many small grants are as good as a large one, and a neighbour may have
-    /// come in between.
+    /// Whether the machine should be read before so much is granted: when this grant, or all since
+    /// the last reading together, take more than a quarter of what was free then. Many small grants
+    /// are as good as a large one, and a neighbour may have come in between.
     pub(crate) fn wants_fresh(&self, bytes: u64, now: Duration) -> bool {
         let age = now.saturating_sub(self.measure.tried);
         let grown = (self.leased + bytes).saturating_sub(self.leased_seen);
@@ -505,9 +514,9 @@ impl Books {
         age > limit
     }
 
-    /// The reserve now. After a minute without stall the default one takes no more than half of what there is (and
-    /// at least a quarter of itself): or a machine whose other programs rest within our reserve would be shut for good though
-    /// nothing is wrong.
+    /// The reserve now. After a minute without stall the default one takes no more than half of
+    /// what there is (and at least a quarter of itself): or a machine whose other programs rest
+    /// within our reserve would be shut for good though nothing is wrong.
     pub(crate) fn reserve_now(&self, now: Duration) -> u64 {
         let full = self.measure.limits.reserve;
         if self.config.reserve_bytes.is_some() || !self.pressure.is_calm(&self.config, now) {
@@ -539,7 +548,8 @@ impl Books {
         } else if let Some(before) = now.checked_sub(self.config.cache_idle_after) {
             self.pool.expire(before, &mut deferred.mappings);
         }
-        // There is plenty again: the blessing is not needed, and must be there for whoever needs it next.
+        // There is plenty again: the blessing is not needed, and must be there for whoever needs it
+        // next.
         if self.free() >= self.measure.limits.floor {
             self.blessed = None;
         }
@@ -588,8 +598,8 @@ impl Books {
         )
     }
 
-    /// How long somebody who is turned away should stay away: until what waits has drained, between one second and two
-    /// minutes, scattered by a quarter so that they don't all come back at once.
+    /// How long somebody who is turned away should stay away: until what waits has drained, between
+    /// one second and two minutes, scattered by a quarter so that they don't all come back at once.
     pub(crate) fn retry_after(&self) -> Duration {
         let drained = self.drain_time(self.queue.waiting_bytes());
         let base = drained.clamp(Duration::from_secs(1), Duration::from_secs(120));

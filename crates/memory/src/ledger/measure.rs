@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! base   = available + pool_resident + touched charges
-//! budget = base − reserve                       (rises at most 5 % of the limit a second, falls at once)
-//! free   = budget − leased − charged            (and ≤ ceiling − leased)
+//! budget = base − reserve             (rises at most 5 % of the limit a second, falls at once)
+//! free   = budget − leased − charged  (and ≤ ceiling − leased)
 //! ```
 //!
-//! What we promised and what of it is touched already stand on both sides: touching a leased page raises `pool_resident` and
-//! lowers `available` alike, so the figure does not move by our own work. Both are taken by the same sample: a page touched since
-//! then is in neither, and a lease granted since then is in `leased`. The same holds for charges: a connection's charge
-//! counts in full until the sample that sees its memory in `available`.
+//! What we promised and what of it is touched already stand on both sides: touching a leased page
+//! raises `pool_resident` and lowers `available` alike, so the figure does not move by our own
+//! work. Both are taken by the same sample: a page touched since then is in neither, and a lease
+//! granted since then is in `leased`. The same holds for charges: a connection's charge counts in
+//! full until the sample that sees its memory in `available`.
 
 use std::time::Duration;
 
@@ -148,8 +149,8 @@ impl Measure {
         self.taken_at = at;
     }
 
-    /// Memory of sockets in our control group that no charge stands for. Version 1 counts it apart from all else, so there it
-    /// is no part of what is used.
+    /// Memory of sockets in our control group that no charge stands for. Version 1 counts it apart
+    /// from all else, so there it is no part of what is used.
     pub(crate) fn sockets_beyond_charge(&self) -> u64 {
         let own = self.reading.levels.first();
         let counted = own.filter(|level| level.kind == LevelKind::CgroupV2);
@@ -190,7 +191,8 @@ impl Measure {
         self.budget = self.target.min(most);
     }
 
-    /// The machine could not be read: keeps the last figure for a while, then nothing may be promised.
+    /// The machine could not be read: keeps the last figure for a while, then nothing may be
+    /// promised.
     pub(crate) fn fail(&mut self, error: &str, config: &Config, now: Duration) {
         self.error = Some(error.into());
         self.tried = now;

@@ -1,8 +1,9 @@
 //! The ledger: one lock, one figure.
 //!
-//! Grants, charges, the queue and the snapshot all go through the same books, so that there is no second account that could
-//! say something else. The lock is held for some hundred nanoseconds at a time; reading the machine, unmapping and waking
-//! happen outside it. Reading has a lock of its own: of several who want a fresh figure, one reads.
+//! Grants, charges, the queue and the snapshot all go through the same books, so that there is no
+//! second account that could say something else. The lock is held for some hundred nanoseconds at a
+//! time; reading the machine, unmapping and waking happen outside it. Reading has a lock of its
+//! own: of several who want a fresh figure, one reads.
 
 mod books;
 mod measure;
@@ -54,7 +55,8 @@ struct Reader {
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic while the lock is held is a bug that the panic has told; the books are numbers and stay usable.
+    // A panic while the lock is held is a bug that the panic has told; the books are numbers and
+    // stay usable.
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -64,7 +66,8 @@ impl Ledger {
     /// Opens a ledger on a source of readings, with the system's clock.
     ///
     /// # Errors
-    /// [`Error::Setting`], or [`Error::Probe`] if the first reading fails: without a figure nothing may be promised.
+    /// [`Error::Setting`], or [`Error::Probe`] if the first reading fails: without a figure nothing
+    /// may be promised.
     pub fn open(config: Config, source: Box<dyn Source>) -> Result<Self, Error> {
         Self::open_with_clock(config, source, Box::new(SystemClock::new()))
     }
@@ -112,13 +115,14 @@ impl Ledger {
         &self.inner.config
     }
 
-    /// Reads the machine now. A failure is kept in the snapshot (`read_error`) and decides as `Config::stale_after` says.
+    /// Reads the machine now. A failure is kept in the snapshot (`read_error`) and decides as
+    /// `Config::stale_after` says.
     pub fn sample(&self) {
         self.inner.sample(Duration::ZERO);
     }
 
-    /// The process has started: what it holds now and nothing explains (caches, threads, tables) is its baseline, and what comes
-    /// from here on is drift.
+    /// The process has started: what it holds now and nothing explains (caches, threads, tables) is
+    /// its baseline, and what comes from here on is drift.
     pub fn settle_baseline(&self) {
         self.sample();
         self.inner.change(|books, _, _| {
@@ -135,7 +139,8 @@ impl Ledger {
     /// Books a fixed amount under a row until the charge is dropped.
     ///
     /// # Errors
-    /// [`Refusal::NoMemory`] if it does not fit, [`Refusal::NotChargeable`] for rows that are computed.
+    /// [`Refusal::NoMemory`] if it does not fit, [`Refusal::NotChargeable`] for rows that are
+    /// computed.
     pub fn charge(&self, row: Row, bytes: u64) -> Result<Charge, Refusal> {
         // What is kept of freed buffers makes room for it at once.
         self.inner.change(|books, _, _| books.charge(row, bytes))?;
@@ -154,14 +159,14 @@ impl Ledger {
         self.charge(Row::Connections, self.inner.config.connection_bytes)
     }
 
-    /// Leases `bytes` (rounded up to pages of 4096) without waiting; `None` if they can't be had now, or if somebody waits
-    /// who would be overtaken.
+    /// Leases `bytes` (rounded up to pages of 4096) without waiting; `None` if they can't be had
+    /// now, or if somebody waits who would be overtaken.
     pub fn try_lease(&self, holder: Holder, bytes: u64) -> Option<Lease> {
         self.lease_now(holder, bytes, Purpose::Upload)
     }
 
-    /// The same for a download: it stands under [`Row::Downloads`], and downloads together get no more than half of what may be leased, since
-    /// their clients may be in no hurry to take it.
+    /// The same for a download: it stands under [`Row::Downloads`], and downloads together get no
+    /// more than half of what may be leased, since their clients may be in no hurry to take it.
     pub fn try_lease_for_download(&self, holder: Holder, bytes: u64) -> Option<Lease> {
         self.lease_now(holder, bytes, Purpose::Download)
     }
@@ -172,11 +177,12 @@ impl Ledger {
         Some(Lease::new(self.inner.clone(), slot, holder, bytes, purpose))
     }
 
-    /// Leases `bytes` (rounded up to pages), now or when their turn comes. To be asked for one granule at a time, by an upload that
-    /// has bytes to put into it; what an upload holds already it should not keep from others while it waits.
+    /// Leases `bytes` (rounded up to pages), now or when their turn comes. To be asked for one
+    /// granule at a time, by an upload that has bytes to put into it; what an upload holds already
+    /// it should not keep from others while it waits.
     ///
-    /// Who has to wait gets at most the largest granule (4 MiB, less on machines below 128 MiB), even if more was asked
-    /// for: [`Lease::bytes`] tells.
+    /// Who has to wait gets at most the largest granule (4 MiB, less on machines below 128 MiB),
+    /// even if more was asked for: [`Lease::bytes`] tells.
     ///
     /// # Errors
     /// [`Refusal::Closing`], or [`Refusal::TooManyWaiters`] beyond `Config::waiters_max`.
@@ -184,7 +190,8 @@ impl Ledger {
         self.lease_or_wait(holder, bytes, Purpose::Upload)
     }
 
-    /// The same for a download, see [`Ledger::try_lease_for_download`]. One that waits for its half holds up no upload.
+    /// The same for a download, see [`Ledger::try_lease_for_download`]. One that waits for its half
+    /// holds up no upload.
     ///
     /// # Errors
     /// As [`Ledger::admit`].
@@ -205,17 +212,20 @@ impl Ledger {
         Ok(Admission::queued(self.inner.clone(), number))
     }
 
-    /// What one active upload may hold now: its fair share, which gets smaller as more come, long before anybody waits.
+    /// What one active upload may hold now: its fair share, which gets smaller as more come, long
+    /// before anybody waits.
     pub fn share_bytes(&self) -> u64 {
         lock(&self.inner.books).share()
     }
 
-    /// The piece to ask for now: a power of two, half of a share, between `Config::granule_bytes_min` and the largest granule.
+    /// The piece to ask for now: a power of two, half of a share, between
+    /// `Config::granule_bytes_min` and the largest granule.
     pub fn granule_bytes(&self) -> u64 {
         lock(&self.inner.books).granule()
     }
 
-    /// Admits nothing new: waiters are refused, new uploads as well; what holds memory goes on and may grow.
+    /// Admits nothing new: waiters are refused, new uploads as well; what holds memory goes on and
+    /// may grow.
     pub fn close(&self) {
         self.inner.close();
     }
@@ -242,7 +252,8 @@ impl Inner {
         self.clock.now()
     }
 
-    /// Runs `f` on the books, then serves those who wait, then does outside the lock what must be done there.
+    /// Runs `f` on the books, then serves those who wait, then does outside the lock what must be
+    /// done there.
     fn change<R>(&self, f: impl FnOnce(&mut Books, Duration, &mut Deferred) -> R) -> R {
         let now = self.clock.now();
         let mut deferred = Deferred::default();
@@ -394,7 +405,8 @@ impl Inner {
         lock(&self.books).pool.unregister(token);
     }
 
-    /// Keeps a freed buffer for the next who asks, if that is in nobody's way; else it is the caller's to unmap.
+    /// Keeps a freed buffer for the next who asks, if that is in nobody's way; else it is the
+    /// caller's to unmap.
     pub(crate) fn keep_or_unregister(&self, mapping: Mapping, token: Token) -> Option<Mapping> {
         let now = self.clock.now();
         let mut books = lock(&self.books);
@@ -439,7 +451,8 @@ impl Inner {
             }
             books.pool.census(&mut reader.census);
         }
-        // First our own pages, then the machine: a page touched in between is missing in both, which is safe.
+        // First our own pages, then the machine: a page touched in between is missing in both,
+        // which is safe.
         reader.census.measure(&mut reader.measured);
         let reading = reader.source.read();
         let at = self.clock.unix_at();

@@ -69,7 +69,8 @@ impl Inner {
 }
 
 impl Books {
-    /// How many more uploads could be admitted now, each with the least granule and a connection's fixed charge.
+    /// How many more uploads could be admitted now, each with the least granule and a connection's
+    /// fixed charge.
     fn slots_available(&self) -> u64 {
         if self.closing {
             return 0;
@@ -87,8 +88,8 @@ impl Books {
         by_memory.max(by_floor).min(most)
     }
 
-    /// The rows. What is used and not ours is what the sample says less what of ours it saw; what is promised stands in full;
-    /// what then is left is reserve, withheld and free, in this order.
+    /// The rows. What is used and not ours is what the sample says less what of ours it saw; what
+    /// is promised stands in full; what then is left is reserve, withheld and free, in this order.
     fn parts(&self) -> Parts {
         let measure = &self.measure;
         let total = measure.limits.total;

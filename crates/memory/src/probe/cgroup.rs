@@ -1,7 +1,7 @@
 //! `/proc/self/cgroup`: which hierarchy accounts our memory, and where we are in it.
 //!
-//! If any line lists the controller `memory`, it is version 1, even where a `0::` line stands beside it (hybrid): a
-//! controller belongs to one hierarchy at a time.
+//! If any line lists the controller `memory`, it is version 1, even where a `0::` line stands
+//! beside it (hybrid): a controller belongs to one hierarchy at a time.
 
 /// Which hierarchy, and our path in it as the kernel tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub(super) enum Membership {
     None,
 }
 
-/// Parses `/proc/self/cgroup`. Lines that are no `id:controllers:path` are skipped: a path may hold anything,
-/// newlines included, and the kernel does not escape it here.
+/// Parses `/proc/self/cgroup`. Lines that are no `id:controllers:path` are skipped: a path may hold
+/// anything, newlines included, and the kernel does not escape it here.
 pub(super) fn membership(text: &str) -> Membership {
     let mut unified = None;
     for line in text.lines() {

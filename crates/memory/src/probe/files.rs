@@ -14,8 +14,8 @@ pub(super) fn text(path: &Path) -> Result<String, ProbeError> {
     })
 }
 
-/// The text of a file; `None` if it is not there. A controller that is switched off, or removed while we read, shows
-/// itself as a missing file or as ENODEV.
+/// The text of a file; `None` if it is not there. A controller that is switched off, or removed
+/// while we read, shows itself as a missing file or as ENODEV.
 pub(super) fn text_if_there(path: &Path) -> Result<Option<String>, ProbeError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),

@@ -1,4 +1,5 @@
-//! `/proc/meminfo`, `/proc/self/status` and pressure files; and what stands for them where they, or lines of them, are missing.
+//! `/proc/meminfo`, `/proc/self/status` and pressure files; and what stands for them where they, or
+//! lines of them, are missing.
 
 use std::path::Path;
 
@@ -6,7 +7,8 @@ use super::files::{clipped, malformed};
 use crate::ProbeError;
 use crate::reading::{Doubt, Host, Process, Stall};
 
-/// Parses `/proc/meminfo`. Kernels before 3.14, and some that only look like Linux, have no `MemAvailable`.
+/// Parses `/proc/meminfo`. Kernels before 3.14, and some that only look like Linux, have no
+/// `MemAvailable`.
 pub(super) fn host(path: &Path, text: &str) -> Result<(Host, Option<Doubt>), ProbeError> {
     let told = kilobytes(path, text, "MemAvailable")?;
     let host = Host {
@@ -21,8 +23,8 @@ pub(super) fn host(path: &Path, text: &str) -> Result<(Host, Option<Doubt>), Pro
     Ok((host, told.is_none().then_some(Doubt::AvailableByFree)))
 }
 
-/// Page cache that can be dropped, or written and dropped. Shared memory stands in it and can't be; where the kernel does
-/// not tell them apart, none of it counts.
+/// Page cache that can be dropped, or written and dropped. Shared memory stands in it and can't be;
+/// where the kernel does not tell them apart, none of it counts.
 fn page_cache(path: &Path, text: &str) -> Result<u64, ProbeError> {
     let Some(shared) = kilobytes(path, text, "Shmem")? else {
         return Ok(0);
@@ -32,7 +34,8 @@ fn page_cache(path: &Path, text: &str) -> Result<u64, ProbeError> {
     Ok(cached.saturating_sub(shared).saturating_sub(locked))
 }
 
-/// What sysinfo(2) tells. It does not know how much of the page cache can be had, so none of it counts.
+/// What sysinfo(2) tells. It does not know how much of the page cache can be had, so none of it
+/// counts.
 pub(super) fn host_by_sysinfo() -> Host {
     let info = rustix::system::sysinfo();
     let unit = u64::from(info.mem_unit.max(1));
@@ -47,7 +50,8 @@ pub(super) fn host_by_sysinfo() -> Host {
     }
 }
 
-/// Parses `/proc/self/status`; `None` on kernels before 4.5, which do not tell anonymous memory apart.
+/// Parses `/proc/self/status`; `None` on kernels before 4.5, which do not tell anonymous memory
+/// apart.
 pub(super) fn process(path: &Path, text: &str) -> Result<Option<Process>, ProbeError> {
     let Some(anon_bytes) = kilobytes(path, text, "RssAnon")? else {
         return Ok(None);
@@ -58,7 +62,8 @@ pub(super) fn process(path: &Path, text: &str) -> Result<Option<Process>, ProbeE
     }))
 }
 
-/// Parses `/proc/self/statm`: pages of the address space, resident ones, and those of files and shared memory among these.
+/// Parses `/proc/self/statm`: pages of the address space, resident ones, and those of files and
+/// shared memory among these.
 pub(super) fn process_by_statm(path: &Path, text: &str) -> Result<Process, ProbeError> {
     let mut fields = text.split_ascii_whitespace().skip(1);
     let mut pages = || fields.next().and_then(|field| field.parse::<u64>().ok());

@@ -1,11 +1,13 @@
 //! The machine we run on, found anew whenever we were moved.
 //!
-//! `/proc/self/cgroup` is read each time (it is one small file): a process may be moved into another group while it runs,
-//! and a group may be removed under a name that comes back. Only when that text changes, or our directory is gone, is the mount
-//! table read again. Limits are read each time as well, since an operator may change them live.
+//! `/proc/self/cgroup` is read each time (it is one small file): a process may be moved into
+//! another group while it runs, and a group may be removed under a name that comes back. Only when
+//! that text changes, or our directory is gone, is the mount table read again. Limits are read each
+//! time as well, since an operator may change them live.
 //!
-//! Where the two files do not lead to a group that lists us, it is searched for ([`super::search`]). One that is not found is told as a
-//! [`Doubt`], as is everything else that this machine does not tell: a server that knows less promises less, and starts.
+//! Where the two files do not lead to a group that lists us, it is searched for
+//! ([`super::search`]). One that is not found is told as a [`Doubt`], as is everything else that
+//! this machine does not tell: a server that knows less promises less, and starts.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -44,8 +46,8 @@ struct Place {
     kind: Option<LevelKind>,
     /// Our own directory, there or not; `None` where there are no control groups.
     own: Option<PathBuf>,
-    /// Our own directory and those above it up to the mount point, as seen in the mount table (without our root), as far as
-    /// they are there.
+    /// Our own directory and those above it up to the mount point, as seen in the mount table
+    /// (without our root), as far as they are there.
     dirs: Vec<PathBuf>,
     /// Our directory in the unified hierarchy, for pressure, and those above it.
     unified_dirs: Vec<PathBuf>,
@@ -96,7 +98,8 @@ impl Machine {
         }
     }
 
-    /// What `/proc/self/cgroup` says. A kernel without control groups does not have the file; then only the host counts.
+    /// What `/proc/self/cgroup` says. A kernel without control groups does not have the file; then
+    /// only the host counts.
     fn membership(&self) -> Result<Option<String>, ProbeError> {
         let told = self.told("/proc/self/cgroup")?;
         let is_left_out = self.at(Path::new("/proc/self/status")).exists()
@@ -195,8 +198,8 @@ impl Machine {
         })
     }
 
-    /// The directories from `dir` up to `top` that are there. Our own may be missing for a moment, between a removal
-    /// and a move; those above it still bind us.
+    /// The directories from `dir` up to `top` that are there. Our own may be missing for a moment,
+    /// between a removal and a move; those above it still bind us.
     fn upwards(&self, dir: &Path, top: &Path) -> Vec<PathBuf> {
         let mut dirs = Vec::new();
         for ancestor in dir.ancestors().take(LEVELS_MAX) {
@@ -252,7 +255,8 @@ impl Machine {
         host::process_by_statm(&self.at(Path::new(STATM)), &text)
     }
 
-    /// The limit of our address space, if there is one. Where it can't be told what is mapped, the limit is no guide.
+    /// The limit of our address space, if there is one. Where it can't be told what is mapped, the
+    /// limit is no guide.
     fn address_space(&self) -> Result<Option<Level>, ProbeError> {
         const STATM: &str = "/proc/self/statm";
         let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
@@ -310,7 +314,8 @@ impl Source for Machine {
         };
         levels.extend(self.address_space()?);
         let stall = match self.pressure_path() {
-            // A kernel may have the file and refuse to read it (psi=0): then there is no such witness.
+            // A kernel may have the file and refuse to read it (psi=0): then there is no such
+            // witness.
             Some(path) => text(&path)
                 .ok()
                 .map(|text| host::stall(&path, &text))

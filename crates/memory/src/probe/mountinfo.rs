@@ -1,8 +1,9 @@
 //! `/proc/self/mountinfo`: where a hierarchy is mounted, and which part of it we see there.
 //!
 //! A container often sees only its own part: the mount's *root* is then our group, and a path from
-//! `/proc/self/cgroup` has to be cut by it. Where that does not fit (the namespace differs, or the path leads out of it by
-//! `../`) our group is somewhere below the mount point, or not in it at all.
+//! `/proc/self/cgroup` has to be cut by it. Where that does not fit (the namespace differs, or the
+//! path leads out of it by `../`) our group is somewhere below the mount point, or not in it at
+//! all.
 
 use std::path::{Path, PathBuf};
 
@@ -63,8 +64,8 @@ fn strip<'a>(root: &str, path: &'a str) -> Option<&'a str> {
     Path::new(path).strip_prefix(root).ok()?.to_str()
 }
 
-/// A line: `36 35 98:0 /root /point rw,noatime shared:1 - type source super,options`. The optional fields end at a
-/// lone dash.
+/// A line: `36 35 98:0 /root /point rw,noatime shared:1 - type source super,options`. The optional
+/// fields end at a lone dash.
 fn mounts(text: &str, wanted: impl Fn(&str, &str) -> bool) -> Vec<Mount> {
     let mut found = Vec::new();
     for line in text.lines() {

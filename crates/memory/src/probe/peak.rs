@@ -9,8 +9,9 @@ use crate::reading::Process;
 /// The most that this process ever had resident, files included: never less than what it has.
 pub(super) fn process() -> Process {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the kernel writes one `rusage` to where it is told, which has room for it; all of its fields are numbers, for
-    // which zeros are values, so that it is initialised even if the call fails.
+    // SAFETY: the kernel writes one `rusage` to where it is told, which has room for it; all of its
+    // fields are numbers, for which zeros are values, so that it is initialised even if the call
+    // fails.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
         usage.assume_init()

@@ -5,8 +5,9 @@
 //! hard  = usage_in_bytes − total_cache + total_shmem + total_dirty + total_writeback
 //! ```
 //!
-//! "No limit" is a number near 2⁶³ that differs by page size, so any limit of the machine's memory or more means none;
-//! [`super::Machine`] applies that. `memory.failcnt` is no sign of distress: filling the group with page cache raises it.
+//! "No limit" is a number near 2⁶³ that differs by page size, so any limit of the machine's memory
+//! or more means none; [`super::Machine`] applies that. `memory.failcnt` is no sign of distress:
+//! filling the group with page cache raises it.
 
 use std::path::Path;
 

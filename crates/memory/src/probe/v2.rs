@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! limit = min(memory.max, memory.high)
-//! hard  = min(memory.current, anon + (kernel − slab_reclaimable) + shmem + sock + file_dirty + file_writeback)
+//! hard  = min(memory.current, anon + (kernel − slab_reclaimable) + shmem + sock + file_dirty
+//!                             + file_writeback)
 //! ```
 //!
-//! `memory.high` is a limit for us: beyond it the kernel slows every thread of the group. Kernels before 5.18 do not
-//! sum up `kernel`; its parts are added instead.
+//! `memory.high` is a limit for us: beyond it the kernel slows every thread of the group. Kernels
+//! before 5.18 do not sum up `kernel`; its parts are added instead.
 
 use std::path::Path;
 
@@ -14,7 +15,8 @@ use super::files::{Pairs, number, number_or_max, text_if_there};
 use crate::ProbeError;
 use crate::reading::{Level, LevelKind};
 
-/// Reads the level; `None` where the memory controller is not enabled (the root of the hierarchy never has it).
+/// Reads the level; `None` where the memory controller is not enabled (the root of the hierarchy
+/// never has it).
 pub(super) fn level(dir: &Path, shown_as: &str) -> Result<Option<Level>, ProbeError> {
     let current_path = dir.join("memory.current");
     let Some(current) = text_if_there(&current_path)? else {

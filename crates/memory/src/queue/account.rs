@@ -1,12 +1,13 @@
 //! What somebody has had, in byte·microseconds.
 //!
-//! Service is counted only while others wait: whoever used an idle machine for an hour took nothing from anybody and
-//! owes nothing. Each spell in which somebody waits is a *round*; a new round begins with clean sheets.
+//! Service is counted only while others wait: whoever used an idle machine for an hour took nothing
+//! from anybody and owes nothing. Each spell in which somebody waits is a *round*; a new round
+//! begins with clean sheets.
 
 use std::time::Duration;
 
-/// What is charged at once when memory is granted, as if it were held for so long: without it, all that comes free in one
-/// moment would go to one user, since nobody's held time has moved yet.
+/// What is charged at once when memory is granted, as if it were held for so long: without it, all
+/// that comes free in one moment would go to one user, since nobody's held time has moved yet.
 pub(crate) const CHARGED_AHEAD_US: u128 = 100_000;
 
 /// The state of contention, one for the whole queue.
@@ -36,7 +37,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Brings the account up to `now`. To be called before `held` changes and before `service` is compared.
+    /// Brings the account up to `now`. To be called before `held` changes and before `service` is
+    /// compared.
     pub(crate) fn settle(&mut self, round: &Round, now: Duration, least: u128) {
         if !round.contended {
             return;
@@ -52,7 +54,8 @@ impl Account {
         let had = self
             .service
             .saturating_add(u128::from(self.held).saturating_mul(micros));
-        // The cap never takes away what is already on the sheet, so that service does not go back within a round.
+        // The cap never takes away what is already on the sheet, so that service does not go back
+        // within a round.
         self.service = had
             .min(least.saturating_add(round.debt_max))
             .max(self.service);

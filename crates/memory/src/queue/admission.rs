@@ -23,8 +23,9 @@ pub struct Place {
     pub estimate: Duration,
 }
 
-/// A request for memory that is granted, or waits its turn. A future for any executor; [`Admission::wait`] for a thread.
-/// Dropping it leaves the queue, and bytes that had been granted meanwhile go back.
+/// A request for memory that is granted, or waits its turn. A future for any executor;
+/// [`Admission::wait`] for a thread. Dropping it leaves the queue, and bytes that had been granted
+/// meanwhile go back.
 #[must_use = "dropping an admission leaves the queue"]
 pub struct Admission {
     inner: Arc<Inner>,

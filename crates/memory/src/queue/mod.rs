@@ -1,14 +1,17 @@
 //! Who waits, and who is next.
 //!
-//! Fair per user, then per upload: next is the user who has had the least, and of his uploads the one that has had the
-//! least, counted in byte·seconds held while others wait. That is deficit round robin with the quantum let go to zero (start-time
-//! fair queueing): the same shares, but the next one is found in a sorted set instead of by rounds over tens of thousands of users,
-//! and a large holding needs no rounds to be paid off. Equals are served in the order of their coming.
+//! Fair per user, then per upload: next is the user who has had the least, and of his uploads the
+//! one that has had the least, counted in byte·seconds held while others wait. That is deficit
+//! round robin with the quantum let go to zero (start-time fair queueing): the same shares, but the
+//! next one is found in a sorted set instead of by rounds over tens of thousands of users, and a
+//! large holding needs no rounds to be paid off. Equals are served in the order of their coming.
 //!
-//! There is no overtaking: when the next one's request does not fit, nobody behind is served in its stead, or a stream of small
-//! requests would starve a large one. The one exception is a request that waits for what its own upload holds, which would wait
-//! for ever and all others with it: see `Books::next_to_serve`. `ahead` in a [`Place`] is the number of requests that would be served first if all
-//! hold equally long; it is exact when taken by [`Queue::rank_all`] and a bound when a request comes in.
+//! There is no overtaking: when the next one's request does not fit, nobody behind is served in its
+//! stead, or a stream of small requests would starve a large one. The one exception is a request
+//! that waits for what its own upload holds, which would wait for ever and all others with it: see
+//! `Books::next_to_serve`. `ahead` in a [`Place`] is the number of requests that would be served
+//! first if all hold equally long; it is exact when taken by [`Queue::rank_all`] and a bound when a
+//! request comes in.
 //!
 //! Nothing here locks, reads a clock or wakes anybody: the ledger does, under its one lock.
 
@@ -27,7 +30,8 @@ use crate::{Holder, Refusal};
 use account::{Account, Round};
 use slab::Slab;
 
-/// A stale key is brought up to date when it comes to the front; so many at once, to bound the time under the lock.
+/// A stale key is brought up to date when it comes to the front; so many at once, to bound the time
+/// under the lock.
 const REFRESH_MAX: usize = 64;
 
 #[derive(Debug)]
@@ -145,7 +149,8 @@ impl Queue {
         self.by_holder.get(&holder).copied()
     }
 
-    /// The slot of an upload, made if need be. The caller must go on to `hold` or `enqueue`, or the slot leaks.
+    /// The slot of an upload, made if need be. The caller must go on to `hold` or `enqueue`, or the
+    /// slot leaks.
     pub(crate) fn slot(&mut self, holder: Holder) -> u32 {
         if let Some(slot) = self.find(holder) {
             return slot;
@@ -208,7 +213,8 @@ impl Queue {
         self.users.at_mut(user).downloads_bytes -= bytes;
     }
 
-    /// Σ of what all uploads hold; the ledger keeps its own sum, and compares at each sample of a debug build.
+    /// Σ of what all uploads hold; the ledger keeps its own sum, and compares at each sample of a
+    /// debug build.
     pub(crate) fn held_in_all(&self) -> u64 {
         self.uploads.iter().map(|upload| upload.account.held).sum()
     }
@@ -283,7 +289,8 @@ impl Queue {
         if upload.requests.is_empty() {
             upload.account.no_credit(user.account.least_below);
         }
-        // Others are served in turn: of each waiting user at most as many as this one has before it.
+        // Others are served in turn: of each waiting user at most as many as this one has before
+        // it.
         let before = u64::from(user.waiting);
         let others = self.order.len() as u64 - u64::from(user.key.is_some());
         let ahead = (others * (before + 1) + before).min(self.waiting);
@@ -405,7 +412,8 @@ impl Queue {
             .find(|number| self.request(*number).is_some_and(&is_wanted))
     }
 
-    /// Whether the next that waits has had less than this upload: its user less than this one's, or, of one user, itself.
+    /// Whether the next that waits has had less than this upload: its user less than this one's,
+    /// or, of one user, itself.
     pub(crate) fn is_turn_of_another(&mut self, slot: u32, now: Duration) -> bool {
         let Some(next) = self.head(now).and_then(|number| self.request(number)) else {
             return false;
@@ -438,7 +446,8 @@ impl Queue {
         self.requests.get_mut(&number)
     }
 
-    /// Gives the request its bytes; it stays in the table until its waiter fetches them. The bytes are held from now.
+    /// Gives the request its bytes; it stays in the table until its waiter fetches them. The bytes
+    /// are held from now.
     pub(crate) fn grant(&mut self, number: u64, bytes: u64, now: Duration) -> Option<Waker> {
         let slot = self.leave(number)?;
         self.hold(slot, bytes, now, true);
@@ -476,8 +485,8 @@ impl Queue {
             .collect()
     }
 
-    /// The waiter takes its answer, or goes away: either way the request is over. Bytes of a granted one stay held under
-    /// its slot, the caller makes a lease of them or gives them back.
+    /// The waiter takes its answer, or goes away: either way the request is over. Bytes of a
+    /// granted one stay held under its slot, the caller makes a lease of them or gives them back.
     pub(crate) fn finish(&mut self, number: u64) -> Option<Request> {
         let waits = matches!(self.requests.get(&number)?.state, State::Waiting);
         if waits {
@@ -556,8 +565,8 @@ impl Queue {
         ))
     }
 
-    /// Works out how many stand before each: they are sorted as if the users took turns and, within a user, its uploads.
-    /// Requests of one turn stand in the order of the users.
+    /// Works out how many stand before each: they are sorted as if the users took turns and, within
+    /// a user, its uploads. Requests of one turn stand in the order of the users.
     pub(crate) fn rank_all(&mut self) {
         if self.waiting == 0 {
             return;

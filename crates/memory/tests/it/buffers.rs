@@ -1,4 +1,5 @@
-//! Buffers are their leases: of the same length, mapped for as long, and given back with them, kept ones at the first need.
+//! Buffers are their leases: of the same length, mapped for as long, and given back with them, kept
+//! ones at the first need.
 
 use crate::support::{GIB, KIB, MIB, World, assert_adds_up, holder, millis, secs};
 use ddx_memory::{Buffer, Config, Rung};

@@ -1,4 +1,5 @@
-//! Who is next: users in turn however many uploads they bring, nobody for ever, and those who hold long after those who don't.
+//! Who is next: users in turn however many uploads they bring, nobody for ever, and those who hold
+//! long after those who don't.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,5 @@
-//! From readings to what is free, and how tight it is: one sentence each, on a machine and a clock that the test moves.
+//! From readings to what is free, and how tight it is: one sentence each, on a machine and a clock
+//! that the test moves.
 
 use crate::support::{GIB, MIB, World, assert_adds_up, granted, holder, millis, secs};
 use ddx_memory::{Band, Buffer, Config, Error, Ledger, Refusal, Row, Rung};

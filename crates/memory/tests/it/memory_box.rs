@@ -1,8 +1,10 @@
-//! The ledger against the kernel's own counters: threads that hammer it with real buffers inside a real memory box.
+//! The ledger against the kernel's own counters: threads that hammer it with real buffers inside a
+//! real memory box.
 //!
-//! A control group is made with a limit, and this very test is started again inside it, so that every page of that process
-//! is charged to the box. Nothing of this can be had without root and a writable memory controller, and then the test
-//! fails: a proof that was not made must not look like one.
+//! A control group is made with a limit, and this very test is started again inside it, so that
+//! every page of that process is charged to the box. Nothing of this can be had without root and a
+//! writable memory controller, and then the test fails: a proof that was not made must not look
+//! like one.
 
 use std::fs;
 use std::io::Write;
@@ -94,7 +96,8 @@ fn keyed(path: &Path, key: &str) -> Option<u64> {
         .map(|(_, value)| value.trim().parse().unwrap())
 }
 
-/// What the box says that it has charged, without the page cache: the binary's own pages are clean and can be had.
+/// What the box says that it has charged, without the page cache: the binary's own pages are clean
+/// and can be had.
 fn charged_without_cache(dir: &Path) -> u64 {
     let stat = dir.join("memory.stat");
     if dir.join("memory.usage_in_bytes").exists() {
@@ -168,7 +171,8 @@ fn compare(ledger: &Ledger, dir: &Path) {
             LevelKind::CgroupV1 | LevelKind::CgroupV2
         ));
         assert_eq!(snapshot.pool_resident_bytes, step * 16 * MIB);
-        // A few pages of the kernel's own are charged in batches: on an empty box they would be more than a twentieth.
+        // A few pages of the kernel's own are charged in batches: on an empty box they would be
+        // more than a twentieth.
         if step >= 2 {
             assert_near(snapshot.used_bytes, charged_without_cache(dir), "used");
         }

@@ -1,4 +1,5 @@
-//! The probe on saved trees: every arrangement of control groups that machines and containers come with, and broken ones.
+//! The probe on saved trees: every arrangement of control groups that machines and containers come
+//! with, and broken ones.
 
 use std::fs;
 use std::path::Path;
@@ -45,7 +46,8 @@ impl Tree {
         self
     }
 
-    /// A group of version 2: 100 MiB charged, 20 of them anonymous, 1 of sockets, 2 dirty, 4 of kernel of which 3 can be had.
+    /// A group of version 2: 100 MiB charged, 20 of them anonymous, 1 of sockets, 2 dirty, 4 of
+    /// kernel of which 3 can be had.
     fn v2(&self, dir: &str, max: &str) -> &Self {
         self.file(&format!("{dir}/memory.current"), "104857600\n")
             .file(&format!("{dir}/memory.max"), max)
@@ -56,7 +58,8 @@ impl Tree {
             )
     }
 
-    /// A group of version 1: 100 MiB charged, 70 of them page cache, of which 1 is shared memory and 2 are dirty.
+    /// A group of version 1: 100 MiB charged, 70 of them page cache, of which 1 is shared memory
+    /// and 2 are dirty.
     fn v1(&self, dir: &str, limit: &str) -> &Self {
         self.file(&format!("{dir}/memory.usage_in_bytes"), "104857600\n")
             .file(&format!("{dir}/memory.limit_in_bytes"), limit)
@@ -513,7 +516,8 @@ fn version_1_without_its_sum_of_cache_is_an_error() {
 #[test]
 fn a_pressure_file_that_refuses_to_be_read_is_no_witness_and_no_error() {
     let tree = Tree::host();
-    // Reading a directory fails as a kernel started with psi=0 fails; only regular files are tried at all.
+    // Reading a directory fails as a kernel started with psi=0 fails; only regular files are tried
+    // at all.
     fs::create_dir_all(tree.root.path().join("proc/pressure/memory")).unwrap();
     assert_eq!(tree.read().stall, None);
     assert_eq!(tree.machine().pressure_file(), None);

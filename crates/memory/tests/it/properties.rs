@@ -1,7 +1,9 @@
-//! What holds whatever happens: random lives of a ledger on a machine whose other users, stalls and failures are random as well.
+//! What holds whatever happens: random lives of a ledger on a machine whose other users, stalls and
+//! failures are random as well.
 //!
-//! Three sentences are proved on each: the books add up at every step; nobody waits who could be served; and once the machine is
-//! calm again and nothing is leased, everything is as it was at the start, whatever came before.
+//! Three sentences are proved on each: the books add up at every step; nobody waits who could be
+//! served; and once the machine is calm again and nothing is leased, everything is as it was at the
+//! start, whatever came before.
 
 use crate::support::{KIB, MIB, World, answer, assert_adds_up, holder, millis, secs};
 use ddx_memory::{Admission, Band, Charge, Config, Holder, Lease, Row};
@@ -174,7 +176,8 @@ impl Life {
         }
     }
 
-    /// What an upload holds by the test's own count, what it was granted and did not fetch yet left out.
+    /// What an upload holds by the test's own count, what it was granted and did not fetch yet left
+    /// out.
     fn held(&self, who: Holder) -> u64 {
         let own = self.leases.iter().filter(|lease| lease.holder() == who);
         own.map(Lease::bytes).sum()
@@ -240,7 +243,8 @@ impl Life {
         let fits =
             |bytes: u64| bytes.max(1).next_multiple_of(4 * KIB) <= snapshot.free_to_lease_bytes;
         let waits = || self.waiting.iter().filter(|(_, _, it)| !it.is_decided());
-        // All of them fit and none holds a thing: then somebody's turn it is, and he would have to be served.
+        // All of them fit and none holds a thing: then somebody's turn it is, and he would have to
+        // be served.
         let all_fit =
             waits().all(|(who, bytes, _)| holds_nothing(*who) && fits((*bytes).min(4 * MIB)));
         let full = self
@@ -303,7 +307,8 @@ impl Life {
     }
 }
 
-/// Reads the machine when a step says so and not before a grant, so that the figure before a grant is the one that decided.
+/// Reads the machine when a step says so and not before a grant, so that the figure before a grant
+/// is the one that decided.
 fn unhurried() -> Config {
     Config {
         fresh_after: secs(100_000),

@@ -359,7 +359,8 @@ fn many_small_grants_are_not_given_on_an_old_figure() {
     world.script.change(|facts| facts.others_bytes = 64 * MIB);
     let mut held = Vec::new();
     let mut uploads = 0;
-    // Fast uploads: each piece comes a moment after the one before, so that the periodic reading is far away.
+    // Fast uploads: each piece comes a moment after the one before, so that the periodic reading is
+    // far away.
     while let Some(lease) = world
         .ledger
         .try_lease(holder(uploads % 20, uploads), 64 * KIB)
@@ -420,7 +421,8 @@ fn downloads_that_stand_still_leave_uploads_their_half() {
     let snapshot = world.snapshot();
     assert!(snapshot.row(Row::Downloads) <= all / 2);
     assert!(snapshot.row(Row::Downloads) + MIB > all / 2);
-    // One more waits, and holds up no upload: neither one that finds memory, nor one that has to wait.
+    // One more waits, and holds up no upload: neither one that finds memory, nor one that has to
+    // wait.
     let one_more = world.ledger.admit_for_download(holder(4, 1), MIB);
     let mut one_more = one_more.unwrap();
     downloads.pop();
@@ -459,7 +461,8 @@ fn one_clients_downloads_leave_half_to_those_of_others() {
         .map(Result::unwrap)
         .collect();
     assert!(waiting.iter_mut().all(|one| granted(one).is_none()));
-    // Others pass those that wait for their own client: downloads, and uploads of the same client too.
+    // Others pass those that wait for their own client: downloads, and uploads of the same client
+    // too.
     for user in [2, 3] {
         let mut other = world
             .ledger

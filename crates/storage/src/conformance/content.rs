@@ -29,7 +29,8 @@ pub fn what_was_written_is_read(subject: &dyn Subject) {
     }
 }
 
-/// Pieces from one byte to a granule, from memory aligned like the file, aligned otherwise and not at all, with syncs between.
+/// Pieces from one byte to a granule, from memory aligned like the file, aligned otherwise and not
+/// at all, with syncs between.
 pub fn pieces_of_any_size_and_alignment(subject: &dyn Subject) {
     let store = subject.open();
     let sizes = [1, 100, 4096, 5000, 16 << 10, 100_000, 512 << 10, 1 << 20];

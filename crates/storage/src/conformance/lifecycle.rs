@@ -68,7 +68,8 @@ pub fn a_name_is_used_once(subject: &dyn Subject) {
     assert_eq!(content(&*store, segment(1)), b"first and only");
 }
 
-/// A reader sees what is appended after it was opened, and stays usable when the segment was deleted.
+/// A reader sees what is appended after it was opened, and stays usable when the segment was
+/// deleted.
 pub fn a_reader_sees_growth_and_outlives_deletion(subject: &dyn Subject) {
     let store = subject.open();
     store.create(segment(1), None).expect("make");
@@ -95,7 +96,8 @@ pub fn a_reader_sees_growth_and_outlives_deletion(subject: &dyn Subject) {
     );
 }
 
-/// A second writer is refused, for now, until the first one is gone, whatever became of the segment.
+/// A second writer is refused, for now, until the first one is gone, whatever became of the
+/// segment.
 pub fn there_is_one_writer_at_a_time(subject: &dyn Subject) {
     let store = subject.open();
     store.create(segment(1), None).expect("make");

@@ -1,7 +1,8 @@
 //! What every store has to do, as tests.
 //!
 //! One suite for all implementations: a promise that only one of them keeps is none. Run it with
-//! [`conformance_tests!`](crate::conformance_tests) on a [`Subject`]; each sentence becomes a test of its own.
+//! [`conformance_tests!`](crate::conformance_tests) on a [`Subject`]; each sentence becomes a test
+//! of its own.
 
 mod content;
 mod lifecycle;
@@ -17,7 +18,8 @@ use crate::{SegmentId, Store};
 
 /// A store to be examined.
 pub trait Subject {
-    /// Opens it, or opens it again after everything of it was dropped: what was synced must be there.
+    /// Opens it, or opens it again after everything of it was dropped: what was synced must be
+    /// there.
     fn open(&self) -> Box<dyn Store>;
 
     /// Whether nobody else uses its disk, so that figures of space can be compared to the byte.

@@ -50,8 +50,8 @@ pub fn what_does_not_fit_is_refused_and_leaves_nothing(subject: &dyn Subject) {
     writer.write(&[1; 1000]).expect("write");
 }
 
-/// A known length is taken from what is available at once, stays so however the segment is written, cut and opened again, and comes
-/// back with its deletion.
+/// A known length is taken from what is available at once, stays so however the segment is written,
+/// cut and opened again, and comes back with its deletion.
 pub fn a_reservation_is_kept_and_given_back(subject: &dyn Subject) {
     const LENGTH: u64 = 8 << 20;
     let near = |store: &dyn Store, expected: u64, when: &str| {
@@ -104,7 +104,8 @@ pub fn a_reservation_is_kept_and_given_back(subject: &dyn Subject) {
     assert_eq!(store.space().expect("space").reserved_bytes, 0);
 }
 
-/// A segment of unknown length grows by steps, takes a length when it is told, and leaves no claim behind.
+/// A segment of unknown length grows by steps, takes a length when it is told, and leaves no claim
+/// behind.
 pub fn an_unknown_length_may_be_told_later(subject: &dyn Subject) {
     let bytes = Aligned::random(3 << 20, 0, 7);
     let store = subject.open();

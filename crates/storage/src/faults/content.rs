@@ -34,16 +34,17 @@ impl Content {
         self.unchanged = self.bytes.len();
     }
 
-    /// The power goes. The disk may have what was synced last, or the new length up to some point, of which each block that was not
-    /// synced arrived or not: a journalling file system orders sizes, not blocks.
+    /// The power goes. The disk may have what was synced last, or the new length up to some point,
+    /// of which each block that was not synced arrived or not: a journalling file system orders
+    /// sizes, not blocks.
     pub(super) fn lose(&mut self, random: &mut Random) {
         if random.once_in(3) {
             self.bytes.clone_from(&self.synced);
         } else {
             let grown = self.bytes.len() - self.unchanged;
             let mut left = self.unchanged + random.below(grown as u64 + 1) as usize;
-            // A cut that was not synced may not have happened. What the caller cut is not missed, so the length only
-            // matters where it is less than what was synced and not cut.
+            // A cut that was not synced may not have happened. What the caller cut is not missed,
+            // so the length only matters where it is less than what was synced and not cut.
             if self.synced.len() > left && random.once_in(2) {
                 left = self.synced.len();
             }
@@ -64,8 +65,8 @@ impl Content {
         self.unchanged as u64
     }
 
-    /// One block that was not synced: it arrived, or not, or a part of it did; what is there instead is what was there before, nothing, or
-    /// what somebody else had there.
+    /// One block that was not synced: it arrived, or not, or a part of it did; what is there
+    /// instead is what was there before, nothing, or what somebody else had there.
     fn lose_block(&mut self, block: std::ops::Range<usize>, random: &mut Random) {
         let lost = match random.below(4) {
             0 => return,

@@ -1,7 +1,8 @@
 //! Faults by plan, before any store.
 //!
-//! A plan is asked at every call and says what goes wrong; a closure that counts, rolls dice or waits for a signal is one. So a
-//! test can fail the seventh sync, every hundredth write, or hold a write until something else has happened, without a clock.
+//! A plan is asked at every call and says what goes wrong; a closure that counts, rolls dice or
+//! waits for a signal is one. So a test can fail the seventh sync, every hundredth write, or hold a
+//! write until something else has happened, without a clock.
 
 use std::sync::Arc;
 

@@ -9,8 +9,9 @@ use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
 
 /// A disk in memory. Clones are the same disk.
 ///
-/// [`open`](SimulatedDisk::open) is a server's start; [`power_cut`](SimulatedDisk::power_cut) ends all that was opened before, and
-/// with it what was not synced; [`kill`](SimulatedDisk::kill) ends it too, but the kernel lives on and loses nothing.
+/// [`open`](SimulatedDisk::open) is a server's start; [`power_cut`](SimulatedDisk::power_cut) ends
+/// all that was opened before, and with it what was not synced; [`kill`](SimulatedDisk::kill) ends
+/// it too, but the kernel lives on and loses nothing.
 #[derive(Clone, Debug)]
 pub struct SimulatedDisk(Arc<Mutex<Disk>>);
 
@@ -56,7 +57,8 @@ impl SimulatedDisk {
         })))
     }
 
-    /// A store on it, until the next [`power_cut`](SimulatedDisk::power_cut) or [`kill`](SimulatedDisk::kill).
+    /// A store on it, until the next [`power_cut`](SimulatedDisk::power_cut) or
+    /// [`kill`](SimulatedDisk::kill).
     #[must_use]
     pub fn open(&self) -> impl Store + use<> {
         let life = lock(&self.0).life;
@@ -66,8 +68,8 @@ impl SimulatedDisk {
         }
     }
 
-    /// The disk fails to keep what was not synced of this segment: what the kernel then takes for clean is not written by a later sync, and a
-    /// writer may be opened before it only.
+    /// The disk fails to keep what was not synced of this segment: what the kernel then takes for
+    /// clean is not written by a later sync, and a writer may be opened before it only.
     pub fn fail(&self, id: SegmentId) {
         if let Some(segment) = lock(&self.0).segments.get_mut(&id) {
             let safe = lock(&segment.content).safe_until();
@@ -97,7 +99,8 @@ impl SimulatedDisk {
         });
     }
 
-    /// The power goes: bytes that were not synced, entries that were not, and deletions may be undone, each by chance.
+    /// The power goes: bytes that were not synced, entries that were not, and deletions may be
+    /// undone, each by chance.
     pub fn power_cut(&self, random: &mut Random) {
         self.kill();
         let mut disk = lock(&self.0);
@@ -247,7 +250,8 @@ impl Store for Handle {
     fn delete(&self, id: SegmentId) -> Result<(), Error> {
         let mut disk = self.disk()?;
         if let Some(segment) = disk.segments.remove(&id) {
-            // An image of its own: a writer that is still open changes nothing that could come back.
+            // An image of its own: a writer that is still open changes nothing that could come
+            // back.
             let content = Arc::new(Mutex::new(lock(&segment.content).clone()));
             disk.deleted.insert(id, Segment { content, ..segment });
         }

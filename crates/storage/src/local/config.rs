@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{Error, ErrorKind};
 
-/// Bytes of a block: what direct I/O is aligned to, in memory and on disk. 4096 suits every disk with 512-byte or 4 KiB
-/// sectors and is the page size of the machines we know.
+/// Bytes of a block: what direct I/O is aligned to, in memory and on disk. 4096 suits every disk
+/// with 512-byte or 4 KiB sectors and is the page size of the machines we know.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
 
 const KIB: u64 = 1 << 10;
@@ -26,21 +26,25 @@ pub enum DirectIo {
 pub struct LocalDiskConfig {
     /// Direct I/O. Default: where the file system does it.
     pub direct: DirectIo,
-    /// How long to wait for the folder if another server has it. Default 2 s: one that is being stopped, or a child of its
-    /// that has not called `exec` yet, holds the lock a moment longer.
+    /// How long to wait for the folder if another server has it. Default 2 s: one that is being
+    /// stopped, or a child of its that has not called `exec` yet, holds the lock a moment longer.
     pub lock_wait: Duration,
-    /// The shortest run of whole blocks that is worth a write past the cache. Default 64 KiB: below it the disk's own
-    /// delay per write costs more than the copy saves.
+    /// The shortest run of whole blocks that is worth a write past the cache. Default 64 KiB: below
+    /// it the disk's own delay per write costs more than the copy saves.
     pub direct_bytes_min: u64,
-    /// What has to stay free on the disk. Default: 1 % of it, at least 64 MiB, but never more than a tenth of it.
+    /// What has to stay free on the disk. Default: 1 % of it, at least 64 MiB, but never more than
+    /// a tenth of it.
     pub free_floor_bytes: Option<u64>,
-    /// The least dirty page cache that a slow writer holds before it is written back. Default 16 KiB.
+    /// The least dirty page cache that a slow writer holds before it is written back. Default 16
+    /// KiB.
     pub window_bytes_min: u64,
-    /// The most a fast one does (twice that: one window fills while the one before is written). Default 1 MiB.
+    /// The most a fast one does (twice that: one window fills while the one before is written).
+    /// Default 1 MiB.
     pub window_bytes_max: u64,
     /// Written pages are dropped from the page cache when so many have gathered. Default 16 KiB.
     pub drop_bytes_min: u64,
-    /// A segment of unknown length claims space in steps as large as what it holds already, from this on. Default 256 KiB.
+    /// A segment of unknown length claims space in steps as large as what it holds already, from
+    /// this on. Default 256 KiB.
     pub growth_bytes_min: u64,
     /// Up to this. Default 64 MiB.
     pub growth_bytes_max: u64,

@@ -1,12 +1,14 @@
 //! Files and folders: `segments/ab/<id>`, where `ab` are the first two characters of the id.
 //!
-//! 1,024 folders, so that none has millions of entries; they are made when first needed. All calls go relative to one open
-//! descriptor of `segments`, which keeps paths short and the store in one place if somebody moves the folder.
+//! 1,024 folders, so that none has millions of entries; they are made when first needed. All calls
+//! go relative to one open descriptor of `segments`, which keeps paths short and the store in one
+//! place if somebody moves the folder.
 //!
-//! A new file survives a power cut only if its folder was flushed after it was made, and a folder only if `segments` was.
-//! Flushing at each creation would cost more than the creation; so every folder counts what was added, and the first `sync` of a
-//! segment flushes its folder unless another one already did since. After a start nothing is known to be flushed: the
-//! process before may have been killed between the two. So every folder is flushed once again when first used.
+//! A new file survives a power cut only if its folder was flushed after it was made, and a folder
+//! only if `segments` was. Flushing at each creation would cost more than the creation; so every
+//! folder counts what was added, and the first `sync` of a segment flushes its folder unless
+//! another one already did since. After a start nothing is known to be flushed: the process before
+//! may have been killed between the two. So every folder is flushed once again when first used.
 
 use std::fs::File;
 use std::io;
@@ -149,7 +151,8 @@ impl Layout {
             .map_err(|error| Error::io(format!("flush the folder of segment {id}"), error))
     }
 
-    /// Segments in the order of their ids, which is that of their folders. Entries that are no segments are left alone.
+    /// Segments in the order of their ids, which is that of their folders. Entries that are no
+    /// segments are left alone.
     pub(super) fn list(
         &self,
         after: Option<SegmentId>,

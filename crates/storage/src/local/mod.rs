@@ -1,16 +1,17 @@
 //! Segments as files on a local disk.
 //!
-//! Measured: direct I/O from aligned buffers is as fast as the disk, steady, and keeps the page cache, which counts against the
-//! memory limit, out of the game; buffered writing with a sync at the end is anywhere between a sixth of that and all of it. So
-//! granules go directly and the rest through small windows ([`writer`], [`window`]). A known length is reserved with
-//! `fallocate` (under a millisecond per GiB on ext4, and no slower to write into), see [`space`].
+//! Measured: direct I/O from aligned buffers is as fast as the disk, steady, and keeps the page
+//! cache, which counts against the memory limit, out of the game; buffered writing with a sync at
+//! the end is anywhere between a sixth of that and all of it. So granules go directly and the rest
+//! through small windows ([`writer`], [`window`]). A known length is reserved with `fallocate`
+//! (under a millisecond per GiB on ext4, and no slower to write into), see [`space`].
 //!
-//! Rejected: io_uring, which many containers forbid; `mmap`, whose I/O errors are signals; one big file with our own allocator,
-//! which is a file system.
+//! Rejected: io_uring, which many containers forbid; `mmap`, whose I/O errors are signals; one big
+//! file with our own allocator, which is a file system.
 //!
-//! For the operator: the folder may be on any file system; `Lane` says what it is good for. It belongs to one server at
-//! a time, which `flock` on the file `lock` sees to. Where its file system takes no changes, segments
-//! are read and every change is refused.
+//! For the operator: the folder may be on any file system; `Lane` says what it is good for. It
+//! belongs to one server at a time, which `flock` on the file `lock` sees to. Where its file system
+//! takes no changes, segments are read and every change is refused.
 
 mod config;
 mod layout;
@@ -44,8 +45,8 @@ use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
 const LOCK: &str = "lock";
 const LOCK_POLL_EVERY: Duration = Duration::from_millis(20);
 
-/// A store in a folder of a local disk. Cheap to clone; the folder is free for another server when the last clone, writer
-/// and reader are gone.
+/// A store in a folder of a local disk. Cheap to clone; the folder is free for another server when
+/// the last clone, writer and reader are gone.
 #[derive(Clone)]
 pub struct LocalDisk(Arc<Disk>);
 
@@ -70,8 +71,9 @@ impl std::fmt::Debug for LocalDisk {
 }
 
 impl LocalDisk {
-    /// Opens the store in `root`, which is made if it does not exist, and tries what its file system can do. One that takes no
-    /// changes can be read from until the store is opened anew ([`Lane::ReadOnly`]).
+    /// Opens the store in `root`, which is made if it does not exist, and tries what its file
+    /// system can do. One that takes no changes can be read from until the store is opened anew
+    /// ([`Lane::ReadOnly`]).
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) if another server has it, [`Setting`](ErrorKind::Setting), I/O.
@@ -145,7 +147,8 @@ fn take(root: &Path, config: &LocalDiskConfig) -> Result<(File, Layout, probe::F
     Ok((file, layout, findings))
 }
 
-/// Takes the folder where nothing can be written: another mount of it may be one that can be written to.
+/// Takes the folder where nothing can be written: another mount of it may be one that can be
+/// written to.
 fn take_read_only(
     root: &Path,
     config: &LocalDiskConfig,
@@ -244,8 +247,8 @@ impl Disk {
         }
     }
 
-    /// Cuts the file at `at`. That frees the blocks reserved behind it too, so they are taken anew; meanwhile nobody else
-    /// can have them.
+    /// Cuts the file at `at`. That frees the blocks reserved behind it too, so they are taken anew;
+    /// meanwhile nobody else can have them.
     fn cut(
         &self,
         id: SegmentId,
@@ -272,7 +275,8 @@ impl Disk {
 impl Store for LocalDisk {
     fn create(&self, id: SegmentId, length_bytes: Option<u64>) -> Result<(), Error> {
         let disk = &self.0;
-        // Even nothing needs an inode, and an upload of unknown length that can't begin shall hear it now.
+        // Even nothing needs an inode, and an upload of unknown length that can't begin shall hear
+        // it now.
         drop(disk.account.claim(length_bytes.unwrap_or(BLOCK_BYTES))?);
         let file = disk.layout.create(id).map_err(|error| match error.kind() {
             ErrorKind::NoSpace { needed_bytes, .. } => disk.account.full(needed_bytes),

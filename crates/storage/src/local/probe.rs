@@ -1,8 +1,9 @@
 //! What the file system under the data folder really does, found out by doing it.
 //!
-//! Tables of file system names are wrong sooner or later: overlays, network mounts and containers answer for what lies beneath.
-//! So a small file is written and read back when the store is opened. Few names are believed: on tmpfs direct I/O
-//! "works" since Linux 6.6, but a file there is memory, so that nothing goes past any cache.
+//! Tables of file system names are wrong sooner or later: overlays, network mounts and containers
+//! answer for what lies beneath. So a small file is written and read back when the store is opened.
+//! Few names are believed: on tmpfs direct I/O "works" since Linux 6.6, but a file there is memory,
+//! so that nothing goes past any cache.
 
 use std::fs::File;
 use std::io;
@@ -47,7 +48,8 @@ impl Findings {
     }
 }
 
-/// Makes a file and removes it. Others may do the same at the same time: who finds it made, or gone, has been told enough.
+/// Makes a file and removes it. Others may do the same at the same time: who finds it made, or
+/// gone, has been told enough.
 pub(super) fn try_change(folder: &OwnedFd) -> Result<(), Error> {
     make(folder)?;
     remove(folder)
@@ -103,13 +105,14 @@ fn lives_in_memory(folder: &OwnedFd) -> bool {
     kind == TMPFS_MAGIC || kind == RAMFS_MAGIC
 }
 
-/// File systems that count at each commit, by name: there is no way to try that which takes less than the time between two.
+/// File systems that count at each commit, by name: there is no way to try that which takes less
+/// than the time between two.
 fn counts_late(folder: &OwnedFd) -> bool {
     [BTRFS_MAGIC, BCACHEFS_MAGIC, ZFS_MAGIC].contains(&kind_of(folder))
 }
 
-/// Success alone is no proof: ZFS says yes and takes nothing. Nor is failure for want of space: a server that is started on a full disk
-/// must not give up what was reserved before.
+/// Success alone is no proof: ZFS says yes and takes nothing. Nor is failure for want of space: a
+/// server that is started on a full disk must not give up what was reserved before.
 fn keeps_reservations(file: impl AsFd) -> bool {
     match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVED_BYTES) {
         Ok(()) => {
@@ -119,7 +122,8 @@ fn keeps_reservations(file: impl AsFd) -> bool {
     }
 }
 
-/// What a file takes on the disk, in bytes. The unit of `st_blocks` is 512 bytes on Linux, whatever the file system.
+/// What a file takes on the disk, in bytes. The unit of `st_blocks` is 512 bytes on Linux, whatever
+/// the file system.
 pub(super) fn allocated_bytes(stat: &rustix::fs::Stat) -> u64 {
     u64::try_from(stat.st_blocks)
         .unwrap_or(0)
@@ -140,7 +144,8 @@ fn write_and_read_direct(folder: &OwnedFd) -> Result<(), String> {
     }
     // Not at the beginning: an offset of one block is what must work.
     let written = match rustix::io::pwrite(&file, &block.0, BLOCK_BYTES) {
-        // It would have been done: a disk that is full at the start must not be a slow one until the next.
+        // It would have been done: a disk that is full at the start must not be a slow one until
+        // the next.
         Err(error) if crate::error::is_full(&error.into()) => return Ok(()),
         written => written.map_err(|e| format!("a direct write was refused ({e})"))?,
     };

@@ -1,8 +1,9 @@
 //! Reading a segment from the local disk.
 //!
-//! Through the page cache, unlike writing: what is downloaded once is often downloaded again soon, `sendfile` needs it, and
-//! clean pages are memory that the kernel takes back by itself. It can't while the disk fills them, and its own reading ahead
-//! fills two windows at once, of 8 MiB each on some disks. So that is off: who reads asks for what it has memory for.
+//! Through the page cache, unlike writing: what is downloaded once is often downloaded again soon,
+//! `sendfile` needs it, and clean pages are memory that the kernel takes back by itself. It can't
+//! while the disk fills them, and its own reading ahead fills two windows at once, of 8 MiB each on
+//! some disks. So that is off: who reads asks for what it has memory for.
 
 use std::fs::File;
 use std::io;

@@ -1,20 +1,25 @@
 //! Who was promised how much of the disk.
 //!
-//! An upload must not fail at 99 %. So what is promised (a known length at creation, the next step of an unknown one) is
-//! checked against what is free *and not promised yet*, and the floor stays out of reach. Two kinds of promises:
+//! An upload must not fail at 99 %. So what is promised (a known length at creation, the next step
+//! of an unknown one) is checked against what is free *and not promised yet*, and the floor stays
+//! out of reach. Two kinds of promises:
 //!
-//! - The file system keeps it (`fallocate`): it is no longer free, survives restarts, and goes with the file.
-//! - We keep it, as a [`Ration`]: for lengths that are unknown, and on file systems without `fallocate`. It shrinks as
-//!   bytes are written, since the file system then counts them, and ends with the process.
+//! - The file system keeps it (`fallocate`): it is no longer free, survives restarts, and goes with
+//!   the file.
+//! - We keep it, as a [`Ration`]: for lengths that are unknown, and on file systems without
+//!   `fallocate`. It shrinks as bytes are written, since the file system then counts them, and ends
+//!   with the process.
 //!
-//! Some file systems count late: on btrfs `statvfs` shows neither what was written nor what was deleted before the next
-//! commit, half a minute later. There, what was promised stays promised until the file system has been made to commit, which
-//! is asked of it when it decides whether something fits.
+//! Some file systems count late: on btrfs `statvfs` shows neither what was written nor what was
+//! deleted before the next commit, half a minute later. There, what was promised stays promised
+//! until the file system has been made to commit, which is asked of it when it decides whether
+//! something fits.
 //!
-//! Where files live in memory (tmpfs, ramfs), what is free is also what the ledger has to give: a file there is memory without a lease.
+//! Where files live in memory (tmpfs, ramfs), what is free is also what the ledger has to give: a
+//! file there is memory without a lease.
 //!
-//! Rejected: asking the file system before every write. That is a system call per write, and two that ask at once both hear
-//! "yes".
+//! Rejected: asking the file system before every write. That is a system call per write, and two
+//! that ask at once both hear "yes".
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -95,7 +100,8 @@ impl Late {
 }
 
 impl Account {
-    /// The disk on which this folder lies. `memory` where that is no disk; `counts_late` if it takes its time to count.
+    /// The disk on which this folder lies. `memory` where that is no disk; `counts_late` if it
+    /// takes its time to count.
     pub(super) fn new(
         folder: OwnedFd,
         config: LocalDiskConfig,
@@ -181,7 +187,8 @@ impl Account {
             if *settling == 0 {
                 return Err(no_space(bytes, space));
             }
-            // Another claim stands twice in the account just now; whether this one fits shows when it doesn't.
+            // Another claim stands twice in the account just now; whether this one fits shows when
+            // it doesn't.
             settling = self
                 .settled
                 .wait(settling)
@@ -257,7 +264,8 @@ impl Drop for Settling<'_> {
     }
 }
 
-/// Bytes promised to one segment and not written yet. What is left of it goes back when it is dropped.
+/// Bytes promised to one segment and not written yet. What is left of it goes back when it is
+/// dropped.
 pub(super) struct Ration {
     account: Arc<Account>,
     left_bytes: AtomicU64,
@@ -353,7 +361,8 @@ mod tests {
         assert_eq!(account.space().unwrap().reserved_bytes, 0);
     }
 
-    /// Two that fit together must both get in, even if the second asks while the first stands twice in the account.
+    /// Two that fit together must both get in, even if the second asks while the first stands twice
+    /// in the account.
     #[test]
     fn a_claim_waits_for_the_one_that_settles() {
         let (folder, account) = account(100 << 20);

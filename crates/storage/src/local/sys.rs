@@ -11,13 +11,13 @@ use std::os::fd::AsRawFd as _;
 pub(super) enum Flush {
     /// Writing them starts. Blocks only if the disk's queue is full.
     Start,
-    /// They are written when the call returns. That makes them clean, not durable: the disk's own cache and the file's
-    /// metadata need an `fdatasync`.
+    /// They are written when the call returns. That makes them clean, not durable: the disk's own
+    /// cache and the file's metadata need an `fdatasync`.
     Wait,
 }
 
-/// sync_file_range(2). File systems that don't know it (`EINVAL`, `ENOSYS`, `ESPIPE`, `EOPNOTSUPP`) get an `fdatasync` where
-/// waiting was asked for.
+/// sync_file_range(2). File systems that don't know it (`EINVAL`, `ENOSYS`, `ESPIPE`, `EOPNOTSUPP`)
+/// get an `fdatasync` where waiting was asked for.
 pub(super) fn flush(file: &File, range: Range<u64>, flush: Flush) -> io::Result<()> {
     let flags = match flush {
         Flush::Start => libc::SYNC_FILE_RANGE_WRITE,
@@ -62,7 +62,8 @@ mod tests {
         file.write_all(&[1; 20_000]).unwrap();
         flush(&file, 0..8192, Flush::Start).unwrap();
         flush(&file, 0..20_000, Flush::Wait).unwrap();
-        // Reading ends are no files with pages: the call is refused and an fdatasync, refused too, stands in.
+        // Reading ends are no files with pages: the call is refused and an fdatasync, refused too,
+        // stands in.
         let (reader, _writer) = std::io::pipe().unwrap();
         let pipe = File::from(std::os::fd::OwnedFd::from(reader));
         flush(&pipe, 0..1, Flush::Start).unwrap();

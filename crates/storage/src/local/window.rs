@@ -1,15 +1,18 @@
 //! The page cache as a leased window.
 //!
-//! Ordinary writes make dirty pages: memory that the kernel can't take back before the disk has it, and that counts against our
-//! limit. So a writer may have only as much of it as it was charged for ([`Row::DirtyWindows`]): it fills one window while
-//! the one before is being written, then waits for that and drops its pages (`DONTNEED` on dirty pages drops nothing, hence the
-//! wait). Windows grow fourfold while a writer fills them and fall back when it is slow, so that ten thousand slow writers hold
-//! 16 KiB each at most, and only between a write and its `sync`.
+//! Ordinary writes make dirty pages: memory that the kernel can't take back before the disk has it,
+//! and that counts against our limit. So a writer may have only as much of it as it was charged for
+//! ([`Row::DirtyWindows`]): it fills one window while the one before is being written, then waits
+//! for that and drops its pages (`DONTNEED` on dirty pages drops nothing, hence the wait). Windows
+//! grow fourfold while a writer fills them and fall back when it is slow, so that ten thousand slow
+//! writers hold 16 KiB each at most, and only between a write and its `sync`.
 //!
-//! A refused charge never fails an upload. The window gets smaller, the previous one is waited for, and in the end
-//! the bytes are written through, a piece at a time: slower, and no more memory than the piece.
+//! A refused charge never fails an upload. The window gets smaller, the previous one is waited for,
+//! and in the end the bytes are written through, a piece at a time: slower, and no more memory than
+//! the piece.
 //!
-//! Rejected: `O_SYNC` or `RWF_DSYNC` for writing through. Each piece would be a journal commit; here only `sync` is.
+//! Rejected: `O_SYNC` or `RWF_DSYNC` for writing through. Each piece would be a journal commit;
+//! here only `sync` is.
 
 use std::fs::File;
 use std::io;
@@ -165,7 +168,8 @@ impl Windows {
         self.drop_many(file, offset);
     }
 
-    /// Drops clean pages up to `offset` if they are worth the call. A few pages are not, but those of thousands of slow files are.
+    /// Drops clean pages up to `offset` if they are worth the call. A few pages are not, but those
+    /// of thousands of slow files are.
     fn drop_many(&mut self, file: &File, offset: u64) {
         let is_slow = std::mem::replace(&mut self.has_settled, true);
         let bytes_min = if is_slow { 1 } else { self.drop_bytes_min };
@@ -179,7 +183,8 @@ impl Windows {
         }
     }
 
-    /// Drops whole clean pages up to `end`. The page in which the next byte goes stays, or it would be read back at once.
+    /// Drops whole clean pages up to `end`. The page in which the next byte goes stays, or it would
+    /// be read back at once.
     fn drop_pages(&mut self, file: &File, end: u64) {
         let Some(from) = self.cached_from else { return };
         let (from, until) = (from - from % BLOCK_BYTES, end - end % BLOCK_BYTES);
@@ -190,7 +195,8 @@ impl Windows {
         self.cached_from = Some(until);
     }
 
-    /// The writer goes away with dirty pages: the disk shall have them soon, since nobody is charged for them any more.
+    /// The writer goes away with dirty pages: the disk shall have them soon, since nobody is
+    /// charged for them any more.
     pub(super) fn abandon(&mut self, file: &File) {
         self.previous = None;
         if let Some(window) = self.current.take().filter(|window| window.dirty_bytes > 0) {

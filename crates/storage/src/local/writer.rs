@@ -1,12 +1,14 @@
 //! Appending to a segment, by two lanes.
 //!
-//! Direct: whole blocks whose address and offset are both aligned go from the caller's buffer to the disk with O_DIRECT, through a
-//! second descriptor of the same file, opened when the first such run comes. That costs no copy and no page cache, and keeps
-//! its speed where buffered writing is erratic. Windowed: everything else (the head and tail of a run, slow writers' pieces, file
-//! systems without direct I/O) through the page cache, see [`super::window`]. The kernel keeps the two coherent: before a direct write it
-//! writes back and drops the cached pages of that range.
+//! Direct: whole blocks whose address and offset are both aligned go from the caller's buffer to
+//! the disk with O_DIRECT, through a second descriptor of the same file, opened when the first such
+//! run comes. That costs no copy and no page cache, and keeps its speed where buffered writing is
+//! erratic. Windowed: everything else (the head and tail of a run, slow writers' pieces, file
+//! systems without direct I/O) through the page cache, see [`super::window`]. The kernel keeps the
+//! two coherent: before a direct write it writes back and drops the cached pages of that range.
 //!
-//! At most two descriptors per writer. A slow writer has one, and its usual write is one system call.
+//! At most two descriptors per writer. A slow writer has one, and its usual write is one system
+//! call.
 
 use std::fs::File;
 use std::io;
@@ -95,8 +97,9 @@ impl LocalWriter {
         Ok(())
     }
 
-    /// After this, nobody may build on what was written since the last sync: once a failure was reported the kernel may take
-    /// the pages for clean, and a later `fdatasync` would say yes to bytes that are gone.
+    /// After this, nobody may build on what was written since the last sync: once a failure was
+    /// reported the kernel may take the pages for clean, and a later `fdatasync` would say yes to
+    /// bytes that are gone.
     fn fail(&mut self, error: io::Error, doing: &str) -> Error {
         self.failed = true;
         self.mark.lost_after(self.synced);
@@ -183,8 +186,9 @@ impl LocalWriter {
         Ok(())
     }
 
-    /// Writes whole aligned blocks past the page cache; returns how many bytes it got rid of. What is left, because this file can't do
-    /// it or a write came back short of a block, is for the other lane.
+    /// Writes whole aligned blocks past the page cache; returns how many bytes it got rid of. What
+    /// is left, because this file can't do it or a write came back short of a block, is for the
+    /// other lane.
     fn write_direct(&mut self, blocks: &[u8]) -> Result<usize, Error> {
         let mut done = 0;
         while done < blocks.len() && (done as u64).is_multiple_of(BLOCK_BYTES) {
@@ -217,7 +221,8 @@ impl LocalWriter {
                 .open_segment(self.id, OFlags::WRONLY | OFlags::DIRECT)
             {
                 Ok(file) => Direct::Open(file),
-                // No descriptor left, for instance: the other lane does it as well, and the next writer tries anew.
+                // No descriptor left, for instance: the other lane does it as well, and the next
+                // writer tries anew.
                 Err(error) => {
                     tracing::debug!(segment = %self.id, %error, "no descriptor for direct I/O");
                     Direct::Impossible
@@ -231,8 +236,8 @@ impl LocalWriter {
     }
 }
 
-/// Where in a piece the part for the direct lane lies, if there is one: whole blocks, aligned in memory and in the file,
-/// and at least `bytes_min` of them.
+/// Where in a piece the part for the direct lane lies, if there is one: whole blocks, aligned in
+/// memory and in the file, and at least `bytes_min` of them.
 fn direct_part(offset: u64, bytes: &[u8], bytes_min: u64) -> Option<std::ops::Range<usize>> {
     const BLOCK: usize = BLOCK_BYTES as usize;
     let into_block = usize::try_from(offset % BLOCK_BYTES).ok()?;

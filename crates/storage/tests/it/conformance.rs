@@ -1,4 +1,5 @@
-//! The conformance suite on the file systems that matter: the machine's own disk, memory, and a small ext4 of our own.
+//! The conformance suite on the file systems that matter: the machine's own disk, memory, and a
+//! small ext4 of our own.
 
 use ddx_memory::{Config, Ledger};
 use ddx_storage::conformance::Subject;

@@ -47,7 +47,8 @@ mod faulty_store_without_faults_conforms {
     ddx_storage::conformance_tests!(Faultless(SimulatedDisk::new(96 << 20, 1 << 20)));
 }
 
-/// What a careful user of the store may rely on after any power cut, and that a careless one would be found out.
+/// What a careful user of the store may rely on after any power cut, and that a careless one would
+/// be found out.
 #[test]
 fn power_cuts_take_what_was_not_synced_and_nothing_else() {
     let (mut lost_bytes, mut lost_segments, mut returned) = (0, 0, 0);

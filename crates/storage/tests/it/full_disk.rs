@@ -1,4 +1,5 @@
-//! A full and a failing disk, on file systems made for the purpose. All of it needs root, and fails without.
+//! A full and a failing disk, on file systems made for the purpose. All of it needs root, and fails
+//! without.
 //!
 //! Names carry `exclusive`: loop devices are few.
 
@@ -49,7 +50,8 @@ fn fill(writer: &mut dyn Writer, granule: &[u8]) -> Error {
     panic!("the disk never got full");
 }
 
-/// A disk that is filled by uploads: the floor holds, reservations hold, and everything comes back with a deletion.
+/// A disk that is filled by uploads: the floor holds, reservations hold, and everything comes back
+/// with a deletion.
 fn the_floor_holds(config: LocalDiskConfig) {
     let image = Image::new(128 * MIB).unwrap();
     let store = open(&image.path(), config);
@@ -134,7 +136,8 @@ fn exclusive_a_full_disk_keeps_its_floor_through_the_cache() {
     });
 }
 
-/// Somebody else fills the disk to the last block, floor and all: clear answers, nothing lost, and on again afterwards.
+/// Somebody else fills the disk to the last block, floor and all: clear answers, nothing lost, and
+/// on again afterwards.
 fn the_last_block(config: LocalDiskConfig) {
     let image = Image::new(64 * MIB).unwrap();
     let store = open(&image.path(), config);
@@ -203,8 +206,8 @@ fn exclusive_a_stranger_takes_the_last_block_through_the_cache() {
     });
 }
 
-/// A disk that begins to fail: an image in a memory file system that is too small for it, so that writing blocks that the image
-/// has not used yet is an I/O error.
+/// A disk that begins to fail: an image in a memory file system that is too small for it, so that
+/// writing blocks that the image has not used yet is an I/O error.
 struct FailingDisk(tempfile::TempDir);
 
 impl FailingDisk {
@@ -263,7 +266,8 @@ fn call(command: &mut Command) {
     );
 }
 
-/// A store on a disk that fails, after the failure: what the writer was told, where it was synced last, and the writer.
+/// A store on a disk that fails, after the failure: what the writer was told, where it was synced
+/// last, and the writer.
 fn until_it_fails(store: &LocalDisk, granule: &[u8]) -> (Error, u64, Box<dyn Writer>) {
     store.create(id(1), Some(100 * MIB)).unwrap();
     let mut writer = store.open_writer(id(1), 0).unwrap();
@@ -283,7 +287,8 @@ fn is_intact(store: &LocalDisk, granule: &[u8], length: u64) -> bool {
     content(store, id(1), length)[..length] == expected
 }
 
-/// When the kernel could not write pages back, the writer repeats that it failed, and nobody builds on what was not synced.
+/// When the kernel could not write pages back, the writer repeats that it failed, and nobody builds
+/// on what was not synced.
 #[test]
 fn exclusive_a_failed_write_back_is_not_forgotten() {
     let disk = FailingDisk::new();
@@ -317,7 +322,8 @@ fn exclusive_a_failed_write_back_is_not_forgotten() {
     assert!(is_intact(&store, &granule, synced));
 }
 
-/// A direct write hears at once that the device beneath is full (as thinly provisioned ones get), and nothing is in doubt.
+/// A direct write hears at once that the device beneath is full (as thinly provisioned ones get),
+/// and nothing is in doubt.
 #[test]
 fn exclusive_a_device_that_is_full_beneath_is_told() {
     let disk = FailingDisk::new();
@@ -333,7 +339,8 @@ fn exclusive_a_device_that_is_full_beneath_is_told() {
     assert!(is_intact(&store, &granule, synced));
 }
 
-/// A folder on a disk that takes no changes is read from, and every change is refused for that reason.
+/// A folder on a disk that takes no changes is read from, and every change is refused for that
+/// reason.
 #[test]
 fn exclusive_a_folder_that_takes_no_changes_can_be_read() {
     let image = Image::new(32 * MIB).unwrap();

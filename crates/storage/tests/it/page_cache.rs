@@ -15,8 +15,9 @@ const PAGE: u64 = 4096;
 fn cached_bytes(file: &File) -> u64 {
     let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
     let mut pages = vec![0u8; length.div_ceil(PAGE as usize)];
-    // SAFETY: a fresh mapping of `length` bytes of an open file; its memory is never touched, only asked about, and it is
-    // unmapped below; `pages` has one byte for each of its pages, as mincore(2) demands.
+    // SAFETY: a fresh mapping of `length` bytes of an open file; its memory is never touched, only
+    // asked about, and it is unmapped below; `pages` has one byte for each of its pages, as
+    // mincore(2) demands.
     unsafe {
         let address = libc::mmap(
             std::ptr::null_mut(),
@@ -90,7 +91,8 @@ fn a_fast_writer_through_the_cache_holds_two_windows_and_none_after_sync() {
         (MIB..=2 * MIB).contains(&most_charged),
         "{most_charged} charged"
     );
-    // Pages of the window that was just dropped may stay for a moment if another processor holds them.
+    // Pages of the window that was just dropped may stay for a moment if another processor holds
+    // them.
     assert!(most_cached <= 3 * MIB, "{most_cached} cached");
     writer.sync().unwrap();
     assert_eq!(setting.charged(), 0);

@@ -158,7 +158,8 @@ impl Asked {
         Err(io::ErrorKind::InvalidInput.into())
     }
 
-    /// Does half of a write in the process's place; how many bytes that was. `None` if it is not a write of more than a byte.
+    /// Does half of a write in the process's place; how many bytes that was. `None` if it is not a
+    /// write of more than a byte.
     pub(super) fn write_half(&self) -> Option<u64> {
         if self.number != libc::SYS_pwrite64 || self.args[2] < 2 {
             return None;

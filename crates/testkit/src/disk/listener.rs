@@ -25,7 +25,8 @@ use super::{DiskFaults, Trouble};
 /// Watches one process from before its `exec` until it ends.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// Our copy of the end that the process sends its listener through; while it is open the thread can't know that none will come.
+    /// Our copy of the end that the process sends its listener through; while it is open the thread
+    /// can't know that none will come.
     sends: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
@@ -50,8 +51,8 @@ impl Watch {
             .context("start a thread for the disk's faults")?;
         let filter = filter();
         let descriptor = sends.as_raw_fd();
-        // SAFETY: between fork and exec only system calls are made; the filter was allocated before and the descriptor is open as
-        // long as `self.sends`, which outlives the spawning.
+        // SAFETY: between fork and exec only system calls are made; the filter was allocated before
+        // and the descriptor is open as long as `self.sends`, which outlives the spawning.
         unsafe {
             command.pre_exec(move || {
                 let listener = put_on(&filter)?;
@@ -104,13 +105,15 @@ fn filter() -> Vec<libc::sock_filter> {
     filter
 }
 
-/// Puts the filter on the calling thread; the descriptor that its calls are handed over through. Only system calls.
+/// Puts the filter on the calling thread; the descriptor that its calls are handed over through.
+/// Only system calls.
 fn put_on(filter: &[libc::sock_filter]) -> io::Result<OwnedFd> {
     let program = libc::sock_fprog {
         len: filter.len() as u16,
         filter: filter.as_ptr().cast_mut(),
     };
-    // SAFETY: plain numbers; and `program` points to a filter that lives until the call returns and is only read.
+    // SAFETY: plain numbers; and `program` points to a filter that lives until the call returns and
+    // is only read.
     let listener = unsafe {
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
             return Err(io::Error::last_os_error());

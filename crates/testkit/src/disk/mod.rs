@@ -1,12 +1,15 @@
 //! A disk that fails, under the real binary.
 //!
-//! A failing disk can't be had from a test's own machine: the device mapper is missing in most containers, and what a preloaded
-//! library intercepts are the C library's functions, which the server mostly goes past. The kernel can hand single system calls of a
-//! process to another one (seccomp's user notification): the server is started under such a filter, and here each
-//! call that touches a file is looked at. Nearly all are let through; those that a rule names fail, come back short, or take
-//! their time. Rules change while the server runs, and when they are taken away the disk is as good as before.
+//! A failing disk can't be had from a test's own machine: the device mapper is missing in most
+//! containers, and what a preloaded library intercepts are the C library's functions, which the
+//! server mostly goes past. The kernel can hand single system calls of a process to another one
+//! (seccomp's user notification): the server is started under such a filter, and here each call
+//! that touches a file is looked at. Nearly all are let through; those that a rule names fail, come
+//! back short, or take their time. Rules change while the server runs, and when they are taken away
+//! the disk is as good as before.
 //!
-//! What it can't show: bytes that a disk lost after it said that they were safe. For that there are the simulated disks.
+//! What it can't show: bytes that a disk lost after it said that they were safe. For that there are
+//! the simulated disks.
 
 mod calls;
 mod listener;
@@ -64,7 +67,8 @@ impl Rule {
     }
 }
 
-/// The rules for one server's disk, and how often they struck. Given to [`Setup::disk`](crate::Setup::disk); cheap to clone.
+/// The rules for one server's disk, and how often they struck. Given to
+/// [`Setup::disk`](crate::Setup::disk); cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DiskFaults(Arc<State>);
 
@@ -77,7 +81,8 @@ struct State {
 }
 
 impl DiskFaults {
-    /// A disk without faults so far. With the same seed and the same order of calls, the same calls are struck.
+    /// A disk without faults so far. With the same seed and the same order of calls, the same calls
+    /// are struck.
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(State {
             rules: Mutex::new(Vec::new()),

@@ -1,9 +1,10 @@
 //! What a disk does with writes when its power goes.
 //!
-//! A disk answers a write when it lies in its own memory, and may put it on the medium in any order and at any time. Only a
-//! flush is a promise. So every write since the last flush is kept beside the medium, and when the power goes each of its
-//! blocks is there or not there by chance: whole writes, halves of writes, later ones without earlier ones. A block is what
-//! a disk writes at once or not at all; it is 512 bytes here, so that a page of 4 KiB is torn as well.
+//! A disk answers a write when it lies in its own memory, and may put it on the medium in any order
+//! and at any time. Only a flush is a promise. So every write since the last flush is kept beside
+//! the medium, and when the power goes each of its blocks is there or not there by chance: whole
+//! writes, halves of writes, later ones without earlier ones. A block is what a disk writes at once
+//! or not at all; it is 512 bytes here, so that a page of 4 KiB is torn as well.
 
 use std::fs::File;
 use std::io;
@@ -107,7 +108,8 @@ impl Device {
         Ok(())
     }
 
-    /// The state while there is power. `counts`: this call is one of those after which the power goes.
+    /// The state while there is power. `counts`: this call is one of those after which the power
+    /// goes.
     fn powered(&self, counts: bool) -> Result<MutexGuard<'_, State>, Errno> {
         let mut state = self.state();
         let is_at_stake = !state.unflushed.is_empty();
@@ -125,8 +127,8 @@ impl Device {
         }
     }
 
-    /// The power goes at the `calls`-th write or flush from now, which is not carried out; where nothing is unflushed then,
-    /// at the first one after it that finds something.
+    /// The power goes at the `calls`-th write or flush from now, which is not carried out; where
+    /// nothing is unflushed then, at the first one after it that finds something.
     pub(super) fn goes_after(&self, calls: u64) {
         self.state().goes_after = Some(calls.max(1));
     }
@@ -153,8 +155,8 @@ impl Device {
         true
     }
 
-    /// Throws away what chance takes of the unflushed writes, and switches the power on again. `survives`: whether the next
-    /// block gets to the medium.
+    /// Throws away what chance takes of the unflushed writes, and switches the power on again.
+    /// `survives`: whether the next block gets to the medium.
     pub(super) fn switch_on(&self, mut survives: impl FnMut() -> bool) -> io::Result<PowerCut> {
         let mut state = self.state();
         let mut cut = PowerCut {
@@ -213,7 +215,8 @@ mod tests {
             ),
             (2, 3, 2, 1)
         );
-        // The first block is as flushed; of the second the earlier write came through and the later one did not.
+        // The first block is as flushed; of the second the earlier write came through and the later
+        // one did not.
         assert_eq!(device.read(0, 1024)?, [[1; 512], [2; 512]].concat());
         Ok(())
     }

@@ -1,8 +1,9 @@
-//! The smallest file system that can carry a loop device: one folder with one file in it, which is a [`Device`].
+//! The smallest file system that can carry a loop device: one folder with one file in it, which is
+//! a [`Device`].
 //!
-//! Written against the kernel's protocol (`linux/fuse.h`, version 7.31) and not with a library: a dozen messages of fixed
-//! layout are needed, and the libraries bring a dozen crates or the system's libfuse. Messages are little-endian, as every
-//! machine that the tests run on.
+//! Written against the kernel's protocol (`linux/fuse.h`, version 7.31) and not with a library: a
+//! dozen messages of fixed layout are needed, and the libraries bring a dozen crates or the
+//! system's libfuse. Messages are little-endian, as every machine that the tests run on.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -51,7 +52,8 @@ mod ask {
     pub(super) const BATCH_FORGET: u32 = 42;
 }
 
-/// Mounts the device's file system at `at` and serves it on a thread of its own, which ends when it is unmounted.
+/// Mounts the device's file system at `at` and serves it on a thread of its own, which ends when it
+/// is unmounted.
 pub(super) fn serve(device: Arc<Device>, at: &Path) -> Result<std::thread::JoinHandle<()>> {
     let channel = File::options()
         .read(true)
@@ -173,7 +175,8 @@ impl Bytes {
             FOLDER_NODE => (0, 0o040_755),
             _ => (device.size_bytes(), 0o100_600),
         };
-        // ino, size, blocks, three times with their nanoseconds, mode, links, owner, group, device, block size, flags
+        // ino, size, blocks, three times with their nanoseconds, mode, links, owner, group, device,
+        // block size, flags
         self.u64(node)
             .u64(size)
             .u64(size / 512)
@@ -187,7 +190,8 @@ fn answer(question: &Question<'_>, device: &Device) -> Result<Bytes, Errno> {
     let body = question.body;
     match question.ask {
         ask::INIT => {
-            // Version 7.31; read-ahead and flags: none; background requests; largest write; times; pages.
+            // Version 7.31; read-ahead and flags: none; background requests; largest write; times;
+            // pages.
             out.u32(7).u32(31).u32(0).u32(0).u16(16).u16(12);
             out.u32(WRITE_BYTES_MAX).u32(1).u16(0).u16(0).zeros(32);
         }

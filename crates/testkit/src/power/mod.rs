@@ -1,12 +1,14 @@
 //! A disk whose power can be cut.
 //!
-//! `kill -9` ends a process, and the kernel writes on what it left in the page cache; so it proves nothing about flushes. Here
-//! the machine's power goes, as far as the disk is concerned: an ext4 file system on a loop device whose file is served by
-//! us, over FUSE. We see every write and every flush that the kernel sends to the "disk". At a cut, what was not flushed is
-//! lost by chance, block by block; the file system is mounted anew, with its journal's recovery, and the server starts on
-//! what is there. SQLite, ext4 and the kernel's block layer are the real ones.
+//! `kill -9` ends a process, and the kernel writes on what it left in the page cache; so it proves
+//! nothing about flushes. Here the machine's power goes, as far as the disk is concerned: an ext4
+//! file system on a loop device whose file is served by us, over FUSE. We see every write and every
+//! flush that the kernel sends to the "disk". At a cut, what was not flushed is lost by chance,
+//! block by block; the file system is mounted anew, with its journal's recovery, and the server
+//! starts on what is there. SQLite, ext4 and the kernel's block layer are the real ones.
 //!
-//! What stays outside: a disk that lies about flushes, and damage of blocks that nobody was writing.
+//! What stays outside: a disk that lies about flushes, and damage of blocks that nobody was
+//! writing.
 
 mod device;
 mod fuse;
@@ -33,7 +35,8 @@ pub struct PowerDisk {
 }
 
 impl PowerDisk {
-    /// What ext4 promises of the order of data and journal (`data=`): its default, less than that, and more.
+    /// What ext4 promises of the order of data and journal (`data=`): its default, less than that,
+    /// and more.
     pub const DATA_MODES: [&str; 3] = ["ordered", "writeback", "journal"];
 
     /// Makes and mounts an ext4 file system of `size_bytes`, in one of [`Self::DATA_MODES`].
@@ -70,8 +73,9 @@ impl PowerDisk {
         self.folder.path().join("mounted")
     }
 
-    /// The power goes at the `calls`-th write or flush that reaches the disk from now, or at the first one after it that
-    /// finds something unflushed: a cut that can take nothing shows nothing.
+    /// The power goes at the `calls`-th write or flush that reaches the disk from now, or at the
+    /// first one after it that finds something unflushed: a cut that can take nothing shows
+    /// nothing.
     pub fn power_goes_after(&self, calls: u64) {
         self.device.goes_after(calls);
     }
@@ -86,8 +90,9 @@ impl PowerDisk {
         self.device.await_off(within)
     }
 
-    /// Power comes back: the file system goes away, what chance takes of the unflushed blocks is lost, and it is mounted
-    /// again. All processes that used it must have ended. `survives` decides for each block.
+    /// Power comes back: the file system goes away, what chance takes of the unflushed blocks is
+    /// lost, and it is mounted again. All processes that used it must have ended. `survives`
+    /// decides for each block.
     pub fn power_up(&mut self, survives: impl FnMut() -> bool) -> Result<PowerCut> {
         self.cut_power();
         self.unmount()?;
@@ -97,7 +102,8 @@ impl PowerDisk {
     }
 
     fn mount(&mut self) -> Result<()> {
-        // The journal is recovered here; a file system that can't be mounted after a cut would be the kernel's fault.
+        // The journal is recovered here; a file system that can't be mounted after a cut would be
+        // the kernel's fault.
         call(
             Command::new("mount")
                 .args(["-t", "ext4", "-o"])
@@ -110,7 +116,8 @@ impl PowerDisk {
         Ok(())
     }
 
-    /// Unmounts, which also gives the loop device back. The kernel may hold files of a killed process for a moment.
+    /// Unmounts, which also gives the loop device back. The kernel may hold files of a killed
+    /// process for a moment.
     fn unmount(&mut self) -> Result<()> {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
@@ -121,7 +128,8 @@ impl PowerDisk {
             }
         }
         self.is_mounted = false;
-        // The loop device is given back after the unmount, and must be gone before its file is written past it.
+        // The loop device is given back after the unmount, and must be gone before its file is
+        // written past it.
         let file = self.folder.path().join("bus").join(fuse::FILE);
         while is_looped(&file)? {
             ensure!(

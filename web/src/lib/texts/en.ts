@@ -1,4 +1,5 @@
-// Every word that a person reads, in one place. A translation has the same shape, so a missing text does not compile.
+// Every word that a person reads, in one place. A translation has the same shape, so a missing text
+// does not compile.
 import type { FailureCode } from '../../upload/failures';
 import type { Span } from '../format';
 

@@ -1,5 +1,5 @@
-// Which language the page speaks: the one chosen here before, else the browser's, else English. English is part of the
-// bundle; others are fetched before the first view is drawn.
+// Which language the page speaks: the one chosen here before, else the browser's, else English.
+// English is part of the bundle; others are fetched before the first view is drawn.
 import { en, type Texts } from './en';
 
 export type Language = 'en';
@@ -13,7 +13,10 @@ const KEY = 'ddx-language';
 
 let current: Language = 'en';
 
-/** All texts. Filled before the first component is made, and never changed in place after: a switch reloads the view. */
+/**
+ * All texts. Filled before the first component is made, and never changed in place after: a switch
+ * reloads the view.
+ */
 export let t: Texts = en;
 
 export function language(): Language {

@@ -1,7 +1,9 @@
-//! Pages of the disk's cache that can't be taken back: the kernel's counters call them free, and a box can be full of them.
+//! Pages of the disk's cache that can't be taken back: the kernel's counters call them free, and a
+//! box can be full of them.
 //!
-//! A page is held while the disk fills it, and while it stands in the send queue of a client that takes nothing. In both
-//! cases an allocation that needs the memory finds none, and the kernel ends the process.
+//! A page is held while the disk fills it, and while it stands in the send queue of a client that
+//! takes nothing. In both cases an allocation that needs the memory finds none, and the kernel ends
+//! the process.
 
 use std::path::Path;
 use std::process::Command;
@@ -77,7 +79,8 @@ async fn at_rest(server: &Server, memory_box: &MemoryBox) -> Result<()> {
     ledger_at_zero(&server.client()).await
 }
 
-/// Bytes of the files in a folder that are in the page cache, as `fincore` of util-linux counts them.
+/// Bytes of the files in a folder that are in the page cache, as `fincore` of util-linux counts
+/// them.
 fn cached_bytes(folder: &Path) -> Result<u64> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,7 +1,8 @@
 //! Downloads that are not taken, at a time when there is no memory to spare.
 //!
-//! The kernel sends them, whole files as well as several ranges in one answer: they hold what stands in their send queues, give way to
-//! uploads that wait for it, and go on when they are taken.
+//! The kernel sends them, whole files as well as several ranges in one answer: they hold what
+//! stands in their send queues, give way to uploads that wait for it, and go on when they are
+//! taken.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,8 @@ const STALLED: usize = 100;
 /// Two that do not touch, so that they stay two.
 const RANGES: &str = "bytes=0-11000000,12000000-23000000";
 
-/// A box in which a neighbour has taken all that the server would offer, and downloads of one file that nobody takes.
+/// A box in which a neighbour has taken all that the server would offer, and downloads of one file
+/// that nobody takes.
 struct Stalled {
     memory_box: Arc<MemoryBox>,
     client: Client,
@@ -150,7 +152,8 @@ async fn exclusive_downloads_whose_clients_leave_wait_for_nothing() -> Result<()
     crate::ledger_at_zero(&stalled.client).await
 }
 
-/// Connections of this port that are closed and still have something to send, as the kernel lists them.
+/// Connections of this port that are closed and still have something to send, as the kernel lists
+/// them.
 fn orphans(port: u16) -> Result<Vec<String>> {
     const FIN_WAIT_1: &str = "04";
     let local = format!(":{port:04X}");

@@ -1,8 +1,10 @@
-//! Every kind of client at once, each from an address of its own, again and again until the load is ended.
+//! Every kind of client at once, each from an address of its own, again and again until the load is
+//! ended.
 //!
-//! A kind goes round after round instead of once, so that whatever the pressure does meets all of them in the middle of
-//! their work. Each round ends with its bytes compared, by digest or one by one: memory that is short must not show in
-//! a file. Nothing is tried again; the first answer that is not the right one ends the test.
+//! A kind goes round after round instead of once, so that whatever the pressure does meets all of
+//! them in the middle of their work. Each round ends with its bytes compared, by digest or one by
+//! one: memory that is short must not show in a file. Nothing is tried again; the first answer that
+//! is not the right one ends the test.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -327,7 +329,8 @@ impl Worker {
         Ok(vec![stored(&answer.expect(201)?, data)?])
     }
 
-    /// Sends half, then nothing until the load ends (or for long), then the rest in the same request.
+    /// Sends half, then nothing until the load ends (or for long), then the rest in the same
+    /// request.
     async fn stalled(&self, data: Data) -> Result<Vec<Stored>> {
         let tus = Tus::new(&self.client);
         let upload = tus.create(Some(data.len()), "stalled.bin").await?;

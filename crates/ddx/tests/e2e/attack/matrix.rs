@@ -1,8 +1,10 @@
-//! Each attack in each box: the server lives, others are served within a second, and the ledger tells what the box holds.
+//! Each attack in each box: the server lives, others are served within a second, and the ledger
+//! tells what the box holds.
 //!
-//! The clients of one address hold all that they can get, and send or take as little as they can. By default in a box of
-//! 32 MiB; `DDX_FULL=1` takes 64, 128 and 256 MiB, `DDX_ATTACK=Forms` this one alone. The second, and the tenth of the box by which ledger and memory may
-//! differ, are asked of a release build (`DDX_BIN`): in a debug build all that waits is larger.
+//! The clients of one address hold all that they can get, and send or take as little as they can.
+//! By default in a box of 32 MiB; `DDX_FULL=1` takes 64, 128 and 256 MiB, `DDX_ATTACK=Forms` this
+//! one alone. The second, and the tenth of the box by which ledger and memory may differ, are asked
+//! of a release build (`DDX_BIN`): in a debug build all that waits is larger.
 
 use std::any::Any;
 use std::net::Ipv4Addr;
@@ -16,8 +18,8 @@ use super::answers;
 use crate::http2_client::Http2;
 use crate::{at_standstill, ledger_at_zero, new_share, setup};
 
-/// What a connection with a request may hold. One client may have half of what there is room for; connections of this
-/// machine itself are not counted, so the attacker keeps to it by itself.
+/// What a connection with a request may hold. One client may have half of what there is room for;
+/// connections of this machine itself are not counted, so the attacker keeps to it by itself.
 const CONNECTION_BYTES: f64 = (32 << 10) as f64;
 const HTTP2_STREAMS: u32 = 64;
 /// Files of the share that is listed and followed.
@@ -184,7 +186,8 @@ async fn prey(client: &Client) -> Result<Prey> {
     })
 }
 
-/// What anybody may want: a small file is stored and fetched, and the status is asked for. How long it took.
+/// What anybody may want: a small file is stored and fetched, and the status is asked for. How long
+/// it took.
 async fn serve(other: &Client) -> Result<Duration> {
     let began = Instant::now();
     let data = Data::new(7, MIB);

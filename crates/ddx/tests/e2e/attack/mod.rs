@@ -1,9 +1,11 @@
-//! Memory under attack: clients of every kind at once, in boxes from 32 MiB to 4 GiB, while others take the memory.
+//! Memory under attack: clients of every kind at once, in boxes from 32 MiB to 4 GiB, while others
+//! take the memory.
 //!
-//! `boxes` shows that a server stays within what it has when nothing else moves. Here everything moves: a neighbour eats
-//! memory in waves, the page cache is thrashed, the limit is lowered and raised. Still nothing that was admitted may
-//! fail, nobody may be killed, the ledger must add up at every look, and somebody new must get his file stored even at the
-//! worst moment. By default the smallest box and a middle one; `DDX_FULL=1` takes all of them, and ten thousand slow
+//! `boxes` shows that a server stays within what it has when nothing else moves. Here everything
+//! moves: a neighbour eats memory in waves, the page cache is thrashed, the limit is lowered and
+//! raised. Still nothing that was admitted may fail, nobody may be killed, the ledger must add up
+//! at every look, and somebody new must get his file stored even at the worst moment. By default
+//! the smallest box and a middle one; `DDX_FULL=1` takes all of them, and ten thousand slow
 //! connections if `DDX_BIN` names a release build.
 
 mod answers;
@@ -96,7 +98,8 @@ async fn attack(box_mib: u64) -> Result<()> {
     let script = script(&mut pressure, &mut load, &watch).await;
     let sum = load.end().await;
     let seen = watch.end().await;
-    // What was seen first tells most: a request that failed since the server was killed tells less than the kill.
+    // What was seen first tells most: a request that failed since the server was killed tells less
+    // than the kill.
     let seen = seen.context("the watch")?;
     println!("{box_mib} MiB: {seen}");
     let sum = sum.context("a client")?;
@@ -125,7 +128,8 @@ async fn script(pressure: &mut Pressure, load: &mut Load, watch: &Watch) -> Resu
     go_on()
 }
 
-/// Nothing is left of it: not in the ledger, not in the band, not in what is offered to the next who comes.
+/// Nothing is left of it: not in the ledger, not in the band, not in what is offered to the next
+/// who comes.
 async fn at_rest(server: &Arc<Server>, memory_box: &Arc<MemoryBox>) -> Result<()> {
     let client = server.client();
     ledger_at_zero(&client).await?;

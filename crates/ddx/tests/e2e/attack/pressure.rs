@@ -1,8 +1,10 @@
-//! What is done to a box while its server works: memory eaten, page cache thrashed, the limit lowered.
+//! What is done to a box while its server works: memory eaten, page cache thrashed, the limit
+//! lowered.
 //!
-//! Each is fair: it never takes in one step more of what is left than the server's reserve is there for, since memory that
-//! goes faster than anybody can see it go fails every program. Within that it takes all but what the server is promised
-//! to live with, and what the server gives back it takes as well.
+//! Each is fair: it never takes in one step more of what is left than the server's reserve is there
+//! for, since memory that goes faster than anybody can see it go fails every program. Within that
+//! it takes all but what the server is promised to live with, and what the server gives back it
+//! takes as well.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -20,7 +22,8 @@ const STEP_PART: u64 = 4;
 const WAVE_WITHIN: Duration = Duration::from_secs(15);
 /// What nobody takes: less than this is left to chance between two programs that both allocate.
 const HEADROOM_LEAST: u64 = 6 * MIB;
-/// One upload of one file by somebody new ends within this whatever goes on; on a busy machine, too.
+/// One upload of one file by somebody new ends within this whatever goes on; on a busy machine,
+/// too.
 const PROBE_WITHIN: Duration = Duration::from_secs(30);
 
 /// The box, what is in it, and how much is to be left in it.
@@ -59,7 +62,8 @@ impl Pressure {
         Ok(limit.saturating_sub(self.memory_box.hard_bytes()?))
     }
 
-    /// Somebody new uploads one file and fetches it, and all is over in the time that a person waits.
+    /// Somebody new uploads one file and fetches it, and all is over in the time that a person
+    /// waits.
     pub(super) async fn probe(&mut self, when: &str) -> Result<()> {
         let (client, link, data) = self.store(when).await?;
         tokio::time::timeout(PROBE_WITHIN, client.fetch(&link, &data))

@@ -103,8 +103,8 @@ async fn exclusive_thousands_of_slow_connections_in_256_mib() -> Result<()> {
     ledger_at_zero(&client).await
 }
 
-/// Anonymous memory of the server that is no buffer, both by one reading. How many buffers there are at a moment is a matter of how busy the
-/// machine is.
+/// Anonymous memory of the server that is no buffer, both by one reading. How many buffers there
+/// are at a moment is a matter of how busy the machine is.
 async fn without_buffers(client: &Client) -> Result<u64> {
     let status = client.status().await?;
     let ledger = &status.json["ledger"];

@@ -1,8 +1,10 @@
-//! Looks at a server and its box all through a test, and ends with an error at the first thing that must not be.
+//! Looks at a server and its box all through a test, and ends with an error at the first thing that
+//! must not be.
 //!
-//! What a test asserts at its end says nothing of the seconds before: a sum that was wrong for a moment, a status that
-//! nobody could ask for, a request that failed and was tried again. So each look asks the status on a connection of its
-//! own, as an operator would, and asserts all that the status promises; the kernel's counters are the second witness.
+//! What a test asserts at its end says nothing of the seconds before: a sum that was wrong for a
+//! moment, a status that nobody could ask for, a request that failed and was tried again. So each
+//! look asks the status on a connection of its own, as an operator would, and asserts all that the
+//! status promises; the kernel's counters are the second witness.
 
 use std::collections::BTreeMap;
 use std::fmt;

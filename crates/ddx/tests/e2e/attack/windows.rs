@@ -1,4 +1,5 @@
-//! Downloads by HTTP/2 of a client that gives each of them a window of one byte, and takes nothing more.
+//! Downloads by HTTP/2 of a client that gives each of them a window of one byte, and takes nothing
+//! more.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

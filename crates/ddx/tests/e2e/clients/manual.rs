@@ -141,7 +141,8 @@ impl Terminal {
         self.server.client()
     }
 
-    /// Runs the commands of a section of the document as they stand there, with this server's address and this link.
+    /// Runs the commands of a section of the document as they stand there, with this server's
+    /// address and this link.
     pub(super) async fn run(&self, title: &str, link: &str) -> Result<Finished> {
         let address = self.server.address();
         self.run_at(address, title, link).await

@@ -13,7 +13,8 @@ use crate::{file_of, ledger_at_zero, setup};
 
 const TUS_JS_BYTES: u64 = 12 * MIB + 345;
 
-/// Runs one mode of the tus-js-client script on a new server; what it reported, and the link it was given.
+/// Runs one mode of the tus-js-client script on a new server; what it reported, and the link it was
+/// given.
 async fn tus_js(
     mode: &str,
     check: impl AsyncFnOnce(&ddx_testkit::Server, &Data, &Value) -> Result<()>,
@@ -202,7 +203,8 @@ async fn tuspy_uploads_checks_and_resumes() -> Result<()> {
     ledger_at_zero(&server.client()).await
 }
 
-/// Carries tus_client's requests over the kit's bare connections. (Its own carrier is reqwest 0.9, of 2019.)
+/// Carries tus_client's requests over the kit's bare connections. (Its own carrier is reqwest 0.9,
+/// of 2019.)
 struct Carrier {
     client: Client,
     runtime: tokio::runtime::Handle,

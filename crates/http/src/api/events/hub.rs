@@ -1,4 +1,5 @@
-//! One watcher for all who follow the same subject: it looks once, draws once, and each stream reads its journal.
+//! One watcher for all who follow the same subject: it looks once, draws once, and each stream
+//! reads its journal.
 //!
 //! A thousand streams of one share cost the catalog and the processor as much as one.
 
@@ -27,11 +28,12 @@ use crate::view::File;
 const FILE_EVERY: Duration = Duration::from_millis(250);
 const SYSTEM_EVERY: Duration = Duration::from_secs(1);
 
-/// Files of one subject whose bytes are told as they come, at most. Others are told when they are made, complete or gone.
+/// Files of one subject whose bytes are told as they come, at most. Others are told when they are
+/// made, complete or gone.
 const MOVING_MAX: usize = 32;
 
-/// What a hub holds at most: its journal with what it knows about each frame, the files that move with some 600 bytes each,
-/// and its task.
+/// What a hub holds at most: its journal with what it knows about each frame, the files that move
+/// with some 600 bytes each, and its task.
 const HUB_BYTES: u64 = 2 * journal::BYTES_MAX as u64 + (32 << 10);
 
 /// What is followed.
@@ -126,7 +128,8 @@ impl Drop for Hub {
     }
 }
 
-/// One event as it goes over the line (HTML Living Standard, section 9.2.5). JSON has no line breaks.
+/// One event as it goes over the line (HTML Living Standard, section 9.2.5). JSON has no line
+/// breaks.
 pub(super) fn frame(name: &str, data: &impl Serialize) -> Bytes {
     let mut frame = format!("event: {name}\ndata: ").into_bytes();
     // Into memory, strings and numbers only: it can't fail.
@@ -219,7 +222,8 @@ impl Watcher {
         Ok((!is_hidden).then(|| record.into()))
     }
 
-    /// Tells a file of which the catalog has something new. That it is gone is told by another change.
+    /// Tells a file of which the catalog has something new. That it is gone is told by another
+    /// change.
     async fn tell_changed(&mut self, file_id: Id) -> Result<(), Error> {
         self.moving.remove(&file_id);
         if let Some(file) = self.shown(file_id).await? {

@@ -1,7 +1,9 @@
-//! What has changed lately, the newest state of each file once: what a hub tells and its streams read.
+//! What has changed lately, the newest state of each file once: what a hub tells and its streams
+//! read.
 //!
-//! A stream that is slow misses states in between and not the last one, so nothing is queued for it. The journal is bounded
-//! by bytes; where a stream has missed what fell out, it looks at all files anew.
+//! A stream that is slow misses states in between and not the last one, so nothing is queued for
+//! it. The journal is bounded by bytes; where a stream has missed what fell out, it looks at all
+//! files anew.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,10 @@
 //! Event streams (server-sent events): one share with all its files, one upload, the system.
 //!
-//! A browser opens at most six HTTP/1.1 connections to a server, so one stream serves a whole share. A stream begins with
-//! every file as it is, a page at a time as the client takes them, says `listed`, and goes on with what changes ([`hub`]).
-//! It is compressed where the client takes that. It holds some frames and its place in the journal: one that falls behind is told `reset`, and begins anew.
+//! A browser opens at most six HTTP/1.1 connections to a server, so one stream serves a whole
+//! share. A stream begins with every file as it is, a page at a time as the client takes them, says
+//! `listed`, and goes on with what changes ([`hub`]). It is compressed where the client takes that.
+//! It holds some frames and its place in the journal: one that falls behind is told `reset`, and
+//! begins anew.
 
 mod hub;
 mod journal;
@@ -215,8 +217,8 @@ impl Stream {
         })
     }
 
-    /// Tells all files as they are: this one, which was looked at already, or those of the share. What changes from here on
-    /// is told after them.
+    /// Tells all files as they are: this one, which was looked at already, or those of the share.
+    /// What changes from here on is told after them.
     fn with_listing(mut self, file: Option<FileSummary>) -> Result<Self, Problem> {
         self.seen = self.hub.journal.last();
         let charge = self.app.charge_answer(listing::PAGE_BYTES)?;
@@ -228,8 +230,8 @@ impl Stream {
         Ok(self)
     }
 
-    /// What was missed is found by looking anew. False where there is no memory for that: the stream ends, and its client
-    /// comes again.
+    /// What was missed is found by looking anew. False where there is no memory for that: the
+    /// stream ends, and its client comes again.
     async fn look_anew(&mut self) -> Result<bool, Error> {
         self.seen = self.hub.journal.last();
         let Ok(charge) = self.app.charge_answer(listing::PAGE_BYTES) else {

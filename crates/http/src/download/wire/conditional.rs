@@ -1,7 +1,8 @@
 //! Conditional requests, in the order of RFC 9110 §13.2.2.
 //!
-//! What can't be read never makes a client take old bytes for new ones: a broken If-Match fails, a broken If-None-Match
-//! and a broken date count for nothing, a broken If-Range makes the whole file come.
+//! What can't be read never makes a client take old bytes for new ones: a broken If-Match fails, a
+//! broken If-None-Match and a broken date count for nothing, a broken If-Range makes the whole file
+//! come.
 
 use http::{HeaderMap, HeaderName, Method, header};
 

@@ -12,7 +12,8 @@ pub struct ETag {
 }
 
 impl ETag {
-    /// A strong tag. Characters that a tag can't have are left out, so give it an id or a digest in letters and digits.
+    /// A strong tag. Characters that a tag can't have are left out, so give it an id or a digest in
+    /// letters and digits.
     #[must_use]
     pub fn strong(opaque: &str) -> Self {
         Self {
@@ -36,7 +37,8 @@ impl ETag {
         })
     }
 
-    /// Reads a list of tags; what is none is skipped. There is no escape in a tag, and a comma may stand in one.
+    /// Reads a list of tags; what is none is skipped. There is no escape in a tag, and a comma may
+    /// stand in one.
     pub fn list(text: &str) -> impl Iterator<Item = Self> {
         let mut rest = text;
         std::iter::from_fn(move || {
@@ -83,7 +85,8 @@ impl ETag {
     }
 }
 
-/// Visible ASCII without the quote. The grammar's other bytes (obs-text) never come from this server.
+/// Visible ASCII without the quote. The grammar's other bytes (obs-text) never come from this
+/// server.
 fn is_etag_char(c: char) -> bool {
     matches!(c, '!' | '#'..='~')
 }

@@ -1,9 +1,10 @@
 //! `Range` (RFC 9110 §14.1.2 and §14.2).
 //!
-//! Own, although crates exist: what matters is not the grammar but what comes after it. Ranges that overlap or nearly touch
-//! are joined (§15.3.7.2 allows it), so that the answer is never longer than the file and a little; and what is still
-//! scattered over too many places is answered with the whole file, which is always right. Rejected: 416 for too many;
-//! a client that asks so has no second question.
+//! Own, although crates exist: what matters is not the grammar but what comes after it. Ranges that
+//! overlap or nearly touch are joined (§15.3.7.2 allows it), so that the answer is never longer
+//! than the file and a little; and what is still scattered over too many places is answered with
+//! the whole file, which is always right. Rejected: 416 for too many; a client that asks so has no
+//! second question.
 
 use crate::fields;
 
@@ -14,7 +15,8 @@ pub struct RangeLimits {
     pub listed_max: usize,
     /// Ranges that are sent, after joining. More: the field is ignored. Default 16.
     pub sent_max: usize,
-    /// Ranges with at most this many bytes between them are joined: a part's own head is about as long. Default 100.
+    /// Ranges with at most this many bytes between them are joined: a part's own head is about as
+    /// long. Default 100.
     pub gap_bytes: u64,
 }
 
@@ -58,7 +60,8 @@ pub enum Selection {
     Unsatisfiable,
 }
 
-/// Reads a Range field's value for a file of `length` bytes. What is not of the grammar, or of another unit, is ignored.
+/// Reads a Range field's value for a file of `length` bytes. What is not of the grammar, or of
+/// another unit, is ignored.
 #[must_use]
 pub fn parse(text: &str, length: u64, limits: &RangeLimits) -> Selection {
     let Some((unit, set)) = text.split_once('=') else {
@@ -85,7 +88,8 @@ pub fn parse(text: &str, length: u64, limits: &RangeLimits) -> Selection {
     }
     match spans.as_slice() {
         [] if listed == 0 => Selection::Whole,
-        // The last n bytes of an empty file are a range that exists and that Content-Range can't write (§14.1.2).
+        // The last n bytes of an empty file are a range that exists and that Content-Range can't
+        // write (§14.1.2).
         [] if length == 0 && fields::split(set, ',').any(is_suffix_with_bytes) => Selection::Whole,
         [] => Selection::Unsatisfiable,
         [span] => Selection::One(*span),
@@ -157,7 +161,8 @@ fn join(spans: &mut Vec<Span>, mut span: Span, gap: u64) {
             && b.first <= a.last.saturating_add(gap).saturating_add(1)
     };
     let mut place = spans.len();
-    // What is in the list does not touch one another, but a wider span may reach the next: until nothing is near.
+    // What is in the list does not touch one another, but a wider span may reach the next: until
+    // nothing is near.
     while let Some(at) = spans.iter().position(|other| touches(*other, span)) {
         let other = spans.remove(at);
         place = place.min(at);

@@ -92,7 +92,8 @@ fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Name and value of a line. The name is a token, so a folded line (it begins with a space) is none.
+/// Name and value of a line. The name is a token, so a folded line (it begins with a space) is
+/// none.
 fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', line)?;
     let name = &line[..colon];

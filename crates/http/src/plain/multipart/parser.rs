@@ -1,9 +1,10 @@
 //! The pure half: frames in, events out.
 //!
-//! A delimiter is a line break, two hyphens and the boundary. A boundary has no carriage return, so the delimiter has just
-//! one, its first byte. That makes a delimiter that is split over frames easy: only how many of its bytes have
-//! been seen is remembered, and if the next byte is another, those bytes were data and are handed on from the
-//! delimiter itself. Nothing of the body is copied or kept.
+//! A delimiter is a line break, two hyphens and the boundary. A boundary has no carriage return, so
+//! the delimiter has just one, its first byte. That makes a delimiter that is split over frames
+//! easy: only how many of its bytes have been seen is remembered, and if the next byte is another,
+//! those bytes were data and are handed on from the delimiter itself. Nothing of the body is copied
+//! or kept.
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem::Finder;
@@ -12,7 +13,8 @@ use super::head::{self, refused};
 use super::{Limits, Part};
 use crate::problem::{Kind, Problem};
 
-/// Spaces and tabs that may stand between a boundary and its line break (RFC 2046's padding), in bytes.
+/// Spaces and tabs that may stand between a boundary and its line break (RFC 2046's padding), in
+/// bytes.
 const PADDING_BYTES_MAX: usize = 64;
 
 /// What the body says next.
@@ -61,7 +63,8 @@ pub struct Parser {
     state: State,
     /// How many bytes of the delimiter the input so far ends with.
     matched: usize,
-    /// How many of these were not input of this part: the line break that ends a head may begin a delimiter.
+    /// How many of these were not input of this part: the line break that ends a head may begin a
+    /// delimiter.
     lent: usize,
     /// What was pushed and not read.
     input: Bytes,
@@ -99,7 +102,8 @@ impl Parser {
         &self.limits
     }
 
-    /// More of the body. Call it when [`Parser::next`] has nothing to say; input that is left is not lost, but copied.
+    /// More of the body. Call it when [`Parser::next`] has nothing to say; input that is left is
+    /// not lost, but copied.
     pub fn push(&mut self, frame: Bytes) {
         if self.input.is_empty() {
             self.input = frame;
@@ -201,8 +205,8 @@ impl Parser {
                 self.matched += common;
                 return Found::More;
             }
-            // It was data after all. What of the input was like the delimiter holds no carriage return, so no delimiter
-            // begins in it; it is found to be data below, with the rest.
+            // It was data after all. What of the input was like the delimiter holds no carriage
+            // return, so no delimiter begins in it; it is found to be data below, with the rest.
             let seen = self.delimiter.slice(self.lent..self.matched);
             (self.matched, self.lent) = (0, 0);
             if !seen.is_empty() {
@@ -216,7 +220,8 @@ impl Parser {
             }
             Some(at) => Found::Bytes(self.input.split_to(at)),
             None => {
-                // Only the last carriage return can begin a delimiter that is cut off: one before it would contain it.
+                // Only the last carriage return can begin a delimiter that is cut off: one before
+                // it would contain it.
                 let from = self.input.len().saturating_sub(self.delimiter.len() - 1);
                 let cut = memchr::memrchr(b'\r', &self.input[from..])
                     .map(|at| from + at)
@@ -244,7 +249,8 @@ impl Parser {
         Ok(())
     }
 
-    /// Decides what a boundary was: the last one, or one before a part. False: more input is needed.
+    /// Decides what a boundary was: the last one, or one before a part. False: more input is
+    /// needed.
     fn after_boundary(&mut self) -> Result<bool, Problem> {
         while !self.input.is_empty() {
             self.held.extend_from_slice(&self.input.split_to(1));
@@ -258,7 +264,8 @@ impl Parser {
                 b"-" => {}
                 held => match without_padding(held) {
                     b"\r\n" => {
-                        // The head's end is an empty line; a part without any head is just that line.
+                        // The head's end is an empty line; a part without any head is just that
+                        // line.
                         self.held.clear();
                         self.held.extend_from_slice(b"\r\n");
                         self.state = State::Head;

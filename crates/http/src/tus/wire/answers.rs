@@ -12,14 +12,15 @@ use crate::fields;
 /// The methods that a page of another origin may use.
 pub const ALLOWED_METHODS: &str = "POST, PUT, HEAD, PATCH, OPTIONS, GET, DELETE";
 
-/// The fields that a page of another origin may send: those of tus, of the IETF's resumable uploads, of digests, and
-/// those that clients send besides.
+/// The fields that a page of another origin may send: those of tus, of the IETF's resumable
+/// uploads, of digests, and those that clients send besides.
 pub const ALLOWED_HEADERS: &str = "Authorization, Origin, X-Requested-With, X-Request-ID, X-HTTP-Method-Override, Content-Type, Content-Disposition, Content-Digest, Repr-Digest, Want-Repr-Digest, Want-Content-Digest, Tus-Resumable, Upload-Length, Upload-Offset, Upload-Defer-Length, Upload-Metadata, Upload-Checksum, Upload-Concat, Upload-Complete, Upload-Incomplete, Upload-Draft-Interop-Version, Max-Downloads, Max-Days, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range, Range";
 
 /// The fields of answers that a page of another origin may read.
 pub const EXPOSED_HEADERS: &str = "Location, Tus-Version, Tus-Resumable, Tus-Max-Size, Tus-Extension, Tus-Checksum-Algorithm, Upload-Offset, Upload-Length, Upload-Defer-Length, Upload-Metadata, Upload-Concat, Upload-Expires, Upload-Complete, Upload-Incomplete, Upload-Limit, Upload-Draft-Interop-Version, X-Url-Share, X-Url-Delete, X-File-Id, X-Share-Id, X-Request-ID, Repr-Digest, Content-Digest, Content-Disposition, Content-Range, Accept-Ranges, ETag, Retry-After";
 
-/// How long a browser may keep the answer to a preflight, in seconds: a day, which is the most that Firefox takes.
+/// How long a browser may keep the answer to a preflight, in seconds: a day, which is the most that
+/// Firefox takes.
 const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("86400");
 
 /// What OPTIONS tells.
@@ -72,9 +73,9 @@ pub fn options(capabilities: &Capabilities) -> HeaderMap {
 
 /// The fields that an answer has besides if a browser asks for a page of another origin.
 ///
-/// `preflight`: the request is an OPTIONS with `Access-Control-Request-Method`. Any origin may upload, and none may send
-/// along cookies: what a request may do is decided by the keys in it, which no browser adds by itself. So `*` is right,
-/// and the answer does not depend on the origin.
+/// `preflight`: the request is an OPTIONS with `Access-Control-Request-Method`. Any origin may
+/// upload, and none may send along cookies: what a request may do is decided by the keys in it,
+/// which no browser adds by itself. So `*` is right, and the answer does not depend on the origin.
 #[must_use]
 pub fn preflight(preflight: bool) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(4);
@@ -128,7 +129,8 @@ pub fn head(upload: &UploadState<'_>) -> HeaderMap {
     headers
 }
 
-/// The fields of the answer to a POST that created an upload (201). `offset`: only if the request brought a first chunk.
+/// The fields of the answer to a POST that created an upload (201). `offset`: only if the request
+/// brought a first chunk.
 #[must_use]
 pub fn created(location: &str, offset: Option<u64>, expires_at: Option<i64>) -> HeaderMap {
     let mut headers = base();
@@ -161,8 +163,8 @@ fn expires(headers: &mut HeaderMap, at_ms: Option<i64>) {
     }
 }
 
-/// Text that was checked where it came in. Should it still not be a field's value, the field is left out: better than
-/// an answer that fails.
+/// Text that was checked where it came in. Should it still not be a field's value, the field is
+/// left out: better than an answer that fails.
 fn text(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

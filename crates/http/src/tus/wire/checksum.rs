@@ -72,12 +72,12 @@ pub(super) fn read(headers: &HeaderMap) -> Result<(Option<Checksum>, bool), Prob
     Ok((checksum, announced))
 }
 
-/// The checksum to verify, once the body has ended: the one of the trailers, or `from_head`. A trailer counts even if it
-/// was not announced.
+/// The checksum to verify, once the body has ended: the one of the trailers, or `from_head`. A
+/// trailer counts even if it was not announced.
 ///
 /// # Errors
-/// [`Kind::ChecksumInvalid`] if an announced one did not come, or if it is not the one of the head; the kinds of
-/// [`Checksum::parse`].
+/// [`Kind::ChecksumInvalid`] if an announced one did not come, or if it is not the one of the head;
+/// the kinds of [`Checksum::parse`].
 pub fn trailing(
     trailers: Option<&HeaderMap>,
     announced: bool,

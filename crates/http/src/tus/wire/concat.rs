@@ -1,8 +1,9 @@
 //! `Upload-Concat`.
 //!
-//! Of a part's URL only the path's end counts: `files` and the upload's key. Scheme and host are not compared, since
-//! behind a proxy the client may know this server under another name, and neither is a path prefix, since some proxies
-//! take it away. Nothing is lost by it: the key is a secret of 128 bits that means one upload, wherever it stands.
+//! Of a part's URL only the path's end counts: `files` and the upload's key. Scheme and host are
+//! not compared, since behind a proxy the client may know this server under another name, and
+//! neither is a path prefix, since some proxies take it away. Nothing is lost by it: the key is a
+//! secret of 128 bits that means one upload, wherever it stands.
 
 use http::HeaderMap;
 
@@ -18,7 +19,8 @@ const KEY_LETTERS: usize = 26;
 pub enum Concat {
     /// It is a part of a file.
     Partial,
-    /// It is made of these, in order: the keys of the uploads' URLs. One key may come several times.
+    /// It is made of these, in order: the keys of the uploads' URLs. One key may come several
+    /// times.
     Final(Vec<String>),
 }
 
@@ -31,7 +33,8 @@ pub(super) fn read(headers: &HeaderMap, files_path: &str) -> Result<Option<Conca
 }
 
 impl Concat {
-    /// Reads `partial` or `final;` and URLs. How many there are is bounded by the length of the field. `files_path` is the path that uploads live under, such as `/files`.
+    /// Reads `partial` or `final;` and URLs. How many there are is bounded by the length of the
+    /// field. `files_path` is the path that uploads live under, such as `/files`.
     ///
     /// # Errors
     /// [`Kind::ConcatInvalid`].
@@ -68,7 +71,8 @@ impl Concat {
     }
 }
 
-/// The key in an upload's URL: absolute, absolute path, or relative; with any host and any prefix before `files_path`.
+/// The key in an upload's URL: absolute, absolute path, or relative; with any host and any prefix
+/// before `files_path`.
 fn key_of<'u>(url: &'u str, files_path: &str) -> Option<&'u str> {
     let path = match url.split_once("://") {
         Some((_scheme, rest)) => rest.split_once('/')?.1,

@@ -3,8 +3,8 @@
 //! Only the share's key is not given back, since it is not kept: it opens more than this upload,
 //! and a record is read by others than the sender.
 //!
-//! The raw text is kept because a client may compare what it gets back with what it sent, and because a pair that this
-//! server does not know is still the client's.
+//! The raw text is kept because a client may compare what it gets back with what it sent, and
+//! because a pair that this server does not know is still the client's.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -15,7 +15,8 @@ use super::{Limits, UPLOAD_METADATA};
 use crate::fields;
 use crate::problem::{Kind, Problem};
 
-/// Base64 with or without padding. Bits left over in the last character are ignored, as most decoders do.
+/// Base64 with or without padding. Bits left over in the last character are ignored, as most
+/// decoders do.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -124,15 +125,17 @@ impl Metadata {
             .find_map(|(other, value)| (other == key).then_some(value))
     }
 
-    /// One value as text; bytes that are not UTF-8 become U+FFFD. An empty value, and the `null` and `undefined` that
-    /// JavaScript clients encode for a field that they do not have, are no value.
+    /// One value as text; bytes that are not UTF-8 become U+FFFD. An empty value, and the `null`
+    /// and `undefined` that JavaScript clients encode for a field that they do not have, are no
+    /// value.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<String> {
         let text = String::from_utf8_lossy(self.get(key)?);
         (!matches!(text.as_ref(), "" | "null" | "undefined")).then(|| text.into_owned())
     }
 
-    /// The file's name: `filename`, or `name`, which Uppy sends. A file may be called `null`, so that is a name here.
+    /// The file's name: `filename`, or `name`, which Uppy sends. A file may be called `null`, so
+    /// that is a name here.
     #[must_use]
     pub fn filename(&self) -> Option<String> {
         ["filename", "name"].into_iter().find_map(|key| {

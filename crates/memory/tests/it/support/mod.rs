@@ -1,4 +1,5 @@
-//! A machine that a test holds in its hand: what it has, what others take of it, whether it stalls, whether it can be read.
+//! A machine that a test holds in its hand: what it has, what others take of it, whether it stalls,
+//! whether it can be read.
 //!
 //! Shared by several test binaries, none of which uses all of it.
 #![allow(dead_code, reason = "each test binary uses its own part")]
@@ -147,7 +148,8 @@ impl World {
             .unwrap_or_else(|| panic!("{bytes} bytes are there: {:?}", self.snapshot()))
     }
 
-    /// Leases all that there is to one upload, and to another the floor that one may always have: then nothing more is to be had.
+    /// Leases all that there is to one upload, and to another the floor that one may always have:
+    /// then nothing more is to be had.
     pub(crate) fn fill(&self) -> Vec<Lease> {
         let all = self.lease(holder(u64::MAX, 0), self.free());
         let floor = self.lease(holder(u64::MAX, 1), self.snapshot().floor_bytes);
