@@ -95,7 +95,7 @@ def measure(work, peer, protocol, seed):
         finally:
             running.stop()
             # For minutes after thousands of files were removed, some file systems make new ones
-            # slowly, whoever asks.
+            # slowly, whichever program asks.
             if work.load[:1] not in MANY_FILES:
                 shutil.rmtree(folder, ignore_errors=True)
 

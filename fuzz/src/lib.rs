@@ -1,4 +1,4 @@
-//! Fuzz targets: for every place where the server reads bytes that somebody else wrote, a function
+//! Fuzz targets: for every place where the server reads bytes from outside, a function
 //! that takes any bytes and panics if a promise about them is broken.
 //!
 //! A target is a plain function, so that one and the same check has two drivers: the ordinary test

@@ -64,7 +64,7 @@ test('a file can be watched as it arrives, while it is paused, and downloaded wh
   await road.hungUp();
   road.release();
   await expect(file).toContainText(/[1-9]\d?% uploaded\. Sender is paused or offline\./);
-  // Whoever comes now sees the same as who was there.
+  // One who comes now sees the same as those who were there.
   await page.reload();
   await expect(file).toContainText(/[1-9]\d?% uploaded\. Sender is paused or offline\./);
   await row(sender, 'live.bin').getByRole('button', { name: 'Resume live.bin' }).click();

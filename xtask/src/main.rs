@@ -2,7 +2,7 @@
 //! writes the documents that come from tables in the code.
 //!
 //! They are a program and not shell scripts because the rules are about Rust sources and manifests,
-//! and because a rule that is not tested stops working without anybody noticing: `tests/tidy.rs`
+//! and because a rule that is not tested stops working without a sign: `tests/tidy.rs`
 //! breaks each one.
 
 #![allow(

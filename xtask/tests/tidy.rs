@@ -1,5 +1,5 @@
 //! Each rule of the house is broken once, in a copy of the workspace's manifests with small
-//! sources, and the chore must refuse it there and say where. A rule that nobody has seen refuse
+//! sources, and the chore must refuse it there and say where. A rule that was never seen to refuse
 //! something is no rule.
 
 #![allow(
@@ -353,7 +353,7 @@ fn lock_files_name_no_host() {
 }
 
 #[test]
-fn a_wide_comment_is_refused() {
+fn a_comment_that_is_wide_or_stiff_is_refused() {
     let wide = "word ".repeat(20);
     for (path, text, line) in [
         (
@@ -367,6 +367,9 @@ fn a_wide_comment_is_refused() {
         let wide = format!("{path}:{line}: error: a comment of");
         House::new().write(path, &text).refuses(&wide);
     }
+    House::new()
+        .append("crates/engine/src/lib.rs", "// Whoever reads it.\n")
+        .refuses("crates/engine/src/lib.rs:2: error: `Whoever`: say which");
     let address = format!("// https://{}\n// {}\n", "a".repeat(100), "ü".repeat(90));
     House::new().write("web/src/narrow.ts", &address).accepts();
 }

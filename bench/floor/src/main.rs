@@ -3,9 +3,9 @@
 //! A thread reads a `PUT`'s body from the socket into aligned buffers, a second one hashes them
 //! with BLAKE3 and writes them past the page cache, then `fdatasync`, then the answer. There is no
 //! framework, ledger, catalog, queue or directory sync here, and nothing is bounded but heads and
-//! connections: it is no server for anybody, and what it leaves out is what the real one's figures
+//! connections: it is no server to be used, and what it leaves out is what the real one's figures
 //! are compared with. A figure from a simpler loop (no digest, no sync) would be a floor under
-//! nobody's promise.
+//! no promise.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;

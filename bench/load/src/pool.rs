@@ -2,7 +2,7 @@
 //! only `k` decides.
 //!
 //! Sending then needs no generation and no copy, every file differs from every other one, and each
-//! byte that comes back can be compared instead of trusting somebody's digest. The pool lies in a
+//! byte that comes back can be compared instead of trusting a digest. The pool lies in a
 //! memory file, so that the kernel can send from it without even copying (`sendfile`): on a machine
 //! that is shared with the server, what the load costs is taken from what is measured.
 #![allow(
@@ -30,7 +30,7 @@ pub(crate) struct Pool {
     start: NonNull<u8>,
 }
 
-// SAFETY: the mapping is plain memory that nobody writes to any more once `new` has returned.
+// SAFETY: the mapping is plain memory that is not written to any more once `new` has returned.
 unsafe impl Send for Pool {}
 // SAFETY: as above; a shared reference gives shared slices only.
 unsafe impl Sync for Pool {}

@@ -37,7 +37,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether the same call may succeed later without anybody changing it.
+    /// Whether the same call may succeed later without any change to it.
     pub fn retryable(self) -> bool {
         match self {
             Self::Full | Self::Busy | Self::Io | Self::ReadOnly | Self::Closed => true,

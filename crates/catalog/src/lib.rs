@@ -159,8 +159,8 @@ pub trait Catalog: Send + Sync + 'static {
     fn set_damage(&self, file_id: FileId, damage: String) -> Answer<'_, ()>;
 
     /// Complete whole or final files without BLAKE3 and without damage, those longest complete
-    /// first. At most `limit` and [`PAGE_ROWS_MAX`]. Partial uploads are not among them: nobody
-    /// downloads one.
+    /// first. At most `limit` and [`PAGE_ROWS_MAX`]. Partial uploads are not among them: they are
+    /// not downloaded.
     fn pending_digests(&self, limit: u32) -> Answer<'_, Vec<FileRecord>>;
 
     /// Deletes a file and returns what it was; `None` if it is not there. In the same transaction
@@ -180,7 +180,7 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// Deletes those of `files` whose `expires_at` is not after `now` when it happens, each as
     /// [`Catalog::delete`] does, all in one transaction; returns what they were. What has moved on
-    /// since somebody looked stays.
+    /// since the look stays.
     fn delete_expired(&self, now: i64, files: Vec<FileId>) -> Answer<'_, Vec<FileRecord>>;
 
     /// Receiving files without a byte that have named segments since before `before`, the oldest

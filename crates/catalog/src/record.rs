@@ -63,10 +63,10 @@ pub struct FileRecord {
     pub file_id: FileId,
     /// The share that it is in.
     pub share_id: ShareId,
-    /// Hash of the secret that is the upload's URL. All zero: nobody may write, as after a plain
+    /// Hash of the secret that is the upload's URL. All zero: no client may write, as after a plain
     /// PUT.
     pub upload_key_hash: KeyHash,
-    /// Hash of the secret that deletes it. All zero: nobody may delete it by link.
+    /// Hash of the secret that deletes it. All zero: it can't be deleted by link.
     pub delete_key_hash: KeyHash,
     /// Who sends it, as the engine names users and addresses.
     pub owner: String,
@@ -93,7 +93,7 @@ pub struct FileRecord {
     pub crc64: u64,
     /// BLAKE3 of all bytes; `None` while it is pending.
     pub blake3: Option<[u8; 32]>,
-    /// SHA-256 of all bytes, if somebody asked for it.
+    /// SHA-256 of all bytes, if it was asked for.
     pub sha256: Option<[u8; 32]>,
     /// When it was made.
     pub created_at: i64,
@@ -144,7 +144,7 @@ pub struct FileSummary {
     pub crc64: u64,
     /// BLAKE3 of all bytes; `None` while it is pending.
     pub blake3: Option<[u8; 32]>,
-    /// SHA-256 of all bytes, if somebody asked for it.
+    /// SHA-256 of all bytes, if it was asked for.
     pub sha256: Option<[u8; 32]>,
     /// When it was made.
     pub created_at: i64,
@@ -163,7 +163,7 @@ pub struct FileSummary {
 pub struct ShareRecord {
     /// Its id.
     pub share_id: ShareId,
-    /// Hash of the secret that lets one add files. All zero: nobody may.
+    /// Hash of the secret that lets one add files. All zero: no client may.
     pub share_key_hash: KeyHash,
     /// When it was made.
     pub created_at: i64,

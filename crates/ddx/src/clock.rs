@@ -19,7 +19,7 @@ const FILE_NAME: &str = "clock";
 /// Written under this name, and then renamed.
 const NEXT_NAME: &str = "clock.next";
 
-/// How often both clocks are compared, where nobody asks for the time.
+/// How often both clocks are compared, where the time is not asked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the file is written while nothing happens, in looks.

@@ -415,8 +415,8 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut flags = in_folder(folder.path());
         flags[1].1 = taken.local_addr().unwrap().to_string();
-        // Somebody who accepts nothing holds the port: the health check gets no answer and the time
-        // runs out, so close every connection at once instead.
+        // A program that accepts nothing holds the port: the health check gets no answer and the
+        // time runs out, so close every connection at once instead.
         let thread = std::thread::spawn(move || drop(taken.accept().unwrap()));
         let (fit, said) = examined(&flags);
         thread.join().unwrap();

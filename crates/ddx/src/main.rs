@@ -97,7 +97,7 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whoever read our output has enough of it (`ddx config print | head`).
+/// The reader of our output has enough of it (`ddx config print | head`).
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()

@@ -3,7 +3,7 @@
 //! Standard output stays free for what a caller reads: the address the server listens on, a plan,
 //! settings.
 //!
-//! A line is handed to a thread that writes it. Where nobody reads standard error, or it is gone,
+//! A line is handed to a thread that writes it. Where standard error is not read, or is gone,
 //! lines are lost, and counted, and the server goes on.
 
 use std::io::{self, IsTerminal, Write};
@@ -117,7 +117,7 @@ pub(crate) fn start(settings: &Settings) -> anyhow::Result<(Lines, Lost)> {
     Ok((Lines(Some(worker)), lost))
 }
 
-/// Colours only where somebody looks, and not where `NO_COLOR` asks for none.
+/// Colours only on a terminal, and not where `NO_COLOR` asks for none.
 fn colours() -> bool {
     std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

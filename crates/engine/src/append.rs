@@ -121,7 +121,7 @@ impl Engine {
         Ok((created, outcome))
     }
 
-    /// Takes a whole file in one request. Where it is cut nothing stays, since nobody has a way to
+    /// Takes a whole file in one request. Where it is cut nothing stays, since there is no way to
     /// continue it.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ pub struct Config {
     pub checkpoint_bytes: u64,
     /// A body may pause for this long.
     pub body_idle: Duration,
-    /// One that can't be resumed may pause for this long, as long as nobody else wants its
+    /// One that can't be resumed may pause for this long, as long as no other client wants its
     /// connection's place.
     pub body_pause: Duration,
     /// An upload on which nothing happened for this long is given up.

@@ -118,8 +118,7 @@ impl Engine {
     }
 
     /// Makes an upload in a task of its own, so that a request which is dropped leaves nothing half
-    /// made. What is there when nobody waits for it any more is removed: its keys are known to
-    /// nobody.
+    /// made. What is there when the request is gone is removed: its keys are not known outside.
     pub(crate) async fn make(
         &self,
         work: impl Future<Output = Result<Created, Error>> + Send + 'static,

@@ -167,7 +167,7 @@ impl Parts {
         charge.map(Arc::new).map(Some).map_err(refused)
     }
 
-    /// What to answer to somebody who asked for bytes that are known to be wrong now. The file is
+    /// What to answer to a client that asked for bytes that are known to be wrong now. The file is
     /// damaged whether that can be written down or not.
     async fn found_damaged(&self, record: &FileRecord, what: &str) -> Error {
         match self.mark_damaged(record, what).await {

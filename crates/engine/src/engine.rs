@@ -68,7 +68,7 @@ pub(crate) struct Parts {
     /// Turns of downloads that may be on blocking threads at once.
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) surroundings: Arc<dyn Surroundings>,
-    /// Goes before every user's name, so that nobody can choose a name that meets another's.
+    /// Goes before every user's name, so that no user can choose a name that meets another's.
     user_salt: Id,
 }
 
@@ -303,8 +303,8 @@ impl Engine {
         self.0.catalog.totals().await.map_err(in_catalog)
     }
 
-    /// Where an upload stands, after whoever writes to it has been told to stop and has made its
-    /// bytes durable: what a client asks before it resumes.
+    /// Where an upload stands, after the request that writes to it has been told to stop and has
+    /// made its bytes durable: what a client asks before it resumes.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Expired`], or if the catalog fails.
@@ -476,8 +476,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Takes an upload's seat from whoever has it: for the request that made the upload, and for
-    /// the one that ends it.
+    /// Takes an upload's seat from the request that has it: for the request that made the upload,
+    /// and for the one that ends it.
     pub(crate) async fn sit_down(&self, file_id: Id) -> Result<Session, Error> {
         loop {
             match self.sessions.take_turn(file_id, self.arrive()).await {
@@ -535,7 +535,7 @@ impl Parts {
     }
 
     pub(crate) fn tell(&self, record: &FileRecord, gone: bool) {
-        // Nobody listening is no error.
+        // That there is no listener is no error.
         let _ = self.changes.send(Change {
             share_id: Id(record.share_id),
             file_id: Id(record.file_id),
@@ -590,7 +590,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Marks a complete file whose bytes are known to be wrong, and tells whoever runs the server.
+    /// Marks a complete file whose bytes are known to be wrong, and tells the operator.
     /// Errs with [`Error::NotFound`] where it was deleted meanwhile, and its bytes with it.
     pub(crate) async fn mark_damaged(&self, record: &FileRecord, what: &str) -> Result<(), Error> {
         let marked = self

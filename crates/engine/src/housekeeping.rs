@@ -224,7 +224,7 @@ impl Parts {
             if page.is_empty() {
                 return Ok(());
             }
-            // Whoever comes now waits for the seat and then finds nothing.
+            // A request that comes now waits for the seat and then finds nothing.
             let seats: Vec<_> = page
                 .iter()
                 .filter_map(|file_id| self.sessions.take_if_free(Id(*file_id)))

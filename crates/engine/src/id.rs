@@ -6,8 +6,8 @@
 //! fewer bits to guess.
 //!
 //! Ids that open something (an upload's URL, the URL that deletes) are secrets. The catalog holds
-//! only their hash, so a copy of the catalog, a backup for example, gives nobody the right to write
-//! or delete.
+//! only their hash, so a copy of the catalog, a backup for example, gives no right to write or
+//! delete.
 
 use std::fmt;
 use std::str::FromStr;

@@ -72,13 +72,13 @@ impl Parts {
                 })
                 .done()
                 .await?;
-            // Nobody waits for it: disk and processors are there for those who do.
+            // No client waits for it: disk and processors are there for those that do.
             let rate = self.config.late_digest_bytes_per_second.max(1);
             let due = Duration::from_secs_f64(read_bytes as f64 / rate as f64);
             tokio::time::sleep_until(began + due).await;
         }
         if digests.crc64() != crc64 {
-            // A digest of these bytes would vouch for what nobody sent.
+            // A digest of these bytes would vouch for what was never sent.
             return match self.mark_damaged(&record, OTHER_BYTES).await {
                 Ok(()) | Err(Error::NotFound) => Ok(true),
                 Err(error) => Err(error),

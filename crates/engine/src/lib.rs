@@ -54,5 +54,5 @@ pub use surroundings::{Machine, Surroundings};
 /// The protocol of uploads that can be resumed.
 pub const PROTOCOL_TUS: &str = "tus";
 
-/// The protocol of an upload that one plain request carries, and that nobody can resume.
+/// The protocol of an upload that one plain request carries, and that can't be resumed.
 pub const PROTOCOL_PLAIN: &str = "plain";

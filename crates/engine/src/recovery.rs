@@ -33,7 +33,7 @@ const PAGE_IDS: u32 = 1_000;
 pub struct Recovered {
     /// Unfinished uploads that can be resumed.
     pub resumable: u64,
-    /// Unfinished uploads that nobody could resume and that were removed.
+    /// Unfinished uploads that could not be resumed and were removed.
     pub removed: u64,
     /// Unfinished uploads whose bytes are missing, now marked as failed.
     pub failed: u64,

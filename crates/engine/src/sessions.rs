@@ -86,11 +86,11 @@ impl Sessions {
         self.seats().contains_key(&file_id)
     }
 
-    /// The seat, if nobody has it.
+    /// The seat, if it is free.
     pub(crate) fn take_if_free(self: &Arc<Self>, file_id: Id) -> Option<Session> {
         let stop = CancellationToken::new();
         let turn: Arc<AsyncMutex<()>> = Arc::default();
-        // Nobody knows this lock yet, so it is free.
+        // No other task knows this lock yet, so it is free.
         let guard = turn.clone().try_lock_owned().ok()?;
         match self.seats().entry(file_id) {
             Entry::Occupied(_) => return None,

@@ -1,7 +1,7 @@
 //! What has happened since the start, in numbers that only rise.
 //!
-//! The engine counts and knows nothing of metrics; whoever shows them asks here. Plain relaxed
-//! atomics: a number may be read a moment too early, and none is ever lost.
+//! The engine counts and knows nothing of metrics; the code that shows them asks here. Plain
+//! relaxed atomics: a number may be read a moment too early, and none is ever lost.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub enum Counted {
     Failed,
     /// Uploads that their clients ended.
     Cancelled,
-    /// Uploads that nobody went on with.
+    /// Uploads that their clients did not go on with.
     Expired,
     /// Requests with bytes that ended well.
     RequestDone,

@@ -3,8 +3,8 @@
 //! Machines learn the time late, from a network that may be wrong. A clock that jumps three days
 //! ahead would make every upload and every dated file of these days due at once, and what is
 //! deleted does not come back with the right time. So the time of day is compared with the
-//! machine's other clock, which counts on from its start, also while it sleeps, and which nobody
-//! sets. What the two differ by suddenly is no time that has passed: it is kept apart
+//! machine's other clock, which counts on from its start, also while it sleeps, and which can't be
+//! set. What the two differ by suddenly is no time that has passed: it is kept apart
 //! ([`ClockState::ahead_ms`]), deadlines stay as far away as they were, and dates are told by the
 //! time of day all the same.
 //!

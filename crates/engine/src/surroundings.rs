@@ -1,9 +1,9 @@
 //! What the engine takes from the machine beside disk, catalog and memory: the time of day, chance,
 //! and threads that may block.
 //!
-//! Behind a trait for one reason: whoever holds all three, and tokio's clock, has the whole engine
-//! in his hand. The simulation (`crates/sim`) runs it from one seed, on one thread, and gets the
-//! same life again from the same seed.
+//! Behind a trait for one reason: a program that holds all three, and tokio's clock, has the whole
+//! engine in its hand. The simulation (`crates/sim`) runs it from one seed, on one thread, and gets
+//! the same life again from the same seed.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,10 +33,10 @@ pub trait Surroundings: Send + Sync + 'static {
         }
     }
 
-    /// Fills it with bytes that nobody can guess.
+    /// Fills it with bytes that can't be guessed.
     fn random(&self, into: &mut [u8]);
 
-    /// Does work that blocks where it holds up nobody. It is called in a tokio runtime.
+    /// Does work that blocks where it holds up nothing else. It is called in a tokio runtime.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
 
     /// The same for work that takes long: megabytes to be hashed and written. What takes a moment
@@ -185,7 +185,8 @@ impl dyn Surroundings {
         id
     }
 
-    /// Begins work that blocks; what it answers. It is done even where nobody waits for the answer.
+    /// Begins work that blocks; what it answers. It is done even where the answer is not waited
+    /// for.
     pub(crate) fn begin<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

@@ -18,11 +18,11 @@ use crate::socket;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Bytes of a frame, where somebody wants a body that goes past hyper in frames.
+/// Bytes of a frame, where a body that goes past hyper is wanted in frames.
 const FRAME_BYTES: usize = 8 * 1024;
 
-/// A long body that is read past hyper; in the extensions of its request, and its body for whoever
-/// wants frames.
+/// A long body that is read past hyper; in the extensions of its request, and its body for code
+/// that wants frames.
 #[derive(Debug, Clone)]
 pub(crate) struct Tap {
     wire: Arc<Wire>,
@@ -204,7 +204,7 @@ impl Drop for SocketBody {
     }
 }
 
-/// The same for whoever takes bodies in frames.
+/// The same for code that takes bodies in frames.
 pub(crate) struct SocketFrames(SocketBody);
 
 impl HttpBody for SocketFrames {

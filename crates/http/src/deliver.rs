@@ -228,8 +228,8 @@ fn body(bytes: impl Stream<Item = Result<Bytes, ddx_engine::Error>> + Send + 'st
     let request = tracing::Span::current();
     Body::from_stream(bytes.inspect(move |chunk| {
         if let Err(error) = chunk {
-            // The answer's head is gone already: all that is left is to break off, so that nobody
-            // takes it for whole.
+            // The answer's head is gone already: all that is left is to break off, so that it is
+            // not taken for whole.
             tracing::warn!(parent: &request, %error, "a download was cut off by an error of the server; its client can go on where it was cut");
         }
     }))

@@ -23,7 +23,7 @@ pub const NUMBER_MAX: u64 = i64::MAX as u64;
 
 /// The link of a new share, for scripts.
 pub const X_URL_SHARE: HeaderName = HeaderName::from_static("x-url-share");
-/// The URL that deletes what was just sent. Whoever has it may delete.
+/// The URL that deletes what was just sent. Who has it may delete.
 pub const X_URL_DELETE: HeaderName = HeaderName::from_static("x-url-delete");
 /// The file's id in the API.
 pub const X_FILE_ID: HeaderName = HeaderName::from_static("x-file-id");

@@ -96,7 +96,7 @@ impl Links {
     }
 
     /// Among whom memory is shared fairly: an address, or the network of 64 bits that one IPv6
-    /// customer has to himself.
+    /// customer has alone.
     pub(crate) fn owner(&self) -> String {
         match client_of(self.client) {
             IpAddr::V4(address) => format!("ip:{address}"),
@@ -115,7 +115,7 @@ impl Links {
             .link(&format!("/d/{share_id}/{}", names::encode_path(path)))
     }
 
-    /// An upload's own address, by which anybody may write, for the program that made it. A path
+    /// An upload's own address, by which any client may write, for the program that made it. A path
     /// where the public address is not known: the program knows by which one it asked (RFC 9110
     /// §10.2.2).
     pub(crate) fn upload(&self, upload_key: Id) -> String {
@@ -126,7 +126,7 @@ impl Links {
         }
     }
 
-    /// The address that deletes a file; whoever knows it may.
+    /// The address that deletes a file; who knows it may.
     pub(crate) fn delete(&self, delete_key: Id) -> String {
         self.base.link(&format!("/delete/{delete_key}"))
     }

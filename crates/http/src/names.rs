@@ -2,7 +2,7 @@
 //!
 //! A name is for showing, for the last part of a link, and for the receiver's "save as". It is
 //! never a path on this server's disk: bytes are stored under random ids. So the rules here protect
-//! the receiver and the page, not the store, and they are few: an upload shall not fail because a
+//! the receiver and the page, not the store, and they are few: an upload must not fail because a
 //! file is oddly named.
 //!
 //! - Shown as given: no Unicode normalization, no change of case, no trimming. Two names that

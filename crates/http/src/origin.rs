@@ -69,8 +69,8 @@ impl Networks {
     }
 }
 
-/// Whom an address counts for: itself, or the network of 64 bits that one IPv6 customer has to
-/// himself.
+/// Whom an address counts for: itself, or the network of 64 bits that one IPv6 customer has
+/// alone.
 pub(crate) fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

@@ -77,7 +77,7 @@ pub(crate) struct Paces {
 #[derive(Debug)]
 struct Limit {
     max: u64,
-    /// This machine itself is not held to what nobody has set.
+    /// This machine itself is not held to what is not set.
     is_set: bool,
     pace: Pace,
 }

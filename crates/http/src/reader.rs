@@ -20,7 +20,7 @@ const POLICY: &str = "default-src 'none'; style-src 'sha256-Z0e3ZXP3F6L5R2nMa3zd
 const STYLE: &str = ":root{color-scheme:light dark;font:1.1rem/1.5 system-ui,sans-serif}\
     main{max-width:36rem;margin:15vh auto 0;padding:0 1.5rem}small{opacity:.7;overflow-wrap:anywhere}";
 
-/// A browser that shows what it gets to somebody.
+/// A browser that shows what it gets to a person.
 pub(crate) struct Reader {
     /// What stands before the server's own paths for it.
     prefix: String,

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// When a request that met a passing failure is worth another try.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// When it is worth another try where somebody has to mount a disk.
+/// When it is worth another try where the operator has to mount a disk.
 const RETRY_AFTER_MOUNT: Duration = Duration::from_secs(60);
 
 /// The problem that the client is told. What concerns the operator only is logged here.

@@ -1,7 +1,7 @@
 //! What is answered while the server starts.
 //!
 //! Opening the catalog and comparing disk and records takes as long as there is much of both.
-//! Meanwhile whoever looks after the server learns that it lives and how far it is, and clients
+//! Meanwhile the operator learns that it lives and how far it is, and clients
 //! that they should come again.
 
 use std::sync::OnceLock;

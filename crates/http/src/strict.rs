@@ -18,9 +18,9 @@ use crate::fields;
 use crate::origin::{Base, Scheme};
 use crate::problem::{Kind, Problem};
 
-/// In the extensions of a request that stands for a head that was refused before anybody could make
-/// a request of it: why. It goes the way of all requests so that it is measured and answered as
-/// they are.
+/// In the extensions of a request that stands for a head that was refused before it could be made
+/// into a request of it: why. It goes the way of all requests so that it is measured and answered
+/// as they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Refused(pub(crate) Problem);
 

@@ -80,7 +80,7 @@ impl File {
                 .length_bytes
                 .map(|length| percent(received_bytes, length)),
             state: match record.state {
-                // It can't be had: for whoever asks it is what a failed upload is.
+                // It can't be had: to the one who asks it is as a failed upload.
                 State::Complete if record.damage.is_some() => "failed",
                 State::Receiving => "receiving",
                 State::Joining => "joining",

@@ -66,7 +66,7 @@ pub(crate) struct Limits {
     pub(crate) ceiling: u64,
     /// What one upload may hold at any pressure: two granules. It is taken out of the reserve.
     pub(crate) floor: u64,
-    /// The largest piece for somebody who waits.
+    /// The largest piece for an upload that waits.
     pub(crate) granule_max: u64,
     pub(crate) drift_alarm: u64,
 }

@@ -15,7 +15,7 @@ pub trait Clock: Send + Sync + 'static {
     fn unix_at(&self) -> i64;
 }
 
-/// A clock that is shared with whoever moves it.
+/// A clock that is shared with the code that moves it.
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Duration {
         (**self).now()
@@ -61,7 +61,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told to: for simulations and tests of whoever uses the ledger.
+/// A clock that moves only when told to: for simulations and tests of what uses the ledger.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now: Mutex<Duration>,

@@ -40,7 +40,7 @@ pub struct Config {
     pub waiter_bytes: u64,
     /// The smallest piece of buffer that is worth its system calls. Default 64 KiB.
     pub granule_bytes_min: u64,
-    /// The largest piece that is handed out to somebody who waits. Default 4 MiB: larger ones
+    /// The largest piece that is handed out to an upload that waits. Default 4 MiB: larger ones
     /// measure no faster.
     pub granule_bytes_max: u64,
     /// What one upload may hold when there is plenty. Default 16 MiB: one granule fills, one is
@@ -50,7 +50,7 @@ pub struct Config {
     /// the ceiling; they are the first thing that goes when memory is short, and go by themselves
     /// after `cache_idle_after`.
     pub cache_bytes_max: u64,
-    /// A cached buffer that nobody wanted for so long goes back to the kernel. Default 1 s.
+    /// A cached buffer that was not wanted for so long goes back to the kernel. Default 1 s.
     pub cache_idle_after: Duration,
     /// How often the machine is read while anything is leased or waits. Default 200 ms.
     pub sample_every: Duration,

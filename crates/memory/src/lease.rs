@@ -102,8 +102,8 @@ impl Lease {
         })
     }
 
-    /// How much of this lease is asked back now, at the next chunk's end: all of it while somebody
-    /// waits who has had less, else what this upload holds beyond its share, and more as pressure
+    /// How much of this lease is asked back now, at the next chunk's end: all of it while one
+    /// waits that has had less, else what this upload holds beyond its share, and more as pressure
     /// rises. Under the highest pressure all of it, unless this upload is the one that may always
     /// go on. Nothing is ever taken by force.
     pub fn surplus_bytes(&self) -> u64 {

@@ -28,7 +28,7 @@
 //!   same lock: a [`Snapshot`] is what decided. Its rows add up to the total, and to what is
 //!   promised beyond it when others took memory meanwhile.
 //! - **Leases add up.** The sum of all [`Lease`]s is `leased_bytes` at every moment; when all are
-//!   dropped, every row of ours is zero and nobody is remembered.
+//!   dropped, every row of ours is zero and no user is remembered.
 //! - **Nothing beyond what there is.** A grant fits into
 //!   `available + pool_resident − reserve − leased − charged` and under the ceiling. The one
 //!   exception is the floor: a single upload may always hold two granules, and all others may share
@@ -42,10 +42,10 @@
 //!   for two seconds and then grants the floor only.
 //! - **Never latched.** Holdings shrink only when level *and* stall agree; with nothing leased the
 //!   band is not [`Band::Critical`], and a minute without stall releases whatever the level says.
-//! - **Fair, and nobody for ever.** Next is the user that has had the least byte·seconds, then his
-//!   upload that has; a hundred uploads of one user do not hold up the one of another. Nobody is
-//!   overtaken for want of memory. A request that waits for what its own upload holds waits for
-//!   itself and holds up nobody.
+//! - **Fair, and none waits for ever.** Next is the user that has had the least byte·seconds, then
+//!   the upload of that user; a hundred uploads of one user do not hold up the one of another. None
+//!   is overtaken for want of memory. A request that waits for what its own upload holds waits for
+//!   itself and holds up no other.
 //! - **Waiting is bounded, and cancelling is dropping.** A waiter that goes away before or after
 //!   its grant leaves nothing behind.
 //!

@@ -15,7 +15,7 @@ pub struct PlannedRate {
     pub granule_bytes: u64,
     /// What each holds: two pieces and its connection.
     pub each_bytes: u64,
-    /// How many at once without anybody waiting.
+    /// How many at once without a wait.
     pub uploads: u64,
 }
 

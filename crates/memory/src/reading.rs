@@ -1,7 +1,7 @@
 //! One reading of the machine: the host, every control group above us, and our own process.
 //!
 //! A reading is plain numbers. What may be leased on the strength of it is decided in one place,
-//! the ledger; whoever wants to show memory shows the ledger's snapshot and never a reading of his
+//! the ledger; code that shows memory shows the ledger's snapshot and never a reading of its
 //! own, because two accounts of one thing were the fault of the system before this one.
 
 use std::path::PathBuf;

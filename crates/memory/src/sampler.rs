@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_trigger_in_error_is_gone_and_no_stall() {
-        // A pipe that nobody reads is in error for its writer, as a trigger is whose group was
+        // A pipe that is not read is in error for its writer, as a trigger is whose group was
         // removed.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

@@ -117,7 +117,7 @@ pub enum Rung {
     CacheBack,
     /// Dirty windows shrink to one each.
     ShrinkDirty,
-    /// Whoever holds a granule gets no more than his share.
+    /// One that holds a granule gets no more than its share.
     OneGranule,
     /// What is held beyond a granule is asked back at chunk ends.
     TakeSurplus,

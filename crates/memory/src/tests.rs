@@ -1,4 +1,4 @@
-//! What only the inside can tell: that nobody is remembered once he is gone, and that a stale place
+//! What only the inside can tell: that no user is remembered once gone, and that a stale place
 //! in the order is found out.
 //!
 //! They stand here and not in the modules that they are about because `tests/model.rs` compiles
@@ -102,7 +102,7 @@ fn what_a_user_holds_counts_against_him_in_the_moment_in_which_he_gives_it_back(
     let (ledger, clock) = ledger();
     let all = ledger.snapshot().free_to_lease_bytes;
     let mut greedy = ledger.try_lease(holder(1, 1), all).unwrap();
-    // The one that may go on at any pressure is somebody else.
+    // The one that may go on at any pressure is another one.
     let floor = ledger.snapshot().floor_bytes;
     let blessed = ledger.try_lease(holder(3, 1), floor).unwrap();
     // Of two that have had the same so far the older request is the greedy user's.

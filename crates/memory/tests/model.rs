@@ -3,7 +3,7 @@
 //!
 //! The very same modules are compiled again by path, with shuttle's locks and threads under the
 //! name `sync` in place of the standard library's. Shuttle runs all threads one at a time and
-//! chooses at each lock who goes on; a run in which nobody can is a deadlock, which is how a lost
+//! chooses at each lock who goes on; a run in which none can is a deadlock, which is how a lost
 //! wake-up shows itself. The seeds are random; a failure prints the schedule that replays it.
 #![allow(
     dead_code,
@@ -89,7 +89,7 @@ impl Source for Constant {
     }
 }
 
-/// A ledger with `free` bytes to lease, and the floor taken by somebody who stays.
+/// A ledger with `free` bytes to lease, and the floor taken by an upload that stays.
 fn ledger(free: u64) -> (Ledger, Lease) {
     let config = Config {
         ceiling_bytes: Some(free),

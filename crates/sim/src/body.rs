@@ -24,7 +24,7 @@ pub enum Last {
 /// What a client can see of its body while it is sent.
 #[derive(Debug, Default)]
 pub struct Sent {
-    /// Somebody waits for this body's bytes or has taken some.
+    /// The server waits for this body's bytes or has taken some.
     pub is_wanted: AtomicBool,
     /// Bytes taken.
     pub taken_bytes: AtomicU64,

@@ -3,7 +3,7 @@
 //! As the real one it answers reads with what was there a moment ago, and writes in one place:
 //! changes that come while a transaction commits wait and go into the next together. The process
 //! may end before a commit (nothing of it is kept), or after it and before its answers (all of it
-//! is kept, and nobody was told). What was answered is there. A commit that failed with an I/O
+//! is kept, and no client was told). What was answered is there. A commit that failed with an I/O
 //! error was told to have failed, and comes back if the process ends before another has succeeded.
 
 use std::collections::BTreeMap;
@@ -145,7 +145,7 @@ impl SimulatedCatalog {
             tokio::task::yield_now().await;
             self.world.event("look", 0, 0);
             if self.world.is_down() {
-                // Nobody is told anything any more.
+                // No client is told anything any more.
                 std::future::pending::<()>().await;
             }
             let answer = read(&self.records.lock());

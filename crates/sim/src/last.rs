@@ -51,7 +51,7 @@ async fn check(life: &Life, process: &Process) -> bool {
     life.world.verdict().is_none()
 }
 
-/// Nobody writes, nobody waits, and what was leased is back.
+/// Nothing writes, nothing waits, and what was leased is back.
 async fn rest(life: &Life, process: &Process) {
     let began = Instant::now();
     loop {

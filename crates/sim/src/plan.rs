@@ -62,7 +62,7 @@ pub struct Upload {
     pub parts_bytes: Vec<u64>,
     /// Misbehaviour, of each part's client in turn.
     pub requests: Vec<Request>,
-    /// Somebody downloads it while it arrives.
+    /// A client downloads it while it arrives.
     pub is_followed: bool,
     /// What its client does in the end.
     pub end: End,
@@ -71,7 +71,7 @@ pub struct Upload {
 /// How a file comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// In one request that nobody can continue; perhaps with its length, perhaps with a digest.
+    /// In one request that can't be continued; perhaps with its length, perhaps with a digest.
     Put {
         /// Whether its length is told.
         sized: bool,
@@ -190,7 +190,7 @@ pub enum Fault {
         /// How much.
         by_ms: u64,
     },
-    /// Somebody else takes memory for a time.
+    /// Another program takes memory for a time.
     Neighbour {
         /// From when.
         at_ms: u64,
@@ -208,7 +208,7 @@ pub enum Fault {
         /// How long.
         for_ms: u64,
     },
-    /// Somebody else takes space on the disk for a time.
+    /// Another program takes space on the disk for a time.
     DiskNeighbour {
         /// From when.
         at_ms: u64,

@@ -39,7 +39,7 @@ impl Client {
         }
     }
 
-    /// A complete file must be what this client sent, whoever asks.
+    /// A complete file must be what this client sent, whichever client asks.
     pub fn check_file(&self, name: &str, record: &FileRecord, bytes: &[u8]) {
         let expected = self.bytes_at(&record.path);
         let mut hasher = ddx_digest::FileHasher::new();

@@ -187,8 +187,8 @@ impl Client {
         false
     }
 
-    /// Asks where a part stands; whoever writes to it must leave within a bound. None if it is
-    /// gone, and may be.
+    /// Asks where a part stands; the request that writes to it must leave within a bound. None if
+    /// it is gone, and may be.
     async fn stand(&self, engine: &Engine, part: usize) -> Option<Held> {
         loop {
             let held = self.held(part);

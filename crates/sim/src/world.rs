@@ -396,7 +396,7 @@ impl World {
     /// A promise was broken. The first one is kept, and the life ends.
     pub fn wrong(&self, what: String) {
         let mut state = self.state();
-        // What a process does after its end, nobody sees.
+        // What a process does after its end is not seen.
         if state.wrong.is_none() && !state.is_down {
             if let Some(log) = &mut state.log {
                 log.push(format!("WRONG: {what}"));

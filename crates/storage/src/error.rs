@@ -24,7 +24,7 @@ pub enum ErrorKind {
     NoSpace {
         /// What was to be stored or reserved, in bytes.
         needed_bytes: u64,
-        /// What is free and promised to nobody, the floor included, in bytes.
+        /// What is free and not promised, the floor included, in bytes.
         free_bytes: u64,
         /// What has to stay free, in bytes.
         floor_bytes: u64,
@@ -60,7 +60,7 @@ impl Error {
     }
 
     /// Whether the same call may succeed later without anyone's help. [`ErrorKind::NoSpace`] is
-    /// not: somebody has to make room.
+    /// not: the operator has to make room.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self.kind {

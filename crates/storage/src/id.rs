@@ -1,6 +1,6 @@
 //! Names of segments.
 //!
-//! Random, so that nobody can guess one and two servers never make the same one; base32 in lower
+//! Random, so that none can be guessed and two servers never make the same one; base32 in lower
 //! case, so that the name survives file systems that ignore case and object stores that allow
 //! little.
 

@@ -44,8 +44,8 @@ pub trait Store: Send + Sync + 'static {
     fn open_reader(&self, id: SegmentId) -> Result<Box<dyn Reader>, Error>;
 
     /// Deletes the segment and gives its space and its reservation back; that there is none is no
-    /// error. After a power cut a segment deleted shortly before may be there again: whoever starts
-    /// the server compares [`list`](Store::list) with the records.
+    /// error. After a power cut a segment deleted shortly before may be there again: a start
+    /// of the server compares [`list`](Store::list) with the records.
     ///
     /// # Errors
     /// I/O.

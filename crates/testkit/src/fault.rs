@@ -2,7 +2,7 @@
 //!
 //! A proxy for TCP that can refuse, cut, reset, stall, trickle, and go half-open. It works on bytes
 //! and knows nothing of HTTP, as real middle boxes and dead radio links do. Half-open is the one
-//! that hurts servers most: the client is gone and nobody told the server, which is what a phone
+//! that hurts servers most: the client is gone and the server was not told, which is what a phone
 //! that leaves the Wi-Fi looks like from here.
 
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ pub enum Fault {
     Refuse,
     /// After this many bytes the connection ends.
     CutAfter(u64, Cut),
-    /// After this many bytes no more pass, and nobody is told.
+    /// After this many bytes no more pass, and neither side is told.
     StallAfter(u64),
     /// At most this many bytes per second pass.
     Trickle(u64),
@@ -234,7 +234,7 @@ async fn carry(
     }
 }
 
-/// Carries bytes one way until that ends: `None` where whoever sent them says that it was all.
+/// Carries bytes one way until that ends: `None` where their sender says that it was all.
 async fn pass(
     from: &mut OwnedReadHalf,
     to: &mut OwnedWriteHalf,

@@ -83,7 +83,7 @@ impl MemoryBox {
         )
     }
 
-    /// The file that takes the id of a process that shall live in the box.
+    /// The file that takes the id of a process that is to live in the box.
     pub fn procs(&self) -> PathBuf {
         self.folder.join("cgroup.procs")
     }

@@ -6,8 +6,9 @@
 //! written to, each mapped by itself, and nothing else of size. An interpreter would bring memory
 //! of its own that comes and goes.
 //!
-//! A kill for memory counts in the box whoever it strikes; [`crate::Server::be_killed_first`] makes
-//! it strike the server. The neighbour ends with its standard input, and so with the test.
+//! A kill for memory counts in the box whichever process it strikes;
+//! [`crate::Server::be_killed_first`] makes it strike the server. The neighbour ends with its
+//! standard input, and so with the test.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};

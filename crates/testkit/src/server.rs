@@ -23,7 +23,7 @@ use crate::{Client, DiskFaults, FakeClock, MemoryBox};
 
 const LOG_SHOWN_BYTES: u64 = 16 * 1024;
 
-/// How a server shall be started.
+/// How a server is to be started.
 #[derive(Debug, Clone)]
 pub struct Setup {
     binary: PathBuf,
@@ -450,8 +450,8 @@ impl Drop for Server {
 
 fn follow(stdout: std::process::ChildStdout) -> Receiver<String> {
     let (sender, receiver) = channel();
-    // The thread ends with the child's standard output. It reads on when nobody listens, so that
-    // the child never blocks.
+    // The thread ends with the child's standard output. It reads on when there is no listener, so
+    // that the child never blocks.
     std::thread::spawn(move || {
         for line in BufReader::new(stdout)
             .lines()

@@ -39,7 +39,7 @@ pub struct Tus {
 /// An upload that was created.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// Path of its URL: whoever knows it may write.
+    /// Path of its URL: who knows it may write.
     pub path: String,
     /// The answer to its creation.
     pub created: Response,

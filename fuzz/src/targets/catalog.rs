@@ -153,7 +153,7 @@ async fn read_all(catalog: &SqliteCatalog) -> Vec<Result<(), Error>> {
 }
 
 /// A damaged database is told as such, and not as a mistake of a caller, which would be answered as
-/// his.
+/// the caller's.
 fn refused_as_data(error: &Error) {
     assert!(
         matches!(

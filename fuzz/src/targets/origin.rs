@@ -51,7 +51,7 @@ pub(super) fn run(bytes: &[u8]) {
     let certain = config.certain_client(peer, &request.headers);
     assert!(certain.is_none_or(|certain| certain == client));
     if !config.trusted_proxies.contains(address) {
-        // Whoever is not trusted may write what he likes: it changes nothing.
+        // A client that is not trusted may write what it likes: it changes nothing.
         let plain = request.without(PROXIES);
         assert_eq!(client, address.to_canonical());
         assert_eq!(config.client(peer, &plain), client);

@@ -1,6 +1,6 @@
 //! What the kernel tells of memory: a tree of files as it may look anywhere, with anything in them.
 //!
-//! The kernel is no stranger, but which kernel it is nobody knows: other versions, other
+//! The kernel is no stranger, but which kernel it is can't be known: other versions, other
 //! hierarchies, containers that hide half of it. A reading is a figure or an error; the ledger
 //! behind it must live with both.
 

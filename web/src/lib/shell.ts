@@ -1,4 +1,4 @@
-/** One word for a POSIX shell, whatever a stranger called his file. */
+/** One word for a POSIX shell, whatever a file is called. */
 export function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

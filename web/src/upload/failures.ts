@@ -24,7 +24,7 @@ export interface Failure {
 }
 
 export type Verdict =
-  /** Nobody answers: close the gate. */
+  /** There is no answer: close the gate. */
   | { then: 'outage' }
   /** The server asks to wait. */
   | { then: 'hold'; ms: number }

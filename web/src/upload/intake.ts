@@ -11,7 +11,7 @@ export interface Intake {
   files: Given[];
   /** What can be opened again after a restart of the browser, where the browser can. */
   roots: FileSystemHandle[];
-  /** Files that the system leaves in folders and nobody wants to send. */
+  /** Files that the system leaves in folders and that are not meant to be sent. */
   skipped: number;
   unreadable: string[];
 }

@@ -18,7 +18,7 @@ export const STALLED = 'stalled';
 
 let ids = 0;
 
-/** One file on its way. Plain fields; whoever changes them touches the pulse. */
+/** One file on its way. Plain fields; code that changes them touches the pulse. */
 export class Item {
   readonly id = ++ids;
   phase: Phase = 'queued';

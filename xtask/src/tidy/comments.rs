@@ -1,4 +1,4 @@
-//! Comments on lines of their own: no wider than what fits beside a diff.
+//! Comments on lines of their own: no wider than what fits beside a diff, and in words of today.
 //!
 //! Code is kept within its width by rustfmt, which leaves comments alone.
 
@@ -6,6 +6,12 @@ use super::{Finding, SourceFile};
 
 /// The widest line of a comment, in characters.
 const COLUMNS_MAX: usize = 100;
+
+/// Words that make a sentence about a program read like a charter. Say which client, task or
+/// program is meant.
+const STIFF: &[&str] = &[
+    "anybody", "nobody", "shall", "somebody", "thereof", "whoever",
+];
 
 /// Checks every source.
 pub(crate) fn check(files: &[SourceFile], findings: &mut Vec<Finding>) {
@@ -17,8 +23,16 @@ pub(crate) fn check(files: &[SourceFile], findings: &mut Vec<Finding>) {
             // A long address can't be broken.
             let can_break = text.split_whitespace().count() > 2;
             let columns = line.chars().count();
-            if is_comment && can_break && columns > COLUMNS_MAX {
+            if !is_comment {
+                continue;
+            }
+            if can_break && columns > COLUMNS_MAX {
                 let message = format!("a comment of {columns} columns; {COLUMNS_MAX} is the most");
+                findings.push(Finding::error(file, at + 1, message));
+            }
+            let mut words = text.split(|c: char| !c.is_alphabetic());
+            if let Some(word) = words.find(|word| STIFF.contains(&word.to_lowercase().as_str())) {
+                let message = format!("`{word}`: say which client, task or program is meant");
                 findings.push(Finding::error(file, at + 1, message));
             }
         }

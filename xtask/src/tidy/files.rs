@@ -3,7 +3,7 @@
 //!
 //! Length because a file that can't be read in one sitting is not reviewed; the head comment
 //! because the reason of a module is the one thing that its code can't tell. A module called
-//! `utils` is where things go that nobody thought about; give it the name of what it does.
+//! `utils` is where things go without a thought; give it the name of what it does.
 
 use super::tokens::{Token, tokens};
 use super::{Finding, SourceFile};

@@ -17,7 +17,7 @@ struct Room {
     knows: &'static [&'static str],
     /// Packages of others, and paths of the standard library, that it must not know.
     never: &'static [&'static str],
-    /// Why, in words for whoever meets the refusal.
+    /// Why, in words for the one who meets the refusal.
     because: &'static str,
 }
 

@@ -182,7 +182,7 @@ pub(super) async fn expired_files_come_in_their_order(catalog: Arc<dyn Catalog>)
     );
 }
 
-/// Whoever looked at it a while ago may name it: what has come further since stays.
+/// A caller that looked at it a while ago may name it: what has come further since stays.
 pub(super) async fn only_what_is_expired_when_it_happens_is_deleted_as_such(
     catalog: Arc<dyn Catalog>,
 ) {

@@ -10,8 +10,8 @@ pub struct Config {
     /// 1,024.
     pub write_queue_ops_max: usize,
     /// Bytes (inline bytes and texts) that waiting changes may hold together; the next one waits. A
-    /// single change above it is let through alone. Default 4 MiB: bytes that wait here are the
-    /// lease of nobody whose request was cut, so the bound must not rest on callers.
+    /// single change above it is let through alone. Default 4 MiB: bytes that wait here are in no
+    /// lease once their request was cut, so the bound must not rest on callers.
     pub write_queue_bytes_max: u64,
     /// Changes in one transaction. Default 512: by then the one flush costs each next to nothing,
     /// and more would only make the first wait for the last.

@@ -249,7 +249,7 @@ fn read_whole(path: &Path) -> std::io::Result<()> {
     std::io::copy(&mut fs::File::open(path)?, &mut std::io::sink()).map(drop)
 }
 
-/// Inline bytes are people's files, so nobody else on the machine may read them. SQLite gives the
+/// Inline bytes are people's files, so no other user of the machine may read them. SQLite gives the
 /// log the same mode.
 fn make_private(path: &Path) -> Result<(), Error> {
     fs::OpenOptions::new()

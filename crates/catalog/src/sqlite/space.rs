@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 /// Pages cut off in one go: a change that arrives meanwhile waits for as long as these take.
 const PAGES_AT_ONCE: u32 = 64;
-/// Free pages of which nobody takes notice: 4 MiB.
+/// Free pages that are not worth giving back: 4 MiB.
 const FREE_PAGES_MIN: i64 = 1_024;
 
 /// Cuts some free pages off, if there are too many. `true` if there is more to do.

@@ -3,8 +3,8 @@
 //! A flush of the disk takes a tenth of a millisecond to some milliseconds, however much it
 //! flushes. So while one transaction commits, further changes wait in a bounded queue, and the next
 //! transaction takes all of them: ten thousand checkpoints become some dozens of flushes, and a
-//! lone change waits for nobody. No timer gathers changes: it would make a lone one slow, and under
-//! load the flush itself is the gathering.
+//! lone change does not wait at all. No timer gathers changes: it would make a lone one slow, and
+//! under load the flush itself is the gathering.
 //!
 //! A change that fails leaves the others alone. Most that fail do so before they have changed
 //! anything, and so a transaction first runs without savepoints, each of which costs copies of the
@@ -190,7 +190,8 @@ impl Writer<'_> {
         tracing::warn!(changes = batch.len(), error = %lost, "changes could not be saved in the catalog together; those that can't be saved one by one are refused and can be sent again; if this repeats, see to the disk");
         let alone = batch.len() == 1;
         for job in batch {
-            // Whoever can't begin, or reads garbage, fails for each in the same way, and slowly.
+            // One that can't begin, or reads garbage, fails for each change in the same way, and
+            // slowly.
             if alone || matches!(lost.kind(), ErrorKind::Busy | ErrorKind::Corrupt) {
                 job.overrule(lost.again());
             } else if let Err(error) = self.attempt(std::slice::from_mut(job)) {

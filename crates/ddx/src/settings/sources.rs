@@ -30,7 +30,8 @@ const NOT_SETTINGS: &[&str] = &[
 const NOT_SETTINGS_PREFIXES: &[&str] = &["DDX_TEST_", "DDX_BENCH_"];
 
 /// What an orchestrator adds on its own when there is a service called `ddx`: `DDX_SERVICE_HOST`,
-/// `DDX_PORT=tcp://…`, `DDX_PORT_8000_TCP`. Nobody wrote them, so nobody mistyped them.
+/// `DDX_PORT=tcp://…`, `DDX_PORT_8000_TCP`. They were not written by hand, so they are not
+/// mistyped.
 const SERVICE_LINKS: &[&str] = &["DDX_SERVICE_", "DDX_PORT"];
 
 /// Prefixes of variables that are ours.

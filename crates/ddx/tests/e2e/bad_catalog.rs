@@ -158,7 +158,7 @@ async fn a_lock_of_another_program_is_waited_for_or_told_and_loses_nothing() -> 
     let data = Data::new(3, 2 * MIB);
     let small = Data::new(4, 900);
 
-    // A short one is waited for: nobody notices.
+    // A short one is waited for, without a sign of it.
     let upload = tus.create(Some(data.len()), "short.bin").await?;
     let lock = Shell::holding(&database, "BEGIN IMMEDIATE")?;
     totals.faults(1);

@@ -254,7 +254,7 @@ async fn exclusive_the_status_of_4_gib_agrees_with_the_kernel() -> Result<()> {
     ledger_at_zero(&client).await
 }
 
-/// Where files live in memory, what is stored is memory that nobody leases: refused when there is
+/// Where files live in memory, what is stored is memory that is not leased: refused when there is
 /// none, and given back with the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exclusive_files_that_live_in_memory_are_counted_as_it() -> Result<()> {

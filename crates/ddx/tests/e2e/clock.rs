@@ -1,5 +1,5 @@
 //! A clock that jumps by hours and days, while the server runs and while it is stopped: nothing
-//! expires early, only what is due by time that has passed goes, and nobody is cut off.
+//! expires early, only what is due by time that has passed goes, and no upload is cut off.
 
 use std::time::{Duration, SystemTime};
 

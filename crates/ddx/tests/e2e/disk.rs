@@ -149,7 +149,7 @@ async fn a_disk_that_others_filled_up_is_no_reason_not_to_start_nor_to_read() ->
     let upload = tus.create(Some(data.len()), "half.bin").await?;
     tus.patch(&upload.path, &data, 0..MIB).await?.expect(204)?;
 
-    // Somebody else takes the last byte, and the floor with it.
+    // Another program takes the last byte, and the floor with it.
     let rest = image.path().join("rest");
     fill(&rest)?;
     ensure!(

@@ -1,4 +1,4 @@
-//! What expires, when, and what does not: decided when it is deleted, not when somebody looked.
+//! What expires, when, and what does not: decided when it is deleted, not when it was looked at.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,7 @@ async fn an_upload_that_is_finished_at_the_last_moment_stays() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_expired_is_gone_before_it_is_removed() -> Result<()> {
     let _turn = Turn::shared()?;
-    // Nobody cleans up meanwhile.
+    // Nothing is cleaned up meanwhile.
     let server = setup()
         .option("--upload-expires", "1s")
         .option("--housekeeping-every", "1h")

@@ -53,7 +53,7 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
     totals.tell("R4 every kind of cut", 7)
 }
 
-/// The server finds both at once, as a busy one does: bytes that nobody has read, and the request
+/// The server finds both at once, as a busy one does: bytes that are not read yet, and the request
 /// that takes over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_had_arrived_unread_is_kept_when_a_newer_request_takes_over() -> Result<()> {

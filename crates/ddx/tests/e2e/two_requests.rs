@@ -233,7 +233,7 @@ async fn one_round(
             totals.resumed();
         }
     }
-    // Whoever was deleted in the midst leaves nothing that still writes.
+    // What was deleted in the midst leaves nothing that still writes.
     until("nobody writes", Duration::from_secs(10), || async {
         Ok(server.client().status().await?.active_uploads()? == 0.0)
     })

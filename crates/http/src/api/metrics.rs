@@ -1,4 +1,4 @@
-//! `GET /metrics`: what is counted elsewhere, brought into the table when somebody asks.
+//! `GET /metrics`: what is counted elsewhere, brought into the table when it is asked for.
 //!
 //! Gauges are read from the ledger, the disk and the catalog at that moment; the engine counts by
 //! itself and knows nothing of metrics.

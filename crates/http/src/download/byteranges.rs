@@ -30,8 +30,8 @@ pub enum Piece {
 impl Byteranges {
     /// Frames `spans` of a file of `length` bytes and of type `content_type`.
     ///
-    /// `boundary`: letters and digits, at most 70, and random, since nobody looks whether it stands
-    /// in the file: 128 bits are enough.
+    /// `boundary`: letters and digits, at most 70, and random, since it is not looked whether it
+    /// stands in the file: 128 bits are enough.
     #[must_use]
     pub fn new(spans: &[Span], length: u64, content_type: &HeaderValue, boundary: &str) -> Self {
         let boundary: String = boundary

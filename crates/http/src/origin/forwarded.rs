@@ -14,7 +14,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// Proxies in a row that are followed. What a stranger puts before them is not even read.
 const HOPS_MAX: usize = 16;
 
-/// Fields by which proxies tell that they ask for somebody else, beside all `X-Forwarded-…`.
+/// Fields by which proxies tell that they ask for another client, beside all `X-Forwarded-…`.
 const PROXIES_FIELDS: [HeaderName; 6] = [
     header::FORWARDED,
     header::VIA,

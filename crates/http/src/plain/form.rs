@@ -39,7 +39,7 @@ struct Made {
     delete_key: Id,
 }
 
-/// All files of a form. Until they are told to the client its keys are known to nobody else, so
+/// All files of a form. Until they are told to the client its keys are not known outside, so
 /// dropping this deletes them.
 struct Files {
     engine: Engine,

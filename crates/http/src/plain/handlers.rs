@@ -1,7 +1,7 @@
 //! A file in one request, by `PUT`, with its link as the answer; and the address that deletes a
 //! file.
 //!
-//! Nobody can continue such a request, so one that is cut leaves nothing (docs/decisions/0006).
+//! Such a request can't be continued, so one that is cut leaves nothing (docs/decisions/0006).
 
 use axum::body::Body;
 use axum::extract::{Path, State};

@@ -7,7 +7,7 @@
 //!   part as the whole.
 //! - A PUT with `Content-Encoding` is refused: the bytes would be stored packed, under a name that
 //!   says otherwise.
-//! - Limits that a sender gives himself (`Max-Downloads`, `Max-Days`) are refused if they can't be
+//! - Limits that a sender sets (`Max-Downloads`, `Max-Days`) are refused if they can't be
 //!   kept, never bent: who asks for ten years and gets ten days learns it too late.
 
 use std::time::Duration;

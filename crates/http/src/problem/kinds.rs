@@ -6,8 +6,8 @@
 //! - `taken-over` is 400, as tusd answers it: tus clients try again after 409 and 423, and two
 //!   clients that retry would take the upload from each other for ever.
 //! - `body-stalled` and `shutting-down` are 5xx although the first is the client's doing: tus
-//!   clients give up on every other 4xx (408 included), and here they shall resume.
-//! - `no-space` is 507: 413 would say that this file is too large for anybody, and clients would
+//!   clients give up on every other 4xx (408 included), and here they are to resume.
+//! - `no-space` is 507: 413 would say that this file is too large for any disk, and clients would
 //!   not try again.
 
 use super::{Detail, Entry};

@@ -65,8 +65,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// While a client takes nothing of an answer.
     pub write_timeout: Duration,
-    /// For how long a file may rest beyond that, while the connection lives and nobody needs its
-    /// place or its memory.
+    /// For how long a file may rest beyond that, while the connection lives and no other client
+    /// needs its place or its memory.
     pub write_pause_max: Duration,
     /// While a client takes nothing of a file and others wait for the memory that it holds.
     pub write_timeout_crowded: Duration,

@@ -24,7 +24,7 @@ pub(super) struct Quota {
     /// Of the ceiling, one part in so many.
     part: u64,
     held_bytes: AtomicU64,
-    /// Told when somebody found it used up.
+    /// Told when a request found it used up.
     refused: Notify,
 }
 
@@ -57,7 +57,7 @@ impl Quota {
         Ok(Share { quota, charge })
     }
 
-    /// Returns when somebody next finds it used up.
+    /// Returns when a request next finds it used up.
     pub(super) async fn is_used_up(&self) {
         self.refused.notified().await;
     }

@@ -32,8 +32,8 @@ const BEGIN_BYTES: u64 = 20 << 10;
 /// A request that lasts for so long has begun.
 pub(super) const BEGUN_AFTER: Duration = Duration::from_secs(1);
 
-/// So many at once are with hyper whatever there is, or nothing would ever come free, and nobody
-/// could be told why. The reserve bears them.
+/// So many at once are with hyper whatever there is, or nothing would ever come free, and no
+/// client could be told why. The reserve bears them.
 const ALWAYS: u64 = 16;
 
 /// So many idle connections make room for one request.

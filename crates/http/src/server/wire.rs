@@ -1,4 +1,4 @@
-//! One plain connection, shared between hyper and whoever reads a long body: the tap.
+//! One plain connection, shared between hyper and the reader of a long body: the tap.
 //!
 //! hyper copies each body byte through its own read buffer and hands it on in frames. For an upload
 //! that is one copy too many, and two buffers of 8 KiB that a slow upload holds to its end. So
@@ -317,7 +317,7 @@ impl Wire {
         self.state().is_given_up
     }
 
-    /// Whether bytes may still come that nobody will read.
+    /// Whether bytes may still come that will not be read.
     pub(crate) fn has_unread(&self) -> bool {
         let gate = &self.state().gate;
         !gate.is_at_head() || gate.has_begun() || gate.has_early()

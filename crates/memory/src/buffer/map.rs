@@ -96,7 +96,7 @@ impl Drop for Mapping {
 }
 
 /// How many bytes of `address..address+len` are resident. The range may have been unmapped
-/// meanwhile: then the answer is an error, or about somebody else's memory; it is only a number
+/// meanwhile: then the answer is an error, or about other memory; it is only a number
 /// either way.
 #[cfg(not(miri))]
 pub(crate) fn resident_bytes(address: usize, len: usize) -> io::Result<u64> {
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(resident_bytes(mapping.address(), len).unwrap(), len as u64);
         let address = mapping.address();
         drop(mapping);
-        // Somebody else may have mapped there meanwhile; it must be no more than an answer.
+        // Another thread may have mapped there meanwhile; it must be no more than an answer.
         let _ = resident_bytes(address, len);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A buffer is mapped when its lease is had and unmapped when it is dropped: nothing is allocated
 //! at start and nothing stays. A few freed ones are kept for a second, because a fast upload asks
-//! again at once and mapping costs a page fault for every 4 KiB; they are never in anybody's way,
+//! again at once and mapping costs a page fault for every 4 KiB; they are never in the way,
 //! see [`pool`].
 
 mod map;
@@ -165,7 +165,7 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let (Some((mapping, token)), Some(lease)) = (self.memory.take(), self.lease.take()) {
-            // First the memory, then the right to it: between the two nobody else may be promised
+            // First the memory, then the right to it: between the two no other may be promised
             // it.
             lease.give_back_with(mapping, token);
         }

@@ -2,9 +2,9 @@
 //!
 //! The list of mappings is there to be measured: at each sample the kernel is asked how much of
 //! each is resident. A buffer that was found fully resident is not asked about again for a while,
-//! since buffers fill and stay full. Kept buffers are resident and belong to nobody; they stand in
-//! `pool_resident`, are the first thing given back, and are never more than a lease may take away
-//! again at once.
+//! since buffers fill and stay full. Kept buffers are resident and belong to no upload; they stand
+//! in `pool_resident`, are the first thing given back, and are never more than a lease may take
+//! away again at once.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl Pool {
         }
     }
 
-    /// Keeps a buffer that nobody needs now.
+    /// Keeps a buffer that is not needed now.
     pub(crate) fn keep(&mut self, mapping: Mapping, token: Token, now: Duration) {
         self.kept_bytes += mapping.len() as u64;
         self.kept.push(Kept {

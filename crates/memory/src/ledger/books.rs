@@ -1,6 +1,6 @@
 //! The books: who holds what, what is free, and who gets the next piece.
 //!
-//! Plain data under one lock; no call in here blocks, reads a file, or runs anybody else's code.
+//! Plain data under one lock; no call in here blocks, reads a file, or runs code from outside.
 //! What must happen outside the lock (waking a waiter, unmapping a buffer) is put into
 //! [`Deferred`].
 
@@ -147,7 +147,7 @@ impl Books {
     }
 
     /// What one upload may hold: an even part of seven eighths, so that the next to come finds
-    /// something before anybody has given anything back.
+    /// something before any has given something back.
     pub(crate) fn share(&self) -> u64 {
         let uploads = (self.queue.active() + self.queue.waiting()).max(1);
         let even = self.leasable().max(self.shared_floor()) / 8 * 7 / uploads;
@@ -180,9 +180,9 @@ impl Books {
         (self.measure.limits.floor / 2).min(self.measure.limits.ceiling)
     }
 
-    /// Whether it fits into what all may share of the floor, each his part. Where others took the
+    /// Whether it fits into what all may share of the floor, each its part. Where others took the
     /// memory the blessed upload alone would go on, and all would take turns by the smallest piece,
-    /// one at a time: that is a stop for everybody. Shared, the same memory keeps them all moving.
+    /// one at a time: that is a stop for all. Shared, the same memory keeps them all moving.
     fn shared_floor_covers(&self, held: u64, bytes: u64) -> bool {
         self.leased + bytes <= self.shared_floor()
             && !self.is_full(held)
@@ -374,7 +374,7 @@ impl Books {
         self.servable(instead?)
     }
 
-    /// Nobody waits for more than the largest piece, whatever he asked for: it would never come
+    /// None waits for more than the largest piece, whatever it asked for: it would never come
     /// under pressure.
     fn bytes_for(&self, asked: u64) -> u64 {
         asked.min(whole_pages(self.measure.limits.granule_max))
@@ -548,8 +548,8 @@ impl Books {
         } else if let Some(before) = now.checked_sub(self.config.cache_idle_after) {
             self.pool.expire(before, &mut deferred.mappings);
         }
-        // There is plenty again: the blessing is not needed, and must be there for whoever needs it
-        // next.
+        // There is plenty again: the blessing is not needed, and must be there for one that needs
+        // it next.
         if self.free() >= self.measure.limits.floor {
             self.blessed = None;
         }
@@ -598,8 +598,9 @@ impl Books {
         )
     }
 
-    /// How long somebody who is turned away should stay away: until what waits has drained, between
-    /// one second and two minutes, scattered by a quarter so that they don't all come back at once.
+    /// How long a client that is turned away should stay away: until what waits has drained,
+    /// between one second and two minutes, scattered by a quarter so that they don't all come back
+    /// at once.
     pub(crate) fn retry_after(&self) -> Duration {
         let drained = self.drain_time(self.queue.waiting_bytes());
         let base = drained.clamp(Duration::from_secs(1), Duration::from_secs(120));

@@ -160,7 +160,7 @@ impl Ledger {
     }
 
     /// Leases `bytes` (rounded up to pages of 4096) without waiting; `None` if they can't be had
-    /// now, or if somebody waits who would be overtaken.
+    /// now, or if one waits that would be overtaken.
     pub fn try_lease(&self, holder: Holder, bytes: u64) -> Option<Lease> {
         self.lease_now(holder, bytes, Purpose::Upload)
     }
@@ -213,7 +213,7 @@ impl Ledger {
     }
 
     /// What one active upload may hold now: its fair share, which gets smaller as more come, long
-    /// before anybody waits.
+    /// before any upload waits.
     pub fn share_bytes(&self) -> u64 {
         lock(&self.inner.books).share()
     }
@@ -333,7 +333,7 @@ impl Inner {
                 books.queue.finish(number)
             }
         };
-        // A waker is somebody else's code: it is dropped outside the lock.
+        // A waker is code from outside: it is dropped outside the lock.
         drop(replaced);
         let request = answer?;
         Some(match request.state {
@@ -405,7 +405,7 @@ impl Inner {
         lock(&self.books).pool.unregister(token);
     }
 
-    /// Keeps a freed buffer for the next who asks, if that is in nobody's way; else it is the
+    /// Keeps a freed buffer for the next who asks, if that is in no one's way; else it is the
     /// caller's to unmap.
     pub(crate) fn keep_or_unregister(&self, mapping: Mapping, token: Token) -> Option<Mapping> {
         let now = self.clock.now();
@@ -439,7 +439,7 @@ impl Inner {
         }
     }
 
-    /// Reads the machine, unless somebody did within `young`.
+    /// Reads the machine, unless that was done within `young`.
     pub(crate) fn sample(&self, young: Duration) {
         let mut reader = lock(&self.reader);
         let reader = &mut *reader;

@@ -95,7 +95,7 @@ impl Books {
         let total = measure.limits.total;
         let foreign = total - measure.available - measure.pool_resident - measure.touched.sum();
         let baseline = measure.baseline.min(foreign);
-        // Touched memory whose charge is gone since the sample is nobody's until the next.
+        // Touched memory whose charge is gone since the sample stands nowhere until the next.
         let unsettled = measure.touched.anon.saturating_sub(self.charged().anon);
         let drifted = measure
             .other_anon

@@ -1,13 +1,13 @@
-//! What somebody has had, in byte·microseconds.
+//! What a user or an upload has had, in byte·microseconds.
 //!
-//! Service is counted only while others wait: whoever used an idle machine for an hour took nothing
-//! from anybody and owes nothing. Each spell in which somebody waits is a *round*; a new round
-//! begins with clean sheets.
+//! Service is counted only while others wait: a user who had an idle machine for an hour took
+//! nothing from others and owes nothing. Each spell in which an upload waits is a *round*; a new
+//! round begins with clean sheets.
 
 use std::time::Duration;
 
 /// What is charged at once when memory is granted, as if it were held for so long: without it, all
-/// that comes free in one moment would go to one user, since nobody's held time has moved yet.
+/// that comes free in one moment would go to one user, since no one's held time has moved yet.
 pub(crate) const CHARGED_AHEAD_US: u128 = 100_000;
 
 /// The state of contention, one for the whole queue.
@@ -15,11 +15,11 @@ pub(crate) const CHARGED_AHEAD_US: u128 = 100_000;
 pub(crate) struct Round {
     /// Which spell of waiting this is; 0 before the first.
     pub(crate) number: u64,
-    /// Whether somebody waits now.
+    /// Whether any upload waits now.
     pub(crate) contended: bool,
     /// When it began.
     pub(crate) started: Duration,
-    /// How far anybody may fall behind, in byte·microseconds: past debts must not starve.
+    /// How far one may fall behind, in byte·microseconds: past debts must not starve.
     pub(crate) debt_max: u128,
 }
 

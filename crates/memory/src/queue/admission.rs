@@ -1,4 +1,4 @@
-//! The handle of somebody who waits.
+//! The handle of an upload that waits.
 
 use std::future::Future;
 use std::pin::Pin;

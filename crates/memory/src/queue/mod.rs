@@ -1,19 +1,20 @@
 //! Who waits, and who is next.
 //!
-//! Fair per user, then per upload: next is the user who has had the least, and of his uploads the
-//! one that has had the least, counted in byte·seconds held while others wait. That is deficit
-//! round robin with the quantum let go to zero (start-time fair queueing): the same shares, but the
-//! next one is found in a sorted set instead of by rounds over tens of thousands of users, and a
-//! large holding needs no rounds to be paid off. Equals are served in the order of their coming.
+//! Fair per user, then per upload: next is the user who has had the least, and of the user's
+//! uploads the one that has had the least, counted in byte·seconds held while others wait. That is
+//! deficit round robin with the quantum let go to zero (start-time fair queueing): the same shares,
+//! but the next one is found in a sorted set instead of by rounds over tens of thousands of users,
+//! and a large holding needs no rounds to be paid off. Equals are served in the order of their
+//! coming.
 //!
-//! There is no overtaking: when the next one's request does not fit, nobody behind is served in its
-//! stead, or a stream of small requests would starve a large one. The one exception is a request
-//! that waits for what its own upload holds, which would wait for ever and all others with it: see
+//! There is no overtaking: when the next one's request does not fit, none behind is served before
+//! it, or a stream of small requests would starve a large one. The one exception is a request that
+//! waits for what its own upload holds, which would wait for ever and all others with it: see
 //! `Books::next_to_serve`. `ahead` in a [`Place`] is the number of requests that would be served
 //! first if all hold equally long; it is exact when taken by [`Queue::rank_all`] and a bound when a
 //! request comes in.
 //!
-//! Nothing here locks, reads a clock or wakes anybody: the ledger does, under its one lock.
+//! Nothing here locks, reads a clock or wakes a task: the ledger does, under its one lock.
 
 mod account;
 mod admission;
@@ -139,7 +140,7 @@ impl Queue {
         self.active
     }
 
-    /// Nobody's debt grows beyond what holding `ceiling` for half a minute costs.
+    /// No debt grows beyond what holding `ceiling` for half a minute costs.
     pub(crate) fn set_ceiling(&mut self, ceiling_bytes: u64) {
         self.round.debt_max = u128::from(ceiling_bytes) * 30_000_000;
     }

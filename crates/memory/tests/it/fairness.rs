@@ -1,4 +1,4 @@
-//! Who is next: users in turn however many uploads they bring, nobody for ever, and those who hold
+//! Who is next: users in turn however many uploads they bring, none for ever, and those who hold
 //! long after those who don't.
 
 use std::collections::VecDeque;
@@ -30,7 +30,7 @@ fn tight(pieces: u64) -> (World, Vec<Lease>) {
     (world, held)
 }
 
-/// Grants until `who` gets his: one piece circulates, each holder keeps it for 50 ms.
+/// Grants until `who` gets one: one piece circulates, each holder keeps it for 50 ms.
 fn grants_until(
     world: &World,
     waiting: &mut Vec<(Holder, Admission)>,
@@ -157,7 +157,7 @@ fn a_debt_is_forgotten_beyond_half_a_minute_of_everything() {
     let world = World::with(GIB, config);
     let long = world.lease(holder(1, 0), piece);
     let rest = world.lease(holder(3, 0), piece);
-    // The floor is somebody's who stays.
+    // The floor is that of an upload that stays.
     let mut floor = world.lease(holder(4, 0), world.snapshot().floor_bytes);
     floor.shrink_to(4 * KIB);
     let mut waiting: Vec<_> = (0..2)

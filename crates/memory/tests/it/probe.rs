@@ -180,7 +180,7 @@ fn no_limit_is_no_limit_in_either_version() {
     tree.v1("sys/fs/cgroup/memory/ddx", V1_NONE);
     assert_eq!(tree.read().levels[0].limit_bytes, None);
 
-    // What is more than the machine has binds nobody.
+    // What is more than the machine has does not bind.
     let tree = Tree::mounted(UNIFIED, "0::/ddx\n");
     tree.v2("sys/fs/cgroup/ddx", "8589934592\n");
     assert_eq!(tree.read().levels[0].limit_bytes, None);

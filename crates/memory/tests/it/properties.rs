@@ -1,7 +1,7 @@
 //! What holds whatever happens: random lives of a ledger on a machine whose other users, stalls and
 //! failures are random as well.
 //!
-//! Three sentences are proved on each: the books add up at every step; nobody waits who could be
+//! Three sentences are proved on each: the books add up at every step; none waits that could be
 //! served; and once the machine is calm again and nothing is leased, everything is as it was at the
 //! start, whatever came before.
 
@@ -231,7 +231,7 @@ impl Life {
         self.check_nobody_waits_in_vain(&snapshot);
     }
 
-    /// Whoever is next would be served if he could be: no wake-up was lost.
+    /// The next one would be served if it could be: no wake-up was lost.
     fn check_nobody_waits_in_vain(&self, snapshot: &ddx_memory::Snapshot) {
         if snapshot.waiting == 0 {
             return;
@@ -243,8 +243,8 @@ impl Life {
         let fits =
             |bytes: u64| bytes.max(1).next_multiple_of(4 * KIB) <= snapshot.free_to_lease_bytes;
         let waits = || self.waiting.iter().filter(|(_, _, it)| !it.is_decided());
-        // All of them fit and none holds a thing: then somebody's turn it is, and he would have to
-        // be served.
+        // All of them fit and none holds a thing: then it is the turn of one of them, which would
+        // have to be served.
         let all_fit =
             waits().all(|(who, bytes, _)| holds_nothing(*who) && fits((*bytes).min(4 * MIB)));
         let full = self

@@ -68,7 +68,7 @@ fn beside_the_blessed_one_all_others_share_a_granule() {
     let snapshot = world.snapshot();
     let shared = snapshot.floor_bytes / 2;
     assert_eq!((snapshot.free_to_lease_bytes, shared), (0, 4 * MIB));
-    // One that does not move keeps the floor, and nobody else from moving.
+    // One that does not move keeps the floor, and no other from moving.
     let stuck = world.lease(holder(1, 1), 64 * KIB);
     let mut others = Vec::new();
     while let Some(lease) = world
@@ -80,7 +80,7 @@ fn beside_the_blessed_one_all_others_share_a_granule() {
     }
     assert_eq!(others.len(), 63);
     assert_eq!(world.snapshot().slots_available, 0);
-    // Each has his part of it, and no more while others are there.
+    // Each has its part of it, and no more while others are there.
     others.truncate(3);
     assert!(!others[0].try_grow(shared / 4));
     assert!(others[0].try_grow(64 * KIB));
@@ -102,7 +102,7 @@ fn what_is_shared_at_any_pressure_stays_below_a_ceiling_that_was_set() {
     );
     let first = world.lease(holder(1, 1), 64 * KIB);
     let second = world.lease(holder(2, 1), 64 * KIB);
-    // The floor is for one, and is his whatever the ceiling.
+    // The floor is for one, and is that one's whatever the ceiling.
     let blessed = world.lease(holder(3, 1), 64 * KIB);
     assert!(world.ledger.try_lease(holder(4, 1), 64 * KIB).is_none());
     drop((first, second, blessed));
@@ -355,7 +355,7 @@ fn a_thread_may_wait_and_be_woken_or_told_that_its_time_is_up() {
 fn many_small_grants_are_not_given_on_an_old_figure() {
     let world = World::new(128 * MIB);
     world.sample_after(millis(200));
-    // Somebody else takes half of the machine, and nobody has looked since.
+    // Another program takes half of the machine, and no sample was taken since.
     world.script.change(|facts| facts.others_bytes = 64 * MIB);
     let mut held = Vec::new();
     let mut uploads = 0;

@@ -22,7 +22,8 @@ pub trait Subject {
     /// there.
     fn open(&self) -> Box<dyn Store>;
 
-    /// Whether nobody else uses its disk, so that figures of space can be compared to the byte.
+    /// Whether no other program uses its disk, so that figures of space can be compared to the
+    /// byte.
     fn has_own_disk(&self) -> bool;
 }
 

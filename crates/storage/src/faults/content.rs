@@ -66,7 +66,7 @@ impl Content {
     }
 
     /// One block that was not synced: it arrived, or not, or a part of it did; what is there
-    /// instead is what was there before, nothing, or what somebody else had there.
+    /// instead is what was there before, nothing, or what another file had there.
     fn lose_block(&mut self, block: std::ops::Range<usize>, random: &mut Random) {
         let lost = match random.below(4) {
             0 => return,

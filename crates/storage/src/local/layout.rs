@@ -2,7 +2,7 @@
 //!
 //! 1,024 folders, so that none has millions of entries; they are made when first needed. All calls
 //! go relative to one open descriptor of `segments`, which keeps paths short and the store in one
-//! place if somebody moves the folder.
+//! place if the folder is moved.
 //!
 //! A new file survives a power cut only if its folder was flushed after it was made, and a folder
 //! only if `segments` was. Flushing at each creation would cost more than the creation; so every

@@ -248,7 +248,7 @@ impl Disk {
     }
 
     /// Cuts the file at `at`. That frees the blocks reserved behind it too, so they are taken anew;
-    /// meanwhile nobody else can have them.
+    /// meanwhile no other upload can have them.
     fn cut(
         &self,
         id: SegmentId,
@@ -275,7 +275,7 @@ impl Disk {
 impl Store for LocalDisk {
     fn create(&self, id: SegmentId, length_bytes: Option<u64>) -> Result<(), Error> {
         let disk = &self.0;
-        // Even nothing needs an inode, and an upload of unknown length that can't begin shall hear
+        // Even nothing needs an inode, and an upload of unknown length that can't begin is to hear
         // it now.
         drop(disk.account.claim(length_bytes.unwrap_or(BLOCK_BYTES))?);
         let file = disk.layout.create(id).map_err(|error| match error.kind() {

@@ -4,7 +4,7 @@
 //! Three things a file can't tell. That a writer is open: a second one would cut the file under it.
 //! What space was promised where the file system keeps no promises. And down to where bytes are
 //! beyond doubt: after a failed write-back the kernel takes the pages for clean, so a new
-//! descriptor would sync them "successfully"; therefore nobody may go on behind the last offset
+//! descriptor would sync them "successfully"; therefore no writer may go on behind the last offset
 //! that was synced before. Only segments with something to tell have an entry.
 
 use std::collections::HashMap;

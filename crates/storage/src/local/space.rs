@@ -58,7 +58,7 @@ struct Late {
 
 /// It is not asked to commit more often than this, unless a claim depends on it.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
-/// It is asked this often if anybody looks: by itself it would have committed by then.
+/// It is asked this often while it is looked at: by itself it would have committed by then.
 const COMMIT_AT_LAST: Duration = Duration::from_secs(60);
 /// So little above the floor is looked at twice.
 const NEARLY_FULL_BYTES: u64 = 4 << 20;

@@ -195,8 +195,8 @@ impl Windows {
         self.cached_from = Some(until);
     }
 
-    /// The writer goes away with dirty pages: the disk shall have them soon, since nobody is
-    /// charged for them any more.
+    /// The writer goes away with dirty pages: the disk is to have them soon, since they are
+    /// charged to none any more.
     pub(super) fn abandon(&mut self, file: &File) {
         self.previous = None;
         if let Some(window) = self.current.take().filter(|window| window.dirty_bytes > 0) {

@@ -97,7 +97,7 @@ impl LocalWriter {
         Ok(())
     }
 
-    /// After this, nobody may build on what was written since the last sync: once a failure was
+    /// After this, no writer may build on what was written since the last sync: once a failure was
     /// reported the kernel may take the pages for clean, and a later `fdatasync` would say yes to
     /// bytes that are gone.
     fn fail(&mut self, error: io::Error, doing: &str) -> Error {

@@ -136,8 +136,8 @@ fn exclusive_a_full_disk_keeps_its_floor_through_the_cache() {
     });
 }
 
-/// Somebody else fills the disk to the last block, floor and all: clear answers, nothing lost, and
-/// on again afterwards.
+/// Another program fills the disk to the last block, floor and all: clear answers, nothing lost,
+/// and on again afterwards.
 fn the_last_block(config: LocalDiskConfig) {
     let image = Image::new(64 * MIB).unwrap();
     let store = open(&image.path(), config);
@@ -287,8 +287,8 @@ fn is_intact(store: &LocalDisk, granule: &[u8], length: u64) -> bool {
     content(store, id(1), length)[..length] == expected
 }
 
-/// When the kernel could not write pages back, the writer repeats that it failed, and nobody builds
-/// on what was not synced.
+/// When the kernel could not write pages back, the writer repeats that it failed, and no other
+/// builds on what was not synced.
 #[test]
 fn exclusive_a_failed_write_back_is_not_forgotten() {
     let disk = FailingDisk::new();

@@ -237,7 +237,7 @@ fn next(listener: &OwnedFd) -> Option<(u64, Asked)> {
     })
 }
 
-/// Answers one call. If whoever asked is gone there is nothing to do.
+/// Answers one call. If the caller is gone there is nothing to do.
 fn answer(listener: &OwnedFd, id: u64, answer: Answer) {
     let (val, error, flags) = match answer {
         Answer::Made => (0, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),

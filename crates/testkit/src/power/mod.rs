@@ -7,8 +7,8 @@
 //! block by block; the file system is mounted anew, with its journal's recovery, and the server
 //! starts on what is there. SQLite, ext4 and the kernel's block layer are the real ones.
 //!
-//! What stays outside: a disk that lies about flushes, and damage of blocks that nobody was
-//! writing.
+//! What stays outside: a disk that lies about flushes, and damage of blocks that were not
+//! being written.
 
 mod device;
 mod fuse;

@@ -22,7 +22,7 @@ const STALLED: usize = 100;
 const RANGES: &str = "bytes=0-11000000,12000000-23000000";
 
 /// A box in which a neighbour has taken all that the server would offer, and downloads of one file
-/// that nobody takes.
+/// that is not taken.
 struct Stalled {
     memory_box: Arc<MemoryBox>,
     client: Client,
@@ -123,7 +123,7 @@ async fn exclusive_downloads_that_nobody_takes_give_way_to_others() -> Result<()
     await_standstill(&stalled.client).await?;
     let status = stalled.client.status().await?;
     ensure!(status.figure("waiting")? > 0.0, "{}", status.json);
-    // More of them wait than there is memory for, and somebody new comes behind all.
+    // More of them wait than there is memory for, and a new client comes behind all.
     stalled.pressure.probe("beside stalled downloads").await?;
     // What gave way holds nothing, in the kernel neither.
     let port = stalled.pressure.server.address().port();

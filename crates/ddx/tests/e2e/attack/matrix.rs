@@ -186,8 +186,8 @@ async fn prey(client: &Client) -> Result<Prey> {
     })
 }
 
-/// What anybody may want: a small file is stored and fetched, and the status is asked for. How long
-/// it took.
+/// What any client may want: a small file is stored and fetched, and the status is asked for. How
+/// long it took.
 async fn serve(other: &Client) -> Result<Duration> {
     let began = Instant::now();
     let data = Data::new(7, MIB);

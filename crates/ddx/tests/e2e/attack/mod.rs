@@ -3,8 +3,8 @@
 //!
 //! `boxes` shows that a server stays within what it has when nothing else moves. Here everything
 //! moves: a neighbour eats memory in waves, the page cache is thrashed, the limit is lowered and
-//! raised. Still nothing that was admitted may fail, nobody may be killed, the ledger must add up
-//! at every look, and somebody new must get his file stored even at the worst moment. By default
+//! raised. Still nothing that was admitted may fail, no process may be killed, the ledger must add
+//! up at every look, and a new client must get its file stored even at the worst moment. By default
 //! the smallest box and a middle one; `DDX_FULL=1` takes all of them, and ten thousand slow
 //! connections if `DDX_BIN` names a release build.
 

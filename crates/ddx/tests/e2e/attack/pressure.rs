@@ -2,7 +2,7 @@
 //! lowered.
 //!
 //! Each is fair: it never takes in one step more of what is left than the server's reserve is there
-//! for, since memory that goes faster than anybody can see it go fails every program. Within that
+//! for, since memory that goes faster than it can be seen to go fails every program. Within that
 //! it takes all but what the server is promised to live with, and what the server gives back it
 //! takes as well.
 
@@ -20,9 +20,9 @@ const STEP_EVERY: Duration = Duration::from_millis(250);
 const STEP_PART: u64 = 4;
 /// A wave that gets no further ends after this.
 const WAVE_WITHIN: Duration = Duration::from_secs(15);
-/// What nobody takes: less than this is left to chance between two programs that both allocate.
+/// What is left free: less than this is left to chance between two programs that both allocate.
 const HEADROOM_LEAST: u64 = 6 * MIB;
-/// One upload of one file by somebody new ends within this whatever goes on; on a busy machine,
+/// One upload of one file by a new client ends within this whatever goes on; on a busy machine,
 /// too.
 const PROBE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -62,7 +62,7 @@ impl Pressure {
         Ok(limit.saturating_sub(self.memory_box.hard_bytes()?))
     }
 
-    /// Somebody new uploads one file and fetches it, and all is over in the time that a person
+    /// A new client uploads one file and fetches it, and all is over in the time that a person
     /// waits.
     pub(super) async fn probe(&mut self, when: &str) -> Result<()> {
         let (client, link, data) = self.store(when).await?;
@@ -74,7 +74,7 @@ impl Pressure {
         Ok(())
     }
 
-    /// Somebody new uploads one file; who it was, where the file is, and its bytes.
+    /// A new client uploads one file; who it was, where the file is, and its bytes.
     pub(super) async fn store(&mut self, when: &str) -> Result<(Client, String, Data)> {
         self.probes += 1;
         let number = u8::try_from(self.probes % 250)?;
@@ -121,7 +121,7 @@ impl Pressure {
         Ok(())
     }
 
-    /// One wave: it grows, somebody new comes, it lets all go, and somebody else comes.
+    /// One wave: it grows, a new client comes, it lets all go, and another one comes.
     pub(super) async fn eat(&mut self) -> Result<()> {
         self.grow().await?;
         self.probe("when memory is eaten").await?;

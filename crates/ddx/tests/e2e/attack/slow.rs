@@ -1,4 +1,4 @@
-//! Thousands of slow connections in a box: what each costs, and that nobody notices.
+//! Thousands of slow connections in a box: what each costs, and that others do not notice.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ async fn exclusive_thousands_of_slow_connections_in_256_mib() -> Result<()> {
     let began = Instant::now();
     let mut sending = JoinSet::new();
     for seed in 0..count {
-        // A thousand users, each with his share of the connections.
+        // A thousand users, each with a share of the connections.
         let user = Ipv4Addr::new(
             127,
             0,

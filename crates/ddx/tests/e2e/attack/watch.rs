@@ -2,7 +2,7 @@
 //! must not be.
 //!
 //! What a test asserts at its end says nothing of the seconds before: a sum that was wrong for a
-//! moment, a status that nobody could ask for, a request that failed and was tried again. So each
+//! moment, a status that could not be had, a request that failed and was tried again. So each
 //! look asks the status on a connection of its own, as an operator would, and asserts all that the
 //! status promises; the kernel's counters are the second witness.
 
