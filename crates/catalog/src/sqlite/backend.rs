@@ -279,8 +279,14 @@ impl Catalog for SqliteCatalog {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            for (_, ended) in self.hang_up() {
-                let _ = ended.await; // an error is how it tells that it has ended
+            // An error is how each tells that it has ended.
+            let (changes, threads) = self.hang_up();
+            for (_, ended) in threads.readers {
+                let _ = ended.await;
+            }
+            drop(changes);
+            if let Some((_, ended)) = threads.writer {
+                let _ = ended.await;
             }
             Ok(())
         })

@@ -69,7 +69,7 @@ pub struct SqliteCatalog {
     /// One long read (backup, check) at a time.
     aside: Semaphore,
     counters: Arc<Counters>,
-    threads: Mutex<Vec<Ending>>,
+    threads: Mutex<Threads>,
     deaths: Deaths,
 }
 
@@ -81,6 +81,13 @@ struct Queues {
 }
 
 type OpenReader = fn(&Path, &Config) -> Result<Connection, Error>;
+
+#[derive(Debug, Default)]
+struct Threads {
+    readers: Vec<Ending>,
+    /// `None` where nothing can be written.
+    writer: Option<Ending>,
+}
 
 /// A thread, and what tells that it has ended to one who can't block.
 type Ending = (JoinHandle<()>, oneshot::Receiver<()>);
@@ -115,7 +122,7 @@ impl SqliteCatalog {
         let (changes, change_queue) = mpsc::channel(config.write_queue_ops_max.max(1));
         let counters = Arc::new(Counters::default());
         let deaths = Deaths::default();
-        let (queries, mut threads) = spawn_readers(&folder, &config, schema::open_reader, &deaths)?;
+        let (queries, readers) = spawn_readers(&folder, &config, schema::open_reader, &deaths)?;
         let log = LogCopy::start(
             schema::open_copier(&folder, &config)?,
             config.wal_frames_max,
@@ -123,7 +130,7 @@ impl SqliteCatalog {
         )?;
         let ballast = Ballast::of(&folder, config.ballast_bytes);
         let (counted, batch_ops_max) = (counters.clone(), config.batch_ops_max);
-        threads.push(spawn("catalog-write", &deaths, move || {
+        let writer = spawn("catalog-write", &deaths, move || {
             let own = writer::Own {
                 connection,
                 log,
@@ -131,7 +138,11 @@ impl SqliteCatalog {
                 ballast,
             };
             writer::run(own, change_queue, &counted, batch_ops_max)
-        })?);
+        })?;
+        let threads = Threads {
+            readers,
+            writer: Some(writer),
+        };
         let queues = Queues {
             changes: Some(changes),
             queries,
@@ -157,7 +168,11 @@ impl SqliteCatalog {
         let folder = folder.as_ref().to_owned();
         read_only::check(&folder, &config)?;
         let deaths = Deaths::default();
-        let (queries, threads) = spawn_readers(&folder, &config, read_only::open, &deaths)?;
+        let (queries, readers) = spawn_readers(&folder, &config, read_only::open, &deaths)?;
+        let threads = Threads {
+            readers,
+            writer: None,
+        };
         let queues = Queues {
             changes: None,
             queries,
@@ -180,7 +195,7 @@ impl SqliteCatalog {
         open_reader: OpenReader,
         queues: Queues,
         counters: Arc<Counters>,
-        threads: Vec<Ending>,
+        threads: Threads,
         deaths: Deaths,
     ) -> Self {
         let units =
@@ -316,22 +331,27 @@ impl SqliteCatalog {
             .map_err(|_| Error::new(ErrorKind::Other, "a long read panicked"))?
     }
 
-    /// Lets the threads end when their queues are empty.
-    fn hang_up(&self) -> Vec<Ending> {
-        drop(
-            self.queues
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Lets the readers end when their queue is empty, and the writer once what is given here is
+    /// dropped. The writer's connection must be the last: SQLite removes its log with the last one
+    /// that is closed, if that one may write.
+    fn hang_up(&self) -> (Option<mpsc::Sender<BoxedJob>>, Threads) {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        let changes = queues.take().and_then(|queues| queues.changes);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        (changes, std::mem::take(&mut *threads))
     }
 }
 
 impl Drop for SqliteCatalog {
     fn drop(&mut self) {
-        for (thread, _) in self.hang_up() {
-            let _ = thread.join(); // a panic was reported when it happened
+        // A panic was reported when it happened.
+        let (changes, threads) = self.hang_up();
+        for (thread, _) in threads.readers {
+            let _ = thread.join();
+        }
+        drop(changes);
+        if let Some((thread, _)) = threads.writer {
+            let _ = thread.join();
         }
     }
 }

@@ -302,3 +302,25 @@ async fn a_writer_that_ends_in_a_panic_is_told() {
     let error = catalog.change(0, |to| doom(to, 1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
 }
+
+#[tokio::test]
+async fn the_log_is_gone_after_the_end_also_where_a_read_was_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
+    catalog.change(0, |to| doom(to, 1)).await.unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let mut reads = std::pin::pin!(catalog.query(move |_| {
+        let _ = held.recv();
+        Ok(())
+    }));
+    assert!(futures_util::poll!(reads.as_mut()).is_pending());
+    let mut closes = std::pin::pin!(catalog.close());
+    assert!(futures_util::poll!(closes.as_mut()).is_pending());
+    // Time for the writer to end first, if it were let.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    release.send(()).unwrap();
+    closes.await.unwrap();
+    reads.await.unwrap();
+    let log = folder.path().join("catalog.sqlite3-wal");
+    assert!(!log.exists(), "{}", log.display());
+}
