@@ -17,12 +17,16 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use ddx_memory::{Charge, Ledger, Row};
 use rustix::fs::Advice;
 
 use super::config::{BLOCK_BYTES, LocalDiskConfig};
 use super::sys::{Flush, flush};
+
+/// A writer that is open for so long has a slow or a long file.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// The most that is written at once without a charge, in bytes.
 const WRITE_THROUGH_BYTES: u64 = 64 << 10;
@@ -39,6 +43,7 @@ pub(super) struct Windows {
     previous: Option<Window>,
     /// Below this offset nothing of what we wrote is in the page cache; `None`: nowhere.
     cached_from: Option<u64>,
+    began: Instant,
     /// It was settled before its end: a slow or a long file.
     has_settled: bool,
 }
@@ -71,6 +76,7 @@ impl Windows {
             current: None,
             previous: None,
             cached_from: None,
+            began: Instant::now(),
             has_settled: false,
         }
     }
@@ -144,6 +150,7 @@ impl Windows {
 
     /// Waits until all is written, and gives pages and charges back.
     pub(super) fn write_back(&mut self, file: &File) -> io::Result<()> {
+        self.has_settled = true;
         self.retire(file)?;
         if let Some(window) = self.current.take().filter(|window| window.dirty_bytes > 0) {
             self.fit(window.dirty_bytes);
@@ -171,7 +178,8 @@ impl Windows {
     /// Drops clean pages up to `offset` if they are worth the call. A few pages are not, but those
     /// of thousands of slow files are.
     fn drop_many(&mut self, file: &File, offset: u64) {
-        let is_slow = std::mem::replace(&mut self.has_settled, true);
+        let has_settled = std::mem::replace(&mut self.has_settled, true);
+        let is_slow = has_settled || self.began.elapsed() >= SLOW;
         let bytes_min = if is_slow { 1 } else { self.drop_bytes_min };
         if self
             .cached_from
