@@ -557,13 +557,14 @@ impl Parts {
             .delete(record.file_id)
             .await
             .map_err(in_catalog)?;
-        if gone.is_some() {
+        if let Some(gone) = gone {
             self.tell(record, true);
             if record.kind == Kind::Partial {
                 // A file that waits for this part waits in vain, and is told so.
                 self.join_waiting_or_later(record.file_id).await;
             }
-            self.give_back(record).await?;
+            // As it was recorded last: what the caller has may be older than its first segment.
+            self.give_back(&gone).await?;
         }
         Ok(())
     }

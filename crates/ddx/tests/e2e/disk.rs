@@ -74,6 +74,11 @@ async fn an_unknown_length_is_refused_when_the_disk_is_full_and_the_rest_stays_w
         .put_chunked("endless.bin", &Data::new(5, 200 * MIB), 1 << 20)
         .await?;
     full.expect_problem(507)?;
+    let free = image.free_bytes()?;
+    ensure!(
+        free + 2 * MIB >= free_before,
+        "{free} of {free_before} bytes came back with the refusal"
+    );
     let deferred = tus.create(None, "deferred.bin").await?;
     let data = Data::new(6, 200 * MIB);
     let answer = tus.patch(&deferred.path, &data, 0..data.len()).await?;
