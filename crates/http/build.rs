@@ -3,7 +3,9 @@
 use std::path::Path;
 
 fn main() {
-    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/dist");
+    // As it is when this runs: what is built may have been moved since this was compiled.
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let pages = Path::new(&folder).join("../../web/dist");
     println!("cargo::rerun-if-changed={}", pages.display());
     println!("cargo::rustc-env=DDX_PAGES={}", pages.display());
 }

@@ -89,7 +89,7 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
         }
         Action::Document(name) => match name.as_str() {
             "configuration" => out.write_all(settings::document::markdown().as_bytes())?,
-            "errors" => out.write_all(ddx_http::problem::markdown().as_bytes())?,
+            "errors" => out.write_all(ddx_http::shared::problem::markdown().as_bytes())?,
             "metrics" => out.write_all(ddx_http::metrics::table::markdown().as_bytes())?,
             _ => bail!("there is no generated document `{name}`"),
         },

@@ -17,7 +17,6 @@ use anyhow::Context;
 use ddx_catalog::Catalog;
 use ddx_catalog::sqlite::SqliteCatalog;
 use ddx_engine::{Engine, Machine, Total};
-use ddx_http::Served;
 use ddx_http::server::{Connections, Server, acceptor};
 use ddx_memory::{Ledger, Plan, Size};
 use ddx_storage::{Lane, LocalDisk, Store};
@@ -138,7 +137,7 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
     let (ledger, _sampler) = open_ledger(&settings)?;
     let (closing, connections) = (CancellationToken::new(), Arc::<Connections>::default());
     let begun = Arc::<OnceLock<Engine>>::default();
-    let served = Arc::new(Served::starting(
+    let served = Arc::new(ddx_http::starting(
         &settings.path_prefix,
         progress_of(begun.clone()),
     ));

@@ -1,45 +1,29 @@
-//! The ways in: tus, plain HTTP, downloads, status and the pages.
+//! The ways in and out: protocols, links, the API, the pages, and the connections under them.
 //!
-//! Each protocol is a module whose `wire` is pure (fields and bytes in, values out) and whose
-//! handlers call the engine. What they share stands beside them: names, digests, problem documents,
-//! links. [`router`] puts them together, and [`server`] serves them.
+//! From below to above, and no file knows one above it:
+//!
+//! - `shared`: the words of HTTP that all speak: problem documents, fields, names, digests, hosts.
+//! - [`server`]: connections, TLS, HTTP/1 and HTTP/2, and the bytes of bodies.
+//! - `app`: the state that handlers share, who asks, and what they may.
+//! - `listing`, [`delivery`], `pages`, `api`: what is answered.
+//! - [`protocols`]: how files come, one folder each. `headers` in each is pure (fields and bytes
+//!   in, values out), its handlers call the engine.
+//! - `middleware` and [`router`]: what all requests pass, and all addresses put together.
 
-mod allowance;
 mod api;
 mod app;
-mod body;
-mod cross_origin;
-mod deliver;
-pub mod digests;
-pub mod download;
-pub mod fields;
-mod gzip;
-mod links;
+pub mod delivery;
 mod listing;
 pub mod metrics;
-pub mod names;
-pub mod negotiate;
-mod observe;
-pub mod operators;
-pub mod origin;
-mod pace;
+mod middleware;
 mod pages;
-mod places;
-pub mod plain;
-mod prefix;
-pub mod problem;
-mod reader;
-mod refusal;
-mod request_id;
-mod routes;
+pub mod protocols;
+mod route_group;
+mod router;
 pub mod server;
-mod socket;
+pub mod shared;
 mod starting;
-mod strict;
-pub mod tus;
-mod vary;
-mod view;
 
 pub use app::{App, Config, CrossOrigin};
-pub use routes::router;
-pub use starting::Served;
+pub use router::router;
+pub use starting::starting;

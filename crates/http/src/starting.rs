@@ -4,7 +4,6 @@
 //! Meanwhile the operator learns that it lives and how far it is, and clients
 //! that they should come again.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,64 +12,38 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 
-use crate::download;
-use crate::prefix;
-use crate::problem::{Kind, Problem};
-use crate::request_id::RequestId;
-use crate::routes::add_common_fields;
-use crate::strict;
+use crate::middleware::add_common_fields;
+use crate::router::may_be_file;
+use crate::server::Served;
+use crate::shared::path_prefix;
+use crate::shared::problem::{Kind, Problem};
+use crate::shared::request_id::RequestId;
+use crate::shared::strict;
 
 /// When another try is worth it.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// What connections are served: the answers of a start until there is more.
-#[derive(Debug)]
-pub struct Served {
-    path_prefix: String,
-    starting: Router,
-    ready: OnceLock<Router>,
-}
-
-impl Served {
-    /// The answers of a start. `progress` says in a sentence what it is at.
-    pub fn starting(
-        path_prefix: &str,
-        progress: impl Fn() -> String + Clone + Send + Sync + 'static,
-    ) -> Self {
-        let routes = Router::new()
-            .route("/healthz", get(async || "starting\n"))
-            .fallback(async move || {
-                Problem::new(Kind::Starting)
-                    .detail(progress())
-                    .retry_after(RETRY_AFTER)
-            })
-            .layer(middleware::from_fn(strictly));
-        let starting = match path_prefix {
-            "" => routes,
-            prefix => Router::new().nest(prefix, routes.clone()).merge(routes),
-        };
-        Self {
-            path_prefix: path_prefix.to_owned(),
-            starting,
-            ready: OnceLock::new(),
-        }
-    }
-
-    /// From now on all is served. Requests that are under way end as they began.
-    pub fn is_ready(&self, app: Router) {
-        // A second call would change nothing, and there is none.
-        let _ = self.ready.set(app);
-    }
-
-    /// Whether a file may lie at this path, with the prefix or without it.
-    pub(crate) fn may_have_file(&self, path: &str) -> bool {
-        download::may_be_file(prefix::below(&self.path_prefix, path))
-    }
-
-    /// What the next request gets.
-    pub(crate) fn router(&self) -> Router {
-        self.ready.get().unwrap_or(&self.starting).clone()
-    }
+/// The answers of a start, until there is more. `progress` says in a sentence what it is at.
+pub fn starting(
+    path_prefix: &str,
+    progress: impl Fn() -> String + Clone + Send + Sync + 'static,
+) -> Served {
+    let routes = Router::new()
+        .route("/healthz", get(async || "starting\n"))
+        .fallback(async move || {
+            Problem::new(Kind::Starting)
+                .detail(progress())
+                .retry_after(RETRY_AFTER)
+        })
+        .layer(middleware::from_fn(strictly));
+    let starting = match path_prefix {
+        "" => routes,
+        prefix => Router::new().nest(prefix, routes.clone()).merge(routes),
+    };
+    let prefix = path_prefix.to_owned();
+    Served::new(starting, move |path| {
+        may_be_file(path_prefix::below(&prefix, path))
+    })
 }
 
 /// The same rules as later, since a proxy may already send requests.
@@ -93,7 +66,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_start_answers_by_the_same_rules() {
-        let served = Served::starting("", || "opening the catalog".to_owned());
+        let served = starting("", || "opening the catalog".to_owned());
         for (path, host, status) in [
             ("/healthz", Some("a"), 200),
             ("/x", Some("a"), 503),

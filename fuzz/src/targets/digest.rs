@@ -1,7 +1,9 @@
 //! Digests in fields, and the kept state of one.
 
 use ddx_digest::{FileHasher, LEAF_BYTES, STATE_BYTES_MAX};
-use ddx_http::digests::{self, CONTENT_DIGEST, REPR_DIGEST, WANT_CONTENT_DIGEST, WANT_REPR_DIGEST};
+use ddx_http::shared::digests::{
+    self, CONTENT_DIGEST, REPR_DIGEST, WANT_CONTENT_DIGEST, WANT_REPR_DIGEST,
+};
 use http::HeaderMap;
 
 use crate::request::Request;

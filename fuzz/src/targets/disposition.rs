@@ -1,8 +1,8 @@
 //! `Content-Disposition`, read from clients and written for receivers.
 
-use ddx_http::download::disposition::{self, Disposition as Shown};
-use ddx_http::fields::Disposition;
-use ddx_http::names;
+use ddx_http::delivery::disposition::{self, Disposition as Shown};
+use ddx_http::shared::fields::Disposition;
+use ddx_http::shared::names;
 
 use crate::request::line;
 

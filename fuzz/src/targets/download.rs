@@ -1,10 +1,11 @@
 //! A request for a file: `method length milliseconds`, then its fields.
 
-use ddx_http::download::byteranges::{Byteranges, Piece};
-use ddx_http::download::disposition::OCTET_STREAM;
-use ddx_http::download::wire::{
-    self, Answer, ETag, Outcome, RangeLimits, Selection, Span, Validators,
+use ddx_http::delivery::byteranges::Byteranges;
+use ddx_http::delivery::disposition::OCTET_STREAM;
+use ddx_http::delivery::headers::{
+    self, Answer, ETag, Outcome, RangeLimits, Selection, Validators,
 };
+use ddx_http::server::{Piece, Span};
 use http::Method;
 
 use crate::request::Request;
@@ -23,8 +24,8 @@ pub(super) fn run(bytes: &[u8]) {
         modified_at,
     };
     let limits = RangeLimits::default();
-    let conditions = wire::evaluate(&method, &request.headers, &validators);
-    match wire::select(&method, &request.headers, &validators, length, &limits) {
+    let conditions = headers::evaluate(&method, &request.headers, &validators);
+    match headers::select(&method, &request.headers, &validators, length, &limits) {
         Ok(Answer::Whole) => {}
         Ok(Answer::NotModified) => assert_eq!(conditions, Outcome::NotModified),
         Ok(Answer::Part(span)) => {
@@ -33,7 +34,7 @@ pub(super) fn run(bytes: &[u8]) {
                 (Outcome::Proceed { range: true }, &Method::GET)
             );
             assert_inside(&[span], length);
-            let field = wire::content_range(span, length);
+            let field = headers::content_range(span, length);
             assert_eq!(
                 field,
                 format!("bytes {}-{}/{length}", span.first, span.last)
@@ -42,7 +43,7 @@ pub(super) fn run(bytes: &[u8]) {
         Ok(Answer::Parts(spans)) => parts(&spans, length, &limits),
         Err(problem) => assert!(matches!(problem.status().as_u16(), 412 | 416)),
     }
-    let fields = wire::validator_fields(&validators, true);
+    let fields = headers::validator_fields(&validators, true);
     assert_eq!(fields.len(), 4);
     for value in request.headers.values().filter_map(|v| v.to_str().ok()) {
         ranges(value, length, &limits);
@@ -56,7 +57,7 @@ pub(super) fn run(bytes: &[u8]) {
 
 fn ranges(text: &str, length: u64, limits: &RangeLimits) {
     for text in [text.to_owned(), format!("bytes={text}")] {
-        match wire::parse(&text, length, limits) {
+        match headers::parse(&text, length, limits) {
             Selection::Whole => {}
             Selection::One(span) => assert_inside(&[span], length),
             Selection::Several(spans) => parts(&spans, length, limits),

@@ -1,7 +1,7 @@
 //! The syntax that fields share, and what `Accept` comes to.
 
-use ddx_http::fields;
-use ddx_http::negotiate::{Format, negotiate};
+use ddx_http::shared::accept::{Format, negotiate};
+use ddx_http::shared::fields;
 
 use crate::request::Request;
 

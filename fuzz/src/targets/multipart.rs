@@ -1,8 +1,8 @@
 //! A form: the content type in the first line, the body behind it. Cut anywhere, it reads the same.
 
 use bytes::Bytes;
-use ddx_http::plain::multipart::{Event, Limits, Parser, Part};
-use ddx_http::problem::Kind;
+use ddx_http::protocols::plain::multipart::{Event, Limits, Parser, Part};
+use ddx_http::shared::problem::Kind;
 
 use crate::mutate::Choices;
 use crate::request::line;

@@ -1,7 +1,7 @@
 //! Names and paths: whatever they are, what is taken leads nowhere else and comes back from its
 //! link.
 
-use ddx_http::names::{self, Limits};
+use ddx_http::shared::names::{self, Limits};
 
 pub(super) fn run(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);

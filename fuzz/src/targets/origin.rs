@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ddx_http::origin::{Base, Config, Peer, ProxyFields};
+use ddx_http::shared::origin::{Base, Config, Peer, ProxyFields};
 use http::Uri;
 
 use crate::request::Request;

@@ -1,6 +1,6 @@
 //! A plain PUT: its path, then its fields.
 
-use ddx_http::plain::wire::{self, Limits, Options};
+use ddx_http::protocols::plain::headers::{self, Limits, Options};
 
 use super::names::assert_safe_path;
 use crate::request::Request;
@@ -8,7 +8,7 @@ use crate::request::Request;
 pub(super) fn run(bytes: &[u8]) {
     let request = Request::read(bytes);
     let limits = Limits::default();
-    if let Ok(put) = wire::put(&request.first, &request.headers, &limits) {
+    if let Ok(put) = headers::put(&request.first, &request.headers, &limits) {
         assert_safe_path(&put.path);
         assert_options(&put.options, &limits);
         for digest in &put.digests {

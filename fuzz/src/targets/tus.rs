@@ -1,6 +1,6 @@
 //! A tus request: the method, then its fields.
 
-use ddx_http::tus::wire::{self, Checksum, Concat, Length, Limits, Metadata};
+use ddx_http::protocols::tus::headers::{self, Checksum, Concat, Length, Limits, Metadata};
 use http::Method;
 
 use crate::request::Request;
@@ -15,14 +15,14 @@ pub(super) fn run(bytes: &[u8]) {
         file_bytes_max: Some(1 << 50),
         ..Limits::default()
     };
-    if let Ok(method) = wire::method(&given, headers) {
+    if let Ok(method) = headers::method(&given, headers) {
         assert!(
             given == Method::POST || method == given,
             "only a POST may mean another method"
         );
-        let _ = wire::version(&method, headers);
+        let _ = headers::version(&method, headers);
     }
-    if let Ok(creation) = wire::creation(headers, FILES, &limits) {
+    if let Ok(creation) = headers::creation(headers, FILES, &limits) {
         match (creation.length, &creation.concat) {
             (Length::OfParts, Some(Concat::Final(_))) => assert!(!creation.has_chunk),
             (Length::OfParts, _) | (_, Some(Concat::Final(_))) => {
@@ -40,11 +40,11 @@ pub(super) fn run(bytes: &[u8]) {
         }
         checksum(creation.checksum.as_ref());
     }
-    if let Ok(append) = wire::append(headers, &limits) {
+    if let Ok(append) = headers::append(headers, &limits) {
         assert!(append.length.is_none_or(|length| append.offset <= length));
         checksum(append.checksum.as_ref());
     }
-    let _ = wire::trailing(Some(headers), true, None);
+    let _ = headers::trailing(Some(headers), true, None);
     if let Ok(metadata_read) = Metadata::read(headers, &limits) {
         metadata(&metadata_read, &limits);
     }
@@ -52,11 +52,11 @@ pub(super) fn run(bytes: &[u8]) {
 
 /// What HEAD gives back is what came, and means the same.
 fn metadata(metadata: &Metadata, limits: &Limits) {
-    let state = wire::UploadState {
+    let state = headers::UploadState {
         metadata: metadata.raw(),
         ..Default::default()
     };
-    let head = wire::head(&state);
+    let head = headers::head(&state);
     let sent = head
         .get("upload-metadata")
         .map_or("", |value| value.to_str().expect("visible ASCII"));

@@ -14,7 +14,7 @@ const CONNECTION_BYTES: u64 = 18 << 10;
 /// KB in all, with 500 of them).
 const TLS_BYTES: u64 = 30 << 10;
 
-fn networks(all: &[Network]) -> anyhow::Result<ddx_http::origin::Networks> {
+fn networks(all: &[Network]) -> anyhow::Result<ddx_http::shared::origin::Networks> {
     let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
     Ok(texts.join(",").parse()?)
 }
@@ -70,7 +70,7 @@ impl Settings {
     /// # Errors
     /// The public address can't be the base of links, or the operators' token can't be read.
     pub(crate) fn http(&self) -> anyhow::Result<ddx_http::Config> {
-        let names = ddx_http::names::Limits {
+        let names = ddx_http::shared::names::Limits {
             name_bytes_max: usize::try_from(self.name_bytes_max)?,
             path_bytes_max: 4 * usize::try_from(self.name_bytes_max)?,
             depth_max: self.path_depth_max,
@@ -79,16 +79,8 @@ impl Settings {
         Ok(ddx_http::Config {
             names,
             origin: self.origin()?,
-            plain: ddx_http::plain::wire::Limits {
-                names,
-                file_bytes_max: self.max_file_size_bytes,
-                ..ddx_http::plain::wire::Limits::default()
-            },
-            form: ddx_http::plain::multipart::Limits {
-                parts_max: self.multipart_parts_max,
-                idle: self.body_idle_timeout,
-                ..ddx_http::plain::multipart::Limits::default()
-            },
+            form_parts_max: self.multipart_parts_max,
+            form_idle_timeout: self.body_idle_timeout,
             metadata_bytes_max: usize::try_from(self.metadata_bytes_max)?,
             ranges_max: self.ranges_max,
             sse_clients_max: self.sse_clients_max,
@@ -103,7 +95,7 @@ impl Settings {
             } else {
                 ddx_http::CrossOrigin::Listed(origins.clone())
             },
-            operators: ddx_http::operators::Operators {
+            operators: ddx_http::shared::operators::Operators {
                 networks: networks(&self.operator_networks)?,
                 token: self.operator_token()?,
             },
@@ -116,7 +108,9 @@ impl Settings {
     ///
     /// # Errors
     /// The file can't be read, or has no token. What it holds is never told.
-    pub(crate) fn operator_token(&self) -> anyhow::Result<Option<ddx_http::operators::Token>> {
+    pub(crate) fn operator_token(
+        &self,
+    ) -> anyhow::Result<Option<ddx_http::shared::operators::Token>> {
         let Some(path) = &self.operator_token_file else {
             return Ok(None);
         };
@@ -126,18 +120,18 @@ impl Settings {
                 "operator_token_file, {}, can't be used: {error}\nwhat to do: write a token of {} letters and digits or more into it: \
                  `openssl rand -hex 16`",
                 path.display(),
-                ddx_http::operators::TOKEN_CHARS_MIN
+                ddx_http::shared::operators::TOKEN_CHARS_MIN
             )
         };
         Ok(Some(read().map_err(refused)?))
     }
 
-    fn origin(&self) -> anyhow::Result<ddx_http::origin::Config> {
-        Ok(ddx_http::origin::Config {
+    fn origin(&self) -> anyhow::Result<ddx_http::shared::origin::Config> {
+        Ok(ddx_http::shared::origin::Config {
             public_url: self.public_url.as_deref().map(str::parse).transpose()?,
             trusted_proxies: networks(&self.trusted_proxies)?,
             path_prefix: self.path_prefix.clone(),
-            ..ddx_http::origin::Config::default()
+            ..ddx_http::shared::origin::Config::default()
         })
     }
 

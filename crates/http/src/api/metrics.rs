@@ -10,9 +10,8 @@ use ddx_memory::{Band, Doubt};
 use http::header;
 
 use super::system::{disk, fresh};
-use crate::app::App;
+use crate::app::{App, Operator};
 use crate::metrics::{MEDIA_TYPE, Metric};
-use crate::operators::Operator;
 
 /// `GET /metrics`, for operators.
 pub(super) async fn metrics(State(app): State<App>, _: Operator) -> Response {

@@ -7,19 +7,17 @@ mod system;
 
 use axum::Router;
 use axum::routing::{get, post};
+use http::Method;
 
-use crate::app::App;
-
-pub(crate) use system::status_document;
+use crate::route_group::{RouteGroup, RouteInfo};
 
 /// Whether a path of the server is one of the API, or would be.
 pub(crate) fn is_below(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")
 }
 
-/// Its routes.
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn group() -> RouteGroup {
+    let routes = Router::new()
         .merge(events::routes())
         .route("/api/v1/shares", post(shares::create))
         .route("/api/v1/shares/{share_id}", get(shares::show))
@@ -32,5 +30,61 @@ pub(crate) fn routes() -> Router<App> {
         )
         .route("/healthz", get(system::healthz))
         .route("/readyz", get(system::readyz))
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(metrics::metrics));
+    RouteGroup::new(routes, describe)
+}
+
+fn describe(method: &Method, route: &str) -> Option<RouteInfo> {
+    let label = match route {
+        _ if is_below(route) && route.ends_with("/events") => "events",
+        _ if is_below(route) => "api",
+        // A program that sends a file of any name by PUT means a file.
+        _ if *method == Method::PUT => return None,
+        "/healthz" | "/readyz" => "health",
+        "/metrics" => "metrics",
+        _ => return None,
+    };
+    let is_for_operators = match route {
+        // An upload's progress is for who has its id.
+        "/api/v1/system/upload-progress/{file_id}" => false,
+        _ => !is_below(route) || route.starts_with("/api/v1/system/"),
+    };
+    Some(RouteInfo {
+        is_for_operators,
+        ..RouteInfo::new(label)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tells_of_the_server_is_for_operators() {
+        let of = |route| {
+            let info = describe(&Method::GET, route);
+            info.map(|info| (info.label, info.is_for_operators))
+        };
+        assert_eq!(of("/api/v1/shares/{share_id}"), Some(("api", false)));
+        assert_eq!(
+            of("/api/v1/shares/{share_id}/events"),
+            Some(("events", false))
+        );
+        assert_eq!(of("/api/v1/system/events"), Some(("events", true)));
+        assert_eq!(of("/api/v1/system/upload-status"), Some(("api", true)));
+        assert_eq!(
+            of("/api/v1/system/upload-progress/{file_id}"),
+            Some(("api", false))
+        );
+        assert_eq!(of("/metrics"), Some(("metrics", true)));
+        assert_eq!(of("/readyz"), Some(("health", true)));
+        assert_eq!(of("/d/{share_id}"), None);
+        assert_eq!(
+            describe(&Method::PUT, "/metrics"),
+            None,
+            "a file of this name"
+        );
+        let refused = describe(&Method::PUT, "/api/v1/limits");
+        assert_eq!(refused.map(|info| info.label), Some("api"));
+    }
 }

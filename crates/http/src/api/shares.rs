@@ -7,12 +7,11 @@ use ddx_engine::{FileSummary, Id};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use crate::app::App;
-use crate::links::Links;
-use crate::listing::{self, Draw, Listing};
-use crate::negotiate::takes_coding;
-use crate::problem::{Kind, Problem};
-use crate::refusal::{problem, share_problem};
+use crate::app::{App, Client, PublicBase, charge_answer};
+use crate::listing::{self, Draw, File, Listing};
+use crate::shared::accept::takes_coding;
+use crate::shared::engine_error::{problem, share_problem};
+use crate::shared::problem::{Kind, Problem};
 
 /// Files of a share in one answer; the next page begins after the last path of this one.
 const PAGE_FILES_MAX: u32 = 1_000;
@@ -36,7 +35,7 @@ struct Share {
 /// Draws the array of files, and where the next page begins, if there is one: `?after=`.
 struct Files {
     app: App,
-    links: Links,
+    base: PublicBase,
     count: u32,
     /// The path of the last one drawn, once there are as many as one answer has.
     next: Option<String>,
@@ -48,51 +47,38 @@ pub(super) struct Page {
 }
 
 /// `POST /api/v1/shares`
-pub(super) async fn create(State(app): State<App>, links: Links) -> Response {
-    if let Err(problem) = app.paces().count_creation(links.client()) {
-        return problem.into_response();
-    }
-    match app.engine().create_share().await {
-        Ok(share) => {
-            let body = Created {
-                share_id: share.share_id.to_string(),
-                share_key: share.share_key.to_string(),
-                link: links.share(share.share_id),
-                created_at: app.engine().time_of_day(share.created_at),
-            };
-            (StatusCode::CREATED, Json(body)).into_response()
-        }
-        Err(error) => problem(error).into_response(),
-    }
+pub(super) async fn create(
+    State(app): State<App>,
+    base: PublicBase,
+    client: Client,
+) -> Result<Response, Problem> {
+    app.rate_limits().count_creation(client.address())?;
+    let share = app.engine().create_share().await.map_err(problem)?;
+    let body = Created {
+        share_id: share.share_id.to_string(),
+        share_key: share.share_key.to_string(),
+        link: base.share(share.share_id),
+        created_at: app.engine().time_of_day(share.created_at),
+    };
+    Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
 /// `GET /api/v1/shares/{share_id}`
 pub(super) async fn show(
     State(app): State<App>,
-    links: Links,
+    base: PublicBase,
     Path(share_id): Path<String>,
     Query(page): Query<Page>,
     request: HeaderMap,
-) -> Response {
-    let listed = list(&app, links, &share_id, page.after, &request).await;
-    listed.unwrap_or_else(IntoResponse::into_response)
-}
-
-async fn list(
-    app: &App,
-    links: Links,
-    share_id: &str,
-    after: Option<String>,
-    request: &HeaderMap,
 ) -> Result<Response, Problem> {
     let share_id: Id = share_id
         .parse()
         .map_err(|_| Problem::new(Kind::ShareNotFound))?;
     let share = app.engine().share(share_id).await.map_err(share_problem)?;
-    let charge = app.charge_answer(listing::PAGE_BYTES)?;
+    let charge = charge_answer(&app, listing::PAGE_BYTES)?;
     let share = Share {
         share_id: share_id.to_string(),
-        link: links.share(share_id),
+        link: base.share(share_id),
         created_at: app.engine().time_of_day(share.created_at),
     };
     // Strings and numbers only: nothing in it can fail to serialize.
@@ -101,13 +87,13 @@ async fn list(
     head.extend_from_slice(b",\"files\":[");
     let files = Files {
         app: app.clone(),
-        links,
+        base,
         count: 0,
         next: None,
     };
-    let listing = Listing::of_share(share_id, after, charge);
+    let listing = Listing::of_share(share_id, page.after, charge);
     let media_type = "application/json";
-    let is_packed = takes_coding(request, "gzip");
+    let is_packed = takes_coding(&request, "gzip");
     listing::answer(app.engine(), listing, is_packed, media_type, head, files)
         .await
         .map_err(problem)
@@ -122,7 +108,7 @@ impl Draw for Files {
             into.push(b',');
         }
         // Into memory, strings and numbers only: neither can fail.
-        let _ = serde_json::to_writer(into, &self.app.view(file, &self.links));
+        let _ = serde_json::to_writer(into, &File::now(file, &self.base, &self.app));
         self.count += 1;
         self.next = (self.count == PAGE_FILES_MAX).then(|| file.path.clone());
         true
@@ -138,17 +124,11 @@ impl Draw for Files {
 /// `GET /api/v1/files/{file_id}` and `GET /api/v1/system/upload-progress/{file_id}`
 pub(super) async fn file(
     State(app): State<App>,
-    links: Links,
+    base: PublicBase,
     Path(file_id): Path<String>,
-) -> Response {
-    let Ok(file_id) = file_id.parse::<Id>() else {
-        return Problem::new(Kind::NotFound).into_response();
-    };
-    match app.engine().file(file_id).await {
-        Ok(record) => {
-            let file = app.view(&record.into(), &links);
-            ([(header::CACHE_CONTROL, "no-store")], Json(file)).into_response()
-        }
-        Err(error) => problem(error).into_response(),
-    }
+) -> Result<Response, Problem> {
+    let file_id: Id = file_id.parse().map_err(|_| Problem::new(Kind::NotFound))?;
+    let record = app.engine().file(file_id).await.map_err(problem)?;
+    let file = File::now(&record.into(), &base, &app);
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(file)).into_response())
 }

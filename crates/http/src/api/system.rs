@@ -13,9 +13,9 @@ use ddx_memory::Snapshot;
 use http::{HeaderMap, header};
 use serde::Serialize;
 
-use crate::app::App;
-use crate::operators::{Operator, coarse};
-use crate::problem::{Kind, Problem};
+use crate::app::{App, Operator};
+use crate::shared::operators::coarse;
+use crate::shared::problem::{Kind, Problem};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {

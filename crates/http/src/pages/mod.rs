@@ -6,11 +6,51 @@
 
 use std::borrow::Cow;
 
+use axum::Router;
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::negotiate::takes_coding;
+use crate::app::PublicBase;
+use crate::route_group::{RouteGroup, RouteInfo};
+use crate::shared::accept::takes_coding;
+use crate::shared::problem::{self, Kind, Problem};
+
+pub(crate) fn group() -> RouteGroup {
+    let routes = Router::new()
+        .route("/{*path}", get(page))
+        .route("/errors/{slug}", get(error_page));
+    RouteGroup {
+        root: get(front),
+        ..RouteGroup::new(routes, |_, _| Some(RouteInfo::new("page")))
+    }
+}
+
+/// `GET /`.
+async fn front(base: PublicBase, headers: HeaderMap) -> Response {
+    index(&base.path(""), &headers)
+}
+
+/// Every other address that nothing else has.
+async fn page(
+    _: PublicBase,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    serve(&path, &headers).ok_or_else(|| Problem::new(Kind::NotFound))
+}
+
+/// `/errors/{slug}`: what a problem document's `type` leads to.
+async fn error_page(Path(slug): Path<String>) -> Result<String, Problem> {
+    let entry = problem::TABLE.iter().find(|entry| entry.slug == slug);
+    let entry = entry.ok_or_else(|| Problem::new(Kind::NotFound))?;
+    Ok(format!(
+        "{} ({})\n\n{}\n\n{}\n",
+        entry.title, entry.status, entry.about, entry.remedy
+    ))
+}
 
 #[derive(RustEmbed)]
 #[folder = "$DDX_PAGES"]
@@ -80,7 +120,7 @@ fn below(prefix: &str, file: &EmbeddedFile) -> Content {
 }
 
 /// A file of the pages.
-pub(crate) fn serve(path: &str, headers: &HeaderMap) -> Option<Response> {
+fn serve(path: &str, headers: &HeaderMap) -> Option<Response> {
     let (file, encoding) = [("br", ".br"), ("gzip", ".gz")]
         .into_iter()
         .filter(|(encoding, _)| takes_coding(headers, encoding))

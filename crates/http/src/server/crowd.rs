@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddx_memory::{Ledger, Row};
 
-use super::Limits;
+use super::limits::Limits;
 use super::request_memory::HYPER_BYTES;
-use crate::origin::{Networks, client_of};
+use crate::shared::origin::{Networks, client_of};
 
 /// So many are not worth a look at the ledger.
 const FEW: u64 = 64;

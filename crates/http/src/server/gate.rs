@@ -16,7 +16,7 @@ use super::chunks::ChunkScan;
 use super::head::HeadScan;
 use super::head_check::HeadLimits;
 use super::quota::{Quota, Share};
-use crate::problem::{Kind, Problem};
+use crate::shared::problem::{Kind, Problem};
 
 /// In such steps heads are charged; the first is part of what a connection is charged.
 pub(super) const STEP_BYTES: usize = 8 << 10;

@@ -10,8 +10,8 @@
 
 use http::{HeaderMap, Method, Uri, header};
 
-use crate::problem::{Kind, Problem, size};
-use crate::strict;
+use crate::shared::problem::{Kind, Problem, size};
+use crate::shared::strict;
 
 use super::head::HeadScan;
 

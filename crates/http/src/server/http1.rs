@@ -27,19 +27,21 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 use tracing::Instrument as _;
 
+use super::body::{DirectBody, ResponseBody};
+use super::file_body::SendsFiles;
 use super::gate::{BodyWay, STEP_BYTES};
 use super::idle::Pauses;
+use super::peer::Connection;
 use super::request_memory::{BEGUN_AFTER, WithHyper};
 use super::resting::{Client, Place, Taking, WatchedIo};
+use super::shared::Shared;
 use super::unread::Watched;
 use super::wire::transport::Transport;
 use super::wire::{Carrier, Patience, Wire};
-use super::{Connection, Shared, late, linger};
-use crate::body::{AnswerBody, Tap};
-use crate::deliver::SendsFiles;
-use crate::problem::Problem;
-use crate::request_id::RequestSpan;
-use crate::strict;
+use super::{late, linger};
+use crate::shared::problem::Problem;
+use crate::shared::request_id::RequestSpan;
+use crate::shared::strict;
 
 /// A request that was taken from hyper, with the length of its body.
 struct Late {
@@ -307,7 +309,7 @@ impl Shared {
         let (head, incoming) = late.request.into_parts();
         drop(incoming);
         let wants_close = has_token(&head.headers, &header::CONNECTION, "close");
-        let tap = Tap::new(
+        let tap = DirectBody::new(
             wire.clone(),
             has_token(&head.headers, &header::EXPECT, "100-continue"),
         );
@@ -343,7 +345,7 @@ impl Shared {
         request: Request<Incoming>,
         from: Connection,
         carrier: Carrier,
-    ) -> impl Future<Output = Response<AnswerBody>> + use<> {
+    ) -> impl Future<Output = Response<ResponseBody>> + use<> {
         let app = self.app.router();
         carrier.decide(body_way(request.body()));
         let (head, incoming) = request.into_parts();
@@ -363,7 +365,7 @@ impl Shared {
             if let Some(watched) = watched {
                 watched.tell(response.headers_mut(), may_drop).await;
             }
-            response.map(|body| AnswerBody::new(body, Some(carrier)))
+            response.map(|body| ResponseBody::new(body, Some(carrier)))
         }
     }
 }
@@ -391,9 +393,9 @@ fn body_way(body: &Incoming) -> BodyWay {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use super::super::served::Served;
     use super::*;
     use crate::server::{Limits, Server};
-    use crate::starting::Served;
     use axum::Router;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpSocket};
@@ -404,7 +406,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_not_taken_for_a_while_comes_whole() {
         const BYTES: usize = 4 << 20;
-        let app = Arc::new(Served::starting("", String::new));
+        let app = Arc::new(Served::new(axum::Router::new(), |_| false));
         app.is_ready(Router::new().fallback(async || {
             // hyper finds nothing to send meanwhile, and says so.
             tokio::task::yield_now().await;

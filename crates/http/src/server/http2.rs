@@ -16,18 +16,21 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
+use super::body::ResponseBody;
 use super::frames::GOODBYE;
 use super::head_check::decoded_bytes;
 use super::idle::Pauses;
 use super::inflow::{Inflow, Metered, REST_BYTES};
+use super::linger::REFUSED;
+use super::peer::Connection;
 use super::quota::{Quota, Share};
 use super::resting::{Client, OverSocket, Taking, WatchedIo};
+use super::shared::Shared;
 use super::streams::Streams;
 use super::wire::Wire;
 use super::wire::transport::Transport;
-use super::{Connection, REFUSED, Shared, late, linger};
-use crate::body::AnswerBody;
-use crate::strict;
+use super::{late, linger};
+use crate::shared::strict;
 
 /// What connections of HTTP/2 have beside what every connection has gets one part in so many:
 /// others must be able to connect, whatever these hold.
@@ -157,7 +160,7 @@ impl Shared {
         request: Request<Incoming>,
         from: Connection,
         inflow: &Arc<Inflow>,
-    ) -> Result<impl Future<Output = (Response<AnswerBody>, Share)> + use<>, h2::Error> {
+    ) -> Result<impl Future<Output = (Response<ResponseBody>, Share)> + use<>, h2::Error> {
         let share = self
             .http2_quota
             .take(STREAM_BYTES + decoded_bytes(request.headers()) as u64)
@@ -187,7 +190,7 @@ impl Shared {
             if let Some((left, inflow)) = left {
                 left.drain(&inflow, lingers);
             }
-            (response.map(|body| AnswerBody::new(body, None)), share)
+            (response.map(|body| ResponseBody::new(body, None)), share)
         })
     }
 }

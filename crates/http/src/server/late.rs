@@ -21,11 +21,10 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::file_body::{FileBody, Piece};
 use super::idle::Pauses;
+use super::socket;
 use super::wire::{Patience, Wire};
-use crate::deliver::FileBody;
-use crate::download::byteranges::Piece;
-use crate::socket;
 
 /// Frames shorter than this are gathered before they are written.
 const WRITE_BYTES: usize = 16 * 1024;
@@ -373,7 +372,7 @@ mod tests {
         let (mut client, (server, _)) = (client.expect("connects"), server.expect("accepts"));
         let ledger = ddx_memory::Ledger::on_this_machine(ddx_memory::Config::default());
         let limits = super::super::Limits::default().of_heads();
-        let heads = super::super::Heads::new(limits, ledger.expect("a ledger"));
+        let heads = crate::server::gate::Heads::new(limits, ledger.expect("a ledger"));
         let wire = Wire::new(server, heads);
         let soon = Duration::from_secs(5);
         let patience = Patience {

@@ -19,6 +19,12 @@ pub(crate) struct Linger {
     pub(crate) bytes_max: u64,
 }
 
+/// What is read of a request that is refused unseen.
+pub(super) const REFUSED: Linger = Linger {
+    time: Duration::from_secs(1),
+    bytes_max: 64 << 10,
+};
+
 /// Ends the connection so that the client can read our last answer.
 pub(super) async fn close(stream: &TcpStream, has_unread: bool, limits: Linger) {
     if shutdown(stream, Shutdown::Write).is_err() || !has_unread {

@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::idle::{Idle, IdleConnections};
+use super::socket;
 use super::wire::Patience;
-use crate::socket;
 
 /// What the client of a connection does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,9 +21,11 @@ use tokio_rustls::server::TlsStream;
 
 use super::gate::{BodyWay, Gate, Heads, Next, STEP_BYTES};
 use super::idle::IdleConnections;
+use super::peer::Connection;
 use super::resting::{Client, OverSocket, Place, Taking, WatchedIo};
+use super::shared::Shared;
 use super::wire::Carrier;
-use super::{Connection, Shared, late, linger};
+use super::{late, linger};
 
 /// Bytes asked of the stream at once, on the stack.
 const READ_BYTES: usize = 8 * 1024;

@@ -19,10 +19,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::sync::Notify;
 
+use super::body::ResponseBody;
 use super::idle::IdleConnections;
 use super::quota::{Quota, Share};
 use super::wire::Patience;
-use crate::body::AnswerBody;
 
 /// What an answer gives at once to a client that is not known to be quick. Less than this in the
 /// time limit is no download.
@@ -143,7 +143,7 @@ impl Streams {
     /// The body of an answer, given in pieces. To be called where the stream's future runs. What it
     /// is charged is held until its last piece has left, which may be long after the stream's
     /// future is done.
-    pub(super) fn answer(body: AnswerBody, is_file: bool, charged: Share) -> StreamBody {
+    pub(super) fn answer(body: ResponseBody, is_file: bool, charged: Share) -> StreamBody {
         let answer = ANSWER.try_with(Arc::clone).ok();
         if let Some(answer) = &answer {
             answer.is_file.store(is_file, Ordering::Relaxed);
@@ -278,7 +278,7 @@ impl Answer {
 
 /// The body of one stream's answer.
 pub(super) struct StreamBody {
-    body: AnswerBody,
+    body: ResponseBody,
     /// Of the body's last frame.
     rest: Bytes,
     piece_bytes: usize,

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 
 use super::gate::{BodyWay, Gate, Heads, Next};
 use super::secure::SecureGate;
-use crate::problem::Problem;
+use crate::shared::problem::Problem;
 
 /// Bytes asked of the socket at once on hyper's behalf, on the stack.
 const READ_BYTES: usize = 8 * 1024;

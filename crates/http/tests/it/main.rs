@@ -3,10 +3,10 @@
 //! One binary: each one more is compiled and linked by itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod download_wire;
+mod delivery_headers;
 mod names;
 mod operators;
 mod origin;
+mod plain_headers;
 mod plain_multipart;
-mod plain_wire;
-mod tus_wire;
+mod tus_headers;

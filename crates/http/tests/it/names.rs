@@ -1,7 +1,7 @@
 //! Names and relative paths: what is cleaned, what is refused, and that both hold for any text.
 
-use ddx_http::names::{self, Limits};
-use ddx_http::problem::Kind;
+use ddx_http::shared::names::{self, Limits};
+use ddx_http::shared::problem::Kind;
 use proptest::prelude::*;
 
 fn name(given: &str) -> Result<String, Kind> {

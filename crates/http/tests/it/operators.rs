@@ -1,7 +1,7 @@
 //! Who is taken for an operator: by the address, by what proxies tell, by the token.
 
-use ddx_http::operators::{NotAToken, Operators, Token};
-use ddx_http::origin::{Config, Networks, Peer, ProxyFields};
+use ddx_http::shared::operators::{NotAToken, Operators, Token};
+use ddx_http::shared::origin::{Config, Networks, Peer, ProxyFields};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const TOKEN: &str = "correct-horse-battery";

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use ddx_http::origin::{Base, BaseError, Config, Networks, Peer, ProxyFields, Scheme};
-use ddx_http::problem::Kind;
+use ddx_http::shared::origin::{Base, BaseError, Config, Networks, Peer, ProxyFields, Scheme};
+use ddx_http::shared::problem::Kind;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use proptest::prelude::*;
 

@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use ddx_http::plain::multipart::{Error, Event, Form, Limits, Parser, Part};
-use ddx_http::problem::{Kind, Problem};
+use ddx_http::protocols::plain::multipart::{Error, Event, Form, Limits, Parser, Part};
+use ddx_http::shared::problem::{Kind, Problem};
 use futures_util::stream;
 use proptest::prelude::*;
 

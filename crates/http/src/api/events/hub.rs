@@ -17,12 +17,11 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::journal::{self, Journal};
-use crate::api::status_document;
-use crate::app::App;
-use crate::links::Links;
-use crate::origin::Base;
-use crate::problem::Problem;
-use crate::view::File;
+use crate::api::system::status_document;
+use crate::app::{App, PublicBase, charge_answer};
+use crate::listing::File;
+use crate::shared::origin::Base;
+use crate::shared::problem::Problem;
 
 /// How often it is told what has moved.
 const FILE_EVERY: Duration = Duration::from_millis(250);
@@ -75,20 +74,20 @@ impl Hubs {
     pub(super) fn of(
         self: &Arc<Self>,
         app: &App,
-        links: &Links,
+        base: &PublicBase,
         subject: Subject,
     ) -> Result<Arc<Hub>, Problem> {
-        let key = (subject, links.base().clone());
+        let key = (subject, base.base().clone());
         let known = self.map().get(&key).and_then(Weak::upgrade);
         if let Some(hub) = known.filter(|hub| hub.news.has_changed().is_ok()) {
             return Ok(hub);
         }
-        let charge = app.charge_answer(HUB_BYTES)?;
+        let charge = charge_answer(app, HUB_BYTES)?;
         let journal = Arc::new(Journal::default());
         let (sender, news) = watch::channel(0);
         let watcher = Watcher {
             app: app.clone(),
-            links: links.clone(),
+            base: base.clone(),
             subject,
             journal: journal.clone(),
             news: sender,
@@ -147,7 +146,7 @@ struct Moving {
 
 struct Watcher {
     app: App,
-    links: Links,
+    base: PublicBase,
     subject: Subject,
     journal: Arc<Journal>,
     news: watch::Sender<u64>,
@@ -227,7 +226,10 @@ impl Watcher {
     async fn tell_changed(&mut self, file_id: Id) -> Result<(), Error> {
         self.moving.remove(&file_id);
         if let Some(file) = self.shown(file_id).await? {
-            self.tell(file_id, frame("file", &self.app.view(&file, &self.links)));
+            self.tell(
+                file_id,
+                frame("file", &File::now(&file, &self.base, &self.app)),
+            );
         }
         Ok(())
     }
@@ -273,7 +275,7 @@ impl Watcher {
             if told.as_ref() != Some(&progress) {
                 let file = frame(
                     "file",
-                    &File::new(file, Some(&progress), &self.links, self.app.engine()),
+                    &File::new(file, Some(&progress), &self.base, self.app.engine()),
                 );
                 *told = Some(progress);
                 self.tell(file_id, file);

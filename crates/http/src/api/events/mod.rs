@@ -23,15 +23,13 @@ use ddx_memory::Charge;
 use http::{HeaderMap, header};
 use tokio::sync::watch;
 
-use crate::app::App;
-use crate::gzip::Gzip;
-use crate::links::Links;
-use crate::listing::{self, Listing};
-use crate::negotiate::takes_coding;
-use crate::operators::Operator;
-use crate::places::{Full, Place};
-use crate::problem::{Kind, Problem};
-use crate::refusal::{share_problem, upload_problem};
+use crate::app::{App, Client, Operator, PublicBase, charge_answer};
+use crate::listing::{self, File, Listing};
+use crate::shared::accept::takes_coding;
+use crate::shared::engine_error::{share_problem, upload_problem};
+use crate::shared::gzip::Gzip;
+use crate::shared::places::{Full, Place};
+use crate::shared::problem::{Kind, Problem};
 use hub::{Hub, Hubs, Subject, frame};
 use journal::Next;
 
@@ -61,8 +59,8 @@ pub(super) fn routes() -> Router<App> {
         .layer(Extension(Arc::new(Hubs::default())))
 }
 
-fn place(app: &App, links: &Links) -> Result<Place, Problem> {
-    let taken = app.sse_places().take(links.owner());
+fn place(app: &App, client: Client) -> Result<Place, Problem> {
+    let taken = app.sse_places().take(client.owner());
     taken.map_err(|full| match full {
         Full::All(limit) => Problem::new(Kind::TooManyStreams)
             .detail(format!("Too many event streams are open (limit {limit})."))
@@ -77,11 +75,7 @@ fn place(app: &App, links: &Links) -> Result<Place, Problem> {
     })
 }
 
-fn answer(stream: Result<Stream, Problem>, asked: &HeaderMap) -> Response {
-    let stream = match stream {
-        Ok(stream) => stream,
-        Err(problem) => return problem.into_response(),
-    };
+fn answer(stream: Stream, asked: &HeaderMap) -> Response {
     let gzip = takes_coding(asked, "gzip").then(Gzip::default);
     let coding = gzip
         .is_some()
@@ -120,47 +114,26 @@ fn answer(stream: Result<Stream, Problem>, asked: &HeaderMap) -> Response {
 async fn share(
     State(app): State<App>,
     Extension(hubs): Extension<Arc<Hubs>>,
-    links: Links,
+    (base, client): (PublicBase, Client),
     Path(share_id): Path<String>,
     headers: HeaderMap,
-) -> Response {
-    answer(follow_share(app, &hubs, links, &share_id).await, &headers)
-}
-
-async fn follow_share(
-    app: App,
-    hubs: &Arc<Hubs>,
-    links: Links,
-    share_id: &str,
-) -> Result<Stream, Problem> {
+) -> Result<Response, Problem> {
     let share_id: Id = share_id
         .parse()
         .map_err(|_| Problem::new(Kind::ShareNotFound))?;
     app.engine().share(share_id).await.map_err(share_problem)?;
-    let stream = Stream::begin(app, hubs, links, Subject::Share(share_id));
-    stream?.with_listing(None)
+    let stream = Stream::begin(app, &hubs, base, client, Subject::Share(share_id))?;
+    Ok(answer(stream.with_listing(None)?, &headers))
 }
 
 /// `GET /api/v1/uploads/{upload_key}/events`
 async fn upload(
     State(app): State<App>,
     Extension(hubs): Extension<Arc<Hubs>>,
-    links: Links,
+    (base, client): (PublicBase, Client),
     Path(upload_key): Path<String>,
     headers: HeaderMap,
-) -> Response {
-    answer(
-        follow_upload(app, &hubs, links, &upload_key).await,
-        &headers,
-    )
-}
-
-async fn follow_upload(
-    app: App,
-    hubs: &Arc<Hubs>,
-    links: Links,
-    upload_key: &str,
-) -> Result<Stream, Problem> {
+) -> Result<Response, Problem> {
     let upload_key: Id = upload_key
         .parse()
         .map_err(|_| Problem::new(Kind::UploadNotFound))?;
@@ -170,7 +143,8 @@ async fn follow_upload(
         share_id: Id(file.share_id),
         file_id: Id(file.file_id),
     };
-    Stream::begin(app, hubs, links, subject)?.with_listing(Some(file))
+    let stream = Stream::begin(app, &hubs, base, client, subject)?;
+    Ok(answer(stream.with_listing(Some(file))?, &headers))
 }
 
 /// `GET /api/v1/system/events`, for operators.
@@ -178,16 +152,17 @@ async fn system(
     State(app): State<App>,
     _: Operator,
     Extension(hubs): Extension<Arc<Hubs>>,
-    links: Links,
+    (base, client): (PublicBase, Client),
     headers: HeaderMap,
-) -> Response {
-    answer(Stream::begin(app, &hubs, links, Subject::System), &headers)
+) -> Result<Response, Problem> {
+    let stream = Stream::begin(app, &hubs, base, client, Subject::System)?;
+    Ok(answer(stream, &headers))
 }
 
 /// One client that follows a subject.
 struct Stream {
     app: App,
-    links: Links,
+    base: PublicBase,
     subject: Subject,
     hub: Arc<Hub>,
     news: watch::Receiver<u64>,
@@ -200,14 +175,20 @@ struct Stream {
 }
 
 impl Stream {
-    fn begin(app: App, hubs: &Arc<Hubs>, links: Links, subject: Subject) -> Result<Self, Problem> {
-        let place = place(&app, &links)?;
-        let charge = app.charge_answer(STREAM_BYTES)?;
-        let hub = hubs.of(&app, &links, subject)?;
+    fn begin(
+        app: App,
+        hubs: &Arc<Hubs>,
+        base: PublicBase,
+        client: Client,
+        subject: Subject,
+    ) -> Result<Self, Problem> {
+        let place = place(&app, client)?;
+        let charge = charge_answer(&app, STREAM_BYTES)?;
+        let hub = hubs.of(&app, &base, subject)?;
         Ok(Self {
             news: hub.news(),
             app,
-            links,
+            base,
             subject,
             hub,
             seen: 0,
@@ -221,7 +202,7 @@ impl Stream {
     /// What changes from here on is told after them.
     fn with_listing(mut self, file: Option<FileSummary>) -> Result<Self, Problem> {
         self.seen = self.hub.journal.last();
-        let charge = self.app.charge_answer(listing::PAGE_BYTES)?;
+        let charge = charge_answer(&self.app, listing::PAGE_BYTES)?;
         self.listing = match (file, self.subject) {
             (Some(file), _) => Some(Listing::of_file(file, charge)),
             (None, Subject::Share(share_id)) => Some(Listing::of_share(share_id, None, charge)),
@@ -234,7 +215,7 @@ impl Stream {
     /// stream ends, and its client comes again.
     async fn look_anew(&mut self) -> Result<bool, Error> {
         self.seen = self.hub.journal.last();
-        let Ok(charge) = self.app.charge_answer(listing::PAGE_BYTES) else {
+        let Ok(charge) = charge_answer(&self.app, listing::PAGE_BYTES) else {
             return Ok(false);
         };
         self.listing = match self.subject {
@@ -257,7 +238,7 @@ impl Stream {
                 piece.extend_from_slice(LISTED);
                 return Ok(piece.into());
             };
-            let file = self.app.view(&file, &self.links);
+            let file = File::now(&file, &self.base, &self.app);
             piece.extend_from_slice(&frame("file", &file));
         }
         self.listing = Some(listing);

@@ -1,0 +1,72 @@
+//! All addresses of the server, put together.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::MethodRouter;
+use tower::ServiceExt as _;
+
+use crate::app::App;
+use crate::middleware::Middleware;
+use crate::protocols;
+use crate::route_group::RouteGroup;
+use crate::shared::problem::{Kind, Problem};
+use crate::{api, delivery, pages};
+
+/// Every group, in the order in which they are asked what a request is: the API has its addresses
+/// alone, and the pages have what no other group has.
+fn groups() -> Vec<RouteGroup> {
+    let mut groups = vec![api::group()];
+    groups.extend(protocols::groups());
+    groups.extend([delivery::group(), pages::group()]);
+    groups
+}
+
+/// Everything that the server answers.
+pub fn router(app: App) -> Router {
+    let groups = groups();
+    let middleware = Middleware::new(app.clone(), &groups);
+    let mut routes = Router::new();
+    let mut root = MethodRouter::new();
+    let mut other_method = None;
+    for group in groups {
+        routes = routes.merge(group.routes);
+        root = root.merge(group.root);
+        other_method = other_method.or(group.other_method);
+    }
+    let taken = other_method.map(|(method, taken)| (method, taken.with_state(app.clone())));
+    let other_method = async move |request: Request| match taken {
+        Some((method, taken))
+            if *request.method() == method && !api::is_below(request.uri().path()) =>
+        {
+            let Ok(answer) = taken.oneshot(request).await;
+            answer
+        }
+        _ => Problem::new(Kind::MethodRefused).into_response(),
+    };
+    let routes = routes
+        .route("/", root.clone())
+        .method_not_allowed_fallback(other_method)
+        .fallback(async || Problem::new(Kind::NotFound).into_response());
+    let prefix = app.config().origin.path_prefix.clone();
+    let routes = if prefix.is_empty() {
+        routes
+    } else {
+        // A proxy may pass the prefix on or strip it; both arrive. A nest's own `/` is its prefix
+        // without the slash.
+        Router::new()
+            .route(&format!("{prefix}/"), root)
+            .nest(&prefix, routes.clone())
+            .merge(routes)
+    };
+    routes
+        .layer(from_fn_with_state(middleware, Middleware::around))
+        .with_state(app)
+}
+
+/// Whether a file may lie at a path of the server, the prefix before it taken off.
+pub(crate) fn may_be_file(path: &str) -> bool {
+    let mut groups = groups().into_iter();
+    groups.any(|group| (group.may_be_file)(path))
+}
