@@ -23,7 +23,6 @@ const CIRCLES_ALLOWED: &[(&str, &str)] = &[
     ("ddx-catalog", "in work"),
     ("ddx-engine", "in work"),
     ("ddx-fuzz", "in work"),
-    ("ddx-load", "in work"),
     ("ddx-memory", "in work"),
     ("ddx-sim", "in work"),
     ("ddx-storage", "in work"),
