@@ -21,7 +21,6 @@ const CIRCLES_ALLOWED: &[(&str, &str)] = &[
     ),
     ("ddx", "in work"),
     ("ddx-engine", "in work"),
-    ("ddx-fuzz", "in work"),
     ("ddx-memory", "in work"),
     ("ddx-sim", "in work"),
     ("ddx-storage", "in work"),
