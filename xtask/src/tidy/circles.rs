@@ -22,7 +22,6 @@ const CIRCLES_ALLOWED: &[(&str, &str)] = &[
     ("ddx", "in work"),
     ("ddx-memory", "in work"),
     ("ddx-sim", "in work"),
-    ("ddx-storage", "in work"),
 ];
 
 /// What one file takes from another.
