@@ -20,7 +20,6 @@ const CIRCLES_ALLOWED: &[(&str, &str)] = &[
         "its folders are laid out anew: server, protocols, delivery, api, pages, metrics",
     ),
     ("ddx", "in work"),
-    ("ddx-sim", "in work"),
 ];
 
 /// What one file takes from another.
