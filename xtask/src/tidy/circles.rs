@@ -19,7 +19,6 @@ const CIRCLES_ALLOWED: &[(&str, &str)] = &[
         "ddx-http",
         "its folders are laid out anew: server, protocols, delivery, api, pages, metrics",
     ),
-    ("ddx", "in work"),
 ];
 
 /// What one file takes from another.
