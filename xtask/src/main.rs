@@ -2,7 +2,7 @@
 //! writes the documents that come from tables in the code.
 //!
 //! They are a program and not shell scripts because the rules are about Rust sources and manifests,
-//! and because a rule that is not tested stops working without a sign: `tests/tidy.rs`
+//! and because a rule that is not tested stops working without a sign: `tests/tidy`
 //! breaks each one.
 
 #![allow(
@@ -20,7 +20,7 @@ mod tidy;
 
 const USAGE: &str = "cargo xtask <chore>
 
-  tidy [ROOT]      check the rules of the house (rooms, names, sizes, versions, head comments)
+  tidy [ROOT]      check the rules of the house (rooms, circles, names, sizes, versions, comments)
   docs [--check]   write the generated documents, or fail if they differ from what is there";
 
 fn main() -> ExitCode {

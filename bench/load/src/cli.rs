@@ -6,7 +6,9 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use crate::protocol::{Fetch, Protocol};
 use crate::units;
+use crate::verify::Verify;
 use crate::work::mixed::{Kind, Mixed};
 use crate::work::stall::{At, Stall};
 use crate::work::{Create, Get, Large, Parts, Slow, Small, Work};
@@ -14,38 +16,6 @@ use crate::work::{Create, Get, Large, Parts, Slow, Small, Work};
 /// Connections and files that one run may ask for.
 const COUNT_MAX: u64 = 1_000_000;
 const THREADS_MAX: u64 = 64;
-
-/// How files are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// `PUT` to a name.
-    Put,
-    /// tus 1.0.0: creation, then the bytes.
-    Tus,
-    /// tus 1.0.0 with creation-with-upload: one request.
-    TusWithUpload,
-    /// A form, as browsers send it.
-    Post,
-}
-
-/// Where a file is fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fetch {
-    /// Where it was `PUT`.
-    Same,
-    /// At the answer's `Location`, or the upload's URL.
-    Location,
-    /// At the link in the first line of the answer's content.
-    Answer,
-}
-
-/// How many files are fetched back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verify {
-    All,
-    Some(usize),
-    None,
-}
 
 /// What was asked for.
 #[derive(Debug)]

@@ -10,6 +10,8 @@ use crate::target;
 
 /// A body up to this goes out together with its head.
 const TOGETHER_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes that one call may receive.
+pub(crate) const SCRATCH_BYTES: usize = 256 * 1024;
 /// Of a refusal's content so much is shown.
 const SHOWN_CHARS: usize = 200;
 

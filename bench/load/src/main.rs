@@ -23,6 +23,7 @@ mod conn;
 mod fault;
 mod head;
 mod pool;
+mod protocol;
 mod run;
 mod tally;
 mod target;

@@ -7,9 +7,9 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::cli::{Fetch, Protocol};
 use crate::fault::{Fault, NOT_IN_TIME};
 use crate::pool::Pool;
+use crate::protocol::{Fetch, Protocol};
 use crate::tally::{Stored, Tally};
 use crate::target::Target;
 

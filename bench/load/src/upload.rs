@@ -3,10 +3,10 @@
 //! tus without an extension is two requests for each file, which is what its clients do; what an
 //! implementation can do with one is measured apart.
 
-use crate::cli::{Fetch, Protocol};
 use crate::client::{Answer, Client, Request};
 use crate::conn::Piece;
 use crate::fault::Fault;
+use crate::protocol::{Fetch, Protocol};
 use crate::tally::Stored;
 
 const TUS: &str = "Tus-Resumable: 1.0.0\r\n";

@@ -5,12 +5,18 @@ use std::sync::Arc;
 
 use tokio::time::timeout_at;
 
-use crate::cli::Verify;
-use crate::client::Client;
+use crate::client::{Client, SCRATCH_BYTES};
 use crate::fault::{Fault, NOT_IN_TIME};
 use crate::run::Run;
 use crate::tally::Stored;
-use crate::work::SCRATCH_BYTES;
+
+/// How many files are fetched back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verify {
+    All,
+    Some(usize),
+    None,
+}
 
 /// Fetches as many of the stored files as asked for, spread evenly over the run.
 pub(crate) async fn verify(run: &Arc<Run>, how_many: Verify) {

@@ -8,12 +8,15 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::serve::STACK_BYTES;
 use crate::start_errors::{self, StartError};
 
 /// Files that the server has open before the first client comes: those of the catalog, of the
 /// runtime, the sockets.
 const FILES_MIN: u64 = 32;
+
+/// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone
+/// wrong.
+pub(crate) const STACK_BYTES: usize = 1 << 20;
 
 /// Raises the limit, and looks whether enough files may be open for a start. Libraries panic where
 /// that limit is met.

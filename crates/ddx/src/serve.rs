@@ -31,10 +31,6 @@ use crate::start_errors::{self, StartError};
 use crate::stop::StopSignals;
 use crate::telemetry::Lost;
 
-/// Stacks of the runtime's threads. Only what is touched is memory; this bounds a recursion gone
-/// wrong.
-pub(crate) const STACK_BYTES: usize = 1 << 20;
-
 /// A writer's thread that has nothing to do gives its stack back after this.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
 
@@ -74,7 +70,7 @@ pub(crate) fn run(settings: Settings, lost: Lost) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers(&settings))
         .max_blocking_threads(settings.writers() + SHORT_THREADS)
-        .thread_stack_size(STACK_BYTES)
+        .thread_stack_size(limits::STACK_BYTES)
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
         .build()

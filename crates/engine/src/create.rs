@@ -9,7 +9,8 @@ use std::time::Duration;
 use ddx_catalog::{FileRecord, Kind, NewFile, Segment, ShareRecord, State};
 use tokio::sync::oneshot;
 
-use crate::engine::{Engine, Parts, after, in_catalog, on_disk};
+use crate::deadline::after;
+use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
 use crate::id::Id;
 use crate::sealed::sealed;

@@ -16,13 +16,14 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::chores::Chores;
 use crate::config::Config;
+use crate::deadline::{after, is_over};
 use crate::error::Error;
-use crate::housekeeping::Chores;
 use crate::id::Id;
+use crate::last_look::LastLook;
 use crate::live::{LiveUploads, Progress};
 use crate::readers::Readers;
-use crate::room::LastLook;
 use crate::sessions::{Arrival, Session, Sessions};
 use crate::stats::{Counted, Stats};
 use crate::steady::ClockState;
@@ -84,10 +85,6 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-pub(crate) fn after(now: i64, time: Duration) -> i64 {
-    now.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
-}
-
 pub(crate) fn on_disk(error: ddx_storage::Error) -> Error {
     match error.kind() {
         ddx_storage::ErrorKind::NoSpace {
@@ -102,11 +99,6 @@ pub(crate) fn on_disk(error: ddx_storage::Error) -> Error {
         ddx_storage::ErrorKind::ReadOnly => Error::ReadOnly,
         _ => Error::Storage(error),
     }
-}
-
-/// Whether a record's time is over then.
-fn is_over(record: &FileRecord, at: i64) -> bool {
-    record.expires_at.is_some_and(|expires_at| expires_at <= at)
 }
 
 pub(crate) fn in_catalog(error: ddx_catalog::Error) -> Error {

@@ -14,6 +14,7 @@ use ddx_storage::{SegmentId, Store};
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
+use crate::chores::Chores;
 use crate::engine::{Engine, Parts, in_catalog};
 use crate::error::Error;
 use crate::id::Id;
@@ -21,19 +22,6 @@ use crate::stats::{Counted, Total};
 
 /// Rows that one step of housekeeping looks at, and one transaction deletes.
 const PAGE_ROWS: u32 = 256;
-
-/// Wakes the tasks before their time.
-#[derive(Debug, Default)]
-pub(crate) struct Chores {
-    /// Segments wait to be deleted.
-    pub(crate) deletion: Notify,
-    /// Files wait to be joined.
-    pub(crate) joining: Notify,
-    /// A digest waits to be computed.
-    pub(crate) digests: Notify,
-    /// Nothing wakes what only time makes due.
-    never: Notify,
-}
 
 impl Engine {
     /// Expiry, freed space, late joins and late digests, until the engine closes; none of it where

@@ -12,7 +12,8 @@ use ddx_catalog::{Completion, FileRecord, Kind, Segment, State};
 use ddx_digest::Crc64;
 
 use crate::create::{Created, NewUpload};
-use crate::engine::{Engine, Parts, after, in_catalog};
+use crate::deadline::after;
+use crate::engine::{Engine, Parts, in_catalog};
 use crate::error::Error;
 use crate::id::Id;
 use crate::stats::{Counted, Total};

@@ -7,8 +7,10 @@
 //! bytes first, then the record.
 
 mod append;
+mod chores;
 mod config;
 mod create;
+mod deadline;
 mod download;
 mod engine;
 mod error;
@@ -16,12 +18,14 @@ mod housekeeping;
 mod id;
 mod join;
 mod lane;
+mod last_look;
 mod late_digests;
 mod life;
 mod live;
 mod readers;
 mod receive;
 mod recovery;
+mod request;
 mod room;
 mod sealed;
 mod sessions;
@@ -32,7 +36,6 @@ mod steady;
 mod surroundings;
 mod work;
 
-pub use append::{Append, Expected, Put};
 pub use config::Config;
 pub use create::{Created, CreatedShare, NewUpload};
 pub use ddx_catalog::{FileRecord, FileSummary, Kind, OwnerTotals, PAGE_TEXT_BYTES, State, Totals};
@@ -44,6 +47,7 @@ pub use id::{Id, NotAnId, TEXT_CHARS};
 pub use live::Progress;
 pub use readers::{Reader, Reading};
 pub use recovery::Recovered;
+pub use request::{Append, Expected, Put};
 pub use sealed::unsealed;
 pub use source::{Cut, Source, Taken};
 pub use span::{Span, Turn, Turned};

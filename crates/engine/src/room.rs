@@ -6,18 +6,12 @@
 //! blocking thread for a file that is done in the time of one; a look now and then is as good,
 //! since what is admitted in between is counted.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
 use ddx_storage::Space;
-use tokio::time::Instant;
 
 use crate::create::Draft;
 use crate::engine::{Parts, on_disk};
 use crate::error::Error;
 
-/// How long a look at the disk counts.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What a record takes, at most, of the catalog.
 const RECORD_BYTES: u64 = 16 << 10;
 /// What a change adds to the catalog's log, at most, beside the bytes in it: each page that it
@@ -25,58 +19,6 @@ const RECORD_BYTES: u64 = 16 << 10;
 const CHANGE_BYTES: u64 = 64 << 10;
 /// Bytes in the catalog are written to its log first, and lie there until the log is copied.
 const WRITTEN_TWICE: u64 = 2;
-
-/// The last look at the disk, and what was admitted since.
-#[derive(Debug, Default)]
-pub(crate) struct LastLook(Mutex<Option<Look>>);
-
-#[derive(Debug)]
-struct Look {
-    at: Instant,
-    /// What was free above the floor.
-    available_bytes: u64,
-    /// What has been admitted since, and may not be written yet.
-    admitted_bytes: u64,
-}
-
-impl LastLook {
-    fn look(&self) -> MutexGuard<'_, Option<Look>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Admits so many bytes if the last look still counts and leaves room for them.
-    fn admits(&self, bytes: u64) -> bool {
-        let mut look = self.look();
-        let Some(look) = look.as_mut().filter(|look| look.at.elapsed() < LOOK_EVERY) else {
-            return false;
-        };
-        let admitted_bytes = look.admitted_bytes.saturating_add(bytes);
-        let fits = admitted_bytes <= look.available_bytes;
-        if fits {
-            look.admitted_bytes = admitted_bytes;
-        }
-        fits
-    }
-
-    /// Another look. What was admitted a moment before may not be written yet, so it stays counted
-    /// until the look before is over.
-    fn renew(&self, space: &Space) {
-        let mut look = self.look();
-        let available_bytes = space.available_bytes();
-        match look.as_mut() {
-            Some(recent) if recent.at.elapsed() < LOOK_EVERY => {
-                recent.available_bytes = available_bytes;
-            }
-            _ => {
-                *look = Some(Look {
-                    at: Instant::now(),
-                    available_bytes,
-                    admitted_bytes: 0,
-                });
-            }
-        }
-    }
-}
 
 impl Parts {
     /// How full the disk is. What lies in the catalog's log is counted by the disk, and will be

@@ -10,12 +10,13 @@ use ddx_catalog::{Checkpoint, Completion, FileRecord, Kind, Segment};
 use ddx_digest::{Algorithm, Checksum};
 use ddx_storage::{ErrorKind, SegmentId};
 
-use crate::append::{Append, Expected};
-use crate::engine::{Parts, after, in_catalog, on_disk};
+use crate::deadline::after;
+use crate::engine::{Parts, in_catalog, on_disk};
 use crate::error::Error;
 use crate::lane::{Digests, Lane, Mark};
 use crate::life::Life;
 use crate::receive::{BLOCK_BYTES, Context, End, Fill, Filled, Received, receive};
+use crate::request::{Append, Expected};
 use crate::source::Source;
 use crate::stats::Counted;
 

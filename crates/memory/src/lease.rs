@@ -1,26 +1,10 @@
 //! The right to hold so many bytes, given back when dropped.
 
-use crate::buffer::{Mapping, pool::Token};
+use crate::Holder;
+use crate::buffer::{Mapping, pool::Token, whole_pages};
+use crate::holder::Purpose;
 use crate::ledger::Inner;
 use crate::sync::Arc;
-
-/// Whose memory it is: the queue is fair between users first, then between a user's uploads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Holder {
-    /// A hash of the user's name or address.
-    pub user: u64,
-    /// The upload, unique within the user.
-    pub upload: u64,
-}
-
-/// What a lease is for. An upload gives its memory back when the disk has written it; a download
-/// only when its client has taken it, which may be never. So downloads together hold no more than
-/// half, and none is the one that may go on at any pressure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Upload,
-    Download,
-}
 
 /// The right to hold some bytes. Whole pages of 4096 bytes; dropping it gives them back.
 #[derive(Debug)]
@@ -76,7 +60,7 @@ impl Lease {
     /// Gives back all beyond `bytes` (rounded up to pages, a page at least). Does nothing if it
     /// holds no more.
     pub fn shrink_to(&mut self, bytes: u64) {
-        let keep = crate::ledger::whole_pages(bytes);
+        let keep = whole_pages(bytes);
         if keep < self.bytes {
             self.inner
                 .give_back(self.slot, self.bytes - keep, false, self.purpose);
@@ -87,7 +71,7 @@ impl Lease {
     /// Takes `bytes` (rounded up to pages) out of it as a lease of their own; `None` unless
     /// something is left on both sides.
     pub fn split(&mut self, bytes: u64) -> Option<Lease> {
-        let part = crate::ledger::whole_pages(bytes);
+        let part = whole_pages(bytes);
         if part >= self.bytes {
             return None;
         }

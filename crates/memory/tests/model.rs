@@ -30,6 +30,8 @@ mod clock;
 mod config;
 #[path = "../src/error.rs"]
 mod error;
+#[path = "../src/holder.rs"]
+mod holder;
 #[path = "../src/lease.rs"]
 mod lease;
 #[path = "../src/ledger/mod.rs"]
@@ -44,6 +46,8 @@ mod probe;
 mod queue;
 #[path = "../src/reading.rs"]
 mod reading;
+#[path = "../src/row.rs"]
+mod row;
 #[path = "../src/snapshot.rs"]
 mod snapshot;
 
@@ -56,13 +60,15 @@ pub use classes::Class;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ClassBuffers, Config};
 pub use error::{Error, ProbeError, Refusal};
-pub use lease::{Holder, Lease};
+pub use holder::Holder;
+pub use lease::Lease;
 pub use ledger::{Charge, Ledger};
 pub use plan::{Plan, PlannedRate, Size};
 pub use probe::Machine;
 pub use queue::{Admission, Place};
 pub use reading::{Doubt, Host, Level, LevelKind, Process, Reading, Source, Stall};
-pub use snapshot::{Band, Row, Rung, Snapshot, StallView, Tightest};
+pub use row::Row;
+pub use snapshot::{Band, Rung, Snapshot, StallView, Tightest};
 
 use shuttle::future::block_on;
 use shuttle::thread;

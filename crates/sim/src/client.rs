@@ -11,8 +11,8 @@ use ddx_engine::{Append, Created, Engine, Error, Id, NewUpload, Put, State};
 use ddx_storage::conformance::Random;
 
 use crate::held::{Excuse, Held, Next, judge};
-use crate::life::reservation_expires;
 use crate::plan::{End, Length, Plan, Request, Upload, Way};
+use crate::settings::reservation_expires;
 use crate::world::World;
 
 /// So often a client asks for room on a full disk before it gives up.

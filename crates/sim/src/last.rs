@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
 use crate::held::Held;
-use crate::life::{FILE_EXPIRES, HOUSEKEEPING_EVERY, Life, Process, UPLOAD_EXPIRES};
 use crate::read::read_all;
+use crate::server::{Life, Process};
+use crate::settings::{FILE_EXPIRES, HOUSEKEEPING_EVERY, UPLOAD_EXPIRES};
 
 /// What runs comes to rest within this.
 const REST_MAX: Duration = Duration::from_secs(150);

@@ -18,6 +18,8 @@ pub mod machine;
 pub mod plan;
 pub mod read;
 mod send;
+mod server;
+mod settings;
 pub mod shrink;
 pub mod tally;
 pub mod world;

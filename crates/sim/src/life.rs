@@ -1,20 +1,16 @@
 //! One life of the simulated server: process after process on one disk and one catalog, until all
 //! clients are done and nothing is left.
 
-use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ddx_engine::{Config, Engine};
 use ddx_memory::Ledger;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::catalog::{Records, SimulatedCatalog};
-use crate::client::Client;
 use crate::last;
-use crate::machine::{Memory, OneThread, Time, store};
+use crate::machine::Memory;
 use crate::plan::{Fault, Plan, Setting};
+use crate::server::{Life, Process};
 use crate::tally::Tally;
 use crate::world::{Downfall, World};
 
@@ -23,15 +19,6 @@ const LIFE_MAX: Duration = Duration::from_secs(1_800);
 
 /// An orderly stop takes at most this.
 const STOP_MAX: Duration = Duration::from_secs(60);
-
-/// An upload on which nothing happens is given up after this.
-pub const UPLOAD_EXPIRES: Duration = Duration::from_secs(1_200);
-
-/// A file goes after this.
-pub const FILE_EXPIRES: Duration = Duration::from_secs(48 * 3_600);
-
-/// How often the house is kept.
-pub const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
 
 /// So often a start may fail for planned faults.
 const STARTS_MAX: u64 = 200;
@@ -78,47 +65,7 @@ pub fn live(plan: &Plan, keeps_log: bool) -> Outcome {
     }
 }
 
-/// What outlives processes.
-pub(crate) struct Life {
-    pub(crate) world: World,
-    pub(crate) plan: Plan,
-    pub(crate) records: Records,
-    pub(crate) memory: Memory,
-    pub(crate) clients: Vec<Arc<Client>>,
-    /// Everything was checked once; after this process nothing comes.
-    pub(crate) is_last: Cell<bool>,
-    /// Calls that had been made to fail when the present process began.
-    pub(crate) failures_before: Cell<(u64, u64)>,
-}
-
-/// What a process has.
-pub(crate) struct Process {
-    pub(crate) engine: Engine,
-    pub(crate) ledger: Ledger,
-}
-
 impl Life {
-    fn new(plan: &Plan) -> Self {
-        let world = World::new(plan);
-        let memory = Memory::default();
-        memory.facts().total_bytes = plan.setting.memory_bytes;
-        let hand_over_max = hand_over_max(plan);
-        let clients = plan
-            .uploads
-            .iter()
-            .map(|upload| Arc::new(Client::new(&world, plan, upload, hand_over_max)))
-            .collect();
-        Self {
-            world,
-            plan: plan.clone(),
-            records: Records::default(),
-            memory,
-            clients,
-            is_last: Cell::new(false),
-            failures_before: Cell::default(),
-        }
-    }
-
     /// One process, from its start to its end; true if the life is over.
     fn process(&self) -> bool {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -189,63 +136,6 @@ impl Life {
             .wrong(format!("uploads {waiting:?} never come to an end"));
     }
 
-    /// A start: the parts, and recovery. None if the process ended meanwhile, or had to give up.
-    pub(crate) async fn start(&self) -> Option<Process> {
-        let process = self.open();
-        let failures = self.world.failures();
-        let recovered = tokio::select! {
-            biased;
-            _ = self.world.downfall() => return None,
-            recovered = process.engine.recover() => recovered,
-        };
-        if self.world.is_down() {
-            return None;
-        }
-        match recovered {
-            Ok(recovered) => {
-                self.world
-                    .event("recovered", recovered.resumable, recovered.stray_segments);
-                if recovered.failed > 0 {
-                    self.world
-                        .wrong(format!("a start found bytes missing: {recovered:?}"));
-                }
-                Some(process)
-            }
-            Err(_) if self.world.failures() != failures => None,
-            Err(error) => {
-                self.world.wrong(format!("a start failed: {error:?}"));
-                None
-            }
-        }
-    }
-
-    /// The parts of a process, put together as the binary does it.
-    pub(crate) fn open(&self) -> Process {
-        let (world, plan) = (&self.world, &self.plan);
-        let config = ddx_memory::Config {
-            reserve_bytes: Some(plan.setting.memory_bytes / 8),
-            granule_bytes_min: plan.setting.granule_min_bytes,
-            ..ddx_memory::Config::default()
-        };
-        // A start that can't read its memory waits until it can.
-        self.memory.facts().is_blind = false;
-        let ledger = Ledger::open_with_clock(
-            config,
-            Box::new(self.memory.clone()),
-            Box::new(Time(world.clone())),
-        )
-        .expect("the settings are sound and the memory can be read");
-        let catalog = Arc::new(SimulatedCatalog::open(world, plan, &self.records));
-        let engine = Engine::living_in(
-            Arc::new(OneThread::new(world.clone(), plan)),
-            settings(&plan.setting),
-            catalog,
-            store(world, plan),
-            ledger.clone(),
-        );
-        Process { engine, ledger }
-    }
-
     async fn stop(&self, process: &Process) {
         let close = timeout(STOP_MAX * 2, process.engine.close(STOP_MAX));
         tokio::select! {
@@ -276,44 +166,6 @@ impl Life {
                 self.plan.setting.clone(),
             ));
         }
-    }
-}
-
-/// How long a newer request may wait for an older one to leave.
-fn hand_over_max(plan: &Plan) -> Duration {
-    let stalls_ms: u64 = plan
-        .faults
-        .iter()
-        .map(|fault| match fault {
-            Fault::Stall { by_ms, .. } => *by_ms,
-            _ => 0,
-        })
-        .sum();
-    Duration::from_millis(8_000 + stalls_ms)
-}
-
-/// So long space stays reserved for an upload to which nothing comes.
-pub(crate) fn reservation_expires(setting: &Setting) -> Duration {
-    Duration::from_millis(setting.upload_expires_ms / 4)
-}
-
-fn settings(setting: &Setting) -> Config {
-    let upload_expires = Duration::from_millis(setting.upload_expires_ms);
-    Config {
-        inline_max_bytes: setting.inline_max_bytes,
-        granule_min_bytes: setting.granule_min_bytes,
-        granule_max_bytes: setting.granule_max_bytes.max(setting.granule_min_bytes),
-        checkpoint_every: Duration::from_millis(setting.checkpoint_ms),
-        checkpoint_bytes: setting.checkpoint_bytes,
-        // Hours would outlast the life.
-        body_pause: 2 * Config::default().body_idle,
-        upload_expires,
-        reservation_expires: reservation_expires(setting),
-        file_expires: Some(FILE_EXPIRES),
-        sha256_always: setting.sha256_always,
-        housekeeping_every: HOUSEKEEPING_EVERY.min(upload_expires / 20),
-        download_bytes: 4 * setting.granule_min_bytes,
-        ..Config::default()
     }
 }
 

@@ -15,7 +15,7 @@ mod probe;
 mod settings;
 mod tus;
 
-use crate::Target;
+use crate::target::Target;
 
 /// Every target.
 pub const TARGETS: &[Target] = &[

@@ -2,7 +2,8 @@
 //!
 //! Code is kept within its width by rustfmt, which leaves comments alone.
 
-use super::{Finding, SourceFile};
+use super::finding::Finding;
+use super::source_file::SourceFile;
 
 /// The widest line of a comment, in characters.
 const COLUMNS_MAX: usize = 100;

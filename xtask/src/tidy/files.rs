@@ -5,8 +5,9 @@
 //! because the reason of a module is the one thing that its code can't tell. A module called
 //! `utils` is where things go without a thought; give it the name of what it does.
 
+use super::finding::Finding;
+use super::source_file::SourceFile;
 use super::tokens::{Token, tokens};
-use super::{Finding, SourceFile};
 
 /// Above this a file is questioned.
 const LINES_WARN: usize = 600;

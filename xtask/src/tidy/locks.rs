@@ -4,7 +4,8 @@
 //! Cargo writes one canonical index into every lock file, which stands for "the registry" whatever
 //! mirror answers; that one line is the exception.
 
-use super::{Finding, SourceFile};
+use super::finding::Finding;
+use super::source_file::SourceFile;
 
 /// What Cargo itself writes for its default registry.
 const CARGO_REGISTRY: &str = "\"registry+https://github.com/rust-lang/crates.io-index\"";

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use toml::{Table, Value};
 
-use super::{Finding, SourceFile};
+use super::finding::Finding;
+use super::source_file::SourceFile;
 
 /// How a crate is depended upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,17 +5,53 @@
 //! the inline modules around them, so that `super::super::plain` can't slip past a rule that says
 //! `crate::plain`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::tokens::{Token, tokens};
 
 /// A path named in a file; paths into the file's own crate start with `crate`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamedPath {
     /// Its segments.
     pub(crate) segments: Vec<String>,
     /// Line from 1.
     pub(crate) line: usize,
+    /// The module that names it: the file's own, or an inline one.
+    pub(crate) module: Vec<String>,
+    /// What it brings into that module, if it stands in a `use`.
+    pub(crate) import: Option<Import>,
+}
+
+/// What a path in a `use` brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Import {
+    /// The name under which it is known there; `*` for all names.
+    pub(crate) name: String,
+    /// Whether others may import it from there.
+    pub(crate) is_public: bool,
+}
+
+/// A module that a file declares.
+#[derive(Debug)]
+pub(crate) struct Declaration {
+    /// The whole path of the module.
+    pub(crate) module: Vec<String>,
+    /// Whether its text follows in braces.
+    pub(crate) is_inline: bool,
+}
+
+/// All that a file says of names.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Paths of two segments or more, and every path in a `use`.
+    pub(crate) paths: Vec<NamedPath>,
+    /// The modules that it declares.
+    pub(crate) modules: Vec<Declaration>,
+    /// The items that it defines, at any depth.
+    pub(crate) items: BTreeSet<String>,
+    /// First words of paths in its code, those of one word included.
+    pub(crate) words: BTreeSet<String>,
 }
 
 impl NamedPath {
@@ -61,21 +97,29 @@ enum Brace {
 /// All paths of two segments or more, and every path in a `use`, of a file that is `module` of its
 /// crate.
 pub(crate) fn named_paths(text: &str, module: &[String]) -> Vec<NamedPath> {
-    let tokens = tokens(text);
+    names(&tokens(text), module).paths
+}
+
+/// All that the text of a file says of names, where the file is `module` of its crate.
+pub(crate) fn names(tokens: &[Token<'_>], module: &[String]) -> Names {
     let mut walk = Walk {
-        tokens: &tokens,
+        tokens,
         at: 0,
         module: module.to_vec(),
         braces: Vec::new(),
-        in_use: false,
+        in_use: None,
+        found: Names::default(),
     };
-    let mut found = Vec::new();
     while walk.at < tokens.len() {
-        if let Some(path) = walk.step() {
-            found.push(path);
-        }
+        walk.step();
     }
-    found
+    walk.found
+}
+
+/// The `use` that is being read.
+#[derive(Clone, Copy)]
+struct Use {
+    is_public: bool,
 }
 
 struct Walk<'a> {
@@ -83,31 +127,44 @@ struct Walk<'a> {
     at: usize,
     module: Vec<String>,
     braces: Vec<Brace>,
-    in_use: bool,
+    in_use: Option<Use>,
+    found: Names,
 }
+
+/// Keywords before the name of an item.
+const DEFINE: &[&str] = &[
+    "const", "enum", "fn", "static", "struct", "trait", "type", "union",
+];
 
 impl Walk<'_> {
     fn text(&self, at: usize) -> &str {
         self.tokens.get(at).map_or("", |token| token.text)
     }
 
-    /// Looks at the token at hand and goes on; gives the path that starts there, if one does.
-    fn step(&mut self) -> Option<NamedPath> {
+    /// Looks at the token at hand, notes what starts there, and goes on.
+    fn step(&mut self) {
         let token = self.tokens[self.at];
         match token.text {
             // `impl Trait + use<..>` is no import.
-            "use" => self.in_use = self.text(self.at + 1) != "<",
+            "use" => self.in_use = (self.text(self.at + 1) != "<").then(|| self.begin_use()),
             "extern" if self.text(self.at + 1) == "crate" => {
-                self.in_use = true;
+                self.in_use = Some(self.begin_use());
                 self.at += 1;
             }
-            ";" => self.in_use = false,
+            ";" => self.in_use = None,
             "mod" if self.text(self.at + 2) == "{" => {
                 self.module.push(self.text(self.at + 1).to_owned());
                 self.braces.push(Brace::Module);
+                self.declare(self.module.clone(), true);
                 self.at += 2;
             }
-            "{" if self.in_use => self.braces.push(Brace::Group(self.prefix())),
+            "mod" if self.text(self.at + 2) == ";" => {
+                let mut module = self.module.clone();
+                module.push(self.text(self.at + 1).to_owned());
+                self.declare(module, false);
+                self.at += 1;
+            }
+            "{" if self.in_use.is_some() => self.braces.push(Brace::Group(self.prefix())),
             "{" => self.braces.push(Brace::Block),
             "}" => {
                 if matches!(self.braces.pop(), Some(Brace::Module)) {
@@ -118,7 +175,20 @@ impl Walk<'_> {
             _ => {}
         }
         self.at += 1;
-        None
+    }
+
+    fn begin_use(&self) -> Use {
+        let mut before = self.tokens[..self.at].iter().rev().map(|token| token.text);
+        let is_public = match before.next() {
+            Some("pub") => true,
+            Some(")") => before.find(|&text| text == "(").is_some() && before.next() == Some("pub"),
+            _ => false,
+        };
+        Use { is_public }
+    }
+
+    fn declare(&mut self, module: Vec<String>, is_inline: bool) {
+        self.found.modules.push(Declaration { module, is_inline });
     }
 
     fn prefix(&self) -> Vec<String> {
@@ -130,31 +200,70 @@ impl Walk<'_> {
 
     /// Reads the path whose first word is at hand. A `{` right after it opens a group with it as
     /// prefix.
-    fn path(&mut self) -> Option<NamedPath> {
+    fn path(&mut self) {
         let line = self.tokens[self.at].line;
-        let after_dot = self.at > 0 && self.text(self.at - 1) == ".";
+        let before = self.at.checked_sub(1).map_or("", |at| self.text(at));
+        let after_dot = before == ".";
+        let word = self.text(self.at).to_owned();
+        if self.in_use.is_none() && !after_dot {
+            let known = if DEFINE.contains(&before) {
+                &mut self.found.items
+            } else {
+                &mut self.found.words
+            };
+            known.insert(word.clone());
+        }
         let mut segments = self.prefix();
-        segments.push(self.text(self.at).to_owned());
+        segments.push(word);
         self.at += 1;
+        let mut is_glob = false;
         while self.text(self.at) == "::" {
             self.at += 1;
             let next = self.tokens.get(self.at).copied();
             match next {
                 Some(word) if word.is_word() => segments.push(word.text.to_owned()),
-                Some(open) if open.text == "{" && self.in_use => {
+                Some(open) if open.text == "{" && self.in_use.is_some() => {
                     self.braces.push(Brace::Group(segments));
                     self.at += 1;
-                    return None;
+                    return;
                 }
-                _ => break,
+                Some(star) => {
+                    is_glob = star.text == "*";
+                    break;
+                }
+                None => break,
             }
             self.at += 1;
         }
-        let counts = !after_dot && (self.in_use || segments.len() > 1);
-        counts.then(|| NamedPath {
-            segments: self.resolve(segments),
-            line,
-        })
+        let import = self
+            .in_use
+            .map(|in_use| self.import(&segments, is_glob, in_use));
+        if !after_dot && (import.is_some() || segments.len() > 1) {
+            self.found.paths.push(NamedPath {
+                segments: self.resolve(segments),
+                line,
+                module: self.module.clone(),
+                import,
+            });
+        }
+    }
+
+    /// What a path in a `use` brings; reads over `as name`.
+    fn import(&mut self, segments: &[String], is_glob: bool, in_use: Use) -> Import {
+        let name = if is_glob {
+            "*".to_owned()
+        } else if self.text(self.at) == "as" {
+            self.at += 2;
+            self.text(self.at - 1).to_owned()
+        } else {
+            let is_self = |segment: &&String| *segment == "self";
+            let mut own = segments.iter().rev().skip_while(is_self);
+            own.next().cloned().unwrap_or_default()
+        };
+        Import {
+            name,
+            is_public: in_use.is_public,
+        }
     }
 
     /// Turns `self`, `super` and `crate` into a path from `crate`; others stay as they are.
@@ -204,6 +313,10 @@ mod tests {
         assert_eq!(
             paths("pub use axum; extern crate tokio;", &[]),
             ["axum", "tokio"]
+        );
+        assert_eq!(
+            paths("use std::io as files; use a::{b as c, d::*};", &[]),
+            ["std::io", "a::b", "a::d"]
         );
     }
 

@@ -7,9 +7,10 @@
 
 use std::path::Path;
 
+use super::finding::Finding;
 use super::manifests::{Kind, Member, line_of};
 use super::paths::{NamedPath, declared_modules, module_of, named_paths};
-use super::{Finding, SourceFile};
+use super::source_file::SourceFile;
 
 struct Room {
     package: &'static str,

@@ -8,7 +8,8 @@
 
 use std::path::Path;
 
-use super::{Finding, SourceFile};
+use super::finding::Finding;
+use super::source_file::SourceFile;
 
 /// Words that are the code's own names for things, and what to write.
 const PRIVATE: &[(&str, &str)] = &[

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tokio::time::Instant;
 
-use super::Get;
-use crate::client::Client;
+use crate::client::{Client, SCRATCH_BYTES};
 use crate::fault::Fault;
 use crate::run::{Crowd, Run};
 
-/// Bytes that one call may receive.
-pub(crate) const SCRATCH_BYTES: usize = 256 * 1024;
+/// Downloads.
+#[derive(Debug, Clone)]
+pub(crate) struct Get {
+    pub(crate) paths: Vec<String>,
+    pub(crate) clients: u64,
+    pub(crate) bytes: Option<u64>,
+    /// The first path is this file, the next one the next.
+    pub(crate) file: Option<u64>,
+}
 
 /// All clients at once, one file each.
 pub(super) async fn get(run: &Arc<Run>, work: &Get) -> Result<()> {

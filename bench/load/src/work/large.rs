@@ -6,13 +6,27 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Large, Parts};
-use crate::cli::Fetch;
 use crate::client::Client;
 use crate::conn::Piece;
 use crate::fault::Fault;
+use crate::protocol::Fetch;
 use crate::run::{Crowd, Run};
 use crate::tally::Stored;
+
+/// Large files, all at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Large {
+    pub(crate) clients: u64,
+    pub(crate) bytes: u64,
+    pub(crate) request_bytes: Option<u64>,
+}
+
+/// One file in parts that are joined.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts {
+    pub(crate) parts: u64,
+    pub(crate) bytes: u64,
+}
 
 /// All clients at once, one file each.
 pub(super) async fn large(run: &Arc<Run>, work: Large) {

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::download::SCRATCH_BYTES;
 use super::slow::{self, Pace};
 use super::small::Each;
-use crate::client::Client;
+use crate::client::{Client, SCRATCH_BYTES};
 use crate::fault::Fault;
 use crate::pool::random;
 use crate::run::{Crowd, Run};

@@ -2,7 +2,6 @@
 //! over.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -15,60 +14,10 @@ mod slow;
 mod small;
 pub(crate) mod stall;
 
-pub(crate) use download::SCRATCH_BYTES;
-
-/// Large files, all at once.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Large {
-    pub(crate) clients: u64,
-    pub(crate) bytes: u64,
-    pub(crate) request_bytes: Option<u64>,
-}
-
-/// One file in parts that are joined.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Parts {
-    pub(crate) parts: u64,
-    pub(crate) bytes: u64,
-}
-
-/// Many slow clients.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Slow {
-    pub(crate) clients: u64,
-    pub(crate) bytes: u64,
-    pub(crate) over: Duration,
-    pub(crate) arrive: Duration,
-    pub(crate) step: Duration,
-}
-
-/// Many small files.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Small {
-    pub(crate) files: u64,
-    pub(crate) bytes: u64,
-    pub(crate) connections: u64,
-    pub(crate) rate: Option<u64>,
-}
-
-/// tus creations.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Create {
-    pub(crate) count: u64,
-    pub(crate) bytes: u64,
-    pub(crate) connections: u64,
-    pub(crate) rate: Option<u64>,
-}
-
-/// Downloads.
-#[derive(Debug, Clone)]
-pub(crate) struct Get {
-    pub(crate) paths: Vec<String>,
-    pub(crate) clients: u64,
-    pub(crate) bytes: Option<u64>,
-    /// The first path is this file, the next one the next.
-    pub(crate) file: Option<u64>,
-}
+pub(crate) use download::Get;
+pub(crate) use large::{Large, Parts};
+pub(crate) use slow::Slow;
+pub(crate) use small::{Create, Small};
 
 /// What a run does.
 #[derive(Debug, Clone)]

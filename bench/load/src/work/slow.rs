@@ -9,12 +9,21 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Slow;
 use crate::client::Client;
 use crate::conn::{Conn, Sent};
 use crate::fault::Fault;
 use crate::run::{Crowd, Run};
 use crate::tally::Stored;
+
+/// Many slow clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slow {
+    pub(crate) clients: u64,
+    pub(crate) bytes: u64,
+    pub(crate) over: Duration,
+    pub(crate) arrive: Duration,
+    pub(crate) step: Duration,
+}
 
 /// Clients that come evenly and trickle evenly.
 pub(super) async fn slow(run: &Arc<Run>, work: Slow) {

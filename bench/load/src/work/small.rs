@@ -10,11 +10,28 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Create, Small};
 use crate::client::Client;
 use crate::fault::Fault;
 use crate::run::{Crowd, Run};
 use crate::tally::Stored;
+
+/// Many small files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Small {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) connections: u64,
+    pub(crate) rate: Option<u64>,
+}
+
+/// tus creations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Create {
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+    pub(crate) connections: u64,
+    pub(crate) rate: Option<u64>,
+}
 
 /// Small files.
 pub(super) async fn small(run: &Arc<Run>, work: Small) {

@@ -1,6 +1,6 @@
 //! Cases about one file from its end on: complete, failed or damaged.
 
-use super::{at, completion, file, id, new, receiving, refused, segment, small};
+use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
 use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State, Totals};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Cases about concatenation: a final is a list of its parts' segments.
 
-use super::{at, completion, file, id, new, receiving, refused, segment, small};
+use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
 use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State};
 use std::sync::Arc;
 

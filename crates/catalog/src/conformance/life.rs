@@ -1,6 +1,6 @@
 //! Cases about one file until it is complete.
 
-use super::{at, completion, file, id, new, receiving, refused, segment, small};
+use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
 use crate::{Catalog, Checkpoint, ErrorKind, FileRecord, Kind, NewFile, State};
 use std::sync::Arc;
 

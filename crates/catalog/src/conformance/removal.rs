@@ -1,6 +1,6 @@
 //! Cases about deletion, expiry, recovery, and the catalog as a whole.
 
-use super::{at, completion, file, id, new, receiving, refused, segment, small};
+use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
 use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Cases about shares and the files in them.
 
-use super::{file, id, new, receiving, refused, small};
+use super::material::{file, id, new, receiving, refused, small};
 use crate::{Catalog, ErrorKind, FileRecord, FileSummary, NewFile, PAGE_TEXT_BYTES, ShareRecord};
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@
 
 use super::deaths::Deaths;
 use super::schema;
+use super::threads::STACK_BYTES;
 use crate::Error;
 use rusqlite::Connection;
 use std::cell::Cell;
@@ -55,7 +56,7 @@ impl LogCopy {
         let (finished, done) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("catalog-copy".to_owned())
-            .stack_size(super::STACK_BYTES)
+            .stack_size(STACK_BYTES)
             .spawn(move || {
                 let _watched = watched;
                 while ordered.recv().is_ok() {

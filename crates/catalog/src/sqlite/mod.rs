@@ -26,6 +26,7 @@ mod schema;
 mod space;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod writer;
 
 pub use config::Config;
@@ -40,7 +41,7 @@ use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::{Builder, JoinHandle};
+use threads::{Ending, spawn};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use writer::{BoxedJob, Change, Counters};
 
@@ -49,9 +50,6 @@ const ROOM_UNIT_BYTES: u64 = 1_024;
 
 /// A page of the database, and of its log without the frame around it: SQLite's default.
 const PAGE_BYTES: u64 = 4_096;
-
-/// Threads of the catalog run SQLite, which needs little stack.
-const STACK_BYTES: usize = 512 << 10;
 
 /// The catalog in SQLite. Dropping it finishes the changes that wait, and blocks for that long;
 /// [`crate::Catalog::close`] does the same without blocking.
@@ -88,9 +86,6 @@ struct Threads {
     /// `None` where nothing can be written.
     writer: Option<Ending>,
 }
-
-/// A thread, and what tells that it has ended to one who can't block.
-type Ending = (JoinHandle<()>, oneshot::Receiver<()>);
 
 /// What a catalog has done since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -374,25 +369,6 @@ fn spawn_readers(
         })?);
     }
     Ok((queries, threads))
-}
-
-fn spawn(
-    name: &'static str,
-    deaths: &Deaths,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<Ending, Error> {
-    let watched = deaths.watch(name);
-    let (ending, ended) = oneshot::channel::<()>();
-    let thread = Builder::new()
-        .name(name.to_owned())
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            let _watched = watched;
-            run();
-            drop(ending);
-        })
-        .map_err(|error| Error::of_file("can't start a thread", error))?;
-    Ok((thread, ended))
 }
 
 fn closed() -> Error {

@@ -142,7 +142,16 @@ impl fmt::Display for Origin {
 /// The values that were given, after precedence, as texts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Resolved {
-    values: BTreeMap<String, (String, Origin)>,
+    values: BTreeMap<&'static str, Given>,
+}
+
+/// A value that was given.
+#[derive(Debug, Clone)]
+struct Given {
+    text: String,
+    origin: Origin,
+    /// Whether there is another value where none is given.
+    has_default: bool,
 }
 
 /// What an operator writes to take a value away again that a file or variable gives.
@@ -150,24 +159,27 @@ pub(super) const NONE: &str = "none";
 
 impl Resolved {
     /// Sets a value, over whatever was there: call it from the weakest source to the strongest.
-    pub(super) fn set(&mut self, key: &str, text: String, origin: Origin) {
-        self.values.insert(key.to_owned(), (text, origin));
-    }
-
-    /// What was given for the key, `none` included.
-    pub(super) fn given(&self, key: &str) -> Option<&(String, Origin)> {
-        self.values.get(key)
+    pub(super) fn set(&mut self, definition: &Definition, text: String, origin: Origin) {
+        let has_default = definition.default.is_some();
+        let given = Given {
+            text,
+            origin,
+            has_default,
+        };
+        self.values.insert(definition.key, given);
     }
 
     /// The value given for the key. `none` counts as not given where there is no default; lists
     /// read it themselves.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        let has_default =
-            super::table::definition(key).is_some_and(|definition| definition.default.is_some());
-        self.values
-            .get(key)
-            .map(|(text, _)| text.as_str())
-            .filter(|text| has_default || *text != NONE)
+        let given = self.values.get(key)?;
+        Some(given.text.as_str()).filter(|text| given.has_default || *text != NONE)
+    }
+
+    /// Where a value came from.
+    pub(crate) fn origin(&self, key: &str) -> &Origin {
+        let given = self.values.get(key);
+        given.map_or(&Origin::Default, |given| &given.origin)
     }
 }
 
@@ -214,8 +226,12 @@ pub(crate) enum Problem {
 
 impl Problem {
     /// A value that can't be read.
-    pub(super) fn unreadable(key: &'static str, resolved: &Resolved, reason: String) -> Self {
-        let definition = super::table::definition(key);
+    pub(super) fn unreadable(
+        key: &'static str,
+        definition: Option<&Definition>,
+        resolved: &Resolved,
+        reason: String,
+    ) -> Self {
         let value = resolved
             .text(key)
             .or(definition.and_then(|definition| definition.default));

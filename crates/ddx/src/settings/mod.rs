@@ -62,7 +62,9 @@ pub(crate) fn load(
         .unwrap_or_default();
     problems.extend(sources::read_environment(variables, &mut resolved));
     for (key, text) in flags {
-        resolved.set(key, text.clone(), Origin::Flag(key.replace('_', "-")));
+        if let Some(known) = table::definition(key) {
+            resolved.set(known, text.clone(), Origin::Flag(key.replace('_', "-")));
+        }
     }
     problems.extend(resolved.problems());
     if !problems.is_empty() {

@@ -68,7 +68,7 @@ pub(super) fn read_file(path: &Path, resolved: &mut Resolved) -> Vec<Problem> {
             continue;
         };
         match as_text(value.get_ref()) {
-            Some(value) => resolved.set(known.key, value, origin),
+            Some(value) => resolved.set(known, value, origin),
             None => problems.push(Problem::Refused {
                 value: text[value.span()].to_owned(),
                 reason: "is neither a string, a number, true or false, nor a list of strings"
@@ -118,7 +118,7 @@ pub(super) fn read_environment(
         }
         let origin = Origin::Environment(name.to_owned());
         match (definition_by_env(name), value.into_string()) {
-            (Some(known), Ok(text)) => resolved.set(known.key, text, origin),
+            (Some(known), Ok(text)) => resolved.set(known, text, origin),
             (Some(known), Err(raw)) => problems.push(Problem::Refused {
                 key: known.key,
                 value: raw.to_string_lossy().into_owned(),

@@ -7,7 +7,7 @@
 //! A default of `none` makes the field an `Option`; its documentation says what happens then.
 //! Defaults and bounds are written as an operator would write them, and are read by the same code.
 
-use super::definition::{Definition, Origin, Problem, Reader, Resolved, measure};
+use super::definition::{Definition, Problem, Reader, Resolved, measure};
 use super::kinds::{
     Address, Count, FilePath, Format, LogFilter, Networks, Origins, Prefix, Size, Span, Switch, Url,
 };
@@ -76,7 +76,7 @@ macro_rules! settings {
         impl Settings {
             /// Reads every field. What [`Definition::check`] accepted can be read.
             pub(super) fn from_resolved(resolved: &Resolved) -> Result<Self, Problem> {
-                let refused = |key: &'static str, reason: String| Problem::unreadable(key, resolved, reason);
+                let refused = |key: &'static str, reason: String| Problem::unreadable(key, definition(key), resolved, reason);
                 Ok(Self {
                     $($( $field: field_value!($kind, $default, resolved, $key).map_err(|reason| refused($key, reason))?, )+)+
                 })
@@ -369,11 +369,5 @@ impl Resolved {
                 definition.check(text, origin).err()
             })
             .collect()
-    }
-
-    /// Where a value came from.
-    pub(crate) fn origin(&self, key: &str) -> &Origin {
-        self.given(key)
-            .map_or(&Origin::Default, |(_, origin)| origin)
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ddx_memory::Charge;
 
-use super::Reader;
-use crate::engine::after;
+use super::reader::{Mark, Reader};
+use crate::deadline::after;
 use crate::id::Id;
 
 /// Pieces that are remembered of what one reader had. Where there are more the closest two become
@@ -19,9 +19,6 @@ pub(super) const LEASE_BYTES: u64 = 1536;
 
 /// The catalog has counted a download by then, and no request knows an older count.
 const SETTLED_AFTER: Duration = Duration::from_secs(60);
-
-/// A part of a BLAKE3 digest: of fixed size, however long the text is that a client sent.
-pub(super) type Mark = [u8; 16];
 
 /// A reader's hold on a file whose number of downloads is limited.
 #[derive(Debug)]
@@ -51,6 +48,11 @@ impl Lease {
             is_counted: false,
             _charge: charge,
         }
+    }
+
+    /// Whether it is this reader's.
+    pub(super) fn is_of(&self, reader: &Reader) -> bool {
+        Some(self.id) == reader.lease || self.traits == reader.traits
     }
 
     pub(super) fn had_bytes(&self) -> u64 {

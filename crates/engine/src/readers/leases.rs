@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ddx_memory::{Charge, Ledger, Row};
+use tokio::sync::Notify;
 
-use super::Reader;
-use super::lease::{LEASE_BYTES, Lease, Mark};
+use super::lease::{LEASE_BYTES, Lease};
+use super::reader::{Mark, Reader};
 use crate::config::Config;
 use crate::error::Error;
 use crate::id::Id;
@@ -90,7 +93,7 @@ impl Leases {
             .of_file(asked.file_id)
             .filter(|lease| !lease.is_over(asked.now, config.download_lease))
             .collect();
-        let own = || live.iter().filter(|lease| asked.reader.has(lease));
+        let own = || live.iter().filter(|lease| lease.is_of(asked.reader));
         let open = own().find(|lease| !lease.is_counted);
         if open.is_none() && !asked.is_whole {
             // What it has had it may have again in pieces: not all that went out has arrived.
@@ -184,6 +187,24 @@ impl Leases {
             });
             !file.leases.is_empty()
         });
+    }
+}
+
+/// The leases of all files behind their lock, and what tells that they changed.
+#[derive(Debug, Default)]
+pub(crate) struct Readers {
+    leases: Mutex<Leases>,
+    pub(super) changed: Notify,
+}
+
+impl Readers {
+    pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the leases that are over.
+    pub(crate) fn tidy(&self, now: i64, lasts: Duration) {
+        self.leases().forget(|lease| lease.is_over(now, lasts));
     }
 }
 

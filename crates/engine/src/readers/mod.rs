@@ -7,16 +7,18 @@
 
 mod lease;
 mod leases;
+mod reader;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ddx_catalog::FileRecord;
-use tokio::sync::Notify;
 
-use self::lease::{Lease, Mark};
-use self::leases::{Asked, Leases};
+pub(crate) use self::leases::Readers;
+pub use self::reader::Reader;
+
+use self::leases::Asked;
 use crate::engine::{Engine, Parts};
 use crate::error::Error;
 use crate::id::Id;
@@ -24,59 +26,6 @@ use crate::id::Id;
 /// A client that has its last byte may ask anew, or others may, before this is noted here: so long
 /// is waited for it.
 const NOTED_WITHIN: Duration = Duration::from_secs(1);
-
-/// Who reads, as far as can be told.
-#[derive(Debug, Clone)]
-pub struct Reader {
-    /// The lease that the client says is its own.
-    pub lease: Option<Id>,
-    client: Mark,
-    traits: Mark,
-}
-
-impl Reader {
-    /// A reader by the client's address, or network, and the name of its program.
-    #[must_use]
-    pub fn new(lease: Option<Id>, client: &str, agent: &str) -> Self {
-        let mark = |hasher: &blake3::Hasher| {
-            let mut mark = Mark::default();
-            hasher.finalize_xof().fill(&mut mark);
-            mark
-        };
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(client.as_bytes());
-        let client = mark(&hasher);
-        // No address has this byte, so that no two pairs are one.
-        hasher.update(&[0]).update(agent.as_bytes());
-        Self {
-            lease,
-            client,
-            traits: mark(&hasher),
-        }
-    }
-
-    fn has(&self, lease: &Lease) -> bool {
-        Some(lease.id) == self.lease || lease.traits == self.traits
-    }
-}
-
-/// The leases of all files.
-#[derive(Debug, Default)]
-pub(crate) struct Readers {
-    leases: Mutex<Leases>,
-    changed: Notify,
-}
-
-impl Readers {
-    fn leases(&self) -> MutexGuard<'_, Leases> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Forgets the leases that are over.
-    pub(crate) fn tidy(&self, now: i64, lasts: Duration) {
-        self.leases().forget(|lease| lease.is_over(now, lasts));
-    }
-}
 
 /// One request's part in a lease.
 pub struct Reading {
@@ -215,7 +164,7 @@ impl Parts {
             let is_busy = {
                 let leases = self.readers.leases();
                 let mut of_file = leases.of_file(Id(record.file_id));
-                of_file.any(|lease| lease.requests > 0 && reader.has(lease))
+                of_file.any(|lease| lease.requests > 0 && lease.is_of(reader))
             };
             if !is_busy {
                 return;

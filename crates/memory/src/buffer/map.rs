@@ -19,6 +19,14 @@ use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munma
 /// further by themselves.
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
+/// Rounds up to whole pages, one at least.
+pub(crate) fn whole_pages(bytes: u64) -> u64 {
+    bytes
+        .max(1)
+        .checked_next_multiple_of(PAGE_BYTES)
+        .unwrap_or(u64::MAX / PAGE_BYTES * PAGE_BYTES)
+}
+
 /// A private anonymous mapping, readable and writable, owned.
 #[derive(Debug)]
 pub(crate) struct Mapping {

@@ -11,7 +11,7 @@ pub(crate) mod pool;
 use std::ops::{Deref, DerefMut};
 
 use crate::{Error, Lease};
-pub(crate) use map::{Mapping, PAGE_BYTES};
+pub(crate) use map::{Mapping, whole_pages};
 pub(crate) use pool::Pool;
 use pool::Token;
 

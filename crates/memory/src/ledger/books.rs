@@ -8,10 +8,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::measure::{Charged, Measure};
-use super::whole_pages;
-use crate::buffer::{Mapping, Pool};
+use crate::buffer::{Mapping, Pool, whole_pages};
 use crate::classes::{PIECE_BYTES, previous_power_of_two};
-use crate::lease::Purpose;
+use crate::holder::Purpose;
 use crate::pressure::{Fill, Pressure};
 use crate::queue::{Queue, Request};
 use crate::{Config, Holder, Refusal, Row, Rung};

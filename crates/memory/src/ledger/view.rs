@@ -1,7 +1,7 @@
 //! The snapshot: the books, told in rows that add up.
 
 use super::books::Books;
-use super::{Inner, lock};
+use super::inner::{Inner, lock};
 use crate::{Row, Snapshot};
 
 /// Numbers copied under the lock; the snapshot is put together outside it.

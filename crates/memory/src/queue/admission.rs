@@ -6,22 +6,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::State;
+use super::place::Place;
 use crate::ledger::Inner;
 use crate::sync::{Arc, thread};
 use crate::{Lease, Refusal};
-
-/// Where a waiter stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Place {
-    /// How many requests would be served first, if all held equally long.
-    pub ahead: u64,
-    /// Their bytes.
-    pub bytes_ahead: u64,
-    /// How many wait in all, this one included.
-    pub waiting: u64,
-    /// Bytes ahead and one's own over the rate at which memory has been coming back.
-    pub estimate: Duration,
-}
 
 /// A request for memory that is granted, or waits its turn. A future for any executor;
 /// [`Admission::wait`] for a thread. Dropping it leaves the queue, and bytes that had been granted
@@ -50,6 +38,22 @@ impl Admission {
         Self {
             inner,
             stage: Stage::Queued(number),
+        }
+    }
+
+    /// The answer, if it is there; else `waker` is kept.
+    fn fetch(&self, number: u64, waker: &Waker) -> Option<Result<Lease, Refusal>> {
+        let request = self.inner.fetch(number, waker)?;
+        match request.state {
+            State::Granted(bytes) => Some(Ok(Lease::new(
+                self.inner.clone(),
+                request.upload,
+                request.holder,
+                bytes,
+                request.purpose,
+            ))),
+            State::Refused(why) => Some(Err(why)),
+            State::Waiting => None,
         }
     }
 
@@ -101,7 +105,7 @@ impl Future for Admission {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Ready(lease) => Poll::Ready(Ok(lease)),
-            Stage::Queued(number) => match self.inner.fetch(number, context.waker()) {
+            Stage::Queued(number) => match self.fetch(number, context.waker()) {
                 Some(answer) => Poll::Ready(answer),
                 None => {
                     self.stage = Stage::Queued(number);

@@ -18,15 +18,17 @@
 
 mod account;
 mod admission;
+mod place;
 mod slab;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::task::Waker;
 use std::time::Duration;
 
-pub use admission::{Admission, Place};
+pub use admission::Admission;
+pub use place::Place;
 
-use crate::lease::Purpose;
+use crate::holder::Purpose;
 use crate::{Holder, Refusal};
 use account::{Account, Round};
 use slab::Slab;

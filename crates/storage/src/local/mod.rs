@@ -14,6 +14,7 @@
 //! takes no changes, segments are read and every change is refused.
 
 mod config;
+mod disk;
 mod layout;
 mod probe;
 mod reader;
@@ -30,14 +31,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddx_memory::Ledger;
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use self::config::BLOCK_BYTES;
 pub use self::config::{DirectIo, LocalDiskConfig};
+use self::disk::Disk;
 use self::layout::Layout;
 use self::reader::LocalReader;
-use self::registry::Registry;
 use self::space::Account;
 use self::writer::{Cover, LocalWriter};
 use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
@@ -49,18 +50,6 @@ const LOCK_POLL_EVERY: Duration = Duration::from_millis(20);
 /// the last clone, writer and reader are gone.
 #[derive(Clone)]
 pub struct LocalDisk(Arc<Disk>);
-
-struct Disk {
-    config: LocalDiskConfig,
-    ledger: Ledger,
-    layout: Layout,
-    account: Arc<Account>,
-    registry: Arc<Registry>,
-    lane: Lane,
-    keeps_reservations: bool,
-    /// Held for its `flock`.
-    _lock: File,
-}
 
 impl std::fmt::Debug for LocalDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -187,89 +176,6 @@ fn lock(root: &Path, mut file: File, wait: Duration) -> Result<File, Error> {
         }
     }
     Ok(file)
-}
-
-impl Disk {
-    /// Sees to it that `file` can grow to `length_bytes`, by the file system or by us.
-    fn reserve(&self, id: SegmentId, file: &File, length_bytes: u64) -> Result<(), Error> {
-        let stat =
-            rustix::fs::fstat(file).map_err(|e| Error::io(format!("look at segment {id}"), e))?;
-        let allocated = probe::allocated_bytes(&stat);
-        if !self.keeps_reservations {
-            let covered = self
-                .registry
-                .promise(id)
-                .map_or(0, |promise| promise.until)
-                .max(allocated);
-            if let Some(missing) = length_bytes
-                .checked_sub(covered)
-                .filter(|missing| *missing > 0)
-            {
-                self.registry
-                    .keep(id, length_bytes, self.account.claim(missing)?);
-            }
-            return Ok(());
-        }
-        let missing = length_bytes
-            .next_multiple_of(BLOCK_BYTES)
-            .saturating_sub(allocated);
-        if missing == 0 {
-            return Ok(());
-        }
-        self.account.settle(missing, || {
-            // The whole range: what is allocated already stays as it is.
-            self.allocate(id, file, 0, length_bytes, missing)
-        })
-    }
-
-    fn allocate(
-        &self,
-        id: SegmentId,
-        file: &File,
-        from: u64,
-        bytes: u64,
-        missing: u64,
-    ) -> Result<(), Error> {
-        loop {
-            match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, from, bytes) {
-                Ok(()) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) if crate::error::is_full(&error.into()) => {
-                    return Err(self.account.full(missing));
-                }
-                Err(error) => {
-                    return Err(Error::io(
-                        format!("reserve {bytes} bytes for segment {id}"),
-                        error,
-                    ));
-                }
-            }
-        }
-    }
-
-    /// Cuts the file at `at`. That frees the blocks reserved behind it too, so they are taken anew;
-    /// meanwhile no other upload can have them.
-    fn cut(
-        &self,
-        id: SegmentId,
-        file: &File,
-        at: u64,
-        stat: &rustix::fs::Stat,
-    ) -> Result<(), Error> {
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        let allocated = probe::allocated_bytes(stat);
-        let kept = self.keeps_reservations && allocated > at;
-        let meanwhile = kept.then(|| self.account.ration(allocated - at));
-        rustix::fs::ftruncate(file, at)
-            .map_err(|e| Error::io(format!("cut segment {id} at {at}"), e))?;
-        if kept {
-            self.allocate(id, file, at, allocated - at, allocated - at)?;
-        } else if self.registry.promise(id).is_some() {
-            self.registry.keep(id, 0, self.account.ration(size - at));
-        }
-        drop(meanwhile);
-        Ok(())
-    }
 }
 
 impl Store for LocalDisk {

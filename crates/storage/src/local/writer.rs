@@ -17,8 +17,8 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::Disk;
 use super::config::BLOCK_BYTES;
+use super::disk::Disk;
 use super::layout::Ticket;
 use super::probe::is_refusal;
 use super::registry::OpenMark;

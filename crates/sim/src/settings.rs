@@ -1,0 +1,42 @@
+//! How the engine is configured in a life.
+
+use std::time::Duration;
+
+use ddx_engine::Config;
+
+use crate::plan::Setting;
+
+/// An upload on which nothing happens is given up after this.
+pub(crate) const UPLOAD_EXPIRES: Duration = Duration::from_secs(1_200);
+
+/// A file goes after this.
+pub(crate) const FILE_EXPIRES: Duration = Duration::from_secs(48 * 3_600);
+
+/// How often the house is kept.
+pub(crate) const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
+
+/// So long space stays reserved for an upload to which nothing comes.
+pub(crate) fn reservation_expires(setting: &Setting) -> Duration {
+    Duration::from_millis(setting.upload_expires_ms / 4)
+}
+
+/// The engine as a plan configures it.
+pub(crate) fn settings(setting: &Setting) -> Config {
+    let upload_expires = Duration::from_millis(setting.upload_expires_ms);
+    Config {
+        inline_max_bytes: setting.inline_max_bytes,
+        granule_min_bytes: setting.granule_min_bytes,
+        granule_max_bytes: setting.granule_max_bytes.max(setting.granule_min_bytes),
+        checkpoint_every: Duration::from_millis(setting.checkpoint_ms),
+        checkpoint_bytes: setting.checkpoint_bytes,
+        // Hours would outlast the life.
+        body_pause: 2 * Config::default().body_idle,
+        upload_expires,
+        reservation_expires: reservation_expires(setting),
+        file_expires: Some(FILE_EXPIRES),
+        sha256_always: setting.sha256_always,
+        housekeeping_every: HOUSEKEEPING_EVERY.min(upload_expires / 20),
+        download_bytes: 4 * setting.granule_min_bytes,
+        ..Config::default()
+    }
+}
