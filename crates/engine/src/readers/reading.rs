@@ -1,0 +1,165 @@
+//! A request that reads a file whose number of downloads is limited: how it is let in, and what it
+//! had.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ddx_catalog::FileRecord;
+
+use super::leases::Asked;
+use super::reader::Reader;
+use crate::engine::{Engine, Parts};
+use crate::error::Error;
+use crate::id::Id;
+
+/// A client that has its last byte may ask anew, or others may, before this is noted here: so long
+/// is waited for it.
+const NOTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// One request's part in a lease.
+pub struct Reading {
+    parts: Arc<Parts>,
+    file_id: Id,
+    length_bytes: u64,
+    lease: Id,
+}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading")
+            .field("file", &self.file_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reading {
+    /// What names the lease. Only its reader should know it.
+    #[must_use]
+    pub fn lease(&self) -> Id {
+        self.lease
+    }
+
+    /// These bytes of the file went out. With the last one the download counts.
+    pub(crate) fn had(&self, range: Range<u64>) {
+        let mut leases = self.parts.readers.leases();
+        if !leases.had(self.file_id, self.lease, range, self.length_bytes) {
+            return;
+        }
+        drop(leases);
+        let (parts, file_id) = (self.parts.clone(), self.file_id);
+        let count = async move {
+            let counted = parts.catalog.count_download(file_id.0, parts.now()).await;
+            if let Err(error) = counted {
+                tracing::error!(file = ?file_id, error = &error as &dyn std::error::Error, "a download that ended could not be counted; if this repeats, see to the disk");
+            }
+        };
+        self.parts.tasks.spawn(count);
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let now = self.parts.now();
+        if let Some(lease) = self
+            .parts
+            .readers
+            .leases()
+            .get_mut(self.file_id, self.lease)
+        {
+            lease.requests -= 1;
+            lease.ended_at = now;
+        }
+        self.parts.readers.changed.notify_waiters();
+    }
+}
+
+impl Engine {
+    /// Lets a reader have bytes of a file whose number of downloads is limited; `is_whole` if it
+    /// asks for all of them.
+    ///
+    /// # Errors
+    /// [`Error::DownloadsUsedUp`]; [`Error::DownloadTaken`] while others have all that is left;
+    /// [`Error::TooManyReaders`], [`Error::TooManyOfReader`] and [`Error::NoMemory`] where there is
+    /// no place for one more; [`Error::ReadOnly`] where it could not be counted.
+    pub async fn read_limited(
+        &self,
+        record: &FileRecord,
+        limit: u64,
+        reader: &Reader,
+        is_whole: bool,
+    ) -> Result<Reading, Error> {
+        let parts = &self.0;
+        self.try_change().await?;
+        if is_whole {
+            let _ = tokio::time::timeout(NOTED_WITHIN, parts.before_is_noted(record, reader)).await;
+        }
+        let asked = Asked {
+            file_id: Id(record.file_id),
+            downloads: record.downloads,
+            limit,
+            reader,
+            is_whole,
+            now: parts.now(),
+        };
+        let taken = parts.while_taken_by_previews(&asked);
+        let _ = tokio::time::timeout(NOTED_WITHIN, taken).await;
+        let mut leases = parts.readers.leases();
+        let lease = match leases.choose(&asked, &parts.config)? {
+            Some(own) => own,
+            None => leases.begin(
+                &asked,
+                parts.surroundings.id(),
+                &parts.config,
+                &parts.ledger,
+            )?,
+        };
+        if let Some(lease) = leases.get_mut(asked.file_id, lease) {
+            lease.requests += 1;
+        }
+        Ok(Reading {
+            parts: parts.clone(),
+            file_id: asked.file_id,
+            length_bytes: record.offset_bytes,
+            lease,
+        })
+    }
+}
+
+impl Parts {
+    /// Returns unless all that is left is taken, and no longer so once a request ends that has had
+    /// no more than a preview.
+    async fn while_taken_by_previews(&self, asked: &Asked<'_>) {
+        loop {
+            let mut changed = std::pin::pin!(self.readers.changed.notified());
+            changed.as_mut().enable();
+            {
+                let leases = self.readers.leases();
+                let chosen = leases.choose(asked, &self.config);
+                if !matches!(chosen, Err(Error::DownloadTaken))
+                    || !leases.may_be_free_soon(asked.file_id, self.config.preview_bytes)
+                {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Returns when no request of this reader's is under way.
+    async fn before_is_noted(&self, record: &FileRecord, reader: &Reader) {
+        loop {
+            let mut changed = std::pin::pin!(self.readers.changed.notified());
+            changed.as_mut().enable();
+            let is_busy = {
+                let leases = self.readers.leases();
+                let mut of_file = leases.of_file(Id(record.file_id));
+                of_file.any(|lease| lease.requests > 0 && lease.is_of(reader))
+            };
+            if !is_busy {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
