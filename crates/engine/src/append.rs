@@ -126,7 +126,7 @@ impl Engine {
 
 impl Parts {
     async fn put<S: Source>(&self, put: Box<Put>, source: &mut S) -> Result<Created, Error> {
-        let protocol = put.new.protocol;
+        let protocol = put.new.protocol.name;
         let result = self.put_whole(put, source).await;
         self.stats.request(protocol, &result);
         result
@@ -181,7 +181,8 @@ impl Parts {
             let context = self.context(&draft.record, guard.live(), &nobody, false);
             match gather(&context, source, length).await? {
                 Gathered::All(filled) if expected.is_none() => {
-                    self.stats.count(context.protocol, Counted::Bytes, length);
+                    self.stats
+                        .count(context.protocol.name, Counted::Bytes, length);
                     let bytes = filled.buffer[filled.range].to_vec();
                     let created = self.register(draft.completed_inline(bytes)).await?;
                     return Ok(BegunPut::Whole(Box::new(created)));
@@ -226,7 +227,7 @@ impl Parts {
             ledger: &self.ledger,
             surroundings: &*self.surroundings,
             stats: &self.stats,
-            protocol: protocol_of(record),
+            protocol: self.config.protocol_of(record),
             holder: self.holder(record),
             live,
             superseded,
@@ -244,11 +245,11 @@ impl Parts {
         append: Append,
         source: &mut S,
     ) -> Result<FileRecord, Error> {
-        let protocol = protocol_of(&record);
+        let protocol = self.config.protocol_of(&record);
         let result = self
             .receive_into(session, record, append, source, None, None)
             .await;
-        self.stats.request(protocol, &result);
+        self.stats.request(protocol.name, &result);
         result
     }
 
@@ -286,7 +287,7 @@ impl Parts {
             is_unchecked,
         );
         // What can't be resumed needs no record on its way.
-        let can_resume = !is_unchecked && protocol_of(&record) != crate::PROTOCOL_PLAIN;
+        let can_resume = !is_unchecked && self.config.protocol_of(&record).is_resumable;
         let context = self.context(&record, guard.live(), session.stop(), can_resume);
         let mut work = Work {
             parts: self,
@@ -368,14 +369,6 @@ enum BegunPut {
         append: Append,
         begun: Option<Filled>,
     },
-}
-
-/// A record's protocol as a name that outlives it.
-fn protocol_of(record: &FileRecord) -> &'static str {
-    match record.protocol.as_str() {
-        crate::PROTOCOL_PLAIN => crate::PROTOCOL_PLAIN,
-        _ => crate::PROTOCOL_TUS,
-    }
 }
 
 /// By how much an upload's first checkpoint comes before its time: a part of the interval that its

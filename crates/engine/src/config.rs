@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
+use ddx_catalog::FileRecord;
+
+use crate::protocol::Protocol;
+
 /// Limits and intervals. Each is a setting of the server.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The protocols by which uploads come. Default none: a record of a protocol that is not among
+    /// them is kept as one that can be resumed.
+    pub protocols: Vec<Protocol>,
     /// Files of at most this size live in the catalog itself.
     pub inline_max_bytes: u64,
     /// The smallest buffer, and what is waited for in the queue.
@@ -63,9 +70,19 @@ pub struct Config {
     pub writer_threads: usize,
 }
 
+impl Config {
+    /// The protocol of a record.
+    pub(crate) fn protocol_of(&self, record: &FileRecord) -> Protocol {
+        let mut protocols = self.protocols.iter();
+        let known = protocols.find(|protocol| protocol.name == record.protocol);
+        known.copied().unwrap_or(Protocol::OTHER)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
+            protocols: Vec::new(),
             inline_max_bytes: 16 << 10,
             granule_min_bytes: 16 << 10,
             granule_max_bytes: 4 << 20,

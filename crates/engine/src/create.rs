@@ -13,6 +13,7 @@ use crate::deadline::after;
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
 use crate::id::Id;
+use crate::protocol::Protocol;
 use crate::sealed::sealed;
 use crate::stats::Counted;
 
@@ -40,8 +41,8 @@ pub struct NewUpload {
     pub secret_metadata: Option<String>,
     /// A part of a file that will be joined, and no file of its own.
     pub is_part: bool,
-    /// The protocol's name.
-    pub protocol: &'static str,
+    /// How it comes.
+    pub protocol: Protocol,
     /// Its length, if known.
     pub length_bytes: Option<u64>,
     /// How long the file stays, in place of what is configured.
@@ -212,10 +213,7 @@ impl Draft {
 impl Parts {
     /// Checks what is asked and makes the record, nothing durable yet.
     pub(crate) async fn draft(&self, new: NewUpload) -> Result<Draft, Error> {
-        if self
-            .end_of(new.protocol != crate::PROTOCOL_PLAIN)
-            .is_cancelled()
-        {
+        if self.end_of(new.protocol.is_resumable).is_cancelled() {
             return Err(Error::Closing);
         }
         self.check_size(new.length_bytes.unwrap_or(0))?;
@@ -247,7 +245,7 @@ impl Parts {
                 Kind::Whole
             },
             state: State::Receiving,
-            protocol: new.protocol.to_owned(),
+            protocol: new.protocol.name.to_owned(),
             length_bytes: new.length_bytes,
             created_at: at,
             updated_at: at,

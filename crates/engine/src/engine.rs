@@ -134,6 +134,7 @@ impl Engine {
         ledger: Ledger,
     ) -> Self {
         let turns = Arc::new(Semaphore::new(config.download_threads));
+        let stats = Stats::new(&config.protocols);
         Self(Arc::new(Parts {
             config,
             catalog,
@@ -142,7 +143,7 @@ impl Engine {
             sessions: Arc::default(),
             live: Arc::default(),
             changes: broadcast::Sender::new(CHANGES_KEPT),
-            stats: Stats::default(),
+            stats,
             closing: CancellationToken::new(),
             ending: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -22,6 +22,7 @@ mod last_look;
 mod late_digests;
 mod life;
 mod live;
+mod protocol;
 mod readers;
 mod receive;
 mod recovery;
@@ -45,6 +46,7 @@ pub use engine::{Change, Engine};
 pub use error::Error;
 pub use id::{Id, NotAnId, TEXT_CHARS};
 pub use live::Progress;
+pub use protocol::Protocol;
 pub use readers::{Reader, Reading};
 pub use recovery::Recovered;
 pub use request::{Append, Expected, Put};
@@ -54,9 +56,3 @@ pub use span::{Span, Turn, Turned};
 pub use stats::{Counted, Stats, Total};
 pub use steady::{ClockState, LastRun, Moment, SteadyClock};
 pub use surroundings::{Machine, Surroundings};
-
-/// The protocol of uploads that can be resumed.
-pub const PROTOCOL_TUS: &str = "tus";
-
-/// The protocol of an upload that one plain request carries, and that can't be resumed.
-pub const PROTOCOL_PLAIN: &str = "plain";

@@ -17,11 +17,11 @@ use ddx_memory::{Buffer, Holder, Ledger};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::PROTOCOL_PLAIN;
 use crate::config::Config;
 use crate::error::Error;
 use crate::lane::{Done, Lane, Mark, Settles, Then};
 use crate::live::Live;
+use crate::protocol::Protocol;
 use crate::source::{Source, Taken};
 use crate::stats::{Counted, Stats};
 use crate::surroundings::{Begun, Surroundings};
@@ -52,7 +52,7 @@ pub(crate) struct Context<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) surroundings: &'a dyn Surroundings,
     pub(crate) stats: &'a Stats,
-    pub(crate) protocol: &'a str,
+    pub(crate) protocol: Protocol,
     pub(crate) holder: Holder,
     pub(crate) live: &'a Live,
     /// Whether what has come stays where the request is cut.
@@ -117,7 +117,7 @@ impl Context<'_> {
         match self.unless_stopped(soon).await? {
             Ok(ready) => return ready.map_err(|_| Error::ClientGone),
             // One that can be resumed is not kept open for what may never come.
-            Err(_) if self.protocol != PROTOCOL_PLAIN || pause <= idle => {
+            Err(_) if self.protocol.is_resumable || pause <= idle => {
                 return Err(Error::Stalled { after: idle });
             }
             Err(_) => {}
@@ -533,7 +533,7 @@ impl Pump<'_> {
             self.since_kept = 0;
         }
         let (stats, protocol) = (self.context.stats, self.context.protocol);
-        stats.count(protocol, Counted::Bytes, count);
+        stats.count(protocol.name, Counted::Bytes, count);
         let lane = self.disk.lane()?;
         // A slow client's buffer goes as soon as it is written, and nothing has to be woken for
         // that.

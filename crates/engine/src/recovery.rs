@@ -233,7 +233,7 @@ impl Parts {
         self.stats.add(Total::Recovered, page.len() as u64);
         let mut receiving = Vec::new();
         for record in page {
-            if record.protocol == crate::PROTOCOL_PLAIN {
+            if !self.config.protocol_of(&record).is_resumable {
                 recovered.removed += 1;
                 self.remove(&record).await?;
             } else if record.state == State::Joining {

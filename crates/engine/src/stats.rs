@@ -6,8 +6,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::PROTOCOL_PLAIN;
 use crate::error::Error;
+use crate::protocol::Protocol;
 
 /// What is counted for each protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,24 @@ pub enum Counted {
     RequestFailed,
     /// Bytes that arrived.
     Bytes,
+}
+
+impl Counted {
+    /// Each of them.
+    pub const ALL: [Self; COUNTED] = [
+        Self::Created,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Expired,
+        Self::RequestDone,
+        Self::RequestRefused,
+        Self::RequestCut,
+        Self::RequestStalled,
+        Self::RequestTakenOver,
+        Self::RequestFailed,
+        Self::Bytes,
+    ];
 }
 
 /// What is counted once for the server.
@@ -67,20 +85,37 @@ const COUNTED: usize = Counted::Bytes as usize + 1;
 const TOTALS: usize = Total::Recovered as usize + 1;
 
 /// Numbers since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stats {
-    tus: [AtomicU64; COUNTED],
-    plain: [AtomicU64; COUNTED],
+    /// The last is of all protocols that this server does not speak.
+    by_protocol: Vec<(&'static str, [AtomicU64; COUNTED])>,
     totals: [AtomicU64; TOTALS],
 }
 
 impl Stats {
-    fn of(&self, protocol: &str) -> &[AtomicU64; COUNTED] {
-        if protocol == PROTOCOL_PLAIN {
-            &self.plain
-        } else {
-            &self.tus
+    pub(crate) fn new(protocols: &[Protocol]) -> Self {
+        let all = protocols.iter().chain([&Protocol::OTHER]);
+        Self {
+            by_protocol: all
+                .map(|protocol| (protocol.name, Default::default()))
+                .collect(),
+            totals: Default::default(),
         }
+    }
+
+    fn of(&self, protocol: &str) -> &[AtomicU64; COUNTED] {
+        let (others, known) = self
+            .by_protocol
+            .split_last()
+            .expect("it is made with one at least");
+        let mut known = known.iter();
+        let (_, counters) = known.find(|(name, _)| *name == protocol).unwrap_or(others);
+        counters
+    }
+
+    /// The names of all protocols that are counted.
+    pub fn protocols(&self) -> impl Iterator<Item = &'static str> {
+        self.by_protocol.iter().map(|(name, _)| *name)
     }
 
     pub(crate) fn count(&self, protocol: &str, what: Counted, by: u64) {

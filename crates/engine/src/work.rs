@@ -63,7 +63,7 @@ impl Work<'_> {
                 let bytes = filled.buffer[filled.range].to_vec();
                 context
                     .stats
-                    .count(context.protocol, Counted::Bytes, length);
+                    .count(context.protocol.name, Counted::Bytes, length);
                 let mut digests = Digests::new(
                     false,
                     self.record.sha256.is_none() && self.parts.config.sha256_always,

@@ -3,6 +3,7 @@
 
 use axum::Router;
 use axum::routing::MethodRouter;
+use ddx_engine::Protocol;
 use http::Method;
 
 use crate::app::App;
@@ -20,6 +21,8 @@ pub(crate) struct RouteGroup {
     /// A method that it takes also at the addresses of other groups, the API's apart, where those
     /// don't.
     pub(crate) other_method: Option<(Method, MethodRouter<App>)>,
+    /// How uploads come by it.
+    pub(crate) protocol: Option<Protocol>,
     /// What pages of other sites need.
     pub(crate) cors: Cors,
 }
@@ -36,6 +39,7 @@ impl RouteGroup {
             describe,
             may_be_file: |_| false,
             other_method: None,
+            protocol: None,
             cors: Cors::default(),
         }
     }

@@ -12,7 +12,7 @@ use ddx_storage::conformance::Random;
 
 use crate::held::{Excuse, Held, Next, judge};
 use crate::plan::{End, Length, Plan, Request, Upload, Way};
-use crate::settings::reservation_expires;
+use crate::settings::{RESUMABLE, WHOLE, reservation_expires};
 use crate::world::World;
 
 /// So often a client asks for room on a full disk before it gives up.
@@ -123,8 +123,8 @@ impl Client {
             secret_metadata: None,
             is_part: part.is_some(),
             protocol: match self.plan.way {
-                Way::Put { .. } => ddx_engine::PROTOCOL_PLAIN,
-                _ => ddx_engine::PROTOCOL_TUS,
+                Way::Put { .. } => WHOLE,
+                _ => RESUMABLE,
             },
             length_bytes,
             keep: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddx_engine::Config;
+use ddx_engine::{Config, Protocol};
 
 use crate::plan::Setting;
 
@@ -20,10 +20,23 @@ pub(crate) fn reservation_expires(setting: &Setting) -> Duration {
     Duration::from_millis(setting.upload_expires_ms / 4)
 }
 
+/// Uploads that one request carries.
+pub(crate) const WHOLE: Protocol = Protocol {
+    name: "whole",
+    is_resumable: false,
+};
+
+/// Uploads that come in several requests.
+pub(crate) const RESUMABLE: Protocol = Protocol {
+    name: "resumable",
+    is_resumable: true,
+};
+
 /// The engine as a plan configures it.
 pub(crate) fn settings(setting: &Setting) -> Config {
     let upload_expires = Duration::from_millis(setting.upload_expires_ms);
     Config {
+        protocols: vec![WHOLE, RESUMABLE],
         inline_max_bytes: setting.inline_max_bytes,
         granule_min_bytes: setting.granule_min_bytes,
         granule_max_bytes: setting.granule_max_bytes.max(setting.granule_min_bytes),

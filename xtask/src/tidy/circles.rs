@@ -12,13 +12,6 @@ use super::modules::{Modules, Source};
 use super::paths::NamedPath;
 use super::source_file::SourceFile;
 
-/// Crates that still have circles, and why: there they are counted as a warning. A test asserts
-/// that each of them has one, so a line here goes with the last circle of its crate.
-const CIRCLES_ALLOWED: &[(&str, &str)] = &[(
-    "ddx-http",
-    "its folders are laid out anew: server, protocols, delivery, api, pages, metrics",
-)];
-
 /// What one file takes from another.
 #[derive(Debug, Default)]
 struct Arrow {
@@ -33,19 +26,7 @@ type Arrows<'a> = BTreeMap<&'a Path, BTreeMap<&'a Path, Arrow>>;
 /// Checks every crate.
 pub(crate) fn check(files: &[SourceFile], members: &[Member], findings: &mut Vec<Finding>) {
     for member in members {
-        let mut found = of_crate(files, member);
-        let mut allowed = CIRCLES_ALLOWED.iter();
-        if let Some((_, because)) = allowed.find(|(package, _)| *package == member.name)
-            && !found.is_empty()
-        {
-            let count = found.len();
-            found.truncate(1);
-            found[0].is_error = false;
-            found[0].message = format!(
-                "one of {count} circles and sideways re-exports that are allowed here: {because}"
-            );
-        }
-        findings.append(&mut found);
+        findings.append(&mut of_crate(files, member));
     }
 }
 
@@ -203,7 +184,7 @@ mod tests {
 
     use super::super::manifests::{self, Member};
     use super::super::source_file::{SourceFile, read_folder};
-    use super::{CIRCLES_ALLOWED, Modules, ROOTS, inside, of_crate};
+    use super::{Modules, ROOTS, inside};
 
     fn workspace() -> anyhow::Result<(Vec<SourceFile>, Vec<Member>)> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -211,19 +192,6 @@ mod tests {
         read_folder(&root, Path::new(""), &mut files)?;
         let members = manifests::check(&files, &mut Vec::new())?;
         Ok((files, members))
-    }
-
-    #[test]
-    fn a_crate_that_is_excepted_still_has_a_circle() -> anyhow::Result<()> {
-        let (files, members) = workspace()?;
-        for (package, _) in CIRCLES_ALLOWED {
-            let member = members.iter().find(|member| member.name == *package);
-            assert!(
-                member.is_some_and(|member| !of_crate(&files, member).is_empty()),
-                "`{package}` has no circle: take it from CIRCLES_ALLOWED"
-            );
-        }
-        Ok(())
     }
 
     /// A file that no declaration leads to would be in no circle.

@@ -177,6 +177,7 @@ impl Settings {
     pub(crate) fn engine(&self) -> ddx_engine::Config {
         ddx_engine::Config {
             inline_max_bytes: self.inline_max_bytes,
+            protocols: ddx_http::protocols::spoken(),
             granule_max_bytes: self.granule_max_bytes,
             checkpoint_every: self.checkpoint_every,
             checkpoint_bytes: self.checkpoint_bytes,

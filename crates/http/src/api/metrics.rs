@@ -5,7 +5,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use ddx_engine::{Counted, PROTOCOL_PLAIN, PROTOCOL_TUS, Total};
+use ddx_engine::{Counted, Protocol, Total};
 use ddx_memory::{Band, Doubt};
 use http::header;
 
@@ -89,8 +89,12 @@ fn tell_memory(app: &App) {
 fn tell_uploads(app: &App) {
     let stats = app.engine().stats();
     let raise = |metric, labels: &[&'static str], to| app.metrics().raise(metric, labels, to);
-    for protocol in [PROTOCOL_TUS, PROTOCOL_PLAIN] {
+    for protocol in stats.protocols() {
         let counted = |what| stats.counted(protocol, what);
+        // A data folder of a server that spoke more than this one.
+        if protocol == Protocol::OTHER.name && !Counted::ALL.into_iter().any(|it| counted(it) > 0) {
+            continue;
+        }
         raise(
             Metric::UploadsCreated,
             &[protocol],
@@ -137,12 +141,10 @@ fn tell_uploads(app: &App) {
         &["closing"],
         stats.total(Total::RefusedClosing),
     );
-    let expired = |protocol| stats.counted(protocol, Counted::Expired);
-    raise(
-        Metric::Expired,
-        &["upload"],
-        expired(PROTOCOL_TUS) + expired(PROTOCOL_PLAIN),
-    );
+    let expired = stats
+        .protocols()
+        .map(|it| stats.counted(it, Counted::Expired));
+    raise(Metric::Expired, &["upload"], expired.sum());
     raise(Metric::Expired, &["file"], stats.total(Total::FilesExpired));
 }
 

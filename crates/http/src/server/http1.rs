@@ -28,6 +28,7 @@ use tower::ServiceExt;
 use tracing::Instrument as _;
 
 use super::body::{DirectBody, ResponseBody};
+use super::carrier::Carrier;
 use super::file_body::SendsFiles;
 use super::gate::{BodyWay, STEP_BYTES};
 use super::idle::Pauses;
@@ -35,9 +36,10 @@ use super::peer::Connection;
 use super::request_memory::{BEGUN_AFTER, WithHyper};
 use super::resting::{Client, Place, Taking, WatchedIo};
 use super::shared::Shared;
+use super::timeouts::Timeouts;
 use super::unread::Watched;
+use super::wire::Wire;
 use super::wire::transport::Transport;
-use super::wire::{Carrier, Patience, Wire};
 use super::{late, linger};
 use crate::shared::problem::Problem;
 use crate::shared::request_id::RequestSpan;
@@ -111,8 +113,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn patience(&self) -> Patience {
-        Patience {
+    pub(super) fn timeouts(&self) -> Timeouts {
+        Timeouts {
             head: self.limits.header_timeout,
             idle: self.limits.idle_timeout,
             write: self.limits.write_timeout,
@@ -126,7 +128,7 @@ impl Shared {
     async fn has_next(&self, wire: &Wire) -> bool {
         loop {
             let until = wire
-                .deadline(&self.patience())
+                .deadline(&self.timeouts())
                 .map_or_else(Instant::now, Instant::from_std);
             let idle = (!wire.has_begun()).then(|| self.idle.enter());
             let gives_place = async {
@@ -171,7 +173,7 @@ impl Shared {
         from: Connection,
     ) -> bool {
         let response = self.refusal_of_head(problem, is_head, from).await;
-        late::write(wire, response, &self.patience(), None)
+        late::write(wire, response, &self.timeouts(), None)
             .await
             .is_ok()
     }
@@ -195,8 +197,8 @@ impl Shared {
     async fn by_hyper(&self, wire: &Arc<Wire>, from: Connection, held: &mut WithHyper<'_>) -> Turn {
         let taken: Mutex<Option<Box<Late>>> = Mutex::new(None);
         let taken = || taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let patience = self.patience();
-        let taking = Taking::new(patience);
+        let timeouts = self.timeouts();
+        let taking = Taking::new(timeouts);
         let service = service_fn(|request: Request<Incoming>| {
             taking.sends(self.app.may_have_file(request.uri().path()));
             let late = self.late_bytes(wire, &request);
@@ -245,7 +247,7 @@ impl Shared {
             // What is asked next has no time-out while the answer before is not taken.
             let deadline = match taking.is_blocked() {
                 true => None,
-                false => wire.deadline(&patience).map(Instant::from_std),
+                false => wire.deadline(&timeouts).map(Instant::from_std),
             };
             if client == Client::Left || deadline.is_some_and(|deadline| deadline <= now) {
                 break Turn::Over;
@@ -329,9 +331,9 @@ impl Shared {
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let patience = self.patience();
+        let timeouts = self.timeouts();
         let span = RequestSpan::of(&response);
-        let written = late::write(wire, response, &patience, Some(&pauses)).instrument(span);
+        let written = late::write(wire, response, &timeouts, Some(&pauses)).instrument(span);
         let written = Box::pin(written).await;
         // Where the body is over nothing is left to be read, and the end of the connection has
         // nothing to wait for.

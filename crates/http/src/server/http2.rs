@@ -85,13 +85,13 @@ impl Shared {
         let limits = &self.limits;
         let window_bytes = u64::from(limits.http2_window_bytes);
         let inflow = Inflow::new(self.http2_quota.clone(), window_bytes);
-        let patience = self.patience();
-        let taking = Taking::new(patience);
+        let timeouts = self.timeouts();
+        let taking = Taking::new(timeouts);
         let io = WatchedIo::new(io, taking.clone());
         let io = Metered::new(io, inflow.clone());
         let service = service_fn(|request: Request<Incoming>| {
             let is_file = self.app.may_have_file(request.uri().path());
-            // Where streams are mixed, each has its own patience (`streams`).
+            // Where streams are mixed, each has its own timeouts (`streams`).
             if is_file {
                 taking.sends(true);
             }
@@ -102,7 +102,7 @@ impl Shared {
                 Ok::<_, h2::Error>(response)
             }
         });
-        let streams = Streams::new(self.ledger.clone(), patience);
+        let streams = Streams::new(self.ledger.clone(), timeouts);
         let header_bytes_max = limits.header_bytes_max.saturating_add(OVERLONG_BYTES);
         let mut connection = pin!(
             hyper::server::conn::http2::Builder::new(streams.clone())

@@ -24,7 +24,8 @@ use tokio::time::timeout;
 use super::file_body::{FileBody, Piece};
 use super::idle::Pauses;
 use super::socket;
-use super::wire::{Patience, Wire};
+use super::timeouts::Timeouts;
+use super::wire::Wire;
 
 /// Frames shorter than this are gathered before they are written.
 const WRITE_BYTES: usize = 16 * 1024;
@@ -52,7 +53,7 @@ enum Framing {
 pub(super) async fn write(
     wire: &Arc<Wire>,
     response: Response<Body>,
-    patience: &Patience,
+    timeouts: &Timeouts,
     pauses: Option<&Pauses>,
 ) -> io::Result<()> {
     let (mut head, body) = response.into_parts();
@@ -74,20 +75,20 @@ pub(super) async fn write(
     }
     let head = head_bytes(&head);
     if let Some(file) = file {
-        write_all(wire.stream(), &head, patience.write).await?;
+        write_all(wire.stream(), &head, timeouts.write).await?;
         for piece in file.pieces {
             match piece {
-                Piece::Frame(bytes) => write_all(wire.stream(), &bytes, patience.write).await?,
+                Piece::Frame(bytes) => write_all(wire.stream(), &bytes, timeouts.write).await?,
                 Piece::File(range) => {
                     let span = file.download.span(range.first, range.last + 1);
                     let span = span.ok_or(io::ErrorKind::Unsupported)?;
-                    send_file(wire, span, patience, pauses).await?;
+                    send_file(wire, span, timeouts, pauses).await?;
                 }
             }
         }
         return Ok(());
     }
-    write_frames(wire, head, body, framing, patience.write).await
+    write_frames(wire, head, body, framing, timeouts.write).await
 }
 
 /// A short answer as it goes out, for connections that are not written to here.
@@ -123,13 +124,13 @@ async fn write_frames(
     mut bytes: Vec<u8>,
     body: Body,
     framing: Framing,
-    patience: Duration,
+    timeouts: Duration,
 ) -> io::Result<()> {
     let stream = wire.stream();
     let mut body = pin!(body);
     let mut sent = 0;
     if framing == Framing::Bare {
-        return write_all(stream, &bytes, patience).await;
+        return write_all(stream, &bytes, timeouts).await;
     }
     loop {
         let mut next = pin!(std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)));
@@ -137,7 +138,7 @@ async fn write_frames(
             Some(frame) => frame,
             None => {
                 // What is there goes out first: the client learns that its file is about to come.
-                write_all(stream, &bytes, patience).await?;
+                write_all(stream, &bytes, timeouts).await?;
                 bytes.clear();
                 unless_gone(wire, next).await?
             }
@@ -158,22 +159,22 @@ async fn write_frames(
         if data.len() < WRITE_BYTES {
             bytes.extend_from_slice(&data);
         } else {
-            write_all(stream, &bytes, patience).await?;
+            write_all(stream, &bytes, timeouts).await?;
             bytes.clear();
-            write_all(stream, &data, patience).await?;
+            write_all(stream, &data, timeouts).await?;
         }
         if framing == Framing::Chunks {
             bytes.extend_from_slice(b"\r\n");
         }
         if bytes.len() >= WRITE_BYTES || framing == Framing::Chunks {
-            write_all(stream, &bytes, patience).await?;
+            write_all(stream, &bytes, timeouts).await?;
             bytes.clear();
         }
     }
     if framing == Framing::Chunks {
         bytes.extend_from_slice(b"0\r\n\r\n");
     }
-    write_all(stream, &bytes, patience).await?;
+    write_all(stream, &bytes, timeouts).await?;
     match framing {
         Framing::Length(length) if length != sent => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
@@ -194,7 +195,7 @@ async fn unless_gone<T>(wire: &Wire, future: impl Future<Output = T>) -> io::Res
 async fn send_file(
     wire: &Arc<Wire>,
     mut span: Span,
-    patience: &Patience,
+    timeouts: &Timeouts,
     pauses: Option<&Pauses>,
 ) -> io::Result<()> {
     while let Some(turn) = unless_gone(wire, span.turn())
@@ -216,12 +217,12 @@ async fn send_file(
         let is_blocked = turned.is_blocked();
         span.turned(turned);
         if is_blocked {
-            taken(wire, &mut span, patience, pauses).await?;
+            taken(wire, &mut span, timeouts, pauses).await?;
         }
     }
     // The last bytes hold their memory until they are on their way.
     while !is_writable(wire.stream())? {
-        taken(wire, &mut span, patience, pauses).await?;
+        taken(wire, &mut span, timeouts, pauses).await?;
     }
     Ok(())
 }
@@ -231,7 +232,7 @@ async fn send_file(
 async fn taken(
     wire: &Wire,
     span: &mut Span,
-    patience: &Patience,
+    timeouts: &Timeouts,
     pauses: Option<&Pauses>,
 ) -> io::Result<()> {
     let stream = wire.stream();
@@ -239,10 +240,10 @@ async fn taken(
         return taken;
     }
     span.rest().await;
-    socket::set_user_timeout(stream, patience.in_all())?;
-    let rested = rest(wire, span, patience, pauses).await;
+    socket::set_user_timeout(stream, timeouts.in_all())?;
+    let rested = rest(wire, span, timeouts, pauses).await;
     if rested.is_ok() {
-        return socket::set_user_timeout(stream, patience.write);
+        return socket::set_user_timeout(stream, timeouts.write);
     }
     wire.give_up();
     rested
@@ -253,25 +254,25 @@ async fn taken(
 async fn rest(
     wire: &Wire,
     span: &Span,
-    patience: &Patience,
+    timeouts: &Timeouts,
     pauses: Option<&Pauses>,
 ) -> io::Result<()> {
     let stream = wire.stream();
     let since = Instant::now();
     let may_pause = async |pauses: &Pauses| {
-        tokio::time::sleep(patience.write).await;
+        tokio::time::sleep(timeouts.write).await;
         pauses.unwanted().await;
     };
     let mut unwanted = pin!(async {
         match pauses {
             Some(pauses) => may_pause(pauses).await,
-            None => tokio::time::sleep(patience.write).await,
+            None => tokio::time::sleep(timeouts.write).await,
         }
     });
     loop {
         tokio::select! {
             biased;
-            taken = timeout(LOOK_EVERY.min(patience.write), stream.writable()) => {
+            taken = timeout(LOOK_EVERY.min(timeouts.write), stream.writable()) => {
                 if let Ok(taken) = taken {
                     return taken;
                 }
@@ -279,12 +280,12 @@ async fn rest(
             () = unwanted.as_mut() => break,
         }
         let waits = since.elapsed();
-        if waits >= patience.crowded && span.is_asked_back() {
+        if waits >= timeouts.crowded && span.is_asked_back() {
             tracing::debug!("a download that nobody takes gives way to others");
             break;
         }
-        let pauses_for = waits.saturating_sub(patience.write);
-        if waits >= patience.write && (pauses_for >= patience.pause || !socket::is_alive(stream)) {
+        let pauses_for = waits.saturating_sub(timeouts.write);
+        if waits >= timeouts.write && (pauses_for >= timeouts.pause || !socket::is_alive(stream)) {
             break;
         }
     }
@@ -346,10 +347,10 @@ fn head_bytes(head: &http::response::Parts) -> Vec<u8> {
 pub(super) async fn write_all(
     stream: &TcpStream,
     mut bytes: &[u8],
-    patience: Duration,
+    timeouts: Duration,
 ) -> io::Result<()> {
     while !bytes.is_empty() {
-        timeout(patience, stream.writable()).await??;
+        timeout(timeouts, stream.writable()).await??;
         match stream.try_write(bytes) {
             Ok(count) => bytes = &bytes[count..],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -375,14 +376,14 @@ mod tests {
         let heads = crate::server::gate::Heads::new(limits, ledger.expect("a ledger"));
         let wire = Wire::new(server, heads);
         let soon = Duration::from_secs(5);
-        let patience = Patience {
+        let timeouts = Timeouts {
             head: soon,
             idle: soon,
             write: soon,
             pause: soon,
             crowded: soon,
         };
-        let is_whole = write(&wire, response, &patience, None).await.is_ok();
+        let is_whole = write(&wire, response, &timeouts, None).await.is_ok();
         drop(wire);
         let mut text = String::new();
         client.read_to_string(&mut text).await.expect("it is text");

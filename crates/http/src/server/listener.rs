@@ -191,8 +191,8 @@ impl Shared {
         let mut answer = RequestId::new().refuse(problem);
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
-        let (wire, patience) = (Wire::new(stream, self.heads.clone()), self.patience());
-        if late::write(&wire, answer, &patience, None).await.is_ok() {
+        let (wire, timeouts) = (Wire::new(stream, self.heads.clone()), self.timeouts());
+        if late::write(&wire, answer, &timeouts, None).await.is_ok() {
             linger::close(wire.stream(), true, REFUSED).await;
         }
     }

@@ -7,6 +7,7 @@
 //! here: the time for a head, between requests, and for a client to take its answer.
 
 mod body;
+mod carrier;
 mod chunks;
 mod connection;
 mod crowd;
@@ -28,10 +29,12 @@ mod quota;
 mod request_memory;
 mod resting;
 mod secure;
+mod secure_gate;
 mod served;
 mod shared;
 mod socket;
 mod streams;
+mod timeouts;
 mod tls;
 mod unread;
 mod wire;

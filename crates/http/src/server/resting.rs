@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::idle::{Idle, IdleConnections};
 use super::socket;
-use super::wire::Patience;
+use super::timeouts::Timeouts;
 
 /// What the client of a connection does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) enum Client {
 /// Whether it takes what it is sent.
 #[derive(Debug)]
 pub(super) struct Taking {
-    patience: Patience,
+    timeouts: Timeouts,
     state: Mutex<State>,
 }
 
@@ -51,14 +51,14 @@ struct State {
 }
 
 impl Taking {
-    pub(super) fn new(patience: Patience) -> Arc<Self> {
+    pub(super) fn new(timeouts: Timeouts) -> Arc<Self> {
         let state = Mutex::new(State {
             blocked_since: None,
             is_file: false,
             is_borne: false,
             is_alive: true,
         });
-        Arc::new(Self { patience, state })
+        Arc::new(Self { timeouts, state })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,7 +78,7 @@ impl Taking {
     /// How often to look. The connection is to be polled then: what the socket does is seen only
     /// there.
     pub(super) fn look_every(&self) -> Duration {
-        self.patience.head.min(self.patience.write) / 4
+        self.timeouts.head.min(self.timeouts.write) / 4
     }
 
     /// What the client does, as it was seen when the connection was polled last.
@@ -87,12 +87,12 @@ impl Taking {
         let Some(blocked) = state.blocked_since.map(|since| since.elapsed()) else {
             return Client::Takes;
         };
-        if blocked < self.patience.write {
+        if blocked < self.timeouts.write {
             return Client::Takes;
         }
         let may_rest = state.is_file
             && state.is_alive
-            && blocked < self.patience.in_all()
+            && blocked < self.timeouts.in_all()
             && ledger.snapshot().waiting == 0;
         if may_rest {
             Client::Rests
@@ -106,7 +106,7 @@ impl Taking {
         state.blocked_since = None;
         if std::mem::take(&mut state.is_borne) {
             SockRef::from(socket).set_linger(None)?;
-            socket::set_user_timeout(socket, self.patience.write)?;
+            socket::set_user_timeout(socket, self.timeouts.write)?;
         }
         Ok(())
     }
@@ -119,11 +119,11 @@ impl Taking {
             .elapsed();
         // In time before the kernel ends the connection, and not for each moment in which the
         // socket is full.
-        if blocked >= self.patience.write / 4 && state.is_file {
+        if blocked >= self.timeouts.write / 4 && state.is_file {
             state.is_alive = socket::is_alive(socket);
             if !std::mem::replace(&mut state.is_borne, true) {
                 SockRef::from(socket).set_linger(Some(Duration::ZERO))?;
-                socket::set_user_timeout(socket, self.patience.in_all())?;
+                socket::set_user_timeout(socket, self.timeouts.in_all())?;
             }
         }
         Ok(())

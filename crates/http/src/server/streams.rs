@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use super::body::ResponseBody;
 use super::idle::IdleConnections;
 use super::quota::{Quota, Share};
-use super::wire::Patience;
+use super::timeouts::Timeouts;
 
 /// What an answer gives at once to a client that is not known to be quick. Less than this in the
 /// time limit is no download.
@@ -57,18 +57,18 @@ struct Shared {
     /// Told when a stream begins, or goes on after a rest.
     began: Notify,
     ledger: Ledger,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 impl Streams {
-    pub(super) fn new(ledger: Ledger, patience: Patience) -> Self {
+    pub(super) fn new(ledger: Ledger, timeouts: Timeouts) -> Self {
         Self(Arc::new(Shared {
             running: AtomicUsize::new(0),
             resting: AtomicUsize::new(0),
             moved_at: Mutex::new(Instant::now()),
             began: Notify::new(),
             ledger,
-            patience,
+            timeouts,
         }))
     }
 
@@ -242,7 +242,7 @@ impl Answer {
     /// It is asked for a piece; when it gave the one before.
     fn goes_on(&self) -> Option<Instant> {
         let gave_at = self.gave_at().take();
-        if gave_at.is_some_and(|at| at.elapsed() >= self.streams.patience.write) {
+        if gave_at.is_some_and(|at| at.elapsed() >= self.streams.timeouts.write) {
             self.streams.moved();
             self.streams.began.notify_waiters();
         }
@@ -252,24 +252,24 @@ impl Answer {
     /// Returns when the client has taken nothing for too long.
     async fn is_left(&self) {
         let streams = &self.streams;
-        let patience = &streams.patience;
+        let timeouts = &streams.timeouts;
         let mut resting = None;
         loop {
-            tokio::time::sleep(LOOK_EVERY.min(patience.write)).await;
+            tokio::time::sleep(LOOK_EVERY.min(timeouts.write)).await;
             let gave_at = *self.gave_at();
             let Some(waits) = gave_at.map(|at| at.elapsed()) else {
                 resting = None;
                 continue;
             };
             let most = match self.is_file.load(Ordering::Relaxed) {
-                true => patience.in_all(),
-                false => patience.write,
+                true => timeouts.in_all(),
+                false => timeouts.write,
             };
             let is_crowded = streams.ledger.snapshot().waiting > 0;
-            if waits >= most || (is_crowded && waits >= patience.crowded) {
+            if waits >= most || (is_crowded && waits >= timeouts.crowded) {
                 return;
             }
-            if waits >= patience.write {
+            if waits >= timeouts.write {
                 resting.get_or_insert_with(|| Resting::begin(streams));
             }
         }

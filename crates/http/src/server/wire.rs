@@ -20,7 +20,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::gate::{BodyWay, Gate, Heads, Next};
-use super::secure::SecureGate;
+use super::timeouts::Timeouts;
 use crate::shared::problem::Problem;
 
 /// Bytes asked of the socket at once on hyper's behalf, on the stack.
@@ -47,53 +47,6 @@ struct State {
 pub(crate) struct Wire {
     stream: TcpStream,
     state: Mutex<State>,
-}
-
-/// What carries a request.
-#[derive(Debug)]
-pub(crate) enum Carrier {
-    Plain(Arc<Wire>),
-    Secure(Arc<SecureGate>),
-}
-
-impl Carrier {
-    /// Called once for each request that stays with hyper, as soon as hyper has parsed its head.
-    pub(super) fn decide(&self, way: BodyWay) {
-        match self {
-            Self::Plain(wire) => wire.decide(way),
-            Self::Secure(gate) => gate.decide(way),
-        }
-    }
-
-    /// The answer's last byte has been handed to hyper.
-    pub(crate) fn answered(&self) {
-        match self {
-            Self::Plain(wire) => wire.answered(),
-            Self::Secure(gate) => gate.answered(),
-        }
-    }
-}
-
-/// Time limits of a connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    /// From the first byte of a head to its last.
-    pub(crate) head: Duration,
-    /// Between requests.
-    pub(crate) idle: Duration,
-    /// While the client takes nothing of an answer.
-    pub(crate) write: Duration,
-    /// For how long a file may rest beyond that, while the client lives.
-    pub(crate) pause: Duration,
-    /// While the client takes nothing of a file and others wait for the memory that it holds.
-    pub(crate) crowded: Duration,
-}
-
-impl Patience {
-    /// While the client takes nothing of a file, and no other needs what it holds.
-    pub(crate) fn in_all(&self) -> Duration {
-        self.write.saturating_add(self.pause)
-    }
 }
 
 impl Wire {
@@ -146,7 +99,7 @@ impl Wire {
         }
     }
 
-    fn decide(&self, way: BodyWay) {
+    pub(super) fn decide(&self, way: BodyWay) {
         let mut state = self.state();
         state.in_flight = true;
         state.gate.decide(way);
@@ -296,7 +249,7 @@ impl Wire {
         Ok(count)
     }
 
-    fn answered(&self) {
+    pub(super) fn answered(&self) {
         let mut state = self.state();
         state.in_flight = false;
         state.is_flushed = false;
@@ -323,16 +276,16 @@ impl Wire {
         !gate.is_at_head() || gate.has_begun() || gate.has_early()
     }
 
-    /// When the connection has used up its patience, as things stand now; None while something is
+    /// When the connection has used up its timeouts, as things stand now; None while something is
     /// asked.
-    pub(crate) fn deadline(&self, patience: &Patience) -> Option<Instant> {
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         let state = self.state();
         if state.in_flight {
             return None;
         }
         let from_now = match state.gate.has_begun() {
-            true => patience.head,
-            false => patience.idle,
+            true => timeouts.head,
+            false => timeouts.idle,
         };
         Some(state.since + from_now)
     }

@@ -18,56 +18,20 @@
 
 mod authority;
 mod forwarded;
+mod networks;
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, Uri, header};
-use ipnet::IpNet;
 
 pub use authority::{Base, BaseError, Scheme};
+pub use networks::{Networks, NotANetwork};
 
 use crate::shared::fields;
 use crate::shared::problem::{Kind, Problem};
 use forwarded::Hops;
 
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-
-/// Addresses that something is granted to: those of trusted proxies, or of operators.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Networks(Vec<IpNet>);
-
-/// Why a list of networks can't be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither an address nor a network such as 10.0.0.0/8")]
-pub struct NotANetwork(String);
-
-impl FromStr for Networks {
-    type Err = NotANetwork;
-
-    /// Addresses and networks in CIDR notation, separated by commas or spaces.
-    fn from_str(text: &str) -> Result<Self, NotANetwork> {
-        text.split([',', ' '])
-            .filter(|entry| !entry.is_empty())
-            .map(|entry| {
-                entry
-                    .parse::<IpNet>()
-                    .or_else(|_| entry.parse::<IpAddr>().map(IpNet::from))
-                    .map_err(|_| NotANetwork(entry.to_owned()))
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-}
-
-impl Networks {
-    /// Whether an address is one of them. An IPv4 address inside IPv6 is the IPv4 address.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
-    }
-}
 
 /// Whom an address counts for: itself, or the network of 64 bits that one IPv6 customer has
 /// alone.

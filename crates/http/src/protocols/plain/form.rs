@@ -17,8 +17,7 @@ use ddx_memory::Charge;
 use http::{Request, StatusCode, header};
 use tracing::Instrument as _;
 
-use super::NAME;
-use super::handlers::{ToldFile, answer, limits, takes_new_files};
+use super::handlers::{PROTOCOL, ToldFile, answer, limits, takes_new_files};
 use super::headers::Options;
 use super::multipart::{self, Form, Part};
 use crate::app::{App, Client, PublicBase, charge_answer, no_memory};
@@ -305,7 +304,7 @@ fn new_file(
         metadata: String::new(),
         secret_metadata: None,
         is_part: false,
-        protocol: NAME,
+        protocol: PROTOCOL,
         length_bytes: None,
         keep: None,
         max_downloads: None,

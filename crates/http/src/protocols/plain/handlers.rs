@@ -6,11 +6,10 @@
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use ddx_engine::{Created, Expected, FileSummary, Id, NewUpload, Put};
+use ddx_engine::{Created, Expected, FileSummary, Id, NewUpload, Protocol, Put};
 use http::{HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
 
-use super::NAME;
 use super::headers;
 use crate::app::{App, Client, PublicBase};
 use crate::delivery;
@@ -20,6 +19,12 @@ use crate::shared::accept::{Format, negotiate};
 use crate::shared::digests;
 use crate::shared::engine_error::{Stays, body_problem, problem};
 use crate::shared::problem::{Kind, Problem};
+
+/// A body that is cut leaves nothing: such a request can't be continued.
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "plain",
+    is_resumable: false,
+};
 
 /// `PUT /{name}`. The router has taken the prefix off.
 pub(super) async fn put(
@@ -80,7 +85,7 @@ async fn put_file(
         metadata: String::new(),
         secret_metadata: None,
         is_part: false,
-        protocol: NAME,
+        protocol: PROTOCOL,
         length_bytes: put.length,
         keep: put.options.keep,
         max_downloads: put.options.max_downloads,

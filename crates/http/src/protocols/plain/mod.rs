@@ -11,9 +11,6 @@ use http::Method;
 
 use crate::route_group::{Cors, RouteGroup, RouteInfo};
 
-/// The protocol's name in records and metrics.
-const NAME: &str = "plain";
-
 pub(crate) fn group() -> RouteGroup {
     let deleting = delete(handlers::delete)
         .put(handlers::put)
@@ -25,6 +22,7 @@ pub(crate) fn group() -> RouteGroup {
         root: put(handlers::put_nameless).merge(post(form::form)),
         // A file may be named as any address, as by `curl -T metrics`.
         other_method: Some((Method::PUT, put(handlers::put))),
+        protocol: Some(handlers::PROTOCOL),
         cors: CORS,
         ..RouteGroup::new(routes, describe)
     }
@@ -40,7 +38,7 @@ fn describe(method: &Method, route: &str) -> Option<RouteInfo> {
     };
     Some(RouteInfo {
         vary,
-        ..RouteInfo::new(NAME)
+        ..RouteInfo::new(handlers::PROTOCOL.name)
     })
 }
 

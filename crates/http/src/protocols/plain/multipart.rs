@@ -9,6 +9,7 @@
 //! every byte; [`Form`] drives it over a stream.
 
 mod head;
+mod limits;
 mod parser;
 
 use std::future::poll_fn;
@@ -20,48 +21,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::timeout;
 
+pub use head::Part;
+pub use limits::Limits;
 pub use parser::{Event, Parser};
 
 use crate::shared::problem::{Kind, Problem};
-
-/// Limits on a form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Parts, files and text fields together. Default 1,000.
-    pub parts_max: usize,
-    /// Bytes of one part's head. Default 8,192.
-    pub head_bytes_max: usize,
-    /// Bytes of one text field's value. Default 4,096.
-    pub text_bytes_max: usize,
-    /// Bytes before the first boundary, and after the last one. Default 4,096 each; clients send
-    /// none, or a line break.
-    pub margin_bytes_max: usize,
-    /// How long nothing may come where no file is being sent. Default 60 s.
-    pub idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            parts_max: 1_000,
-            head_bytes_max: 8_192,
-            text_bytes_max: 4_096,
-            margin_bytes_max: 4_096,
-            idle: Duration::from_secs(60),
-        }
-    }
-}
-
-/// The head of one part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
-    /// The form field's name.
-    pub name: String,
-    /// The file's name as the client gave it, not cleaned; `None` for a text field.
-    pub filename: Option<String>,
-    /// The part's media type, in lower case without parameters.
-    pub content_type: Option<String>,
-}
 
 /// Why a form could not be read on.
 #[derive(Debug, thiserror::Error)]

@@ -5,11 +5,11 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use ddx_digest::Algorithm;
 use ddx_engine::{
-    Append, Error, Expected, FileRecord, Id, Kind as UploadKind, NewUpload, State as UploadState,
+    Append, Error, Expected, FileRecord, Id, Kind as UploadKind, NewUpload, Protocol,
+    State as UploadState,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 
-use super::NAME;
 use super::headers::{self, Concat, Length};
 use crate::app::{App, Client, PublicBase, allow_length, allow_upload};
 use crate::delivery::{Disposition, deliver};
@@ -18,6 +18,11 @@ use crate::shared::engine_error::{Stays, body_problem, problem, upload_problem};
 use crate::shared::fields;
 use crate::shared::names;
 use crate::shared::problem::{Kind, Problem};
+
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "tus",
+    is_resumable: true,
+};
 
 /// `POST /files`, and what else comes there.
 pub(super) async fn collection(
@@ -140,7 +145,7 @@ async fn create(
         metadata: metadata.without_share(),
         secret_metadata: concat_value.map(str::to_owned),
         is_part: creation.concat == Some(Concat::Partial),
-        protocol: NAME,
+        protocol: PROTOCOL,
         length_bytes,
         keep: None,
         max_downloads: None,

@@ -32,73 +32,25 @@
 mod answers;
 mod checksum;
 mod concat;
+mod limits;
 mod metadata;
+mod names;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 pub use answers::{Capabilities, UploadState, created, head, options, patched, terminated};
 pub use checksum::{ALGORITHMS, Checksum, trailing};
 pub use concat::Concat;
+pub use limits::Limits;
 pub use metadata::Metadata;
+pub use names::{
+    CHUNK_TYPE, EXTENSIONS, METHOD_OVERRIDE, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE,
+    TUS_RESUMABLE, TUS_VERSION, UPLOAD_CHECKSUM, UPLOAD_CONCAT, UPLOAD_DEFER_LENGTH,
+    UPLOAD_EXPIRES, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, VERSION,
+};
 
 use crate::shared::fields;
 use crate::shared::problem::{Kind, Problem};
-
-/// The version that is spoken here.
-pub const VERSION: &str = "1.0.0";
-/// All extensions that are spoken here, as `Tus-Extension` lists them.
-pub const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,checksum,checksum-trailer,expiration,termination,concatenation,concatenation-unfinished";
-/// The media type of a chunk.
-pub const CHUNK_TYPE: &str = "application/offset+octet-stream";
-
-/// `Tus-Resumable`.
-pub const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
-/// `Tus-Version`.
-pub const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
-/// `Tus-Extension`.
-pub const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
-/// `Tus-Max-Size`.
-pub const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
-/// `Tus-Checksum-Algorithm`.
-pub const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
-/// `Upload-Offset`.
-pub const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-/// `Upload-Length`.
-pub const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
-/// `Upload-Defer-Length`.
-pub const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
-/// `Upload-Metadata`.
-pub const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-/// `Upload-Checksum`.
-pub const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
-/// `Upload-Concat`.
-pub const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
-/// `Upload-Expires`.
-pub const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
-/// `X-HTTP-Method-Override`.
-pub const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
-
-/// What a tus request may ask for at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Largest upload, in bytes; `None`: as large as the disk holds. Default `None`.
-    pub file_bytes_max: Option<u64>,
-    /// Bytes of `Upload-Metadata`, as it stands in the header. Default 8,192. It is kept and sent
-    /// back by HEAD.
-    pub metadata_bytes_max: usize,
-    /// Pairs in `Upload-Metadata`. Default 64.
-    pub metadata_pairs_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            file_bytes_max: None,
-            metadata_bytes_max: 8_192,
-            metadata_pairs_max: 64,
-        }
-    }
-}
 
 /// What a client says about an upload's length when it creates it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

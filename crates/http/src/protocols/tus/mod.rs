@@ -10,9 +10,6 @@ use http::Method;
 
 use crate::route_group::{RouteGroup, RouteInfo};
 
-/// The protocol's name in records and metrics.
-const NAME: &str = "tus";
-
 /// An upload's own address.
 const UPLOAD: &str = "/files/{key}";
 
@@ -32,6 +29,7 @@ pub(crate) fn group() -> RouteGroup {
         .route(UPLOAD, on(METHODS, handlers::upload));
     RouteGroup {
         may_be_file: |path| path.starts_with("/files/"),
+        protocol: Some(handlers::PROTOCOL),
         cors: cors::CORS,
         ..RouteGroup::new(routes, describe)
     }
@@ -43,6 +41,6 @@ fn describe(method: &Method, route: &str) -> Option<RouteInfo> {
         // Clients take nearly every refusal of a HEAD for an upload that is gone, and begin anew.
         waits_its_turn: *method == Method::HEAD && route == UPLOAD,
         always_cors: true,
-        ..RouteInfo::new(NAME)
+        ..RouteInfo::new(handlers::PROTOCOL.name)
     })
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::server::wire::Carrier;
+use crate::server::carrier::Carrier;
 
 /// An answer's body, which tells the connection when the request is over.
 pub(crate) struct ResponseBody {

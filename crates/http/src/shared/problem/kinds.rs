@@ -10,7 +10,33 @@
 //! - `no-space` is 507: 413 would say that this file is too large for any disk, and clients would
 //!   not try again.
 
-use super::{Detail, Entry};
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The kind that this line is about.
+    pub kind: Kind,
+    /// Last segment of the problem's `type`. Never changed once released.
+    pub slug: &'static str,
+    /// Status code of the answer. Not an [`http::StatusCode`], so that the table is a constant.
+    pub status: u16,
+    /// The kind in a few words; the same for every occurrence.
+    pub title: &'static str,
+    /// When it occurs; for the documentation, and the `detail` of a kind with [`Detail::Fixed`].
+    pub about: &'static str,
+    /// What to do, unless the place of refusal knows better.
+    pub remedy: &'static str,
+    /// Whether an occurrence may have a text of its own.
+    pub detail: Detail,
+}
+
+/// Whether an occurrence of a kind may explain itself in its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// The text is about the request, and is shown to who sent it.
+    Open,
+    /// The text would be about the server's inside: every occurrence shows the same one.
+    Fixed,
+}
 
 macro_rules! kinds {
     ($($(#[$detail:ident])? $kind:ident $status:literal $slug:literal $title:literal, $about:literal, $remedy:literal;)+) => {

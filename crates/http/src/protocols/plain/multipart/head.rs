@@ -1,8 +1,18 @@
 //! A form's boundary, and the head of one part.
 
-use super::Part;
 use crate::shared::fields::{self, Disposition};
 use crate::shared::problem::{Kind, Problem};
+
+/// The head of one part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The form field's name.
+    pub name: String,
+    /// The file's name as the client gave it, not cleaned; `None` for a text field.
+    pub filename: Option<String>,
+    /// The part's media type, in lower case without parameters.
+    pub content_type: Option<String>,
+}
 
 /// RFC 2046 has 70.
 const BOUNDARY_BYTES_MAX: usize = 70;

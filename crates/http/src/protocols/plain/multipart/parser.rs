@@ -9,8 +9,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem::Finder;
 
-use super::head::{self, refused};
-use super::{Limits, Part};
+use super::head::{self, Part, refused};
+use super::limits::Limits;
 use crate::shared::problem::{Kind, Problem};
 
 /// Spaces and tabs that may stand between a boundary and its line break (RFC 2046's padding), in

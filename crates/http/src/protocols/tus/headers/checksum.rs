@@ -4,8 +4,8 @@ use base64::Engine as _;
 use ddx_digest::Algorithm;
 use http::{HeaderMap, header};
 
-use super::UPLOAD_CHECKSUM;
 use super::metadata::BASE64;
+use super::names::UPLOAD_CHECKSUM;
 use crate::shared::fields;
 use crate::shared::problem::{Kind, Problem};
 

@@ -7,7 +7,7 @@
 
 use http::HeaderMap;
 
-use super::UPLOAD_CONCAT;
+use super::names::UPLOAD_CONCAT;
 use crate::shared::fields;
 use crate::shared::problem::{Kind, Problem};
 

@@ -11,7 +11,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 
-use super::{Limits, UPLOAD_METADATA};
+use super::limits::Limits;
+use super::names::UPLOAD_METADATA;
 use crate::shared::fields;
 use crate::shared::problem::{Kind, Problem};
 
