@@ -3,23 +3,23 @@
 import { announce } from '../lib/announce.svelte';
 import { count } from '../lib/format';
 import { t } from '../lib/texts';
-import type { Unfinished } from './earlier';
-import type { Item } from './item';
-import type { Share } from './share';
-import { uploads } from './uploads';
+import type { Unfinished } from './earlier.svelte';
+import type { Item } from './item.svelte';
+import type { Share } from './share.svelte';
+import { uploads } from './uploads.svelte';
 
 function named(items: readonly Item[]): string {
   return items.length === 1 ? items[0]!.name : t.files(count(items.length), false);
 }
 
-export function cancel(items: Item[]): void {
+export function cancel(items: readonly Item[]): void {
   const gone = items.filter((item) => item.phase !== 'cancelled');
   const isDeleted = gone.length > 0 && gone.every((item) => item.phase === 'done');
   uploads.cancel(items);
   if (gone.length > 0) announce((isDeleted ? t.live.deleted : t.live.cancelled)(named(gone)));
 }
 
-export function undo(items: Item[]): void {
+export function undo(items: readonly Item[]): void {
   uploads.undo(items);
   announce(t.live.undone(named(items)));
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Refused, Unreachable, type Limits, type Problem } from '../lib/api';
 import { judge, measure, pauseMs } from './failures';
 import { Aborted, SourceLost, UploadGone } from './tus';
-import { failureText } from './words';
+import { failureLabel } from './labels';
 
 function refused(status: number, problem: Partial<Problem> | null = null, retryAfterMs: number | null = null): Refused {
   return new Refused(status, problem && { type: 'about:blank', title: '', status, ...problem }, retryAfterMs);
@@ -123,11 +123,11 @@ describe('at the drop', () => {
 
 describe('the words for it', () => {
   test('name the limit', () => {
-    expect(failureText({ code: 'too-large', limitBytes: 1_000_000 })).toBe('Too large (limit 1.00\u00a0MB)');
-    expect(failureText({ code: 'no-space', limitBytes: 2_000 })).toContain('2.00\u00a0kB');
+    expect(failureLabel({ code: 'too-large', limitBytes: 1_000_000 })).toBe('Too large (limit 1.00\u00a0MB)');
+    expect(failureLabel({ code: 'no-space', limitBytes: 2_000 })).toContain('2.00\u00a0kB');
   });
   test('hold what the server said only where ours are vague', () => {
-    expect(failureText({ code: 'refused', detail: 'Names may not end in a dot.' })).toBe('Rejected by the server: Names may not end in a dot.');
-    expect(failureText({ code: 'too-large', limitBytes: 5, detail: 'internal words' })).not.toContain('internal words');
+    expect(failureLabel({ code: 'refused', detail: 'Names may not end in a dot.' })).toBe('Rejected by the server: Names may not end in a dot.');
+    expect(failureLabel({ code: 'too-large', limitBytes: 5, detail: 'internal words' })).not.toContain('internal words');
   });
 });

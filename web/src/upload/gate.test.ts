@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Gate } from './gate';
+import { Gate } from './gate.svelte';
 
 let up = true;
 let asked: number[] = [];

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Refused, Unreachable } from '../lib/api';
-import { Gate } from './gate';
-import { Item, STALLED } from './item';
+import { Gate } from './gate.svelte';
+import { Item, STALLED } from './item.svelte';
 import { ALONE, Queue, SLOTS } from './queue';
 import { Aborted, SourceLost, UploadGone } from './tus';
 
@@ -33,7 +33,6 @@ beforeEach(() => {
         attempts.push({ item, arrive: resolve, fail: reject });
         signal.addEventListener('abort', () => reject(new Aborted()));
       }),
-    changed: () => undefined,
     settled: (item) => settled.push(item),
   });
 });
@@ -244,11 +243,11 @@ describe('people', () => {
   test('cancel and undo: it is as if nothing had happened', async () => {
     const all = items(2);
     queue.add(all);
-    queue.withdraw(all[0]!);
+    queue.withdraw([all[0]!]);
     await rest();
     expect(all[0]!.phase).toBe('cancelled');
     expect(queue.running.size).toBe(1);
-    queue.reinstate(all[0]!);
+    queue.reinstate([all[0]!]);
     expect(all[0]!.phase).toBe('sending');
     attempts.at(-1)!.arrive();
     await rest();
@@ -260,8 +259,8 @@ describe('people', () => {
     queue.add([one]);
     attempts[0]!.arrive();
     await rest();
-    queue.withdraw(one);
-    queue.reinstate(one);
+    queue.withdraw([one]);
+    queue.reinstate([one]);
     expect(one.phase).toBe('done');
     expect(attempts).toHaveLength(1);
   });
@@ -269,10 +268,26 @@ describe('people', () => {
   test('cancelled for good, an answer that comes late changes nothing', async () => {
     const [one] = items(1) as [Item];
     queue.add([one]);
-    queue.withdraw(one);
+    queue.withdraw([one]);
     attempts[0]!.arrive();
     await rest();
     expect(one.phase).toBe('cancelled');
     expect(settled).toEqual([]);
   });
+});
+
+test('a file that waits for its next try is tried when its time has come, though nothing was allowed meanwhile', async () => {
+  const allowance = { allowed: 1, want: ({ wants }: { wants: number }) => void (allowance.allowed = wants) };
+  queue = new Queue(gate, allowance, {
+    run: (item) => new Promise<void>((resolve, reject) => attempts.push({ item, arrive: resolve, fail: reject })),
+    settled: (item) => settled.push(item),
+  });
+  const [one] = items(1) as [Item];
+  queue.add([one]);
+  for (let n = 0; n < 2; n++) {
+    attempts.at(-1)!.fail(new Refused(500, null, null));
+    await rest();
+    await vi.advanceTimersByTimeAsync(60_000);
+  }
+  expect(attempts).toHaveLength(3);
 });

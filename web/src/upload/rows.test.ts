@@ -1,15 +1,22 @@
 import { describe, expect, test } from 'vitest';
-import { Item } from './item';
-import { FOLD_FROM, rowsOf, type Row } from './rows';
+import { Item } from './item.svelte';
+import { ItemList } from './item-list.svelte';
+import * as rows from './rows';
+import { FOLD_FROM, type Row } from './rows';
 
 function item(path: string, phase: Item['phase'] = 'queued'): Item {
   return Object.assign(new Item(new File(['x'], path), path), { phase });
 }
 const none = new Set<string>();
+function rowsOf(items: Item[], open: ReadonlySet<string>, finished?: boolean): Row[] {
+  const list = new ItemList(() => true);
+  list.add(items);
+  return rows.rowsOf(list, open, finished).slice(0, Infinity);
+}
 const told = (rows: Row[]): string[] =>
   rows.map((row) => {
     if (row.type === 'file') return `${row.inside ? '  ' : ''}${row.item.path}`;
-    return row.type === 'folder' ? `${row.name}/ ${row.items.length}` : `folded ${row.items.length}`;
+    return row.type === 'folder' ? `${row.name}/ ${row.group.items.length}` : `folded ${row.group.items.length}`;
   });
 
 describe('a folder', () => {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Item, STALLED } from './item';
+import { Item, STALLED } from './item.svelte';
 import { Watchdog } from './watchdog';
 
 let running: Set<Item>;

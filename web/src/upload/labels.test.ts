@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Item, type Phase } from './item';
-import { itemText } from './words';
+import { Item, type Phase } from './item.svelte';
+import { itemLabel } from './labels';
 
 function item(phase: Phase, more: Partial<Item> = {}): Item {
   const made = new Item(new File([new Uint8Array(1000)], 'a.bin'), 'a.bin');
   return Object.assign(made, { phase, movedAt: Date.now() }, more);
 }
-const text = (one: Item): string => itemText(one, true).replaceAll('\u00a0', ' ');
+const text = (one: Item): string => itemLabel(one, true).replaceAll('\u00a0', ' ');
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 50_000 });

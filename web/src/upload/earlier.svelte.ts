@@ -1,9 +1,9 @@
 // Shares of earlier visits that are not complete, as this browser remembers them and the server
 // confirms them.
 import { api, Refused, type ServerFile } from '../lib/api';
-import type { Item } from './item';
+import type { Item } from './item.svelte';
 import type { Presence } from './presence';
-import type { Share } from './share';
+import type { Share } from './share.svelte';
 import type { Store, StoredShare, StoredUpload } from './store';
 import { terminate } from './tus';
 
@@ -17,13 +17,12 @@ export interface Unfinished {
 }
 
 export class Earlier {
-  unfinished: Unfinished[] = [];
+  unfinished = $state.raw<readonly Unfinished[]>([]);
 
   constructor(
     private readonly store: Store,
     private readonly presence: Presence,
     private readonly mine: () => readonly Share[],
-    private readonly changed: () => void,
   ) {}
 
   /** Looks for them; those that another tab holds are left to it. */
@@ -38,7 +37,6 @@ export class Earlier {
       if (summary) found.push(summary);
     }
     this.unfinished = found.sort((a, b) => b.stored.createdAt - a.stored.createdAt);
-    this.changed();
   }
 
   async #weigh(stored: StoredShare): Promise<Unfinished | null> {
@@ -101,7 +99,6 @@ export class Earlier {
   /** Discards it, on the server too. */
   async forget(one: Unfinished): Promise<void> {
     this.drop(one.stored.shareId);
-    this.changed();
     const uploads = await this.store.uploads(one.stored.shareId);
     await this.store.forgetShare(one.stored.shareId);
     for (const upload of uploads) if (!upload.done) await terminate(upload.uploadUrl).catch(() => {});

@@ -2,15 +2,15 @@
 import { bytes, percent, rate, span } from '../lib/format';
 import { t } from '../lib/texts';
 import type { Failure } from './failures';
-import type { Item } from './item';
+import type { Item } from './item.svelte';
 
-export function failureText(failure: Failure): string {
+export function failureLabel(failure: Failure): string {
   const own = t.failure(failure.code, failure.limitBytes === undefined ? null : bytes(failure.limitBytes));
   const vague = failure.code === 'refused' || failure.code === 'server' || failure.code === 'forbidden';
   return vague && failure.detail ? `${own}: ${failure.detail}` : own;
 }
 
-export function itemText(item: Item, live: boolean): string {
+export function itemLabel(item: Item, live: boolean): string {
   switch (item.phase) {
     case 'queued':
       return item.confirmed > 0 ? `${t.percent(percent(item.confirmed, item.size))} · ${t.row.queued}` : t.row.queued;

@@ -8,13 +8,13 @@ const PROBE_MAX_MS = 30_000;
 export type GateState = 'open' | 'down' | 'busy';
 
 export class Gate {
-  state: GateState = 'open';
+  state = $state.raw<GateState>('open');
   /** When it closed. */
-  since = 0;
+  since = $state.raw(0);
   /** When the next try is due. */
-  nextAt = 0;
+  nextAt = $state.raw(0);
   /** A try is under way. */
-  probing = false;
+  probing = $state.raw(false);
   #tries = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 

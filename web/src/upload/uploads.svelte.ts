@@ -2,20 +2,19 @@
 // app stops nothing.
 import { api, Refused, type Limits } from '../lib/api';
 import { at } from '../lib/base';
-import { Pulse } from '../lib/pulse';
 import { tabs } from '../tabs/tabs';
 import { Checker } from './checker';
-import { Earlier, type Unfinished } from './earlier';
+import { Earlier, type Unfinished } from './earlier.svelte';
 import { measure, SHARE_GONE } from './failures';
-import { Gate } from './gate';
+import { Gate } from './gate.svelte';
 import type { Given, Intake } from './intake';
-import type { Item } from './item';
+import type { Item } from './item.svelte';
 import { match } from './matching';
-import { Meter } from './meter';
+import { Meter } from './meter.svelte';
 import { Presence } from './presence';
 import { Queue } from './queue';
 import { deleteOnServer, Removals } from './removal';
-import { Share } from './share';
+import { Share } from './share.svelte';
 import { Store } from './store';
 import { send } from './tus';
 import { Watchdog } from './watchdog';
@@ -23,49 +22,23 @@ import { Watchdog } from './watchdog';
 const CHUNK_DEFAULT_BYTES = 95 * 1024 * 1024;
 
 export class Uploads {
-  readonly pulse = new Pulse();
-  readonly shares: Share[] = [];
-  limits: Limits | null = null;
+  shares = $state.raw<readonly Share[]>([]);
+  limits = $state.raw<Limits | null>(null);
   /** Over all shares. */
   readonly meter = new Meter();
   readonly gate = new Gate(api.ready, () => this.#gateChanged());
   readonly #store = new Store();
   readonly #queue = new Queue(this.gate, tabs, {
     run: (item, signal) => this.#run(item, signal),
-    changed: () => this.#moves(),
     settled: (item) => this.#settled(item),
   });
   readonly #checker = new Checker((item) => this.#checked(item));
   readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
   readonly #owners = new Map<Item, Share>();
-  readonly #removals = new Removals((item) => void this.#remove(item));
-  #clock: ReturnType<typeof setInterval> | undefined;
+  readonly #removals = new Removals((items) => void this.#remove(items));
   readonly #saved = new Set<string>();
-  readonly #earlier = new Earlier(this.#store, this.#presence, () => this.shares, () => this.#answer());
+  readonly #earlier = new Earlier(this.#store, this.#presence, () => this.shares);
   readonly #watchdog = new Watchdog(this.#queue.running, api.ready);
-
-  touch(): void {
-    for (const share of this.shares) share.stale();
-    this.pulse.touch();
-  }
-
-  /**
-   * While anything is sent, the page is drawn once a second also when nothing is heard: figures get
-   * old by that.
-   */
-  #moves(): void {
-    const wanted = this.#queue.running.size > 0;
-    if (wanted) this.#clock ??= setInterval(() => this.touch(), 1_000);
-    else clearInterval(this.#clock);
-    if (!wanted) this.#clock = undefined;
-    this.touch();
-  }
-
-  /** Draws now: after a key or a click. */
-  #answer(): void {
-    for (const share of this.shares) share.stale();
-    this.pulse.flush();
-  }
 
   /** Called once, when the page is up. */
   async start(): Promise<void> {
@@ -79,7 +52,6 @@ export class Uploads {
   async loadLimits(): Promise<void> {
     try {
       this.limits = await api.limits();
-      this.touch();
     } catch {
       // The defaults do; the server enforces its own limits anyway.
     }
@@ -109,20 +81,16 @@ export class Uploads {
     const items = share.add(rest);
     share.roots.push(...intake.roots);
     this.#admit(share, items);
-    this.#answer();
     return share;
   }
 
   #open(): Share {
-    const share = new Share(
-      () => this.touch(),
-      (item) => this.#heard(item),
-    );
-    this.shares.unshift(share);
+    const share = new Share((item) => this.#heard(item));
+    this.shares = [share, ...this.shares];
     return share;
   }
 
-  #admit(share: Share, items: Item[]): void {
+  #admit(share: Share, items: readonly Item[]): void {
     for (const item of items) {
       this.#owners.set(item, share);
       this.#measure(item);
@@ -162,12 +130,8 @@ export class Uploads {
     const found = this.unfinished.find((one) => one.stored.shareId === shareId);
     let share = this.shares.find((one) => one.id === shareId);
     if (found && !share) {
-      share = Share.restored(
-        found.stored,
-        () => this.touch(),
-        (item) => this.#heard(item),
-      );
-      this.shares.unshift(share);
+      share = Share.restored(found.stored, (item) => this.#heard(item));
+      this.shares = [share, ...this.shares];
       this.#saved.add(shareId);
     }
     if (!share) return;
@@ -181,7 +145,6 @@ export class Uploads {
       // Not to be started before it is known what the server has of it.
       item.phase = 'paused';
     }
-    this.#answer();
     const isWhole = await this.#earlier.takeBack(share, items);
     if (isWhole) this.#earlier.drop(share.id!);
     this.#queue.add(items);
@@ -190,7 +153,6 @@ export class Uploads {
       this.#checker.read(item);
       this.#settled(item);
     }
-    this.#answer();
   }
 
   // ── sending ────────────────────────────────────────────────────────────────────────────────────
@@ -269,13 +231,11 @@ export class Uploads {
     const step = item.count(this.#owners.get(item)?.hears ?? false);
     item.meter.add(step);
     this.meter.add(step);
-    this.touch();
   }
 
   #shareReady(share: Share): void {
     this.#remember(share);
     share.follow();
-    this.touch();
   }
 
   #remember(share: Share): void {
@@ -296,7 +256,7 @@ export class Uploads {
       if (item.size === 0) item.check = 'verified';
       this.#checker.compare(item);
     }
-    if (share.totals.state === 'done' || share.items.every((one) => one.settled)) void this.#wrapUp(share);
+    if (share.settled) void this.#wrapUp(share);
   }
 
   async #wrapUp(share: Share): Promise<void> {
@@ -325,14 +285,12 @@ export class Uploads {
       void deleteOnServer(item);
       item.restart();
     }
-    this.touch();
   }
 
   #heard(item: Item): void {
     this.#checker.compare(item);
     if (item.blake3) this.#owners.get(item)?.follow();
     if (item.phase === 'sending') this.#count(item);
-    this.touch();
   }
 
   #gateChanged(): void {
@@ -345,73 +303,68 @@ export class Uploads {
         if (!share.id && share.items.length > 0) share.ready().then(() => this.#shareReady(share), () => {});
       }
     }
-    this.touch();
   }
 
   // ── what people do ─────────────────────────────────────────────────────────────────────────────
 
-  pause(items: Item[]): void {
+  pause(items: readonly Item[]): void {
     this.#queue.pause(items);
-    this.#answer();
   }
 
-  resume(items: Item[]): void {
+  resume(items: readonly Item[]): void {
     this.meter.reset();
     this.#queue.resume(items);
-    this.#answer();
   }
 
-  retry(items: Item[]): void {
+  retry(items: readonly Item[]): void {
     void this.loadLimits().then(() => this.resume(items.filter((item) => this.#measure(item))));
   }
 
   /** Takes files out. Nothing is said to the server for five seconds, so that it can be undone. */
-  cancel(items: Item[]): void {
-    for (const item of items) {
-      if (item.phase === 'cancelled') continue;
-      this.#queue.withdraw(item);
-      this.#removals.add(item);
-    }
-    this.#answer();
+  cancel(items: readonly Item[]): void {
+    const gone = items.filter((item) => item.phase !== 'cancelled');
+    this.#queue.withdraw(gone);
+    this.#removals.add(gone);
   }
 
-  undo(items: Item[]): void {
-    for (const item of items) {
-      this.#removals.undo(item);
-      this.#queue.reinstate(item);
-    }
-    this.#answer();
+  undo(items: readonly Item[]): void {
+    this.#removals.undo(items);
+    this.#queue.reinstate(items);
   }
 
-  async #remove(item: Item): Promise<void> {
-    const share = this.#owners.get(item);
-    this.#owners.delete(item);
-    if (!share) return;
-    share.remove(item);
-    if (share.items.length === 0 && share.kept.files === 0) this.shares.splice(this.shares.indexOf(share), 1);
-    this.#answer();
+  async #remove(items: readonly Item[]): Promise<void> {
+    const byShare = new Map<Share, Item[]>();
+    for (const item of items) {
+      const share = this.#owners.get(item);
+      this.#owners.delete(item);
+      if (!share) continue;
+      const list = byShare.get(share);
+      if (list) list.push(item);
+      else byShare.set(share, [item]);
+    }
+    await Promise.all([...byShare].map(([share, gone]) => this.#removeFrom(share, gone)));
+  }
+
+  async #removeFrom(share: Share, gone: readonly Item[]): Promise<void> {
+    share.remove(new Set(gone));
+    if (share.items.length === 0 && share.kept.files === 0) this.shares = this.shares.filter((one) => one !== share);
     // First of all, since the page may be closing.
-    const deleted = deleteOnServer(item);
+    const deleted = Promise.all(gone.map((item) => deleteOnServer(item)));
     if (share.id) {
-      await this.#store.forgetUpload(share.id, item.path);
+      const { id } = share;
+      await Promise.all(gone.map((item) => this.#store.forgetUpload(id, item.path)));
       if (share.items.length === 0) await this.#store.forgetShare(share.id);
       else this.#remember(share);
     }
     await deleted;
     share.follow();
-    if (share.items.length > 0 && share.items.every((one) => one.settled)) void this.#wrapUp(share);
+    if (share.items.length > 0 && share.settled) void this.#wrapUp(share);
   }
 
   /** Lets a finished share go from the page; its link goes on working. */
   dismiss(share: Share): void {
     share.unfollow();
-    const at = this.shares.indexOf(share);
-    if (at >= 0) this.shares.splice(at, 1);
-    this.#answer();
-  }
-
-  get all(): Item[] {
-    return this.shares.flatMap((share) => share.items);
+    this.shares = this.shares.filter((one) => one !== share);
   }
 }
 
