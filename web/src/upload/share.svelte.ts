@@ -1,7 +1,7 @@
 // One drop, one share, one link. Holds its files, asks the server for the share as soon as it
 // exists, and listens to the share's events while anything is under way.
 import { api, type ServerFile } from '../lib/api';
-import { tabs, type Tabs } from '../tabs/tabs';
+import type { Tabs } from '../tabs/tabs';
 import { Item } from './item.svelte';
 import { ItemList } from './item-list.svelte';
 import { uniquePath, type Given } from './intake';
@@ -53,18 +53,17 @@ export class Share {
   constructor(
     /** The server has told something new about a file. */
     private readonly heard: (item: Item) => void,
-    private readonly watch: Tabs['watch'] = (shareId, events) => tabs.watch(shareId, events),
+    private readonly watch: Tabs['watch'],
   ) {}
 
-  static restored(stored: StoredShare, heard: (item: Item) => void): Share {
-    const share = new Share(heard);
-    share.id = stored.shareId;
-    share.key = stored.shareKey;
-    share.link = stored.link;
-    share.createdAt = stored.createdAt;
-    share.roots = stored.roots;
-    share.manifest = stored.manifest;
-    return share;
+  /** Becomes the share that an earlier visit began. Only before it has files. */
+  restore(stored: StoredShare): void {
+    this.id = stored.shareId;
+    this.key = stored.shareKey;
+    this.link = stored.link;
+    this.createdAt = stored.createdAt;
+    this.roots = stored.roots;
+    this.manifest = stored.manifest;
   }
 
   /** Adds files under paths that are free in this share. */

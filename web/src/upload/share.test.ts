@@ -38,9 +38,9 @@ describe('a share', () => {
   });
 
   test('restored, takes back the files it knows, each once, and keeps its link', () => {
-    const one = Share.restored(
+    const one = share();
+    one.restore(
       { shareId: 's', shareKey: 'k', link: 'http://x/d/s', createdAt: 5, manifest: [['a.txt', 100, 7]], roots: [] },
-      () => undefined,
     );
     expect([one.id, one.key, one.link, one.createdAt]).toEqual(['s', 'k', 'http://x/d/s', 5]);
     expect(one.readd([given('a.txt')])).toHaveLength(1);

@@ -1,70 +1,64 @@
 // All that this page sends. It lives as long as the page, whatever view is open: moving inside the
-// app stops nothing.
-import { api, Refused, type Limits } from '../lib/api';
-import { at } from '../lib/base';
-import { tabs } from '../tabs/tabs';
-import { Checker } from './checker';
+// app stops nothing. What people do begins here; how it is done is with the parts.
+import { api } from '../lib/api';
+import { tabs, type Tabs } from '../tabs/tabs';
+import { Completion } from './completion';
 import { Earlier, type Unfinished } from './earlier.svelte';
-import { measure, SHARE_GONE } from './failures';
 import { Gate } from './gate.svelte';
 import type { Given, Intake } from './intake';
 import type { Item } from './item.svelte';
+import { ServerLimits } from './limits.svelte';
 import { match } from './matching';
 import { Meter } from './meter.svelte';
 import { Presence } from './presence';
 import { Queue } from './queue';
 import { deleteOnServer, Removals } from './removal';
+import { SavedShares } from './saved-shares';
 import { Share } from './share.svelte';
 import { Store } from './store';
-import { send } from './tus';
+import { Transfer } from './transfer';
 import { Watchdog } from './watchdog';
 
-const CHUNK_DEFAULT_BYTES = 95 * 1024 * 1024;
-
 export class Uploads {
+  /** The newest first. */
   shares = $state.raw<readonly Share[]>([]);
-  limits = $state.raw<Limits | null>(null);
+  readonly limits = new ServerLimits();
   /** Over all shares. */
   readonly meter = new Meter();
   readonly gate = new Gate(api.ready, () => this.#gateChanged());
+  readonly #queue: Queue;
   readonly #store = new Store();
-  readonly #queue = new Queue(this.gate, tabs, {
-    run: (item, signal) => this.#run(item, signal),
-    settled: (item) => this.#settled(item),
-  });
-  readonly #checker = new Checker((item) => this.#checked(item));
+  readonly #saved = new SavedShares(this.#store);
   readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
-  readonly #owners = new Map<Item, Share>();
-  readonly #removals = new Removals((items) => void this.#remove(items));
-  readonly #saved = new Set<string>();
   readonly #earlier = new Earlier(this.#store, this.#presence, () => this.shares);
-  readonly #watchdog = new Watchdog(this.#queue.running, api.ready);
+  readonly #completion = new Completion(this.#saved, (share) => this.#isUnfinished(share));
+  readonly #removals = new Removals((items) => void this.#remove(items));
+  readonly #transfer = new Transfer({
+    limits: this.limits,
+    saved: this.#saved,
+    meter: this.meter,
+    begins: (item) => this.#completion.read(item),
+    isFirst: () => this.#queue.running.size === 1,
+    yields: () => this.#queue.yields,
+  });
+  readonly #watchdog: Watchdog;
+  readonly #owners = new Map<Item, Share>();
+
+  constructor(private readonly tabs: Tabs) {
+    this.#queue = new Queue(this.gate, tabs, {
+      run: (item, signal) => this.#transfer.run(item, this.#owners.get(item)!, signal),
+      settled: (item) => this.#settled(item),
+    });
+    this.#watchdog = new Watchdog(this.#queue.running, api.ready);
+  }
 
   /** Called once, when the page is up. */
   async start(): Promise<void> {
-    tabs.allowedChanged = () => this.#queue.pump();
+    this.tabs.allowedChanged = () => this.#queue.pump();
     this.#watchdog.start();
     addEventListener('pagehide', () => this.#removals.flush());
-    void this.loadLimits();
+    void this.limits.load();
     await this.#earlier.find();
-  }
-
-  async loadLimits(): Promise<void> {
-    try {
-      this.limits = await api.limits();
-    } catch {
-      // The defaults do; the server enforces its own limits anyway.
-    }
-  }
-
-  /**
-   * Goes on with one unfinished share. What does not belong to it is left out; tells how much that
-   * is.
-   */
-  again(one: Unfinished, intake: Intake): { known: number; others: number } {
-    const { known, rest } = match(intake.files, [one.stored]);
-    for (const [shareId, given] of known) this.#continue(shareId, given);
-    return { known: intake.files.length - rest.length, others: rest.length };
   }
 
   // ── taking files in ────────────────────────────────────────────────────────────────────────────
@@ -85,7 +79,10 @@ export class Uploads {
   }
 
   #open(): Share {
-    const share = new Share((item) => this.#heard(item));
+    const share = new Share(
+      (item) => this.#heard(item, share),
+      (shareId, events) => this.tabs.watch(shareId, events),
+    );
     this.shares = [share, ...this.shares];
     return share;
   }
@@ -93,33 +90,38 @@ export class Uploads {
   #admit(share: Share, items: readonly Item[]): void {
     for (const item of items) {
       this.#owners.set(item, share);
-      this.#measure(item);
+      this.limits.admits(item);
     }
     // Right away and beside the queue: the link is wanted before the first byte is through.
     if (!share.id && items.some((item) => item.phase === 'queued')) {
       share.ready().then(
-        () => this.#shareReady(share),
+        () => this.#transfer.shareReady(share),
         () => this.gate.fail(),
       );
     } else {
-      this.#remember(share);
+      this.#saved.save(share);
     }
     this.#queue.add(items);
-  }
-
-  /** What can be known to fail is said at once and sends nothing. */
-  #measure(item: Item): boolean {
-    const failure = this.limits && measure(item, this.limits);
-    if (!failure) return true;
-    item.phase = 'failed';
-    item.failure = failure;
-    return false;
   }
 
   // ── unfinished shares of earlier visits ────────────────────────────────────────────────────────
 
   get unfinished(): readonly Unfinished[] {
     return this.#earlier.unfinished;
+  }
+
+  #isUnfinished(share: Share): boolean {
+    return this.unfinished.some((one) => one.stored.shareId === share.id);
+  }
+
+  /**
+   * Goes on with one unfinished share. What does not belong to it is left out; tells how much that
+   * is.
+   */
+  again(one: Unfinished, intake: Intake): { known: number; others: number } {
+    const { known, rest } = match(intake.files, [one.stored]);
+    for (const [shareId, given] of known) this.#continue(shareId, given);
+    return { known: intake.files.length - rest.length, others: rest.length };
   }
 
   async forget(one: Unfinished): Promise<void> {
@@ -130,12 +132,10 @@ export class Uploads {
     const found = this.unfinished.find((one) => one.stored.shareId === shareId);
     let share = this.shares.find((one) => one.id === shareId);
     if (found && !share) {
-      share = Share.restored(found.stored, (item) => this.#heard(item));
-      this.shares = [share, ...this.shares];
-      this.#saved.add(shareId);
+      share = this.#open();
+      share.restore(found.stored);
     }
-    if (!share) return;
-    void this.#resume(share, given);
+    if (share) void this.#resume(share, given);
   }
 
   async #resume(share: Share, given: Given[]): Promise<void> {
@@ -150,158 +150,32 @@ export class Uploads {
     this.#queue.add(items);
     for (const item of items) {
       if (item.phase !== 'done') continue;
-      this.#checker.read(item);
+      this.#completion.read(item);
       this.#settled(item);
     }
   }
 
-  // ── sending ────────────────────────────────────────────────────────────────────────────────────
-
-  async #run(item: Item, signal: AbortSignal): Promise<void> {
-    const share = this.#owners.get(item)!;
-    await share.ready();
-    this.#shareReady(share);
-    const shareId = share.id;
-    try {
-      await this.#send(item, share, signal);
-    } catch (error) {
-      if (error instanceof Refused && error.slug === SHARE_GONE && share.id === shareId) this.#lost(share);
-      throw error;
-    }
-    item.confirmed = item.sent = item.size;
-  }
-
-  /**
-   * The share is not there any more, nor is anything in it: what was done is told, what is not done
-   * goes on in a new one.
-   */
-  #lost(share: Share): void {
-    if (share.id) void this.#store.forgetShare(share.id);
-    for (const item of share.items) {
-      if (item.phase !== 'done') continue;
-      item.phase = 'failed';
-      item.failure = { code: 'gone' };
-      item.restart();
-    }
-    share.renew();
-  }
-
-  async #send(item: Item, share: Share, signal: AbortSignal): Promise<void> {
-    if (item.size > 0) this.#checker.read(item);
-    // The first upload after a time without any is measured by itself.
-    if (this.#queue.running.size === 1) this.meter.reset();
-    // What an earlier attempt brought has not moved now.
-    let resumes = item.uploadUrl !== null;
-    item.count(share.hears);
-    await send({
-      endpoint: at('/files'),
-      file: item.file,
-      metadata: {
-        filename: item.name,
-        relativePath: item.path,
-        ...(item.file.type ? { filetype: item.file.type } : {}),
-        share: share.key!,
-      },
-      uploadUrl: item.uploadUrl,
-      chunkBytes: Math.min(this.limits?.request_body_max_bytes ?? CHUNK_DEFAULT_BYTES, CHUNK_DEFAULT_BYTES),
-      signal,
-      yields: () => this.#queue.yields,
-      created: (upload) => {
-        Object.assign(item, upload);
-        void this.#store.saveUpload({ shareId: share.id!, path: item.path, ...upload });
-        share.follow();
-      },
-      sent: (offset) => {
-        item.sent = offset;
-        item.movedAt = Date.now();
-        this.#count(item);
-      },
-      confirmed: (offset) => {
-        item.sent = Math.max(offset, Math.min(item.sent, item.size));
-        item.confirmed = Math.max(item.confirmed, offset);
-        item.movedAt = Date.now();
-        if (resumes) item.count(share.hears);
-        resumes = false;
-        this.#count(item);
-      },
-    });
-  }
-
-  #count(item: Item): void {
-    const step = item.count(this.#owners.get(item)?.hears ?? false);
-    item.meter.add(step);
-    this.meter.add(step);
-  }
-
-  #shareReady(share: Share): void {
-    this.#remember(share);
-    share.follow();
-  }
-
-  #remember(share: Share): void {
-    if (!share.id || !share.key || !share.link) return;
-    const key = `${share.id} ${share.manifest.length}`;
-    if (this.#saved.has(key)) return;
-    this.#saved.add(key);
-    const { id: shareId, key: shareKey, link, createdAt, manifest, roots } = share;
-    void this.#store.saveShare({ shareId, shareKey, link, createdAt, manifest: [...manifest], roots: [...roots] });
-  }
+  // ── what is heard ──────────────────────────────────────────────────────────────────────────────
 
   #settled(item: Item): void {
     const share = this.#owners.get(item);
-    if (!share?.id) return;
-    if (item.phase === 'done') {
-      const { path, uploadUrl, deleteUrl, fileId } = item;
-      if (uploadUrl) void this.#store.saveUpload({ shareId: share.id, path, uploadUrl, deleteUrl, fileId, done: true });
-      if (item.size === 0) item.check = 'verified';
-      this.#checker.compare(item);
-    }
-    if (share.settled) void this.#wrapUp(share);
+    if (share) this.#completion.settled(item, share);
   }
 
-  async #wrapUp(share: Share): Promise<void> {
-    if (share.items.every((item) => item.phase === 'done') && !this.#isUnfinished(share)) {
-      await this.#store.forgetShare(share.id!);
-    }
-    // The last digests come by event within a moment; where events don't get through, ask.
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    if (share.items.some((item) => item.phase === 'done' && !item.blake3)) await share.refresh().catch(() => {});
-    share.follow();
-  }
-
-  #isUnfinished(share: Share): boolean {
-    return this.unfinished.some((one) => one.stored.shareId === share.id);
-  }
-
-  /**
-   * What arrived is not what the file holds now: it was changed on the way. The copy on the server
-   * is of no use.
-   */
-  #checked(item: Item): void {
-    if (item.check === 'differs' && item.phase === 'done') {
-      item.phase = 'failed';
-      item.failure = { code: 'differs' };
-      item.before = 'done';
-      void deleteOnServer(item);
-      item.restart();
-    }
-  }
-
-  #heard(item: Item): void {
-    this.#checker.compare(item);
-    if (item.blake3) this.#owners.get(item)?.follow();
-    if (item.phase === 'sending') this.#count(item);
+  #heard(item: Item, share: Share): void {
+    this.#completion.heard(item);
+    if (item.blake3) share.follow();
+    if (item.phase === 'sending') this.#transfer.count(item, share);
   }
 
   #gateChanged(): void {
-    if (this.gate.open) {
-      this.meter.reset();
-      this.#queue.pump();
-      for (const share of this.shares) {
-        // A share that could not be made when it was opened is made by its first file; if it has
-        // none waiting, now.
-        if (!share.id && share.items.length > 0) share.ready().then(() => this.#shareReady(share), () => {});
-      }
+    if (!this.gate.open) return;
+    this.meter.reset();
+    this.#queue.pump();
+    for (const share of this.shares) {
+      // A share that could not be made when it was opened is made by its first file; if it has none
+      // waiting, now.
+      if (!share.id && share.items.length > 0) share.ready().then(() => this.#transfer.shareReady(share), () => {});
     }
   }
 
@@ -317,7 +191,7 @@ export class Uploads {
   }
 
   retry(items: readonly Item[]): void {
-    void this.loadLimits().then(() => this.resume(items.filter((item) => this.#measure(item))));
+    void this.limits.load().then(() => this.resume(items.filter((item) => this.limits.admits(item))));
   }
 
   /** Takes files out. Nothing is said to the server for five seconds, so that it can be undone. */
@@ -350,15 +224,10 @@ export class Uploads {
     if (share.items.length === 0 && share.kept.files === 0) this.shares = this.shares.filter((one) => one !== share);
     // First of all, since the page may be closing.
     const deleted = Promise.all(gone.map((item) => deleteOnServer(item)));
-    if (share.id) {
-      const { id } = share;
-      await Promise.all(gone.map((item) => this.#store.forgetUpload(id, item.path)));
-      if (share.items.length === 0) await this.#store.forgetShare(share.id);
-      else this.#remember(share);
-    }
+    await this.#saved.forgetItems(share, gone);
     await deleted;
     share.follow();
-    if (share.items.length > 0 && share.settled) void this.#wrapUp(share);
+    if (share.items.length > 0 && share.settled) void this.#completion.wrapUp(share);
   }
 
   /** Lets a finished share go from the page; its link goes on working. */
@@ -369,4 +238,4 @@ export class Uploads {
 }
 
 /** The page's one instance. */
-export const uploads = new Uploads();
+export const uploads = new Uploads(tabs);
