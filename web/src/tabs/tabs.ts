@@ -251,14 +251,13 @@ function randomId(): string {
   return [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** This tab among all tabs. */
-export const tabs = new Tabs(randomId(), broadcast());
-
-/** Called once, when the page is up. */
-export function joinTabs(): void {
+/** This tab among all tabs of its browser. Takes part until the page closes. */
+export function joinTabs(): Tabs {
+  const tabs = new Tabs(randomId(), broadcast());
   tabs.start();
   addEventListener('pagehide', () => tabs.leave());
   window.addEventListener('pageshow', (event) => {
     if (event.persisted) tabs.comeBack();
   });
+  return tabs;
 }

@@ -1,7 +1,7 @@
 // All that this page sends. It lives as long as the page, whatever view is open: moving inside the
 // app stops nothing. What people do begins here; how it is done is with the parts.
 import { api } from '../lib/api';
-import { tabs, type Tabs } from '../tabs/tabs';
+import type { Tabs } from '../tabs/tabs';
 import { Completion } from './completion';
 import { Earlier, type Unfinished } from './earlier.svelte';
 import { Gate } from './gate.svelte';
@@ -236,6 +236,3 @@ export class Uploads {
     this.shares = this.shares.filter((one) => one !== share);
   }
 }
-
-/** The page's one instance. */
-export const uploads = new Uploads(tabs);
