@@ -1,4 +1,5 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 
 // The server embeds dist/ and answers with
@@ -6,6 +7,12 @@ import { defineConfig } from 'vite';
 // assets, no inline style, no inline script.
 export default defineConfig({
   plugins: [svelte()],
+  // As in tsconfig.json: an import from another folder names it.
+  resolve: {
+    alias: Object.fromEntries(
+      ['lib', 'parts', 'tabs', 'upload'].map((name) => [`$${name}`, fileURLToPath(new URL(`src/${name}`, import.meta.url))]),
+    ),
+  },
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,

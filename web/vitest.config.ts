@@ -1,9 +1,12 @@
-import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { mergeConfig } from 'vite';
 import { defineConfig } from 'vitest/config';
+import pages from './vite.config';
 
-export default defineConfig({
-  plugins: [svelte()],
-  // Runes as the browser has them, not as a server draws a page once.
-  resolve: { conditions: ['browser'] },
-  test: { include: ['src/**/*.test.ts'], environment: './tests/runes.ts' },
-});
+export default mergeConfig(
+  pages,
+  defineConfig({
+    // Runes as the browser has them, not as a server draws a page once.
+    resolve: { conditions: ['browser'] },
+    test: { include: ['src/**/*.test.ts'], environment: './tests/runes.ts' },
+  }),
+);

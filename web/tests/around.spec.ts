@@ -90,7 +90,7 @@ test('moving inside the app stops nothing', async ({ page, server }) => {
   await expect(page).toHaveURL(/\/d\/[a-z2-7]{26}$/);
   await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'receiving');
   await page.getByRole('link', { name: /^\d+%/ }).click();
-  await expect(page.getByTestId('sheet')).toBeVisible();
+  await expect(page.getByTestId('share-card')).toBeVisible();
   await page.goBack();
   await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'receiving');
   road.release();
@@ -106,7 +106,7 @@ test('the whole window takes files, and nothing else', async ({ page, server }) 
   await expect(overlay).toHaveCount(0);
   await text.drop(400, 300);
   await expect(overlay).toHaveCount(0);
-  await expect(page.getByTestId('sheet')).toHaveCount(0);
+  await expect(page.getByTestId('share-card')).toHaveCount(0);
   const files = await drag(page, { files: [await fileIn(server.folder, 'a.txt', Buffer.from('a'))] });
   await expect(overlay).toContainText('New upload');
   await files.over(-20, 300);
@@ -123,12 +123,12 @@ test('what is dropped on the half for it is added to the link that is there', as
   await added.over(1000, 300);
   await added.drop(1000, 300);
   await phase(page, 'second.txt', 'done');
-  await expect(page.getByTestId('sheet')).toHaveCount(1);
+  await expect(page.getByTestId('share-card')).toHaveCount(1);
   expect(await (await fetch(`${address}/second.txt`)).text()).toBe('22');
   const other = await drag(page, { files: [await fileIn(server.folder, 'third.txt', Buffer.from('333'))] });
   await other.over(200, 300);
   await other.drop(200, 300);
-  await expect(page.getByTestId('sheet')).toHaveCount(2);
+  await expect(page.getByTestId('share-card')).toHaveCount(2);
   await expect.poll(() => link(page)).not.toBe(address);
   expect(await (await fetch(`${await link(page)}/third.txt`)).text()).toBe('333');
 });
@@ -158,7 +158,7 @@ test('controls stand still while figures change', async ({ page, server }) => {
     // Speed and time left are told after two seconds: they must not push anything either.
     await page.clock.fastForward(2_500);
   }
-  await expect(page.getByTestId('sheet')).toContainText(/B\/s/);
+  await expect(page.getByTestId('share-card')).toContainText(/B\/s/);
   road.remove();
 });
 

@@ -17,10 +17,10 @@ test('once all is done the link is what the page is about, and the files fold', 
   await expect(page.getByTestId('figure')).toBeVisible();
   await expect(page.getByTestId('file')).toHaveCount(4);
   road.release();
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   expect((await field.boundingBox())!.height).toBeGreaterThan(before);
   await expect(page.getByTestId('figure')).toHaveCount(0);
-  await expect(page.getByTestId('sheet').getByRole('progressbar')).toHaveCount(0);
+  await expect(page.getByTestId('share-card').getByRole('progressbar')).toHaveCount(0);
   await expect(page.getByTestId('file')).toHaveCount(0);
   await page.getByRole('button', { name: '4 files uploaded' }).click();
   await expect(page.getByTestId('file')).toHaveCount(4);

@@ -201,13 +201,13 @@ test('all are paused by one button, and go on by one', async ({ page, server }) 
   await expect.poll(() => figure(page)).toBe(15);
   await standstill(road, server, await link(page));
   await page.getByRole('button', { name: 'Pause all', exact: true }).click();
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'paused');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'paused');
   const stood = await figure(page);
   await expect(page.getByText('Paused', { exact: true })).toBeVisible();
   await road.hungUp();
   road.release();
   await page.getByRole('button', { name: 'Resume', exact: true }).click();
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   expect(stood).toBeLessThan(100);
   expect(road.passed).toBe(5 * BYTES_EACH);
   road.remove();
@@ -228,7 +228,7 @@ test('what was refused says why, and is sent when it is tried again', async ({ p
   await phase(page, 'odd.bin', 'failed');
   await phase(page, 'fine.bin', 'done');
   await expect(page.getByTestId('failures')).toContainText('This name looks odd.');
-  await expect(page.getByTestId('sheet')).toContainText('1 file was not uploaded');
+  await expect(page.getByTestId('share-card')).toContainText('1 file was not uploaded');
   await page.unroute('**/files');
   await page.getByRole('button', { name: 'Retry 1 file' }).click();
   await phase(page, 'odd.bin', 'done');
@@ -264,7 +264,7 @@ test.describe('on a server with little memory for buffers', () => {
     await give(page, files);
     await expect(page.getByText(/ahead of you|You are next/).first()).toBeVisible({ timeout: 30_000 });
     road.release();
-    await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done', { timeout: 45_000 });
+    await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done', { timeout: 45_000 });
     for (let n = 0; n < 3; n++) expect(await digestAt(`${await link(page)}/wait-${n}.bin`)).toBe(sha256(bytesOf(n, 6 << 20)));
     road.remove();
   });

@@ -124,12 +124,12 @@ for (const scheme of ['light', 'dark'] as const) {
       const files: string[] = [];
       for (let n = 0; n < 5; n++) files.push(await fileIn(server.folder, `דוח ${n}.txt`, bytesOf(n, 100)));
       await give(page, files);
-      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+      await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
       await expect(page.getByTestId('file')).toHaveCount(0);
       await clean(page, 'done and folded');
       await page.getByRole('button', { name: '5 files uploaded' }).click();
       for (let n = 0; n < 5; n++) await row(page, `דוח ${n}.txt`).getByRole('button', { name: /^Delete/ }).click();
-      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'empty');
+      await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'empty');
       await clean(page, 'being deleted');
     });
   });
@@ -219,7 +219,7 @@ test('what goes leaves the focus to its neighbour, and is told', async ({ page, 
   const files: string[] = [];
   for (const name of names) files.push(await fileIn(server.folder, name, Buffer.from(name)));
   await give(page, files);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   const button = (name: string) => page.getByRole('button', { name: `Delete ${name} from the server` });
   await button('b.txt').focus();
   await page.keyboard.press('Enter');
@@ -273,7 +273,7 @@ for (const [width, height] of [
       await fits('empty');
       await drop(page, [await fileIn(server.folder, name, bytesOf(1, 1000)), path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is')]);
       const address = await link(page);
-      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+      await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
       await fits('done');
       await expect(row(page, name)).toContainText('tar.gz');
       await page.getByRole('button', { name: 'QR code' }).tap();

@@ -21,7 +21,7 @@ test('a picked file has its link at once and arrives whole', async ({ page, serv
   await phase(page, 'holiday film.mp4', 'done');
   expect(await digestAt(address)).toBe(sha256(bytes));
   await expect(row(page, 'holiday film.mp4')).toContainText('Uploaded and verified');
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
 });
 
 test('dropped files and folders become one link with all of them', async ({ page, server }) => {
@@ -34,7 +34,7 @@ test('dropped files and folders become one link with all of them', async ({ page
   await page.goto(server.url);
   await drop(page, [path.join(server.folder, 'trip'), single]);
   const address = await link(page);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   const { files } = await shareOf(server, address);
   expect(files.map((file) => file.path).sort()).toEqual(['note.txt', 'trip/day 1/été.txt', 'trip/map.png'].sort());
   expect(files.every((file) => file.state === 'complete')).toBe(true);
@@ -88,7 +88,7 @@ test('two hundred small files are one link', async ({ page, server }) => {
   await page.goto(server.url);
   await give(page, files);
   const address = await link(page);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done', { timeout: 45_000 });
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done', { timeout: 45_000 });
   const share = await shareOf(server, address);
   expect(share.files.filter((file) => file.state === 'complete')).toHaveLength(200);
   // What is done folds into one row, which opens.

@@ -31,7 +31,7 @@ test('all files of a folder come by one click, each whole', async ({ page, serve
   for (const [n, name] of names.entries()) await fileIn(path.join(server.folder, 'trip', 'day 1'), name, bytesOf(n, 5000 + n));
   await page.goto(server.url);
   await drop(page, [path.join(server.folder, 'trip')]);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   await page.goto(await link(page));
   await expect(page.getByTestId('file')).toHaveCount(3);
   await expect(page.getByTestId('file').first()).toContainText('trip/day 1');

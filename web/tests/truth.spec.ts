@@ -18,7 +18,7 @@ test('a line that stalls shows no speed and no time left, and both come back', a
   await expect.poll(() => figure(page)).toBe(25);
   await page.clock.fastForward(2_500);
   road.holdAt(QUARTER + (1 << 20));
-  const sheet = page.getByTestId('sheet');
+  const sheet = page.getByTestId('share-card');
   await expect(sheet).toContainText(/B\/s/);
   await page.clock.fastForward(6_000);
   await expect(sheet).not.toContainText(/B\/s/);
@@ -44,7 +44,7 @@ test('the second upload of a visit does not inherit the time of the first', asyn
   await expect.poll(() => figure(page)).toBe(25);
   await page.clock.fastForward(2_500);
   road.holdAt(BYTES + 2 * QUARTER);
-  const sheet = page.getByTestId('sheet').first();
+  const sheet = page.getByTestId('share-card').first();
   await expect(sheet).toContainText(/B\/s/);
   await expect(sheet).not.toContainText(/\d (min|h|day)/);
   road.release();
@@ -59,7 +59,7 @@ test('what was deleted is not said to be under way, nor to be all here', async (
   await phase(page, 'gone.txt', 'done');
   const address = await link(page);
   await row(page, 'gone.txt').getByRole('button', { name: 'Delete gone.txt' }).click();
-  const sheet = page.getByTestId('sheet');
+  const sheet = page.getByTestId('share-card');
   await expect(sheet).toHaveAttribute('data-state', 'empty');
   await expect(sheet.getByRole('heading', { level: 2 })).toHaveText('Deleting…');
   await expect(sheet.getByTestId('figure')).toHaveCount(0);
@@ -129,7 +129,7 @@ test.describe('on a server with a limit', () => {
     await expect(page.getByText('Kept for 6 hours')).toBeVisible();
     await give(page, await fileIn(server.folder, 'large.bin', bytesOf(1, 12_000_000)));
     await phase(page, 'large.bin', 'failed');
-    const sheet = page.getByTestId('sheet');
+    const sheet = page.getByTestId('share-card');
     await expect(sheet.getByText(/Too large \(limit 10\.0.MB\)/)).toHaveCount(1);
     await expect(sheet.getByTestId('figure')).toHaveCount(0);
     await expect(sheet.getByRole('progressbar')).toHaveCount(0);
@@ -140,7 +140,7 @@ test.describe('on a server with a limit', () => {
     await page.goto(server.url);
     await give(page, [await fileIn(server.folder, 'large.bin', bytesOf(1, 12_000_000)), await fileIn(server.folder, 'small.txt', Buffer.from('s'))]);
     await phase(page, 'small.txt', 'done');
-    const sheet = page.getByTestId('sheet');
+    const sheet = page.getByTestId('share-card');
     await expect(sheet).toHaveAttribute('data-state', 'failed');
     await expect(sheet).toContainText('1 of 2 files');
     await expect(sheet.getByTestId('figure')).toHaveCount(0);
@@ -169,13 +169,13 @@ test('another file than the ones asked for is not published under a new link', a
   const asked = page.getByTestId('unfinished');
   await asked.getByLabel('Files to upload').setInputFiles(await fileIn(server.folder, 'private.txt', Buffer.from('secret')));
   await expect(asked).toContainText('These are not the files of this upload.');
-  await expect(page.getByTestId('sheet')).toHaveCount(0);
+  await expect(page.getByTestId('share-card')).toHaveCount(0);
   await asked.getByLabel('Files to upload').setInputFiles(await Promise.all([
     fileIn(server.folder, 'private.txt', Buffer.from('secret')),
     Promise.resolve(`${server.folder}/half.bin`),
   ]));
   await phase(page, 'half.bin', 'done');
-  await expect(page.getByTestId('sheet')).toHaveCount(1);
+  await expect(page.getByTestId('share-card')).toHaveCount(1);
   await expect(page.getByTestId('note')).toContainText('1 other file was not uploaded');
   road.remove();
 });
@@ -184,7 +184,7 @@ test('a file whose name the server changes is verified, and says what it is call
   await page.goto(server.url);
   const odd = { name: 'a\u202eb.txt', mimeType: 'text/plain', buffer: Buffer.from('x') };
   await page.getByLabel('Files to upload').first().setInputFiles([odd, { ...odd, name: 'plain.txt' }]);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   await expect(page.getByTestId('file').filter({ hasText: 'saved as' })).toContainText('erified');
   await expect(page.getByRole('heading', { level: 2 })).toContainText('verified');
 });

@@ -1,7 +1,7 @@
 // What the leading tab hears from the server, for all tabs: one event stream for each share that is
 // watched, as long as there are connections; a share beyond that is asked for now and then.
-import { api, Refused, type ServerFile } from '../lib/api';
-import { at } from '../lib/base';
+import { api, Refused, type ServerFile } from '$lib/api';
+import { at } from '$lib/base';
 
 export type News =
   | { kind: 'live'; on: boolean }

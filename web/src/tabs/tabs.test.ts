@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { ServerFile } from '../lib/api';
+import type { ServerFile } from '$lib/api';
 import { CLAIM_MS } from './election';
 import { Streams, type News, type OpenSource } from './streams';
 import { Tabs, type Channel, type Message } from './tabs';

@@ -4,7 +4,7 @@
 import { Election, type ElectionMessage } from './election';
 import { Pool, type Wish } from './pool';
 import { Streams, type News } from './streams';
-import type { ServerFile } from '../lib/api';
+import type { ServerFile } from '$lib/api';
 
 export interface ShareEvents {
   file(file: ServerFile): void;

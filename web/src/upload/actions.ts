@@ -1,9 +1,9 @@
 // What a person does that takes something off the page, and the word of it to the screen reader:
 // what goes is not seen to go by one who listens.
-import { announce } from '../lib/announce.svelte';
-import { count } from '../lib/format';
-import { t } from '../lib/texts';
-import type { Unfinished } from './earlier.svelte';
+import { announce } from '$lib/announce.svelte';
+import { count } from '$lib/format';
+import { t } from '$lib/texts';
+import type { Unfinished } from './unfinished.svelte';
 import type { Item } from './item.svelte';
 import type { Share } from './share.svelte';
 import type { Uploads } from './uploads.svelte';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Refused, Unreachable, type Limits, type Problem } from '../lib/api';
+import { Refused, Unreachable, type Limits, type Problem } from '$lib/api';
 import { judge, measure, pauseMs } from './failures';
 import { Aborted, SourceLost, UploadGone } from './tus';
 import { failureLabel } from './labels';
@@ -9,7 +9,7 @@ function refused(status: number, problem: Partial<Problem> | null = null, retryA
 }
 
 describe('what may pass by itself is not a failure', () => {
-  test('no answer closes the gate, however often', () => {
+  test('no answer means that the connection is down, however often', () => {
     expect(judge(new Unreachable(), 0, 0)).toEqual({ then: 'outage' });
     expect(judge(new Unreachable(), 1_000, 0)).toEqual({ then: 'outage' });
   });

@@ -1,6 +1,6 @@
 // What an error means for the file it met. The rule: nothing that may pass by itself is shown as a
 // failure.
-import { Refused, Unreachable, type Limits } from '../lib/api';
+import { Refused, Unreachable, type Limits } from '$lib/api';
 import { Aborted, SourceLost, UploadGone, Yielded } from './tus';
 
 export type FailureCode =
@@ -24,7 +24,7 @@ export interface Failure {
 }
 
 export type Verdict =
-  /** There is no answer: close the gate. */
+  /** There is no answer: the connection is down. */
   | { then: 'outage' }
   /** The server asks to wait. */
   | { then: 'hold'; ms: number }

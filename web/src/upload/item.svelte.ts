@@ -1,5 +1,5 @@
-import type { Place, ServerFile } from '../lib/api';
-import { clock } from '../lib/clock';
+import type { Place, ServerFile } from '$lib/api';
+import { clock } from '$lib/clock';
 import type { Failure } from './failures';
 import { Meter, STALLED_AFTER_MS } from './meter.svelte';
 

@@ -1,6 +1,6 @@
 // What the page says about a share and its files, as texts.
-import { bytes, percent, rate, span } from '../lib/format';
-import { t } from '../lib/texts';
+import { bytes, percent, rate, span } from '$lib/format';
+import { t } from '$lib/texts';
 import type { Failure } from './failures';
 import type { Item } from './item.svelte';
 

@@ -1,6 +1,6 @@
 // What the server takes: asked for when the page opens, and again before what it refused is tried
 // again.
-import { api, type Limits } from '../lib/api';
+import { api, type Limits } from '$lib/api';
 import { measure } from './failures';
 import type { Item } from './item.svelte';
 

@@ -2,7 +2,7 @@
 // remember an outage for ever; time left is held for two seconds at a time, since a number that
 // jumps is not read.
 
-import { clock } from '../lib/clock';
+import { clock } from '$lib/clock';
 
 const WINDOW_MS = 8_000;
 const FIRST_AFTER_MS = 2_000;

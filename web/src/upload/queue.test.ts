@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Refused, Unreachable } from '../lib/api';
-import { Gate } from './gate.svelte';
+import { Refused, Unreachable } from '$lib/api';
+import { Connection } from './connection.svelte';
 import { Item, STALLED } from './item.svelte';
 import { ALONE, Queue, SLOTS } from './queue';
 import { Aborted, SourceLost, UploadGone } from './tus';
@@ -13,7 +13,7 @@ interface Attempt {
 }
 
 let up: boolean;
-let gate: Gate;
+let connection: Connection;
 let queue: Queue;
 let attempts: Attempt[];
 let settled: Item[];
@@ -23,11 +23,11 @@ beforeEach(() => {
   up = true;
   attempts = [];
   settled = [];
-  gate = new Gate(
+  connection = new Connection(
     () => Promise.resolve(up),
-    () => gate.open && queue.pump(),
+    () => connection.open && queue.pump(),
   );
-  queue = new Queue(gate, ALONE, {
+  queue = new Queue(connection, ALONE, {
     run: (item, signal) =>
       new Promise<void>((resolve, reject) => {
         attempts.push({ item, arrive: resolve, fail: reject });
@@ -87,7 +87,7 @@ describe('an outage', () => {
     up = false;
     for (const one of [...attempts]) one.fail(new Unreachable());
     await rest();
-    expect(gate.state).toBe('down');
+    expect(connection.state).toBe('down');
     expect(queue.running.size).toBe(0);
     await vi.advanceTimersByTimeAsync(3_600_000);
     expect(attempts).toHaveLength(3);
@@ -116,7 +116,7 @@ describe('an outage', () => {
     await rest();
     expect(one.abort).toBeNull();
     expect(one.phase).toBe('queued');
-    expect(gate.state).toBe('down');
+    expect(connection.state).toBe('down');
     expect(STALLED).toBe('stalled');
   });
 });
@@ -127,7 +127,7 @@ describe('a server that asks to wait', () => {
     queue.add(all);
     attempts[0]!.fail(new Refused(429, null, 9_000));
     await rest();
-    expect(gate.state).toBe('busy');
+    expect(connection.state).toBe('busy');
     attempts[1]!.arrive();
     await vi.advanceTimersByTimeAsync(8_999);
     expect(attempts).toHaveLength(3);
@@ -175,7 +175,7 @@ describe('a file that fails by itself', () => {
     await rest();
     expect(all[0]!.phase).toBe('failed');
     expect(names()).toContain('f3');
-    expect(gate.open).toBe(true);
+    expect(connection.open).toBe(true);
   });
 
   test('begins with its first byte when the server has lost it', async () => {
@@ -278,7 +278,7 @@ describe('people', () => {
 
 test('a file that waits for its next try is tried when its time has come, though nothing was allowed meanwhile', async () => {
   const allowance = { allowed: 1, want: ({ wants }: { wants: number }) => void (allowance.allowed = wants) };
-  queue = new Queue(gate, allowance, {
+  queue = new Queue(connection, allowance, {
     run: (item) => new Promise<void>((resolve, reject) => attempts.push({ item, arrive: resolve, fail: reject })),
     settled: (item) => settled.push(item),
   });

@@ -2,9 +2,9 @@
 // line idle between small files, more takes the connections that events and clicks need (six per
 // host over HTTP/1.1). Other tabs of this server use the same six, so it may be fewer: see
 // tabs/pool.ts.
-import type { Gate } from './gate.svelte';
+import type { Connection } from './connection.svelte';
 import { STALLED, type Item } from './item.svelte';
-import { Unreachable } from '../lib/api';
+import { Unreachable } from '$lib/api';
 import { judge, pauseMs } from './failures';
 
 export const SLOTS = 3;
@@ -30,7 +30,7 @@ export class Queue {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    private readonly gate: Gate,
+    private readonly connection: Connection,
     private readonly allowance: Allowance,
     private readonly hooks: QueueHooks,
   ) {}
@@ -48,7 +48,7 @@ export class Queue {
     const now = Date.now();
     const holds = this.#running.size;
     let wants = holds;
-    for (const item of this.gate.open ? this.#waiting : []) {
+    for (const item of this.connection.open ? this.#waiting : []) {
       if (wants >= SLOTS) break;
       if (item.phase === 'queued' && item.notBefore <= now) wants++;
     }
@@ -112,7 +112,7 @@ export class Queue {
   pump(): void {
     clearTimeout(this.#timer);
     this.#want();
-    if (!this.gate.open) return;
+    if (!this.connection.open) return;
     const now = Date.now();
     let soonest = Infinity;
     const rest: Item[] = [];
@@ -181,8 +181,8 @@ export class Queue {
       this.#waiting.unshift(item);
       return;
     }
-    if (verdict.then === 'outage') this.gate.fail();
-    if (verdict.then === 'hold') this.gate.hold(verdict.ms);
+    if (verdict.then === 'outage') this.connection.fail();
+    if (verdict.then === 'hold') this.connection.hold(verdict.ms);
     if (verdict.then === 'restart') item.restart();
     if (verdict.then !== 'hold') item.notBefore = Date.now() + (item.tries === 0 ? 0 : pauseMs(item.tries));
     if (verdict.then !== 'hold') item.tries++;

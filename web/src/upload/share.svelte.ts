@@ -1,7 +1,7 @@
 // One drop, one share, one link. Holds its files, asks the server for the share as soon as it
 // exists, and listens to the share's events while anything is under way.
-import { api, type ServerFile } from '../lib/api';
-import type { Tabs } from '../tabs/tabs';
+import { api, type ServerFile } from '$lib/api';
+import type { Tabs } from '$tabs/tabs';
 import { Item } from './item.svelte';
 import { ItemList } from './item-list.svelte';
 import { uniquePath, type Given } from './intake';

@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Given } from './intake';
-import { overall } from './ambient.svelte';
-import { Tabs } from '../tabs/tabs';
+import { overall } from './progress';
+import { Tabs } from '$tabs/tabs';
 import { Item, type Phase } from './item.svelte';
 import { Share } from './share.svelte';
-import type { Uploads } from './uploads.svelte';
 
 function share(): Share {
   const alone = new Tabs('t', null);
@@ -154,7 +153,7 @@ test('all shares of the page are one figure', () => {
   const [one, two] = [share(), share()];
   set(one.add([given('a', 300)])[0]!, 'done');
   set(two.add([given('b', 100)])[0]!, 'sending', 60);
-  expect(overall({ shares: [one, two] } as unknown as Uploads)).toMatchObject({ files: 2, active: 1, bytes: 400, shown: 360, percent: 90 });
+  expect(overall({ shares: [one, two] })).toMatchObject({ files: 2, active: 1, bytes: 400, shown: 360, percent: 90 });
 });
 
 describe('before the events flow', () => {

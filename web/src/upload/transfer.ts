@@ -1,7 +1,7 @@
 // Brings one file to the server, by one attempt: its share is made first if there is none yet, and
 // every byte that moves is counted.
-import { Refused } from '../lib/api';
-import { at } from '../lib/base';
+import { Refused } from '$lib/api';
+import { at } from '$lib/base';
 import { SHARE_GONE } from './failures';
 import type { Item } from './item.svelte';
 import type { ServerLimits } from './limits.svelte';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Refused, Unreachable } from '../lib/api';
+import { Refused, Unreachable } from '$lib/api';
 import { Aborted, encodeMetadata, INLINE_MAX_BYTES, sameOrigin, send, SourceLost, terminate, UploadGone, type Created, type Sending } from './tus';
 
 let origin = '';

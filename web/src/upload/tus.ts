@@ -5,7 +5,7 @@
 // switched off, since it gives up on 429 and 503, starts again from byte 0 when the HEAD of a
 // resume is refused, and does not know folders. What remains of it are these three requests, for 15
 // KB. One call of `send` is one attempt; when to try again is the queue's business.
-import { parseProblem, parseRetryAfter, Refused, Unreachable } from '../lib/api';
+import { parseProblem, parseRetryAfter, Refused, Unreachable } from '$lib/api';
 
 /**
  * A file up to this size travels inside its creation: one request instead of two. Larger ones

@@ -1,10 +1,10 @@
 // All that this page sends. It lives as long as the page, whatever view is open: moving inside the
 // app stops nothing. What people do begins here; how it is done is with the parts.
-import { api } from '../lib/api';
-import type { Tabs } from '../tabs/tabs';
+import { api } from '$lib/api';
+import type { Tabs } from '$tabs/tabs';
 import { Completion } from './completion';
-import { Earlier, type Unfinished } from './earlier.svelte';
-import { Gate } from './gate.svelte';
+import { UnfinishedShares, type Unfinished } from './unfinished.svelte';
+import { Connection } from './connection.svelte';
 import type { Given, Intake } from './intake';
 import type { Item } from './item.svelte';
 import { ServerLimits } from './limits.svelte';
@@ -25,12 +25,12 @@ export class Uploads {
   readonly limits = new ServerLimits();
   /** Over all shares. */
   readonly meter = new Meter();
-  readonly gate = new Gate(api.ready, () => this.#gateChanged());
+  readonly connection = new Connection(api.ready, () => this.#connectionChanged());
   readonly #queue: Queue;
   readonly #store = new Store();
   readonly #saved = new SavedShares(this.#store);
   readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
-  readonly #earlier = new Earlier(this.#store, this.#presence, () => this.shares);
+  readonly #unfinished = new UnfinishedShares(this.#store, this.#presence, () => this.shares);
   readonly #completion = new Completion(this.#saved, (share) => this.#isUnfinished(share));
   readonly #removals = new Removals((items) => void this.#remove(items));
   readonly #transfer = new Transfer({
@@ -45,7 +45,7 @@ export class Uploads {
   readonly #owners = new Map<Item, Share>();
 
   constructor(private readonly tabs: Tabs) {
-    this.#queue = new Queue(this.gate, tabs, {
+    this.#queue = new Queue(this.connection, tabs, {
       run: (item, signal) => this.#transfer.run(item, this.#owners.get(item)!, signal),
       settled: (item) => this.#settled(item),
     });
@@ -58,7 +58,7 @@ export class Uploads {
     this.#watchdog.start();
     addEventListener('pagehide', () => this.#removals.flush());
     void this.limits.load();
-    await this.#earlier.find();
+    await this.#unfinished.find();
   }
 
   // ── taking files in ────────────────────────────────────────────────────────────────────────────
@@ -96,7 +96,7 @@ export class Uploads {
     if (!share.id && items.some((item) => item.phase === 'queued')) {
       share.ready().then(
         () => this.#transfer.shareReady(share),
-        () => this.gate.fail(),
+        () => this.connection.fail(),
       );
     } else {
       this.#saved.save(share);
@@ -107,7 +107,7 @@ export class Uploads {
   // ── unfinished shares of earlier visits ────────────────────────────────────────────────────────
 
   get unfinished(): readonly Unfinished[] {
-    return this.#earlier.unfinished;
+    return this.#unfinished.unfinished;
   }
 
   #isUnfinished(share: Share): boolean {
@@ -118,14 +118,14 @@ export class Uploads {
    * Goes on with one unfinished share. What does not belong to it is left out; tells how much that
    * is.
    */
-  again(one: Unfinished, intake: Intake): { known: number; others: number } {
+  continueShare(one: Unfinished, intake: Intake): { known: number; others: number } {
     const { known, rest } = match(intake.files, [one.stored]);
     for (const [shareId, given] of known) this.#continue(shareId, given);
     return { known: intake.files.length - rest.length, others: rest.length };
   }
 
   async forget(one: Unfinished): Promise<void> {
-    await this.#earlier.forget(one);
+    await this.#unfinished.forget(one);
   }
 
   #continue(shareId: string, given: Given[]): void {
@@ -145,8 +145,8 @@ export class Uploads {
       // Not to be started before it is known what the server has of it.
       item.phase = 'paused';
     }
-    const isWhole = await this.#earlier.takeBack(share, items);
-    if (isWhole) this.#earlier.drop(share.id!);
+    const isWhole = await this.#unfinished.takeBack(share, items);
+    if (isWhole) this.#unfinished.drop(share.id!);
     this.#queue.add(items);
     for (const item of items) {
       if (item.phase !== 'done') continue;
@@ -168,8 +168,8 @@ export class Uploads {
     if (item.phase === 'sending') this.#transfer.count(item, share);
   }
 
-  #gateChanged(): void {
-    if (!this.gate.open) return;
+  #connectionChanged(): void {
+    if (!this.connection.open) return;
     this.meter.reset();
     this.#queue.pump();
     for (const share of this.shares) {

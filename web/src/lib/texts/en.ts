@@ -1,6 +1,6 @@
 // Every word that a person reads, in one place. A translation has the same shape, so a missing text
 // does not compile.
-import type { FailureCode } from '../../upload/failures';
+import type { FailureCode } from '$upload/failures';
 import type { Span } from '../format';
 
 const s = (n: number): string => (n === 1 ? '' : 's');
@@ -64,7 +64,7 @@ export const en = {
     dropHint: 'Drop anywhere on the page',
   },
 
-  sheet: {
+  shareCard: {
     region: (n: string) => `Upload of ${n}`,
     preparing: 'Creating link…',
     sending: 'Uploading',

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { ServerFile } from '../lib/api';
-import { byPath } from './earlier.svelte';
+import type { ServerFile } from '$lib/api';
+import { byPath } from './unfinished.svelte';
 
 const file = (file_id: string, path: string): ServerFile => ({ file_id, path }) as ServerFile;
 const upload = (path: string, fileId: string | null) => ({ shareId: 's', path, uploadUrl: '', deleteUrl: null, fileId });

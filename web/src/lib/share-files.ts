@@ -6,7 +6,7 @@ import { createSubscriber } from 'svelte/reactivity';
 import { clock } from './clock';
 import { Throttle } from './throttle';
 
-export type Shelved = ServerFile & {
+export type SharedFile = ServerFile & {
   key: string;
   movedAt: number;
   /** The sender's request is open, and nothing comes by it. */
@@ -16,8 +16,8 @@ export type Shelved = ServerFile & {
 /** The server tells of a file when it moves, so of one that stands it tells its last speed. */
 const STANDS_AFTER_MS = 5_000;
 
-export class Shelf {
-  readonly #files = new Map<string, Shelved>();
+export class ShareFiles {
+  readonly #files = new Map<string, SharedFile>();
   /**
    * Of the files known when the server began to tell all of them, those that it has not told yet.
    */
@@ -34,7 +34,7 @@ export class Shelf {
   });
 
   /** What reads this in a template or an effect runs again when they change. */
-  get files(): Shelved[] {
+  get files(): SharedFile[] {
     this.#subscribe();
     const known = [...this.#files.values()];
     const moves = known.some((file) => typeof file.rate_bytes_per_second === 'number');

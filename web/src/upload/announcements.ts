@@ -1,7 +1,7 @@
 // What the screen reader is told of an upload: all that has changed between two looks, also where
 // they fall together.
-import { count } from '../lib/format';
-import { t } from '../lib/texts';
+import { count } from '$lib/format';
+import { t } from '$lib/texts';
 
 export interface Look {
   files: number;
@@ -16,7 +16,7 @@ export interface Look {
 const QUARTERS = [25, 50, 75];
 const filesOf = (n: number): string => t.files(count(n), n === 1);
 
-export class News {
+export class Announcements {
   #was: Look | null = null;
   #told = 0;
 

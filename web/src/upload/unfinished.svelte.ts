@@ -1,6 +1,6 @@
 // Shares of earlier visits that are not complete, as this browser remembers them and the server
 // confirms them.
-import { api, Refused, type ServerFile } from '../lib/api';
+import { api, Refused, type ServerFile } from '$lib/api';
 import type { Item } from './item.svelte';
 import type { Presence } from './presence';
 import type { Share } from './share.svelte';
@@ -16,7 +16,7 @@ export interface Unfinished {
   keptBytes: number;
 }
 
-export class Earlier {
+export class UnfinishedShares {
   unfinished = $state.raw<readonly Unfinished[]>([]);
 
   constructor(
