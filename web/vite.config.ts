@@ -29,8 +29,9 @@ export default defineConfig({
     },
   },
   server: {
+    // A test of a component has no server.
     proxy: Object.fromEntries(
-      ['/files', '/api', '/healthz', '/readyz', '/delete'].map((path) => [
+      (process.env['VITEST'] ? [] : ['/files', '/api', '/healthz', '/readyz', '/delete']).map((path) => [
         path,
         process.env['DDX_DEV_SERVER'] ?? 'http://127.0.0.1:8000',
       ]),
