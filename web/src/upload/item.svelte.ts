@@ -73,10 +73,6 @@ export class Item {
     return this.path.slice(this.path.lastIndexOf('/') + 1);
   }
 
-  get settled(): boolean {
-    return this.ended || this.phase === 'cancelled';
-  }
-
   get ended(): boolean {
     return this.phase === 'done' || this.phase === 'failed';
   }
