@@ -10,7 +10,10 @@ export default defineConfig({
   // As in tsconfig.json: an import from another folder names it.
   resolve: {
     alias: Object.fromEntries(
-      ['lib', 'parts', 'tabs', 'upload'].map((name) => [`$${name}`, fileURLToPath(new URL(`src/${name}`, import.meta.url))]),
+      ['lib', 'parts', 'tabs', 'upload'].map((name) => [
+        `$${name}`,
+        fileURLToPath(new URL(`src/${name}`, import.meta.url)),
+      ]),
     ),
   },
   build: {
@@ -31,10 +34,9 @@ export default defineConfig({
   server: {
     // A test of a component has no server.
     proxy: Object.fromEntries(
-      (process.env['VITEST'] ? [] : ['/files', '/api', '/healthz', '/readyz', '/delete']).map((path) => [
-        path,
-        process.env['DDX_DEV_SERVER'] ?? 'http://127.0.0.1:8000',
-      ]),
+      (process.env['VITEST'] ? [] : ['/files', '/api', '/healthz', '/readyz', '/delete']).map(
+        (path) => [path, process.env['DDX_DEV_SERVER'] ?? 'http://127.0.0.1:8000'],
+      ),
     ),
   },
 });

@@ -7,12 +7,17 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const file = (file_id: string, received_bytes = 0): ServerFile => ({ file_id, received_bytes }) as ServerFile;
+const file = (file_id: string, received_bytes = 0): ServerFile =>
+  ({ file_id, received_bytes }) as ServerFile;
 
 test('files keep their places while they grow, and go when they are gone', () => {
   const shareFiles = new ShareFiles();
   for (const one of [file('a'), file('b'), file('c'), file('b', 7)]) shareFiles.put(one);
-  expect(shareFiles.files.map((one) => [one.key, one.received_bytes])).toEqual([['a', 0], ['b', 7], ['c', 0]]);
+  expect(shareFiles.files.map((one) => [one.key, one.received_bytes])).toEqual([
+    ['a', 0],
+    ['b', 7],
+    ['c', 0],
+  ]);
   shareFiles.gone('a');
   expect(shareFiles.files.map((one) => one.key)).toEqual(['b', 'c']);
 });
@@ -61,7 +66,10 @@ test('what was deleted while nothing was heard goes once all files have been tol
 test('a file that has not moved for five seconds has no speed, whatever was told of it', () => {
   vi.useFakeTimers();
   const shareFiles = new ShareFiles();
-  const moving = (received: number): ServerFile => ({ ...file('a', received), rate_bytes_per_second: 1_000 });
+  const moving = (received: number): ServerFile => ({
+    ...file('a', received),
+    rate_bytes_per_second: 1_000,
+  });
   const speed = (): number | null => shareFiles.files[0]!.rate_bytes_per_second;
   shareFiles.put(moving(10));
   vi.advanceTimersByTime(4_000);

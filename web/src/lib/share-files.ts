@@ -40,7 +40,9 @@ export class ShareFiles {
     const moves = known.some((file) => typeof file.rate_bytes_per_second === 'number');
     const old = (moves ? clock() : Date.now()) - STANDS_AFTER_MS;
     return known.map((file) =>
-      file.rate_bytes_per_second !== null && file.movedAt < old ? { ...file, rate_bytes_per_second: null, stands: true } : file,
+      file.rate_bytes_per_second !== null && file.movedAt < old
+        ? { ...file, rate_bytes_per_second: null, stands: true }
+        : file,
     );
   }
 
@@ -52,7 +54,13 @@ export class ShareFiles {
     const known = this.#files.get(file.file_id);
     const received_bytes = Math.max(file.received_bytes, known?.received_bytes ?? 0);
     const movedAt = known && received_bytes <= known.received_bytes ? known.movedAt : Date.now();
-    this.#files.set(file.file_id, { ...file, received_bytes, movedAt, key: file.file_id, stands: false });
+    this.#files.set(file.file_id, {
+      ...file,
+      received_bytes,
+      movedAt,
+      key: file.file_id,
+      stands: false,
+    });
     this.#untold.delete(file.file_id);
     this.#changes.call();
   }

@@ -6,12 +6,26 @@ import FileRow from './FileRow.svelte';
 
 const row = (): HTMLElement => page.getByTestId('file').element() as HTMLElement;
 const buttons = (): (string | null)[] =>
-  [...row().querySelectorAll<HTMLButtonElement>('button:not(:disabled):not(.none)')].map((one) => one.ariaLabel ?? one.textContent);
+  [...row().querySelectorAll<HTMLButtonElement>('button:not(:disabled):not(.none)')].map(
+    (one) => one.ariaLabel ?? one.textContent,
+  );
 
 test.each<[string, Partial<Item>, string, string[], number | null]>([
   ['waits', { phase: 'queued' }, 'Waiting', ['Pause a.txt', 'Cancel a.txt'], null],
-  ['waits with a part', { phase: 'queued', confirmed: 400 }, '40% · Waiting', ['Pause a.txt', 'Cancel a.txt'], 40],
-  ['is sent', { phase: 'sending', confirmed: 250, sent: 300 }, '25%', ['Pause a.txt', 'Cancel a.txt'], 25],
+  [
+    'waits with a part',
+    { phase: 'queued', confirmed: 400 },
+    '40% · Waiting',
+    ['Pause a.txt', 'Cancel a.txt'],
+    40,
+  ],
+  [
+    'is sent',
+    { phase: 'sending', confirmed: 250, sent: 300 },
+    '25%',
+    ['Pause a.txt', 'Cancel a.txt'],
+    25,
+  ],
   [
     'waits in the server’s queue',
     { phase: 'sending', place: { ahead: 2, waiting: 3, estimate_ms: 30_000 } },
@@ -19,20 +33,52 @@ test.each<[string, Partial<Item>, string, string[], number | null]>([
     ['Pause a.txt', 'Cancel a.txt'],
     0,
   ],
-  ['is paused', { phase: 'paused', confirmed: 250 }, 'Paused at 25%', ['Resume a.txt', 'Cancel a.txt'], 25],
-  ['failed', { phase: 'failed', failure: { code: 'gone' } }, 'Not uploaded', ['Retry a.txt', 'Cancel a.txt'], null],
-  ['is too large for ever', { phase: 'failed', failure: { code: 'too-large' } }, 'Not uploaded', ['Cancel a.txt'], null],
+  [
+    'is paused',
+    { phase: 'paused', confirmed: 250 },
+    'Paused at 25%',
+    ['Resume a.txt', 'Cancel a.txt'],
+    25,
+  ],
+  [
+    'failed',
+    { phase: 'failed', failure: { code: 'gone' } },
+    'Not uploaded',
+    ['Retry a.txt', 'Cancel a.txt'],
+    null,
+  ],
+  [
+    'is too large for ever',
+    { phase: 'failed', failure: { code: 'too-large' } },
+    'Not uploaded',
+    ['Cancel a.txt'],
+    null,
+  ],
   ['is cancelled', { phase: 'cancelled' }, 'Cancelled', ['Undo'], null],
   ['is being deleted', { phase: 'cancelled', before: 'done' }, 'Deleting…', ['Undo'], null],
   ['is done', { phase: 'done' }, 'Uploaded', ['Delete a.txt from the server'], null],
-  ['is verified', { phase: 'done', check: 'verified' }, 'Uploaded and verified', ['Delete a.txt from the server'], null],
-  ['has another name', { phase: 'done', savedAs: 'b.txt' }, 'Uploaded · saved as “b.txt”', ['Delete a.txt from the server'], null],
+  [
+    'is verified',
+    { phase: 'done', check: 'verified' },
+    'Uploaded and verified',
+    ['Delete a.txt from the server'],
+    null,
+  ],
+  [
+    'has another name',
+    { phase: 'done', savedAs: 'b.txt' },
+    'Uploaded · saved as “b.txt”',
+    ['Delete a.txt from the server'],
+    null,
+  ],
 ])('a file that %s', async (_, state, label, controls, percent) => {
   draw(FileRow, { item: itemOf('a.txt', state), live: true, inside: false });
   await expect.element(page.getByTestId('file')).toHaveAttribute('data-phase', state.phase);
   expect(row().querySelector('.text')?.textContent).toBe(label);
   expect(buttons()).toEqual(controls);
-  expect(row().querySelector('[role=progressbar]')?.ariaValueNow ?? null).toBe(percent === null ? null : String(percent));
+  expect(row().querySelector('[role=progressbar]')?.ariaValueNow ?? null).toBe(
+    percent === null ? null : String(percent),
+  );
 });
 
 test('what changes of a file is drawn, with nothing to be called for it', async () => {
@@ -48,9 +94,16 @@ test('what changes of a file is drawn, with nothing to be called for it', async 
 });
 
 test('what no longer moves is told by time alone', async () => {
-  const item = itemOf('a.txt', { phase: 'sending', sent: 500, confirmed: 500, movedAt: Date.now() - 3_500 });
+  const item = itemOf('a.txt', {
+    phase: 'sending',
+    sent: 500,
+    confirmed: 500,
+    movedAt: Date.now() - 3_500,
+  });
   draw(FileRow, { item, live: true, inside: false });
-  await expect.element(page.getByText('50% · No data is moving'), { timeout: 15_000 }).toBeVisible();
+  await expect
+    .element(page.getByText('50% · No data is moving'), { timeout: 15_000 })
+    .toBeVisible();
 });
 
 test('the buttons do what they say', async () => {

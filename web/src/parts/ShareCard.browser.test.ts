@@ -14,8 +14,10 @@ function made(share: Share): void {
   share.id = 's';
   share.link = 'http://ddx.test/d/s';
 }
-const headline = (text: string): Promise<unknown> => expect.element(page.getByRole('heading', { level: 2 })).toHaveTextContent(text);
-const state = (name: string): Promise<unknown> => expect.element(page.getByTestId('share-card')).toHaveAttribute('data-state', name);
+const headline = (text: string): Promise<unknown> =>
+  expect.element(page.getByRole('heading', { level: 2 })).toHaveTextContent(text);
+const state = (name: string): Promise<unknown> =>
+  expect.element(page.getByTestId('share-card')).toHaveAttribute('data-state', name);
 
 test('a share goes from its link to its end, with nothing to be called for it', async () => {
   const share = card(['a.txt', 'b.txt']);
@@ -24,7 +26,9 @@ test('a share goes from its link to its end, with nothing to be called for it', 
   await headline('Creating link…');
   made(share);
   await state('sending');
-  await expect.element(page.getByLabelText('Link to these files')).toHaveValue('http://ddx.test/d/s');
+  await expect
+    .element(page.getByLabelText('Link to these files'))
+    .toHaveValue('http://ddx.test/d/s');
   a.phase = 'done';
   b.phase = 'sending';
   b.movedAt = Date.now();
@@ -50,7 +54,9 @@ test('what failed is told above the list, and the rest is whole', async () => {
   b.failure = { code: 'taken' };
   await state('failed');
   await headline('1 file was not uploaded');
-  await expect.element(page.getByTestId('failures')).toHaveTextContent('A file with this name already exists under this link');
+  await expect
+    .element(page.getByTestId('failures'))
+    .toHaveTextContent('A file with this name already exists under this link');
 });
 
 test('of which all was taken out tells so, and offers no link', async () => {
@@ -82,11 +88,15 @@ test('a folder is one row that opens', async () => {
   await expect.poll(() => page.getByTestId('file').elements().length).toBe(2);
 });
 
-test('20,000 files are a card with a few rows, and one that ends is drawn at once', { timeout: 60_000 }, async () => {
-  const share = card(Array.from({ length: 20_000 }, (_, n) => `f${n}`));
-  made(share);
-  await expect.element(page.getByTestId('share-card')).toHaveTextContent('0 of 20,000 files');
-  expect(page.getByTestId('file').elements().length).toBeLessThan(100);
-  share.items[17_777]!.phase = 'done';
-  await expect.element(page.getByTestId('share-card')).toHaveTextContent('1 of 20,000 files');
-});
+test(
+  '20,000 files are a card with a few rows, and one that ends is drawn at once',
+  { timeout: 60_000 },
+  async () => {
+    const share = card(Array.from({ length: 20_000 }, (_, n) => `f${n}`));
+    made(share);
+    await expect.element(page.getByTestId('share-card')).toHaveTextContent('0 of 20,000 files');
+    expect(page.getByTestId('file').elements().length).toBeLessThan(100);
+    share.items[17_777]!.phase = 'done';
+    await expect.element(page.getByTestId('share-card')).toHaveTextContent('1 of 20,000 files');
+  },
+);

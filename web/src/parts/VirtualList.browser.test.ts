@@ -12,7 +12,11 @@ const HEIGHT_PX = 58;
 const row = createRawSnippet<[Row]>((one) => ({ render: () => `<span>${one().key}</span>` }));
 
 function list(length: number): void {
-  draw(VirtualList as never, { rows: Array.from({ length }, (_, n) => ({ key: `row ${n}` })), label: 'Rows', row });
+  draw(VirtualList as never, {
+    rows: Array.from({ length }, (_, n) => ({ key: `row ${n}` })),
+    label: 'Rows',
+    row,
+  });
 }
 const shown = (): Element[] => [...page.getByRole('list', { name: 'Rows' }).element().children];
 

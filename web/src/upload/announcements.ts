@@ -29,7 +29,8 @@ export class Announcements {
       this.#told = now.percent;
       words.push(t.live.started(filesOf(now.files)));
     }
-    const quarter = now.active > 0 && QUARTERS.findLast((one) => now.percent >= one && this.#told < one);
+    const quarter =
+      now.active > 0 && QUARTERS.findLast((one) => now.percent >= one && this.#told < one);
     if (quarter) {
       this.#told = quarter;
       words.push(t.live.at(quarter));

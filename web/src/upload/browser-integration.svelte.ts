@@ -11,7 +11,11 @@ import type { Uploads } from './uploads.svelte';
 
 function look(uploads: Uploads) {
   const sum = overall(uploads);
-  return { sum, title: sum.active > 0 ? shortProgress(uploads) : null, open: uploads.connection.open };
+  return {
+    sum,
+    title: sum.active > 0 ? shortProgress(uploads) : null,
+    open: uploads.connection.open,
+  };
 }
 
 /** Starts it all, for as long as the component lives that calls it as it is made. */

@@ -40,7 +40,10 @@ export class Checker {
 }
 
 interface TrustedTypes {
-  createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
+  createPolicy(
+    name: string,
+    rules: { createScriptURL(url: string): string },
+  ): { createScriptURL(url: string): string };
 }
 
 /**
@@ -49,6 +52,8 @@ interface TrustedTypes {
  */
 function startWorker(): Worker {
   const types = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes;
-  const url = types?.createPolicy('ddx-check', { createScriptURL: () => workerUrl }).createScriptURL('') ?? workerUrl;
+  const url =
+    types?.createPolicy('ddx-check', { createScriptURL: () => workerUrl }).createScriptURL('') ??
+    workerUrl;
   return new Worker(url, { type: 'module' });
 }

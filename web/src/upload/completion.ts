@@ -41,10 +41,12 @@ export class Completion {
 
   /** All files of a share have come to their end. */
   async wrapUp(share: Share): Promise<void> {
-    if (share.items.every((item) => item.phase === 'done') && !this.isUnfinished(share)) await this.saved.forget(share);
+    if (share.items.every((item) => item.phase === 'done') && !this.isUnfinished(share))
+      await this.saved.forget(share);
     await new Promise((resolve) => setTimeout(resolve, DIGESTS_WITHIN_MS));
     // Where events don't get through, ask.
-    if (share.items.some((item) => item.phase === 'done' && !item.blake3)) await share.refresh().catch(() => {});
+    if (share.items.some((item) => item.phase === 'done' && !item.blake3))
+      await share.refresh().catch(() => {});
     share.follow();
   }
 

@@ -55,13 +55,16 @@ export function judge(error: unknown, tries: number, restarts: number): Verdict 
   if (error instanceof Yielded) return { then: 'yield' };
   if (error instanceof Unreachable) return { then: 'outage' };
   if (error instanceof SourceLost) return fail('source-lost');
-  if (error instanceof UploadGone) return restarts < RESTART_MAX ? { then: 'restart' } : fail('gone');
+  if (error instanceof UploadGone)
+    return restarts < RESTART_MAX ? { then: 'restart' } : fail('gone');
   if (error instanceof Refused) return judgeStatus(error, tries);
   return tries < AGAIN_MAX ? { then: 'again' } : fail('server', { detail: String(error) });
 }
 
 function judgeStatus(error: Refused, tries: number): Verdict {
-  const detail = [error.problem?.detail ?? error.problem?.title, error.problem?.remedy].filter(Boolean).join(' ');
+  const detail = [error.problem?.detail ?? error.problem?.title, error.problem?.remedy]
+    .filter(Boolean)
+    .join(' ');
   const said = detail === '' ? {} : { detail };
   switch (error.status) {
     case 429:

@@ -9,7 +9,8 @@ afterEach(() => {
 });
 
 const file = new File(['12345'], 'f');
-const make = (path: string, phase: Phase = 'queued'): Item => Object.assign(new Item(file, path), { phase });
+const make = (path: string, phase: Phase = 'queued'): Item =>
+  Object.assign(new Item(file, path), { phase });
 function listOf(items: Item[]): ItemList {
   const list = new ItemList(() => false);
   list.add(items);
@@ -41,7 +42,9 @@ describe('the sums', () => {
     const list = new ItemList(() => false);
     let items: Item[] = [];
     for (let turn = 0; turn < 25; turn++) {
-      const fresh = Array.from({ length: random(400) }, (_, n) => make(random(2) ? `d${random(5)}/${turn}-${n}` : `${turn}-${n}`));
+      const fresh = Array.from({ length: random(400) }, (_, n) =>
+        make(random(2) ? `d${random(5)}/${turn}-${n}` : `${turn}-${n}`),
+      );
       list.add(fresh);
       items.push(...fresh);
       for (const item of items) {
@@ -52,9 +55,16 @@ describe('the sums', () => {
       list.remove(gone);
       items = items.filter((item) => !gone.has(item));
       expect(list.tally).toMatchObject(byHand(items));
-      expect(new Set(list.sending)).toEqual(new Set(items.filter((item) => item.phase === 'sending')));
-      const drawn = rowsOf(list, new Set(['done', 'd:d0', 'd:d1', 'd:d2', 'd:d3', 'd:d4'])).slice(0, Infinity);
-      expect(drawn.flatMap((row) => (row.type === 'file' ? [row.item.id] : [])).sort()).toEqual(items.map((item) => item.id).sort());
+      expect(new Set(list.sending)).toEqual(
+        new Set(items.filter((item) => item.phase === 'sending')),
+      );
+      const drawn = rowsOf(list, new Set(['done', 'd:d0', 'd:d1', 'd:d2', 'd:d3', 'd:d4'])).slice(
+        0,
+        Infinity,
+      );
+      expect(drawn.flatMap((row) => (row.type === 'file' ? [row.item.id] : [])).sort()).toEqual(
+        items.map((item) => item.id).sort(),
+      );
     }
   });
 
@@ -62,17 +72,31 @@ describe('the sums', () => {
     const [a, b, c] = [make('trip/a', 'done'), make('trip/b'), make('c')];
     const list = listOf([a, b, c]);
     const folder = rowsOf(list, new Set()).slice(0, 1)[0]!;
-    expect(folder.type === 'folder' && folder.group.tally).toMatchObject({ files: 2, done: 1, active: 1 });
+    expect(folder.type === 'folder' && folder.group.tally).toMatchObject({
+      files: 2,
+      done: 1,
+      active: 1,
+    });
     list.remove(new Set([a, b]));
-    expect(rowsOf(list, new Set()).slice(0, 9).map((row) => row.key)).toEqual([`f:${c.id}`]);
+    expect(
+      rowsOf(list, new Set())
+        .slice(0, 9)
+        .map((row) => row.key),
+    ).toEqual([`f:${c.id}`]);
     list.add([make('trip/d')]);
     expect(list.tally.files).toBe(2);
   });
 });
 
 test('files that failed are told by reason, those in folders among them', () => {
-  const failed = (path: string, code: 'gone' | 'taken'): Item => Object.assign(make(path, 'failed'), { failure: { code } });
-  const list = listOf([failed('a', 'gone'), make('b'), failed('d/c', 'taken'), failed('d/e', 'gone')]);
+  const failed = (path: string, code: 'gone' | 'taken'): Item =>
+    Object.assign(make(path, 'failed'), { failure: { code } });
+  const list = listOf([
+    failed('a', 'gone'),
+    make('b'),
+    failed('d/c', 'taken'),
+    failed('d/e', 'gone'),
+  ]);
   expect(list.failed.map(({ reason, items }) => [reason, items.map((item) => item.path)])).toEqual([
     ['No longer on the server', ['a', 'd/e']],
     ['A file with this name already exists under this link', ['d/c']],

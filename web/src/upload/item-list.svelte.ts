@@ -108,7 +108,11 @@ export class Block {
 
   /** Files that are being sent, those in folders too. */
   readonly sending: readonly Item[] = $derived(
-    orNone(this.entries.flatMap((entry) => (isFolder(entry) ? entry.sending : entry.phase === 'sending' ? [entry] : []))),
+    orNone(
+      this.entries.flatMap((entry) =>
+        isFolder(entry) ? entry.sending : entry.phase === 'sending' ? [entry] : [],
+      ),
+    ),
   );
 
   /** The same of those that failed. */
@@ -116,19 +120,25 @@ export class Block {
     merged(
       this.entries.flatMap((entry) => {
         if (isFolder(entry)) return entry.failed;
-        return entry.phase === 'failed' && entry.failure ? [{ reason: failureLabel(entry.failure), items: [entry] }] : [];
+        return entry.phase === 'failed' && entry.failure
+          ? [{ reason: failureLabel(entry.failure), items: [entry] }]
+          : [];
       }),
     ),
   );
 
   /** Finished files that lie in no folder … */
   readonly done: readonly Item[] = $derived(
-    orNone(this.entries.filter((entry): entry is Item => !isFolder(entry) && entry.phase === 'done')),
+    orNone(
+      this.entries.filter((entry): entry is Item => !isFolder(entry) && entry.phase === 'done'),
+    ),
   );
 
   /** … and all other entries. */
   readonly undone: readonly Entry[] = $derived(
-    this.done.length === 0 ? this.entries : this.entries.filter((entry) => isFolder(entry) || entry.phase !== 'done'),
+    this.done.length === 0
+      ? this.entries
+      : this.entries.filter((entry) => isFolder(entry) || entry.phase !== 'done'),
   );
 
   readonly hasFolders: boolean = $derived(this.entries.some(isFolder));
@@ -162,8 +172,12 @@ class BlockList {
     for (const block of this.blocks) addTally(sum, block.tally);
     return sum;
   });
-  readonly sending: readonly Item[] = $derived(orNone(this.blocks.flatMap((block) => block.sending)));
-  readonly failed: readonly FailedGroup[] = $derived(merged(this.blocks.flatMap((block) => block.failed)));
+  readonly sending: readonly Item[] = $derived(
+    orNone(this.blocks.flatMap((block) => block.sending)),
+  );
+  readonly failed: readonly FailedGroup[] = $derived(
+    merged(this.blocks.flatMap((block) => block.failed)),
+  );
 
   protected push(entries: readonly Entry[]): void {
     let at = 0;
@@ -182,7 +196,8 @@ class BlockList {
   }
 
   protected drop(goes: (entry: Entry) => boolean): void {
-    for (const block of this.blocks) if (block.entries.some(goes)) block.entries = block.entries.filter((one) => !goes(one));
+    for (const block of this.blocks)
+      if (block.entries.some(goes)) block.entries = block.entries.filter((one) => !goes(one));
     if (this.blocks.some((block) => block.entries.length === 0)) {
       this.blocks = this.blocks.filter((block) => block.entries.length > 0);
     }
@@ -224,7 +239,9 @@ export class ItemList extends BlockList {
   /** Finished files that lie in no folder. */
   readonly done: ItemGroup = doneOf(() => this.blocks);
 
-  readonly length: number = $derived(this.blocks.reduce((sum, block) => sum + block.entries.length, 0));
+  readonly length: number = $derived(
+    this.blocks.reduce((sum, block) => sum + block.entries.length, 0),
+  );
 
   add(items: readonly Item[]): void {
     const fresh: Entry[] = [];

@@ -24,8 +24,12 @@ describe('a row says', () => {
     expect(text(item('sending'))).toBe('Starting…');
   });
   test('its place in the server’s queue', () => {
-    expect(text(item('sending', { place: { ahead: 3, waiting: 5, estimate_ms: 90_000 } }))).toBe('3 ahead of you, about 1 min 30 s');
-    expect(text(item('sending', { place: { ahead: 0, waiting: 5, estimate_ms: 100 } }))).toBe('You are next, a moment');
+    expect(text(item('sending', { place: { ahead: 3, waiting: 5, estimate_ms: 90_000 } }))).toBe(
+      '3 ahead of you, about 1 min 30 s',
+    );
+    expect(text(item('sending', { place: { ahead: 0, waiting: 5, estimate_ms: 100 } }))).toBe(
+      'You are next, a moment',
+    );
   });
   test('percent first, speed and time left once they are known', () => {
     const one = item('sending', { sent: 500, confirmed: 430 });

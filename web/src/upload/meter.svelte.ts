@@ -32,8 +32,10 @@ export class Meter {
     const last = this.#samples.at(-1);
     // One sample per 200 ms is enough, and bounds the list at 40. A sample stands for its own
     // instant and is not changed by what comes after it, or the speed would come out too low.
-    if (!last || now - last.at >= 200 || this.#samples.length === 1) this.#samples.push({ at: now, total: this.#total });
-    while (this.#samples.length > 2 && now - this.#samples[1]!.at > WINDOW_MS) this.#samples.shift();
+    if (!last || now - last.at >= 200 || this.#samples.length === 1)
+      this.#samples.push({ at: now, total: this.#total });
+    while (this.#samples.length > 2 && now - this.#samples[1]!.at > WINDOW_MS)
+      this.#samples.shift();
   }
 
   /** Starts anew after a pause or an outage, so that the gap does not count as slowness. */

@@ -51,7 +51,13 @@ describe('files are sent', () => {
     const all = items(5);
     queue.add(all);
     expect(names()).toEqual(['f0', 'f1', 'f2']);
-    expect(all.map((item) => item.phase)).toEqual(['sending', 'sending', 'sending', 'queued', 'queued']);
+    expect(all.map((item) => item.phase)).toEqual([
+      'sending',
+      'sending',
+      'sending',
+      'queued',
+      'queued',
+    ]);
     attempts[1]!.arrive();
     await rest();
     expect(names()).toEqual(['f0', 'f1', 'f2', 'f3']);
@@ -65,7 +71,8 @@ describe('files are sent', () => {
     while (settled.length < all.length) {
       expect(queue.running.size).toBeLessThanOrEqual(SLOTS);
       const before = settled.length;
-      for (const item of [...queue.running]) attempts.findLast((one) => one.item === item)!.arrive();
+      for (const item of [...queue.running])
+        attempts.findLast((one) => one.item === item)!.arrive();
       await rest();
       expect(settled.length).toBeGreaterThan(before);
     }
@@ -147,7 +154,8 @@ describe('a file that fails by itself', () => {
       const before = attempts.length;
       attempts.at(-1)!.fail(new Refused(500, null, null));
       await rest();
-      while (one.phase === 'queued' && attempts.length === before) await vi.advanceTimersByTimeAsync(100);
+      while (one.phase === 'queued' && attempts.length === before)
+        await vi.advanceTimersByTimeAsync(100);
     }
     expect(one.failure?.code).toBe('server');
     expect(attempts).toHaveLength(9);
@@ -277,9 +285,15 @@ describe('people', () => {
 });
 
 test('a file that waits for its next try is tried when its time has come, though nothing was allowed meanwhile', async () => {
-  const allowance = { allowed: 1, want: ({ wants }: { wants: number }) => void (allowance.allowed = wants) };
+  const allowance = {
+    allowed: 1,
+    want: ({ wants }: { wants: number }) => void (allowance.allowed = wants),
+  };
   queue = new Queue(connection, allowance, {
-    run: (item) => new Promise<void>((resolve, reject) => attempts.push({ item, arrive: resolve, fail: reject })),
+    run: (item) =>
+      new Promise<void>((resolve, reject) =>
+        attempts.push({ item, arrive: resolve, fail: reject }),
+      ),
     settled: (item) => settled.push(item),
   });
   const [one] = items(1) as [Item];

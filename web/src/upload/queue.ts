@@ -135,7 +135,8 @@ export class Queue {
       const { notBefore } = this.#waiting[n]!;
       if (notBefore > now) soonest = Math.min(soonest, notBefore);
     }
-    this.#waiting = rest.length === 0 && at === 0 ? this.#waiting : [...rest, ...this.#waiting.slice(at)];
+    this.#waiting =
+      rest.length === 0 && at === 0 ? this.#waiting : [...rest, ...this.#waiting.slice(at)];
     this.#want();
     if (soonest !== Infinity) this.#timer = setTimeout(() => this.pump(), soonest - now + 1);
   }
@@ -184,7 +185,8 @@ export class Queue {
     if (verdict.then === 'outage') this.connection.fail();
     if (verdict.then === 'hold') this.connection.hold(verdict.ms);
     if (verdict.then === 'restart') item.restart();
-    if (verdict.then !== 'hold') item.notBefore = Date.now() + (item.tries === 0 ? 0 : pauseMs(item.tries));
+    if (verdict.then !== 'hold')
+      item.notBefore = Date.now() + (item.tries === 0 ? 0 : pauseMs(item.tries));
     if (verdict.then !== 'hold') item.tries++;
     this.#waiting.unshift(item);
   }

@@ -13,7 +13,10 @@ export class Removals {
 
   add(items: Iterable<Item>): void {
     const batch = new Set(items);
-    this.#batches.set(batch, setTimeout(() => this.#end(batch), UNDO_MS));
+    this.#batches.set(
+      batch,
+      setTimeout(() => this.#end(batch), UNDO_MS),
+    );
   }
 
   undo(items: Iterable<Item>): void {
@@ -50,7 +53,11 @@ export async function deleteOnServer(item: Item): Promise<void> {
   if (!address) return;
   for (let tries = 0; ; tries++) {
     try {
-      const answer = await fetch(address, { method: 'DELETE', keepalive: true, headers: { 'Tus-Resumable': '1.0.0' } });
+      const answer = await fetch(address, {
+        method: 'DELETE',
+        keepalive: true,
+        headers: { 'Tus-Resumable': '1.0.0' },
+      });
       if (answer.status < 500 && answer.status !== 429) return;
     } catch {
       // No answer: the server may be away.

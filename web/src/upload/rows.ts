@@ -78,7 +78,8 @@ class Stretches implements Rows<Row> {
       const key = `d:${entry.name}`;
       const isOpen = open.has(key);
       this.addRow({ type: 'folder', key, name: entry.name, group: entry, open: isOpen });
-      if (isOpen) for (const block of entry.blocks) this.addFiles(block.entries as readonly Item[], true);
+      if (isOpen)
+        for (const block of entry.blocks) this.addFiles(block.entries as readonly Item[], true);
     }
     this.addFiles(files, false);
   }

@@ -17,7 +17,14 @@ export class SavedShares {
     if (this.#saved.has(state)) return;
     this.#saved.add(state);
     const { id: shareId, key: shareKey, link, createdAt, manifest, roots } = share;
-    void this.store.saveShare({ shareId, shareKey, link, createdAt, manifest: [...manifest], roots: [...roots] });
+    void this.store.saveShare({
+      shareId,
+      shareKey,
+      link,
+      createdAt,
+      manifest: [...manifest],
+      roots: [...roots],
+    });
   }
 
   /** The server has begun an upload. */
@@ -28,7 +35,15 @@ export class SavedShares {
   /** The server has all of it. */
   saveDone(share: Share, item: Item): void {
     const { path, uploadUrl, deleteUrl, fileId } = item;
-    if (share.id && uploadUrl) void this.store.saveUpload({ shareId: share.id, path, uploadUrl, deleteUrl, fileId, done: true });
+    if (share.id && uploadUrl)
+      void this.store.saveUpload({
+        shareId: share.id,
+        path,
+        uploadUrl,
+        deleteUrl,
+        fileId,
+        done: true,
+      });
   }
 
   async forget(share: Share): Promise<void> {

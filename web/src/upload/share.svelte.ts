@@ -79,7 +79,9 @@ export class Share {
 
   /** Adds files that the share's manifest lists already. */
   readd(given: Given[]): Item[] {
-    const missing = new Map(given.filter((one) => !this.#paths.has(one.path)).map((one) => [one.path, one.file]));
+    const missing = new Map(
+      given.filter((one) => !this.#paths.has(one.path)).map((one) => [one.path, one.file]),
+    );
     return this.#place([...missing].map(([path, file]) => new Item(file, path)));
   }
 
@@ -136,7 +138,8 @@ export class Share {
   follow(): void {
     const wanted =
       this.id !== null &&
-      (this.list.tally.sending > 0 || this.items.some((item) => item.phase === 'done' && !item.blake3));
+      (this.list.tally.sending > 0 ||
+        this.items.some((item) => item.phase === 'done' && !item.blake3));
     if (wanted && !this.#unwatch) {
       this.#unwatch = this.watch(this.id!, {
         file: (file) => this.#hear(file, true),

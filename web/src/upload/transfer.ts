@@ -33,7 +33,8 @@ export class Transfer {
     try {
       await this.#send(item, share, signal);
     } catch (error) {
-      if (error instanceof Refused && error.slug === SHARE_GONE && share.id === shareId) this.#lost(share);
+      if (error instanceof Refused && error.slug === SHARE_GONE && share.id === shareId)
+        this.#lost(share);
       throw error;
     }
     item.confirmed = item.sent = item.size;

@@ -41,7 +41,13 @@ export class UnfinishedShares {
 
   async #weigh(stored: StoredShare): Promise<Unfinished | null> {
     const bytes = stored.manifest.reduce((sum, [, size]) => sum + size, 0);
-    const summary = { stored, files: stored.manifest.length, missingFiles: stored.manifest.length, bytes, keptBytes: 0 };
+    const summary = {
+      stored,
+      files: stored.manifest.length,
+      missingFiles: stored.manifest.length,
+      bytes,
+      keptBytes: 0,
+    };
     try {
       const { files } = await api.share(stored.shareId);
       const known = byPath(files, await this.store.uploads(stored.shareId));
@@ -101,14 +107,18 @@ export class UnfinishedShares {
     this.drop(one.stored.shareId);
     const uploads = await this.store.uploads(one.stored.shareId);
     await this.store.forgetShare(one.stored.shareId);
-    for (const upload of uploads) if (!upload.done) await terminate(upload.uploadUrl).catch(() => {});
+    for (const upload of uploads)
+      if (!upload.done) await terminate(upload.uploadUrl).catch(() => {});
   }
 }
 
 /**
  * The server's files by the paths that this browser gave them, which the server may have changed.
  */
-export function byPath(files: readonly ServerFile[], uploads: Iterable<StoredUpload>): Map<string, ServerFile> {
+export function byPath(
+  files: readonly ServerFile[],
+  uploads: Iterable<StoredUpload>,
+): Map<string, ServerFile> {
   const found = new Map(files.map((file) => [file.path, file]));
   const byId = new Map(files.map((file) => [file.file_id, file]));
   for (const { path, fileId } of uploads) {

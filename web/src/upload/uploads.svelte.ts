@@ -29,7 +29,9 @@ export class Uploads {
   readonly #queue: Queue;
   readonly #store = new Store();
   readonly #saved = new SavedShares(this.#store);
-  readonly #presence = new Presence(() => this.shares.flatMap((share) => (share.id ? [share.id] : [])));
+  readonly #presence = new Presence(() =>
+    this.shares.flatMap((share) => (share.id ? [share.id] : [])),
+  );
   readonly #unfinished = new UnfinishedShares(this.#store, this.#presence, () => this.shares);
   readonly #completion = new Completion(this.#saved, (share) => this.#isUnfinished(share));
   readonly #removals = new Removals((items) => void this.#remove(items));
@@ -68,7 +70,10 @@ export class Uploads {
    * share.
    */
   take(intake: Intake, target: Share | null = null): Share | null {
-    const { known, rest } = match(intake.files, this.unfinished.map((one) => one.stored));
+    const { known, rest } = match(
+      intake.files,
+      this.unfinished.map((one) => one.stored),
+    );
     for (const [shareId, given] of known) this.#continue(shareId, given);
     if (rest.length === 0) return null;
     const share = target ?? this.#open();
@@ -175,7 +180,11 @@ export class Uploads {
     for (const share of this.shares) {
       // A share that could not be made when it was opened is made by its first file; if it has none
       // waiting, now.
-      if (!share.id && share.items.length > 0) share.ready().then(() => this.#transfer.shareReady(share), () => {});
+      if (!share.id && share.items.length > 0)
+        share.ready().then(
+          () => this.#transfer.shareReady(share),
+          () => {},
+        );
     }
   }
 
@@ -191,7 +200,9 @@ export class Uploads {
   }
 
   retry(items: readonly Item[]): void {
-    void this.limits.load().then(() => this.resume(items.filter((item) => this.limits.admits(item))));
+    void this.limits
+      .load()
+      .then(() => this.resume(items.filter((item) => this.limits.admits(item))));
   }
 
   /** Takes files out. Nothing is said to the server for five seconds, so that it can be undone. */
@@ -221,7 +232,8 @@ export class Uploads {
 
   async #removeFrom(share: Share, gone: readonly Item[]): Promise<void> {
     share.remove(new Set(gone));
-    if (share.items.length === 0 && share.kept.files === 0) this.shares = this.shares.filter((one) => one !== share);
+    if (share.items.length === 0 && share.kept.files === 0)
+      this.shares = this.shares.filter((one) => one !== share);
     // First of all, since the page may be closing.
     const deleted = Promise.all(gone.map((item) => deleteOnServer(item)));
     await this.#saved.forgetItems(share, gone);

@@ -24,17 +24,25 @@ export function shareOf(paths: readonly string[]): Share {
   return share;
 }
 
-const fileOf = (path: string): File => new File([new Uint8Array(1_000)], path.slice(path.lastIndexOf('/') + 1));
+const fileOf = (path: string): File =>
+  new File([new Uint8Array(1_000)], path.slice(path.lastIndexOf('/') + 1));
 
 export function itemOf(path: string, state: Partial<Item> = {}): Item {
   return Object.assign(new Item(fileOf(path), path), { movedAt: Date.now() }, state);
 }
 
 /** Draws it until the test ends. */
-export function draw<P extends Record<string, unknown>>(component: Component<P>, props: P, uploads = uploadsOf()): Uploads {
+export function draw<P extends Record<string, unknown>>(
+  component: Component<P>,
+  props: P,
+  uploads = uploadsOf(),
+): Uploads {
   const target = document.createElement('main');
   document.body.append(target);
-  const drawn = mount(Provider as Component<object>, { target, props: { uploads, component, props } });
+  const drawn = mount(Provider as Component<object>, {
+    target,
+    props: { uploads, component, props },
+  });
   onTestFinished(async () => {
     await unmount(drawn);
     target.remove();
