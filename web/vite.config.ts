@@ -1,4 +1,5 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 
 // The server embeds dist/ and answers with
@@ -6,6 +7,15 @@ import { defineConfig } from 'vite';
 // assets, no inline style, no inline script.
 export default defineConfig({
   plugins: [svelte()],
+  // As in tsconfig.json: an import from another folder names it.
+  resolve: {
+    alias: Object.fromEntries(
+      ['lib', 'parts', 'tabs', 'upload'].map((name) => [
+        `$${name}`,
+        fileURLToPath(new URL(`src/${name}`, import.meta.url)),
+      ]),
+    ),
+  },
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,
@@ -22,11 +32,11 @@ export default defineConfig({
     },
   },
   server: {
+    // A test of a component has no server.
     proxy: Object.fromEntries(
-      ['/files', '/api', '/healthz', '/readyz', '/delete'].map((path) => [
-        path,
-        process.env['DDX_DEV_SERVER'] ?? 'http://127.0.0.1:8000',
-      ]),
+      (process.env['VITEST'] ? [] : ['/files', '/api', '/healthz', '/readyz', '/delete']).map(
+        (path) => [path, process.env['DDX_DEV_SERVER'] ?? 'http://127.0.0.1:8000'],
+      ),
     ),
   },
 });

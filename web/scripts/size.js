@@ -18,7 +18,9 @@ console.log(`${String(total).padStart(8)}  first view, gzip (budget ${BUDGET_BYT
 for (const name of readdirSync(join(dist, 'assets'))) {
   const path = `assets/${name}`;
   if (name.endsWith('.gz') && !first.includes(path.slice(0, -3))) {
-    console.log(`${String(statSync(join(dist, path)).size).padStart(8)}  later: ${path.slice(0, -3)}`);
+    console.log(
+      `${String(statSync(join(dist, path)).size).padStart(8)}  later: ${path.slice(0, -3)}`,
+    );
   }
 }
 if (total > BUDGET_BYTES) {

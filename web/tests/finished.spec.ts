@@ -5,11 +5,15 @@ import { bytesOf, fileIn, Road } from './server';
 
 const BYTES = 16 << 20;
 
-test('once all is done the link is what the page is about, and the files fold', async ({ page, server }) => {
+test('once all is done the link is what the page is about, and the files fold', async ({
+  page,
+  server,
+}) => {
   const road = await Road.to(server, { holdAt: BYTES / 4 });
   await page.goto(road.url);
   const files = [await fileIn(server.folder, 'large.bin', bytesOf(1, BYTES))];
-  for (let n = 0; n < 3; n++) files.push(await fileIn(server.folder, `small-${n}.txt`, bytesOf(n, 100)));
+  for (let n = 0; n < 3; n++)
+    files.push(await fileIn(server.folder, `small-${n}.txt`, bytesOf(n, 100)));
   await give(page, files);
   const field = page.getByLabel('Link to these files');
   await standstill(road, server, await link(page));
@@ -17,10 +21,10 @@ test('once all is done the link is what the page is about, and the files fold', 
   await expect(page.getByTestId('figure')).toBeVisible();
   await expect(page.getByTestId('file')).toHaveCount(4);
   road.release();
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   expect((await field.boundingBox())!.height).toBeGreaterThan(before);
   await expect(page.getByTestId('figure')).toHaveCount(0);
-  await expect(page.getByTestId('sheet').getByRole('progressbar')).toHaveCount(0);
+  await expect(page.getByTestId('share-card').getByRole('progressbar')).toHaveCount(0);
   await expect(page.getByTestId('file')).toHaveCount(0);
   await page.getByRole('button', { name: '4 files uploaded' }).click();
   await expect(page.getByTestId('file')).toHaveCount(4);
@@ -41,7 +45,10 @@ test.describe('on a phone', () => {
 
 test.describe('on a server with a limit', () => {
   test.use({ flags: ['--max-file-size', '10MB'] });
-  test('the foot of every page tells limit, space, version, and how to go on', async ({ page, server }) => {
+  test('the foot of every page tells limit, space, version, and how to go on', async ({
+    page,
+    server,
+  }) => {
     for (const address of ['/', '/d/aaaaaaaaaaaaaaaaaaaaaaaaaa']) {
       await page.goto(server.url + address);
       const foot = page.getByRole('main').locator('footer').last();
@@ -54,7 +61,11 @@ test.describe('on a server with a limit', () => {
   });
 });
 
-test('whoever has the link sees its name, how far all of it is, and that the sender has gone', async ({ page, server, context }) => {
+test('whoever has the link sees its name, how far all of it is, and that the sender has gone', async ({
+  page,
+  server,
+  context,
+}) => {
   const road = await Road.to(server, { holdAt: BYTES / 4 });
   const sender = await context.newPage();
   await sender.goto(road.url);
@@ -64,10 +75,15 @@ test('whoever has the link sees its name, how far all of it is, and that the sen
   await page.goto(address);
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('film.mov');
   await expect(page).toHaveTitle('film.mov – DirectDriveX');
-  await expect(page.getByRole('progressbar', { name: 'Overall progress' })).toHaveAttribute('aria-valuenow', '25');
+  await expect(page.getByRole('progressbar', { name: 'Overall progress' })).toHaveAttribute(
+    'aria-valuenow',
+    '25',
+  );
   await expect(async () => {
     road.holdAt(road.passed + (64 << 10));
-    await expect(page.getByTestId('facts')).toContainText(/Uploading, \d+%, .+ left/, { timeout: 500 });
+    await expect(page.getByTestId('facts')).toContainText(/Uploading, \d+%, .+ left/, {
+      timeout: 500,
+    });
   }).toPass({ timeout: 20_000 });
   await row(sender, 'film.mov').getByRole('button', { name: 'Pause film.mov' }).click();
   await road.hungUp();

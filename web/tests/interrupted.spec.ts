@@ -1,4 +1,17 @@
-import { drop, expect, figure, give, hearing, link, patches, phase, row, standstill, test, undoIsOver } from './page';
+import {
+  drop,
+  expect,
+  figure,
+  give,
+  hearing,
+  link,
+  patches,
+  phase,
+  row,
+  standstill,
+  test,
+  undoIsOver,
+} from './page';
 import { bytesOf, digestAt, fileIn, Road, sha256 } from './server';
 
 interface Files {
@@ -43,12 +56,17 @@ test('a cancelled file leaves nothing on the server', async ({ page, server }) =
   await phase(page, 'stays.bin', 'done');
   await undoIsOver(page);
   await expect
-    .poll(async () => (await server.json<Files>(filesOf(address))).files.map((file) => file.path), { timeout: 30_000 })
+    .poll(async () => (await server.json<Files>(filesOf(address))).files.map((file) => file.path), {
+      timeout: 30_000,
+    })
     .toEqual(['stays.bin']);
   road.remove();
 });
 
-test('a lost network is waited out, and nothing that arrived is sent twice', async ({ page, server }) => {
+test('a lost network is waited out, and nothing that arrived is sent twice', async ({
+  page,
+  server,
+}) => {
   const road = await Road.to(server, { holdAt: QUARTER });
   const bytes = bytesOf(3, BYTES);
   await page.goto(road.url);
@@ -81,11 +99,17 @@ test('a server that is killed and started again is continued', async ({ page, se
   road.remove();
 });
 
-test('a server that comes back with nothing is sent everything again, under a new link', async ({ page, server }) => {
+test('a server that comes back with nothing is sent everything again, under a new link', async ({
+  page,
+  server,
+}) => {
   const road = await Road.to(server, { holdAt: QUARTER });
   const bytes = bytesOf(11, BYTES);
   await page.goto(road.url);
-  await give(page, [await fileIn(server.folder, 'first.txt', Buffer.from('first')), await fileIn(server.folder, 'second.bin', bytes)]);
+  await give(page, [
+    await fileIn(server.folder, 'first.txt', Buffer.from('first')),
+    await fileIn(server.folder, 'second.bin', bytes),
+  ]);
   await phase(page, 'first.txt', 'done');
   const before = await link(page);
   await standstill(road, server, before);
@@ -103,7 +127,11 @@ test('a server that comes back with nothing is sent everything again, under a ne
   road.remove();
 });
 
-test('after a closed page the same file, given again, continues', async ({ page, server, context }) => {
+test('after a closed page the same file, given again, continues', async ({
+  page,
+  server,
+  context,
+}) => {
   const stop = Math.floor(BYTES * 0.45);
   const road = await Road.to(server, { holdAt: stop });
   const bytes = bytesOf(5, BYTES);
@@ -129,7 +157,10 @@ test('after a closed page the same file, given again, continues', async ({ page,
   road.remove();
 });
 
-test('after a reload one click continues, without picking the file again', async ({ page, server }) => {
+test('after a reload one click continues, without picking the file again', async ({
+  page,
+  server,
+}) => {
   const road = await Road.to(server, { holdAt: QUARTER });
   const bytes = bytesOf(6, BYTES);
   await page.goto(road.url);
@@ -196,18 +227,19 @@ test('all are paused by one button, and go on by one', async ({ page, server }) 
   await hearing(page);
   await page.goto(road.url);
   const files: string[] = [];
-  for (let n = 0; n < 5; n++) files.push(await fileIn(server.folder, `all-${n}.bin`, bytesOf(n, BYTES_EACH)));
+  for (let n = 0; n < 5; n++)
+    files.push(await fileIn(server.folder, `all-${n}.bin`, bytesOf(n, BYTES_EACH)));
   await give(page, files);
   await expect.poll(() => figure(page)).toBe(15);
   await standstill(road, server, await link(page));
   await page.getByRole('button', { name: 'Pause all', exact: true }).click();
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'paused');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'paused');
   const stood = await figure(page);
   await expect(page.getByText('Paused', { exact: true })).toBeVisible();
   await road.hungUp();
   road.release();
   await page.getByRole('button', { name: 'Resume', exact: true }).click();
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   expect(stood).toBeLessThan(100);
   expect(road.passed).toBe(5 * BYTES_EACH);
   road.remove();
@@ -220,15 +252,23 @@ test('what was refused says why, and is sent when it is tried again', async ({ p
     await route.fulfill({
       status: 422,
       contentType: 'application/problem+json',
-      body: JSON.stringify({ type: '/problems/odd', title: 'Odd', status: 422, detail: 'This name looks odd.' }),
+      body: JSON.stringify({
+        type: '/problems/odd',
+        title: 'Odd',
+        status: 422,
+        detail: 'This name looks odd.',
+      }),
     });
   });
   await page.goto(server.url);
-  await give(page, [await fileIn(server.folder, 'odd.bin', bytesOf(1, 777)), await fileIn(server.folder, 'fine.bin', bytesOf(2, 1000))]);
+  await give(page, [
+    await fileIn(server.folder, 'odd.bin', bytesOf(1, 777)),
+    await fileIn(server.folder, 'fine.bin', bytesOf(2, 1000)),
+  ]);
   await phase(page, 'odd.bin', 'failed');
   await phase(page, 'fine.bin', 'done');
   await expect(page.getByTestId('failures')).toContainText('This name looks odd.');
-  await expect(page.getByTestId('sheet')).toContainText('1 file was not uploaded');
+  await expect(page.getByTestId('share-card')).toContainText('1 file was not uploaded');
   await page.unroute('**/files');
   await page.getByRole('button', { name: 'Retry 1 file' }).click();
   await phase(page, 'odd.bin', 'done');
@@ -236,7 +276,10 @@ test('what was refused says why, and is sent when it is tried again', async ({ p
   expect(await digestAt(`${await link(page)}/odd.bin`)).toBe(sha256(bytesOf(1, 777)));
 });
 
-test('a file that changes while it is sent is not passed off as whole', async ({ page, server }) => {
+test('a file that changes while it is sent is not passed off as whole', async ({
+  page,
+  server,
+}) => {
   const road = await Road.to(server, { holdAt: QUARTER });
   await page.goto(road.url);
   const file = await fileIn(server.folder, 'moving.bin', bytesOf(9, BYTES));
@@ -260,12 +303,18 @@ test.describe('on a server with little memory for buffers', () => {
     const road = await Road.to(server, { holdAt: 1 << 20, drip: true });
     await page.goto(road.url);
     const files: string[] = [];
-    for (let n = 0; n < 3; n++) files.push(await fileIn(server.folder, `wait-${n}.bin`, bytesOf(n, 6 << 20)));
+    for (let n = 0; n < 3; n++)
+      files.push(await fileIn(server.folder, `wait-${n}.bin`, bytesOf(n, 6 << 20)));
     await give(page, files);
-    await expect(page.getByText(/ahead of you|You are next/).first()).toBeVisible({ timeout: 30_000 });
+    await expect(page.getByText(/ahead of you|You are next/).first()).toBeVisible({
+      timeout: 30_000,
+    });
     road.release();
-    await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done', { timeout: 45_000 });
-    for (let n = 0; n < 3; n++) expect(await digestAt(`${await link(page)}/wait-${n}.bin`)).toBe(sha256(bytesOf(n, 6 << 20)));
+    await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done', {
+      timeout: 45_000,
+    });
+    for (let n = 0; n < 3; n++)
+      expect(await digestAt(`${await link(page)}/wait-${n}.bin`)).toBe(sha256(bytesOf(n, 6 << 20)));
     road.remove();
   });
 });

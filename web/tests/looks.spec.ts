@@ -3,7 +3,19 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
-import { drop, expect, give, link, listen, online, phase, row, standstill, test, undoIsOver } from './page';
+import {
+  drop,
+  expect,
+  give,
+  link,
+  listen,
+  online,
+  phase,
+  row,
+  standstill,
+  test,
+  undoIsOver,
+} from './page';
 import { bytesOf, digestAt, fileIn, Road, sha256 } from './server';
 
 /**
@@ -20,10 +32,13 @@ function faintControls(): string[] {
     return [...canvas.getImageData(0, 0, 1, 1).data];
   };
   const light = ([r, g, b]: number[]): number => {
-    const [x, y, z] = [r!, g!, b!].map((one) => (one / 255 <= 0.04045 ? one / 255 / 12.92 : ((one / 255 + 0.055) / 1.055) ** 2.4));
+    const [x, y, z] = [r!, g!, b!].map((one) =>
+      one / 255 <= 0.04045 ? one / 255 / 12.92 : ((one / 255 + 0.055) / 1.055) ** 2.4,
+    );
     return 0.2126 * x! + 0.7152 * y! + 0.0722 * z!;
   };
-  const ratio = (a: number[], b: number[]): number => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+  const ratio = (a: number[], b: number[]): number =>
+    (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
   const ground = (element: Element | null): number[] => {
     for (let one = element; one; one = one.parentElement) {
       const colour = rgba(getComputedStyle(one).backgroundColor);
@@ -41,8 +56,13 @@ function faintControls(): string[] {
     // What has neither is text or a sign, which axe looks at; the ground of one under the pointer
     // says no more.
     if (!hasEdge && (own[3] === 0 || control.matches(':hover'))) continue;
-    const best = Math.max(...[hasEdge ? edge : own, own].filter((one) => one[3]! > 0).map((one) => ratio(one, ground(control.parentElement))));
-    if (best < 3) faint.push(`${control.textContent?.trim() || control.ariaLabel}: ${best.toFixed(2)}`);
+    const best = Math.max(
+      ...[hasEdge ? edge : own, own]
+        .filter((one) => one[3]! > 0)
+        .map((one) => ratio(one, ground(control.parentElement))),
+    );
+    if (best < 3)
+      faint.push(`${control.textContent?.trim() || control.ariaLabel}: ${best.toFixed(2)}`);
   }
   return faint;
 }
@@ -51,7 +71,10 @@ async function clean(page: Page, where: string): Promise<void> {
   // All rules run. "Legacy" is without frames of other origins, which there are none of here; the
   // other mode opens one more tab each time.
   const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze();
-  expect(violations.map((one) => `${one.id}: ${one.nodes[0]?.html ?? ''}`), where).toEqual([]);
+  expect(
+    violations.map((one) => `${one.id}: ${one.nodes[0]?.html ?? ''}`),
+    where,
+  ).toEqual([]);
   expect(await page.evaluate(faintControls), where).toEqual([]);
 }
 
@@ -111,7 +134,10 @@ for (const scheme of ['light', 'dark'] as const) {
 for (const scheme of ['light', 'dark'] as const) {
   test.describe(() => {
     test.use({ flags: ['--max-file-size', '1MB'], colorScheme: scheme });
-    test(`nor where something was refused, deleted or not asked for, ${scheme}`, async ({ page, server }) => {
+    test(`nor where something was refused, deleted or not asked for, ${scheme}`, async ({
+      page,
+      server,
+    }) => {
       await page.clock.install();
       await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
       await page.goto(server.url);
@@ -122,14 +148,18 @@ for (const scheme of ['light', 'dark'] as const) {
       await clean(page, 'only too large');
       await page.getByRole('button', { name: 'Hide' }).click();
       const files: string[] = [];
-      for (let n = 0; n < 5; n++) files.push(await fileIn(server.folder, `דוח ${n}.txt`, bytesOf(n, 100)));
+      for (let n = 0; n < 5; n++)
+        files.push(await fileIn(server.folder, `דוח ${n}.txt`, bytesOf(n, 100)));
       await give(page, files);
-      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+      await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
       await expect(page.getByTestId('file')).toHaveCount(0);
       await clean(page, 'done and folded');
       await page.getByRole('button', { name: '5 files uploaded' }).click();
-      for (let n = 0; n < 5; n++) await row(page, `דוח ${n}.txt`).getByRole('button', { name: /^Delete/ }).click();
-      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'empty');
+      for (let n = 0; n < 5; n++)
+        await row(page, `דוח ${n}.txt`)
+          .getByRole('button', { name: /^Delete/ })
+          .click();
+      await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'empty');
       await clean(page, 'being deleted');
     });
   });
@@ -144,16 +174,23 @@ test('what is unfinished reads well too', async ({ page, server }) => {
   await road.hungUp();
   await expect(page.getByTestId('unfinished')).toContainText('later.bin');
   await clean(page, 'unfinished');
-  await page.getByTestId('unfinished').getByLabel('Files to upload').setInputFiles(await fileIn(server.folder, 'other.txt', Buffer.from('o')));
+  await page
+    .getByTestId('unfinished')
+    .getByLabel('Files to upload')
+    .setInputFiles(await fileIn(server.folder, 'other.txt', Buffer.from('o')));
   await expect(page.getByTestId('unfinished')).toContainText('These are not the files');
   await clean(page, 'not these files');
   road.remove();
 });
 
-test('a theme that was chosen is there from the first paint on, and after a reload', async ({ page, server }) => {
+test('a theme that was chosen is there from the first paint on, and after a reload', async ({
+  page,
+  server,
+}) => {
   await page.emulateMedia({ colorScheme: 'light' });
   await page.goto(server.url);
-  const paper = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  const paper = (): Promise<string> =>
+    page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   const light = await paper();
   await page.getByLabel('Theme').selectOption({ label: 'Dark theme' });
   const dark = await paper();
@@ -171,7 +208,13 @@ test('all is done by the keyboard alone', async ({ page, server, context }) => {
   const road = await Road.to(server, { holdAt: 4 << 20 });
   await page.goto(road.url);
   const focused = (): Promise<string> =>
-    page.evaluate(() => (document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '').trim());
+    page.evaluate(() =>
+      (
+        document.activeElement?.getAttribute('aria-label') ??
+        document.activeElement?.textContent ??
+        ''
+      ).trim(),
+    );
   const tabTo = async (name: string, key = 'Tab'): Promise<void> => {
     for (let n = 0; n < 30; n++) {
       await page.keyboard.press(key);
@@ -201,12 +244,16 @@ test('all is done by the keyboard alone', async ({ page, server, context }) => {
   await tabTo('Pause keys.bin');
   await page.keyboard.press('Enter');
   await phase(page, 'keys.bin', 'paused');
-  expect(await focused(), 'the button that was pressed now undoes what it did').toBe('Resume keys.bin');
+  expect(await focused(), 'the button that was pressed now undoes what it did').toBe(
+    'Resume keys.bin',
+  );
   await road.hungUp();
   road.release();
   await page.keyboard.press('Enter');
   await phase(page, 'keys.bin', 'done');
-  await expect.poll(focused, 'nor is it lost with its button, and no other button takes its place').toMatch(/^Uploaded/);
+  await expect
+    .poll(focused, 'nor is it lost with its button, and no other button takes its place')
+    .toMatch(/^Uploaded/);
   expect(await digestAt(address)).toBe(sha256(bytes));
   road.remove();
 });
@@ -219,8 +266,9 @@ test('what goes leaves the focus to its neighbour, and is told', async ({ page, 
   const files: string[] = [];
   for (const name of names) files.push(await fileIn(server.folder, name, Buffer.from(name)));
   await give(page, files);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
-  const button = (name: string) => page.getByRole('button', { name: `Delete ${name} from the server` });
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
+  const button = (name: string) =>
+    page.getByRole('button', { name: `Delete ${name} from the server` });
   await button('b.txt').focus();
   await page.keyboard.press('Enter');
   await expect(page.getByRole('button', { name: 'Undo' })).toBeFocused();
@@ -242,7 +290,12 @@ test('what goes leaves the focus to its neighbour, and is told', async ({ page, 
   await expect(page.getByRole('button', { name: 'Select files' })).toBeFocused();
   await page.clock.fastForward(5_000);
   const end = 'You can undo this for 5 seconds.';
-  for (const word of [`b.txt will be deleted. ${end}`, `c.txt will be deleted. ${end}`, 'c.txt restored', 'Upload of 1 file hidden. Its link still works.']) {
+  for (const word of [
+    `b.txt will be deleted. ${end}`,
+    `c.txt will be deleted. ${end}`,
+    'c.txt restored',
+    'Upload of 1 file hidden. Its link still works.',
+  ]) {
     await expect.poll(heard).toContain(word);
   }
 });
@@ -255,25 +308,52 @@ for (const [width, height] of [
     test.use({ viewport: { width, height }, hasTouch: true, isMobile: true });
     test(`a screen of ${width} × ${height} is enough`, async ({ page, server }) => {
       const fits = async (where: string): Promise<void> => {
-        expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), where).toBeLessThanOrEqual(0);
+        expect(
+          await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth),
+          where,
+        ).toBeLessThanOrEqual(0);
         const small = await page.evaluate(() =>
           [...document.querySelectorAll('button, a.button, a.icon-button, select')]
-            .map((one) => ({ box: one.getBoundingClientRect(), name: one.getAttribute('aria-label') ?? one.textContent }))
-            .filter(({ box }) => box.width > 0 && box.top >= 0 && (box.height < 32 || box.right > innerWidth))
+            .map((one) => ({
+              box: one.getBoundingClientRect(),
+              name: one.getAttribute('aria-label') ?? one.textContent,
+            }))
+            .filter(
+              ({ box }) =>
+                box.width > 0 && box.top >= 0 && (box.height < 32 || box.right > innerWidth),
+            )
             .map(({ name }) => name),
         );
         expect(small, `${where}: what a finger can’t hit`).toEqual([]);
       };
       const name = 'a very long name of a file that somebody gave without any mercy at all.tar.gz';
-      await mkdir(path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is'));
-      await fileIn(path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is'), name, bytesOf(2, 1000));
+      await mkdir(
+        path.join(
+          server.folder,
+          'a folder whose name is long enough to be cut on every phone there is',
+        ),
+      );
+      await fileIn(
+        path.join(
+          server.folder,
+          'a folder whose name is long enough to be cut on every phone there is',
+        ),
+        name,
+        bytesOf(2, 1000),
+      );
       await page.goto(server.url);
       await expect(page.getByText('Upload files.')).toBeVisible();
       await expect(page.getByRole('button', { name: 'Take a photo' })).toBeVisible();
       await fits('empty');
-      await drop(page, [await fileIn(server.folder, name, bytesOf(1, 1000)), path.join(server.folder, 'a folder whose name is long enough to be cut on every phone there is')]);
+      await drop(page, [
+        await fileIn(server.folder, name, bytesOf(1, 1000)),
+        path.join(
+          server.folder,
+          'a folder whose name is long enough to be cut on every phone there is',
+        ),
+      ]);
       const address = await link(page);
-      await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+      await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
       await fits('done');
       await expect(row(page, name)).toContainText('tar.gz');
       await page.getByRole('button', { name: 'QR code' }).tap();

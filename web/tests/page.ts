@@ -16,7 +16,8 @@ export const test = base.extend<Fixtures>({
     // A page that breaks its own policy, or throws, has failed whatever else it shows: this one and
     // every other of its tabs.
     context.on('console', (message) => {
-      if (/Content Security Policy|TrustedScript|Trusted Type/i.test(message.text())) broken.push(message.text());
+      if (/Content Security Policy|TrustedScript|Trusted Type/i.test(message.text()))
+        broken.push(message.text());
     });
     context.on('weberror', (error) => broken.push(error.error().message));
     await use(server);
@@ -45,7 +46,11 @@ interface Dragged {
 export async function drag(page: Page, what: Partial<Dragged>) {
   const session = await page.context().newCDPSession(page);
   const data: Dragged = { items: [], files: [], dragOperationsMask: 1, ...what };
-  const at = async (type: 'dragEnter' | 'dragOver' | 'drop', x: number, y: number): Promise<void> => {
+  const at = async (
+    type: 'dragEnter' | 'dragOver' | 'drop',
+    x: number,
+    y: number,
+  ): Promise<void> => {
     await session.send('Input.dispatchDragEvent', { type, x, y, data });
     // What the page makes of it is drawn by then.
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => resolve(null))));
@@ -125,7 +130,12 @@ export async function listen(page: Page): Promise<() => Promise<string[]>> {
   const heard = await page.evaluateHandle(() => {
     const said: string[] = [];
     const region = document.querySelector('[data-testid=announcer]');
-    if (region) new MutationObserver(() => said.push((region.textContent ?? '').trim())).observe(region, { childList: true, characterData: true, subtree: true });
+    if (region)
+      new MutationObserver(() => said.push((region.textContent ?? '').trim())).observe(region, {
+        childList: true,
+        characterData: true,
+        subtree: true,
+      });
     return said;
   });
   return () => heard.jsonValue();

@@ -5,16 +5,25 @@ import { bytesOf, digestAt, fileIn, Road, sha256 } from './server';
 
 const HOST = 'ddx.test';
 test.use({
-  launchOptions: { executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: [`--host-resolver-rules=MAP ${HOST} 127.0.0.1`] },
+  launchOptions: {
+    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
+    args: [`--host-resolver-rules=MAP ${HOST} 127.0.0.1`],
+  },
 });
 
-test('an upload works, is verified, continues after a reload, and its link can be copied', async ({ page, server }) => {
+test('an upload works, is verified, continues after a reload, and its link can be copied', async ({
+  page,
+  server,
+}) => {
   const road = await Road.to(server, { holdAt: 4 << 20 });
   const url = road.url.replace('127.0.0.1', HOST);
   const bytes = bytesOf(1, 16 << 20);
   const file = await fileIn(server.folder, 'lan.bin', bytes);
   await page.goto(url);
-  expect(await page.evaluate(() => [isSecureContext, 'clipboard' in navigator])).toEqual([false, false]);
+  expect(await page.evaluate(() => [isSecureContext, 'clipboard' in navigator])).toEqual([
+    false,
+    false,
+  ]);
   await give(page, file);
   await standstill(road, server, await link(page));
   await page.reload();

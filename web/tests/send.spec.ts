@@ -21,7 +21,7 @@ test('a picked file has its link at once and arrives whole', async ({ page, serv
   await phase(page, 'holiday film.mp4', 'done');
   expect(await digestAt(address)).toBe(sha256(bytes));
   await expect(row(page, 'holiday film.mp4')).toContainText('Uploaded and verified');
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
 });
 
 test('dropped files and folders become one link with all of them', async ({ page, server }) => {
@@ -34,9 +34,11 @@ test('dropped files and folders become one link with all of them', async ({ page
   await page.goto(server.url);
   await drop(page, [path.join(server.folder, 'trip'), single]);
   const address = await link(page);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   const { files } = await shareOf(server, address);
-  expect(files.map((file) => file.path).sort()).toEqual(['note.txt', 'trip/day 1/été.txt', 'trip/map.png'].sort());
+  expect(files.map((file) => file.path).sort()).toEqual(
+    ['note.txt', 'trip/day 1/été.txt', 'trip/map.png'].sort(),
+  );
   expect(files.every((file) => file.state === 'complete')).toBe(true);
   // A folder is one row with its count, and opens.
   await expect(page.getByTestId('group')).toContainText('2 files · Uploaded and verified');
@@ -55,10 +57,16 @@ test('what is pasted is sent', async ({ page, server }) => {
   });
   const address = await link(page);
   await phase(page, 'pasted.txt', 'done');
-  expect(await (await fetch(address, { headers: { accept: '*/*' } })).text()).toBe('from the clipboard');
+  expect(await (await fetch(address, { headers: { accept: '*/*' } })).text()).toBe(
+    'from the clipboard',
+  );
 });
 
-test('the link is copied with one click, and shown as a code', async ({ page, server, context }) => {
+test('the link is copied with one click, and shown as a code', async ({
+  page,
+  server,
+  context,
+}) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.goto(server.url);
   await give(page, await fileIn(server.folder, 'a.txt', Buffer.from('a')));
@@ -84,11 +92,14 @@ test('an empty file is a file', async ({ page, server }) => {
 
 test('two hundred small files are one link', async ({ page, server }) => {
   const files: string[] = [];
-  for (let n = 0; n < 200; n++) files.push(await fileIn(server.folder, `small-${n}.txt`, bytesOf(n, 100 + n)));
+  for (let n = 0; n < 200; n++)
+    files.push(await fileIn(server.folder, `small-${n}.txt`, bytesOf(n, 100 + n)));
   await page.goto(server.url);
   await give(page, files);
   const address = await link(page);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done', { timeout: 45_000 });
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done', {
+    timeout: 45_000,
+  });
   const share = await shareOf(server, address);
   expect(share.files.filter((file) => file.state === 'complete')).toHaveLength(200);
   // What is done folds into one row, which opens.

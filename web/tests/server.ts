@@ -8,7 +8,8 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-const BINARY = process.env['DDX_BIN'] ?? path.resolve(import.meta.dirname, '../../target/debug/ddx');
+const BINARY =
+  process.env['DDX_BIN'] ?? path.resolve(import.meta.dirname, '../../target/debug/ddx');
 
 /** A file up to this size travels inside its POST, a larger one by PATCH. */
 const INLINE_MAX_BYTES = 256 << 10;
@@ -35,7 +36,13 @@ export class Server {
 
   /** Starts it, on the port that it had before. */
   async run(): Promise<void> {
-    const args = ['serve', '--listen', `127.0.0.1:${this.port}`, '--data-dir', path.join(this.folder, 'data')];
+    const args = [
+      'serve',
+      '--listen',
+      `127.0.0.1:${this.port}`,
+      '--data-dir',
+      path.join(this.folder, 'data'),
+    ];
     const child = spawn(BINARY, [...args, ...this.options], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.child = child;
     child.stderr.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
@@ -233,7 +240,15 @@ export class Road {
       return;
     }
     const outer = net.connect(port, '127.0.0.1');
-    const line: Line = { inner, outer, waiting: [], head: NOTHING, left: 0, isUpload: false, isOver: false };
+    const line: Line = {
+      inner,
+      outer,
+      waiting: [],
+      head: NOTHING,
+      left: 0,
+      isUpload: false,
+      isOver: false,
+    };
     this.lines.add(line);
     for (const socket of [inner, outer]) {
       socket.setNoDelay(true);
@@ -260,7 +275,8 @@ export class Road {
   private pass(line: Line): void {
     while (line.waiting.length > 0 && !line.outer.writableNeedDrain && !this.isHeld(line)) {
       const piece = line.waiting.shift()!;
-      if (line.left > 0) this.passBody(line, piece, line.isUpload ? this.limit - this.passed : Infinity);
+      if (line.left > 0)
+        this.passBody(line, piece, line.isUpload ? this.limit - this.passed : Infinity);
       else this.passHead(line, piece);
     }
     if (line.waiting.length > 0) line.inner.pause();

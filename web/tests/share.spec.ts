@@ -5,7 +5,10 @@ import { bytesOf, digestAt, fileIn, Road, sha256, type Server } from './server';
 
 /** Sends bytes as curl does; the answer is the link. */
 async function put(server: Server, name: string, bytes: Buffer): Promise<string> {
-  const sent = await fetch(`${server.url}/${encodeURIComponent(name)}`, { method: 'PUT', body: new Uint8Array(bytes) });
+  const sent = await fetch(`${server.url}/${encodeURIComponent(name)}`, {
+    method: 'PUT',
+    body: new Uint8Array(bytes),
+  });
   expect(sent.ok).toBe(true);
   return (await sent.text()).trim();
 }
@@ -28,22 +31,35 @@ test('whoever opens the link sees the file and downloads it', async ({ page, ser
 test('all files of a folder come by one click, each whole', async ({ page, server }) => {
   await mkdir(path.join(server.folder, 'trip', 'day 1'), { recursive: true });
   const names = ['a & b.bin', 'été #1.bin', 'c%20d.bin'];
-  for (const [n, name] of names.entries()) await fileIn(path.join(server.folder, 'trip', 'day 1'), name, bytesOf(n, 5000 + n));
+  for (const [n, name] of names.entries())
+    await fileIn(path.join(server.folder, 'trip', 'day 1'), name, bytesOf(n, 5000 + n));
   await page.goto(server.url);
   await drop(page, [path.join(server.folder, 'trip')]);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   await page.goto(await link(page));
   await expect(page.getByTestId('file')).toHaveCount(3);
   await expect(page.getByTestId('file').first()).toContainText('trip/day 1');
   const got = new Map<string, string>();
-  page.on('download', (download) => void download.path().then(async (file) => got.set(download.suggestedFilename(), sha256(await readFile(file)))));
+  page.on(
+    'download',
+    (download) =>
+      void download
+        .path()
+        .then(async (file) => got.set(download.suggestedFilename(), sha256(await readFile(file)))),
+  );
   await page.getByRole('button', { name: 'Download all 3' }).click();
   await expect.poll(() => got.size).toBe(3);
-  expect([...got.values()].sort()).toEqual(names.map((_, n) => sha256(bytesOf(n, 5000 + n))).sort());
+  expect([...got.values()].sort()).toEqual(
+    names.map((_, n) => sha256(bytesOf(n, 5000 + n))).sort(),
+  );
   expect([...got.keys()].sort()).toEqual([...names].sort());
 });
 
-test('a file can be watched as it arrives, while it is paused, and downloaded when it is there', async ({ page, server, context }) => {
+test('a file can be watched as it arrives, while it is paused, and downloaded when it is there', async ({
+  page,
+  server,
+  context,
+}) => {
   const road = await Road.to(server, { holdAt: 4 << 20 });
   const sender = await context.newPage();
   const bytes = bytesOf(2, 16 << 20);
@@ -77,16 +93,25 @@ test('a file can be watched as it arrives, while it is paused, and downloaded wh
   road.remove();
 });
 
-test('a file that is deleted leaves the page of whoever looks at it', async ({ page, server, context }) => {
+test('a file that is deleted leaves the page of whoever looks at it', async ({
+  page,
+  server,
+  context,
+}) => {
   const road = await Road.to(server, { holdAt: 1 << 20 });
   const sender = await context.newPage();
   await sender.clock.install();
   await sender.goto(road.url);
-  await give(sender, [await fileIn(server.folder, 'goes.txt', Buffer.from('x')), await fileIn(server.folder, 'comes.bin', bytesOf(1, 16 << 20))]);
+  await give(sender, [
+    await fileIn(server.folder, 'goes.txt', Buffer.from('x')),
+    await fileIn(server.folder, 'comes.bin', bytesOf(1, 16 << 20)),
+  ]);
   await phase(sender, 'goes.txt', 'done');
   await page.goto((await link(sender)).replace(road.url, server.url));
   await expect(page.getByTestId('file')).toHaveCount(2);
-  await row(sender, 'goes.txt').getByRole('button', { name: 'Delete goes.txt from the server' }).click();
+  await row(sender, 'goes.txt')
+    .getByRole('button', { name: 'Delete goes.txt from the server' })
+    .click();
   await phase(sender, 'goes.txt', 'cancelled');
   await expect(page.getByTestId('file')).toHaveCount(2);
   await undoIsOver(sender);
@@ -95,14 +120,20 @@ test('a file that is deleted leaves the page of whoever looks at it', async ({ p
   road.remove();
 });
 
-test('a digest, and the words for a command line, are at hand for every file', async ({ page, server, context }) => {
+test('a digest, and the words for a command line, are at hand for every file', async ({
+  page,
+  server,
+  context,
+}) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const address = await put(server, "it's here.txt", Buffer.from('hello'));
   await page.goto(address);
   await page.getByRole('button', { name: "Checksum and command line for it's here.txt" }).click();
   const dialog = page.getByRole('dialog');
   // BLAKE3 of "hello".
-  await expect(dialog).toContainText('ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f');
+  await expect(dialog).toContainText(
+    'ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f',
+  );
   await dialog.getByRole('button', { name: 'Copy command' }).click();
   await expect(dialog.getByText('Copied')).toBeVisible();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
@@ -112,8 +143,14 @@ test('a digest, and the words for a command line, are at hand for every file', a
   await expect(dialog).toHaveCount(0);
 });
 
-test('more files than one answer holds are all there, and only those in view are drawn', async ({ page, server }) => {
-  const made = (await (await fetch(`${server.url}/api/v1/shares`, { method: 'POST' })).json()) as { share_key: string; link: string };
+test('more files than one answer holds are all there, and only those in view are drawn', async ({
+  page,
+  server,
+}) => {
+  const made = (await (await fetch(`${server.url}/api/v1/shares`, { method: 'POST' })).json()) as {
+    share_key: string;
+    link: string;
+  };
   const base64 = (text: string): string => Buffer.from(text).toString('base64');
   const numbers = Array.from({ length: 1_100 }, (_, n) => n);
   const worker = async (): Promise<void> => {
@@ -141,8 +178,13 @@ test('more files than one answer holds are all there, and only those in view are
   });
   await page.goto(made.link);
   await expect(page.getByTestId('file').first()).toContainText('0000.txt');
-  await expect(page.getByTestId('facts')).toContainText(/3\.00.kB so far\. More files are being listed…/);
-  await expect(page.getByRole('button', { name: /^Download all/ }), 'not before all are known').toHaveCount(0);
+  await expect(page.getByTestId('facts')).toContainText(
+    /3\.00.kB so far\. More files are being listed…/,
+  );
+  await expect(
+    page.getByRole('button', { name: /^Download all/ }),
+    'not before all are known',
+  ).toHaveCount(0);
   release();
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('1,100 files');
   await expect(page.getByTestId('facts')).toContainText('3.30');
@@ -155,11 +197,16 @@ test('more files than one answer holds are all there, and only those in view are
 
 test('a link that leads nowhere says so', async ({ page, server }) => {
   await page.goto(`${server.url}/d/aaaaaaaaaaaaaaaaaaaaaaaaaa`);
-  await expect(page.getByRole('heading', { level: 1 })).toHaveText('This link has expired or doesn’t exist.');
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText(
+    'This link has expired or doesn’t exist.',
+  );
   await expect(page.getByTestId('file')).toHaveCount(0);
 });
 
-test('a server that is away is told from a link that is wrong, and asked again', async ({ page, server }) => {
+test('a server that is away is told from a link that is wrong, and asked again', async ({
+  page,
+  server,
+}) => {
   const address = await put(server, 'a.txt', Buffer.from('a'));
   // By the button at once: no try of its own comes.
   await page.clock.install({ time: 0 });
@@ -170,10 +217,16 @@ test('a server that is away is told from a link that is wrong, and asked again',
   await page.unroute('**/api/v1/shares/*');
   await page.getByRole('button', { name: 'Try again' }).click();
   await expect(page.getByTestId('file')).toContainText('a.txt');
-  await expect(page.getByRole('heading', { name: 'a.txt' }), 'it had the focus, and went').toBeFocused();
+  await expect(
+    page.getByRole('heading', { name: 'a.txt' }),
+    'it had the focus, and went',
+  ).toBeFocused();
 });
 
-test('a link that is opened while the server is away says so, and goes on when it is back', async ({ page, server }) => {
+test('a link that is opened while the server is away says so, and goes on when it is back', async ({
+  page,
+  server,
+}) => {
   await page.clock.install();
   await page.goto(server.url);
   await give(page, await fileIn(server.folder, 'a.txt', Buffer.from('a')));
@@ -190,7 +243,9 @@ test('a link that is opened while the server is away says so, and goes on when i
   await soon(() => expect(page.getByTestId('file')).toContainText('a.txt', { timeout: 500 }));
   // Nor is it silent where it goes away later.
   await server.kill();
-  await soon(() => expect(page.getByTestId('away')).toContainText('Can’t reach the server.', { timeout: 500 }));
+  await soon(() =>
+    expect(page.getByTestId('away')).toContainText('Can’t reach the server.', { timeout: 500 }),
+  );
   await server.run();
   await soon(() => expect(page.getByTestId('away')).toHaveCount(0, { timeout: 500 }));
 });
@@ -198,7 +253,13 @@ test('a link that is opened while the server is away says so, and goes on when i
 test('the list is asked for while the bundle is on its way', async ({ page, server }) => {
   const address = await put(server, 'a.txt', Buffer.from('a'));
   const lists: string[] = [];
-  page.on('request', (request) => request.url().includes('/api/v1/shares/') && !request.url().endsWith('/events') && lists.push(request.url()));
+  page.on(
+    'request',
+    (request) =>
+      request.url().includes('/api/v1/shares/') &&
+      !request.url().endsWith('/events') &&
+      lists.push(request.url()),
+  );
   const asked = page.waitForRequest('**/api/v1/shares/*');
   await page.route('**/assets/index-*.js', async (route) => {
     await asked;
@@ -223,7 +284,10 @@ test('a stranger’s page is never run in our origin', async ({ page, server }) 
 test('a name is shown as it is, and never read as a page', async ({ page, server }) => {
   const name = '<img src=x onerror=alert(1)>.txt';
   const address = await put(server, name, Buffer.from('x'));
-  page.on('dialog', (dialog) => void dialog.dismiss().then(() => expect(dialog.message()).toBe('no dialog at all')));
+  page.on(
+    'dialog',
+    (dialog) => void dialog.dismiss().then(() => expect(dialog.message()).toBe('no dialog at all')),
+  );
   await page.goto(address);
   await expect(page.getByTestId('file')).toContainText(name);
   await expect(page.locator('img')).toHaveCount(0);

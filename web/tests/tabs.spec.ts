@@ -9,7 +9,10 @@ const BYTES = 1 << 20;
 function listening(page: Page): () => Set<Page> {
   const open = new Map<Request, Page>();
   const context = page.context();
-  context.on('request', (request) => request.url().endsWith('/events') && open.set(request, request.frame().page()));
+  context.on(
+    'request',
+    (request) => request.url().endsWith('/events') && open.set(request, request.frame().page()),
+  );
   const ended = (request: Request): boolean => open.delete(request);
   context.on('requestfinished', ended).on('requestfailed', ended);
   return () => new Set(open.values());
@@ -25,11 +28,16 @@ function streams(page: Page, origin: string): Page[] {
   return asked;
 }
 
-test('beside four tabs that upload and watch, a fifth loads at once', async ({ page, server, context }) => {
+test('beside four tabs that upload and watch, a fifth loads at once', async ({
+  page,
+  server,
+  context,
+}) => {
   const road = await Road.to(server, { holdAt: 0 });
   const open = listening(page);
   const files: string[] = [];
-  for (let n = 0; n < 3; n++) files.push(await fileIn(server.folder, `${n}.bin`, bytesOf(n, BYTES)));
+  for (let n = 0; n < 3; n++)
+    files.push(await fileIn(server.folder, `${n}.bin`, bytesOf(n, BYTES)));
   const tabs = [page, await context.newPage(), await context.newPage(), await context.newPage()];
   for (const tab of tabs) {
     await tab.goto(road.url);
@@ -44,18 +52,25 @@ test('beside four tabs that upload and watch, a fifth loads at once', async ({ p
   await fifth.goto(road.url);
   await expect(fifth.getByText('Drop files here.')).toBeVisible();
   await expect(fifth.locator('footer').last()).toContainText('Version');
-  expect(Date.now() - begun, 'without a free connection it would wait for ever').toBeLessThan(5_000);
+  expect(Date.now() - begun, 'without a free connection it would wait for ever').toBeLessThan(
+    5_000,
+  );
   // On a busy machine two may do so for a moment, until one has heard of the other.
   await expect.poll(() => open().size, 'one tab listens for all').toBe(1);
   road.release();
   for (const tab of tabs) {
     await expect(tab.getByTestId('file')).toHaveCount(tab === page ? 3 : 1);
-    for (const file of await tab.getByTestId('file').all()) await expect(file).toHaveAttribute('data-state', 'complete');
+    for (const file of await tab.getByTestId('file').all())
+      await expect(file).toHaveAttribute('data-state', 'complete');
   }
   road.remove();
 });
 
-test('when the tab that listens for all closes, another one does', async ({ page, server, context }) => {
+test('when the tab that listens for all closes, another one does', async ({
+  page,
+  server,
+  context,
+}) => {
   const road = await Road.to(server, { holdAt: BYTES / 4 });
   const sender = await context.newPage();
   await sender.goto(road.url);

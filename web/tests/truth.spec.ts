@@ -2,13 +2,27 @@
 // can't be sent.
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { expect, figure, give, hearing, link, phase, row, standstill, test, undoIsOver } from './page';
+import {
+  expect,
+  figure,
+  give,
+  hearing,
+  link,
+  phase,
+  row,
+  standstill,
+  test,
+  undoIsOver,
+} from './page';
 import { bytesOf, fileIn, Road } from './server';
 
 const BYTES = 16 << 20;
 const QUARTER = BYTES / 4;
 
-test('a line that stalls shows no speed and no time left, and both come back', async ({ page, server }) => {
+test('a line that stalls shows no speed and no time left, and both come back', async ({
+  page,
+  server,
+}) => {
   const road = await Road.to(server, { holdAt: QUARTER });
   await hearing(page);
   await page.clock.install();
@@ -18,7 +32,7 @@ test('a line that stalls shows no speed and no time left, and both come back', a
   await expect.poll(() => figure(page)).toBe(25);
   await page.clock.fastForward(2_500);
   road.holdAt(QUARTER + (1 << 20));
-  const sheet = page.getByTestId('sheet');
+  const sheet = page.getByTestId('share-card');
   await expect(sheet).toContainText(/B\/s/);
   await page.clock.fastForward(6_000);
   await expect(sheet).not.toContainText(/B\/s/);
@@ -30,7 +44,10 @@ test('a line that stalls shows no speed and no time left, and both come back', a
   road.remove();
 });
 
-test('the second upload of a visit does not inherit the time of the first', async ({ page, server }) => {
+test('the second upload of a visit does not inherit the time of the first', async ({
+  page,
+  server,
+}) => {
   const road = await Road.to(server);
   await hearing(page);
   await page.clock.install();
@@ -44,7 +61,7 @@ test('the second upload of a visit does not inherit the time of the first', asyn
   await expect.poll(() => figure(page)).toBe(25);
   await page.clock.fastForward(2_500);
   road.holdAt(BYTES + 2 * QUARTER);
-  const sheet = page.getByTestId('sheet').first();
+  const sheet = page.getByTestId('share-card').first();
   await expect(sheet).toContainText(/B\/s/);
   await expect(sheet).not.toContainText(/\d (min|h|day)/);
   road.release();
@@ -52,14 +69,17 @@ test('the second upload of a visit does not inherit the time of the first', asyn
   road.remove();
 });
 
-test('what was deleted is not said to be under way, nor to be all here', async ({ page, server }) => {
+test('what was deleted is not said to be under way, nor to be all here', async ({
+  page,
+  server,
+}) => {
   await page.clock.install();
   await page.goto(server.url);
   await give(page, await fileIn(server.folder, 'gone.txt', Buffer.from('x')));
   await phase(page, 'gone.txt', 'done');
   const address = await link(page);
   await row(page, 'gone.txt').getByRole('button', { name: 'Delete gone.txt' }).click();
-  const sheet = page.getByTestId('sheet');
+  const sheet = page.getByTestId('share-card');
   await expect(sheet).toHaveAttribute('data-state', 'empty');
   await expect(sheet.getByRole('heading', { level: 2 })).toHaveText('Deleting…');
   await expect(sheet.getByTestId('figure')).toHaveCount(0);
@@ -68,10 +88,15 @@ test('what was deleted is not said to be under way, nor to be all here', async (
   await expect(row(page, 'gone.txt').locator('.good')).toHaveCount(0);
   await undoIsOver(page);
   await expect(sheet).toHaveCount(0);
-  await expect.poll(async () => (await fetch(address, { headers: { accept: '*/*' } })).status).toBe(404);
+  await expect
+    .poll(async () => (await fetch(address, { headers: { accept: '*/*' } })).status)
+    .toBe(404);
 });
 
-test('a delete is carried out also if the page closes before its five seconds are over', async ({ page, server }) => {
+test('a delete is carried out also if the page closes before its five seconds are over', async ({
+  page,
+  server,
+}) => {
   await page.goto(server.url);
   await give(page, await fileIn(server.folder, 'closes.txt', Buffer.from('x')));
   await phase(page, 'closes.txt', 'done');
@@ -79,7 +104,9 @@ test('a delete is carried out also if the page closes before its five seconds ar
   await row(page, 'closes.txt').getByRole('button', { name: 'Delete closes.txt' }).click();
   await phase(page, 'closes.txt', 'cancelled');
   await page.close({ runBeforeUnload: true });
-  await expect.poll(async () => (await fetch(address, { headers: { accept: '*/*' } })).status).toBe(404);
+  await expect
+    .poll(async () => (await fetch(address, { headers: { accept: '*/*' } })).status)
+    .toBe(404);
 });
 
 test('a delete that finds no server is made as soon as there is one', async ({ page, server }) => {
@@ -93,17 +120,26 @@ test('a delete that finds no server is made as soon as there is one', async ({ p
   await server.kill();
   await undoIsOver(page);
   await server.run();
-  await expect.poll(async () => {
-    await page.clock.fastForward(1_000);
-    return (await fetch(address, { headers: { accept: '*/*' } })).status;
-  }).toBe(404);
+  await expect
+    .poll(async () => {
+      await page.clock.fastForward(1_000);
+      return (await fetch(address, { headers: { accept: '*/*' } })).status;
+    })
+    .toBe(404);
 });
 
-test('an open page of a link notices that a file was deleted, and that the last one was', async ({ page, server, context }) => {
+test('an open page of a link notices that a file was deleted, and that the last one was', async ({
+  page,
+  server,
+  context,
+}) => {
   const sender = await context.newPage();
   await sender.clock.install();
   await sender.goto(server.url);
-  await give(sender, [await fileIn(server.folder, 'one.txt', Buffer.from('1')), await fileIn(server.folder, 'two.txt', Buffer.from('2'))]);
+  await give(sender, [
+    await fileIn(server.folder, 'one.txt', Buffer.from('1')),
+    await fileIn(server.folder, 'two.txt', Buffer.from('2')),
+  ]);
   await phase(sender, 'one.txt', 'done');
   await phase(sender, 'two.txt', 'done');
   const address = await link(sender);
@@ -111,36 +147,49 @@ test('an open page of a link notices that a file was deleted, and that the last 
   await expect(page.getByTestId('file')).toHaveCount(2);
   for (const left of [1, 0]) {
     const name = left === 1 ? 'one.txt' : 'two.txt';
-    await row(sender, name).getByRole('button', { name: `Delete ${name}` }).click();
+    await row(sender, name)
+      .getByRole('button', { name: `Delete ${name}` })
+      .click();
     await phase(sender, name, 'cancelled');
     await undoIsOver(sender);
     await page.bringToFront();
     await expect(page.getByTestId('file')).toHaveCount(left);
     await sender.bringToFront();
   }
-  await expect(page.getByRole('heading', { level: 1 })).toHaveText('This link has expired or doesn’t exist.');
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText(
+    'This link has expired or doesn’t exist.',
+  );
 });
 
 test.describe('on a server with a limit', () => {
   test.use({ flags: ['--max-file-size', '10MB', '--file-expires', '6h'] });
 
-  test('a file that is too large is told once, with the limit, and promises nothing', async ({ page, server }) => {
+  test('a file that is too large is told once, with the limit, and promises nothing', async ({
+    page,
+    server,
+  }) => {
     await page.goto(server.url);
     await expect(page.getByText('Kept for 6 hours')).toBeVisible();
     await give(page, await fileIn(server.folder, 'large.bin', bytesOf(1, 12_000_000)));
     await phase(page, 'large.bin', 'failed');
-    const sheet = page.getByTestId('sheet');
+    const sheet = page.getByTestId('share-card');
     await expect(sheet.getByText(/Too large \(limit 10\.0.MB\)/)).toHaveCount(1);
     await expect(sheet.getByTestId('figure')).toHaveCount(0);
     await expect(sheet.getByRole('progressbar')).toHaveCount(0);
     await expect(sheet).not.toContainText(/link/i);
   });
 
-  test('when the rest is there, what failed is not part of a full green bar', async ({ page, server }) => {
+  test('when the rest is there, what failed is not part of a full green bar', async ({
+    page,
+    server,
+  }) => {
     await page.goto(server.url);
-    await give(page, [await fileIn(server.folder, 'large.bin', bytesOf(1, 12_000_000)), await fileIn(server.folder, 'small.txt', Buffer.from('s'))]);
+    await give(page, [
+      await fileIn(server.folder, 'large.bin', bytesOf(1, 12_000_000)),
+      await fileIn(server.folder, 'small.txt', Buffer.from('s')),
+    ]);
     await phase(page, 'small.txt', 'done');
-    const sheet = page.getByTestId('sheet');
+    const sheet = page.getByTestId('share-card');
     await expect(sheet).toHaveAttribute('data-state', 'failed');
     await expect(sheet).toContainText('1 of 2 files');
     await expect(sheet.getByTestId('figure')).toHaveCount(0);
@@ -148,7 +197,10 @@ test.describe('on a server with a limit', () => {
     await expect(sheet.getByLabel('Link to these files')).toHaveCount(1);
   });
 
-  test('a limit that the page did not know is that of the refusal, not the size of the file', async ({ page, server }) => {
+  test('a limit that the page did not know is that of the refusal, not the size of the file', async ({
+    page,
+    server,
+  }) => {
     await page.route('**/api/v1/limits', (route) => route.abort());
     await page.goto(server.url);
     await give(page, await fileIn(server.folder, 'large.bin', bytesOf(1, 12_000_000)));
@@ -158,7 +210,10 @@ test.describe('on a server with a limit', () => {
   });
 });
 
-test('another file than the ones asked for is not published under a new link', async ({ page, server }) => {
+test('another file than the ones asked for is not published under a new link', async ({
+  page,
+  server,
+}) => {
   const road = await Road.to(server, { holdAt: QUARTER });
   await page.goto(road.url);
   await give(page, await fileIn(server.folder, 'half.bin', bytesOf(1, BYTES)));
@@ -167,59 +222,96 @@ test('another file than the ones asked for is not published under a new link', a
   await road.hungUp();
   road.release();
   const asked = page.getByTestId('unfinished');
-  await asked.getByLabel('Files to upload').setInputFiles(await fileIn(server.folder, 'private.txt', Buffer.from('secret')));
+  await asked
+    .getByLabel('Files to upload')
+    .setInputFiles(await fileIn(server.folder, 'private.txt', Buffer.from('secret')));
   await expect(asked).toContainText('These are not the files of this upload.');
-  await expect(page.getByTestId('sheet')).toHaveCount(0);
-  await asked.getByLabel('Files to upload').setInputFiles(await Promise.all([
-    fileIn(server.folder, 'private.txt', Buffer.from('secret')),
-    Promise.resolve(`${server.folder}/half.bin`),
-  ]));
+  await expect(page.getByTestId('share-card')).toHaveCount(0);
+  await asked
+    .getByLabel('Files to upload')
+    .setInputFiles(
+      await Promise.all([
+        fileIn(server.folder, 'private.txt', Buffer.from('secret')),
+        Promise.resolve(`${server.folder}/half.bin`),
+      ]),
+    );
   await phase(page, 'half.bin', 'done');
-  await expect(page.getByTestId('sheet')).toHaveCount(1);
+  await expect(page.getByTestId('share-card')).toHaveCount(1);
   await expect(page.getByTestId('note')).toContainText('1 other file was not uploaded');
   road.remove();
 });
 
-test('a file whose name the server changes is verified, and says what it is called there', async ({ page, server }) => {
+test('a file whose name the server changes is verified, and says what it is called there', async ({
+  page,
+  server,
+}) => {
   await page.goto(server.url);
   const odd = { name: 'a\u202eb.txt', mimeType: 'text/plain', buffer: Buffer.from('x') };
-  await page.getByLabel('Files to upload').first().setInputFiles([odd, { ...odd, name: 'plain.txt' }]);
-  await expect(page.getByTestId('sheet')).toHaveAttribute('data-state', 'done');
+  await page
+    .getByLabel('Files to upload')
+    .first()
+    .setInputFiles([odd, { ...odd, name: 'plain.txt' }]);
+  await expect(page.getByTestId('share-card')).toHaveAttribute('data-state', 'done');
   await expect(page.getByTestId('file').filter({ hasText: 'saved as' })).toContainText('erified');
   await expect(page.getByRole('heading', { level: 2 })).toContainText('verified');
 });
 
-test('names from right to left keep their order, and short names have no gap', async ({ page, server }) => {
+test('names from right to left keep their order, and short names have no gap', async ({
+  page,
+  server,
+}) => {
   await page.goto(server.url);
   const names = ['דוח שנתי סופי.pdf', 'تقرير.docx', 'a.txt'];
-  await page.getByLabel('Files to upload').first().setInputFiles(names.map((name) => ({ name, mimeType: '', buffer: Buffer.from('x') })));
+  await page
+    .getByLabel('Files to upload')
+    .first()
+    .setInputFiles(names.map((name) => ({ name, mimeType: '', buffer: Buffer.from('x') })));
   for (const name of names) await phase(page, name, 'done');
   await page.goto(await link(page));
   for (const name of names) {
     const parts = page.getByTestId('file').filter({ hasText: name }).locator('.name bdi');
-    const boxes = await parts.evaluateAll((all) => all.map((one) => ({ text: one.textContent, left: one.getBoundingClientRect().left, right: one.getBoundingClientRect().right, scroll: one.scrollWidth - one.clientWidth })));
+    const boxes = await parts.evaluateAll((all) =>
+      all.map((one) => ({
+        text: one.textContent,
+        left: one.getBoundingClientRect().left,
+        right: one.getBoundingClientRect().right,
+        scroll: one.scrollWidth - one.clientWidth,
+      })),
+    );
     expect(boxes.map((one) => one.text).join('')).toBe(name);
     expect(boxes.every((one) => one.scroll <= 0)).toBe(true);
     // One part stands right where the other ends.
-    for (let n = 1; n < boxes.length; n++) expect(Math.abs(boxes[n]!.left - boxes[n - 1]!.right)).toBeLessThan(1);
+    for (let n = 1; n < boxes.length; n++)
+      expect(Math.abs(boxes[n]!.left - boxes[n - 1]!.right)).toBeLessThan(1);
   }
 });
 
 test('a file that is damaged says so to whoever looks for it', async ({ page, server }) => {
-  const sent = await fetch(`${server.url}/broken.bin`, { method: 'PUT', body: new Uint8Array(bytesOf(1, 1 << 20)) });
+  const sent = await fetch(`${server.url}/broken.bin`, {
+    method: 'PUT',
+    body: new Uint8Array(bytesOf(1, 1 << 20)),
+  });
   const address = (await sent.text()).trim();
   await server.kill();
   const segments = path.join(server.folder, 'data', 'segments');
-  const found = (await readdir(segments, { recursive: true, withFileTypes: true })).filter((one) => one.isFile());
+  const found = (await readdir(segments, { recursive: true, withFileTypes: true })).filter((one) =>
+    one.isFile(),
+  );
   expect(found).not.toEqual([]);
   for (const one of found) await rm(path.join(one.parentPath, one.name));
   await server.run();
   await page.goto(address);
   await expect(page.getByTestId('file')).toHaveAttribute('data-state', 'failed');
-  await expect(page.getByTestId('file')).toContainText('Can’t be downloaded: the file is damaged on the server');
+  await expect(page.getByTestId('file')).toContainText(
+    'Can’t be downloaded: the file is damaged on the server',
+  );
 });
 
-test('a line that stalls is no upload under way to whoever waits for it', async ({ page, server, context }) => {
+test('a line that stalls is no upload under way to whoever waits for it', async ({
+  page,
+  server,
+  context,
+}) => {
   const road = await Road.to(server, { holdAt: QUARTER });
   const sender = await context.newPage();
   await sender.goto(road.url);
@@ -229,7 +321,9 @@ test('a line that stalls is no upload under way to whoever waits for it', async 
   await standstill(road, server, address);
   await expect(async () => {
     road.holdAt(road.passed + (64 << 10));
-    await expect(page.getByTestId('facts')).toContainText(/Uploading, \d+%, .+ left/, { timeout: 500 });
+    await expect(page.getByTestId('facts')).toContainText(/Uploading, \d+%, .+ left/, {
+      timeout: 500,
+    });
   }).toPass({ timeout: 20_000 });
   // Its connection stands, so the server has no news of it.
   await expect(page.getByTestId('facts')).toContainText('Sender’s connection has stalled.');

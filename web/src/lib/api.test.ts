@@ -4,15 +4,36 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { api, bytesPath, parseProblem, parseRetryAfter, Refused, sharePath, Unreachable } from './api';
+import {
+  api,
+  bytesPath,
+  parseProblem,
+  parseRetryAfter,
+  Refused,
+  sharePath,
+  Unreachable,
+} from './api';
 
 describe('a problem document', () => {
   const type = 'application/problem+json';
 
   test('is read with the members that every refusal has', () => {
-    const text = JSON.stringify({ type: 'https://x/problems/no-space', title: 'Full', status: 507, limit: 'disk', value: 5, remedy: 'Free some.' });
+    const text = JSON.stringify({
+      type: 'https://x/problems/no-space',
+      title: 'Full',
+      status: 507,
+      limit: 'disk',
+      value: 5,
+      remedy: 'Free some.',
+    });
     const problem = parseProblem(text, type)!;
-    expect(problem).toMatchObject({ title: 'Full', status: 507, limit: 'disk', value: 5, remedy: 'Free some.' });
+    expect(problem).toMatchObject({
+      title: 'Full',
+      status: 507,
+      limit: 'disk',
+      value: 5,
+      remedy: 'Free some.',
+    });
     expect(new Refused(507, problem, null).slug).toBe('no-space');
   });
 
@@ -72,7 +93,9 @@ describe('calls', () => {
     server = createServer((request, response) => {
       seen.push({ method: request.method, url: request.url, accept: request.headers.accept });
       if (answer === 'cut') return void request.socket.destroy();
-      response.writeHead(answer.status, answer.headers).end(answering ? answering(request.url ?? '') : answer.body);
+      response
+        .writeHead(answer.status, answer.headers)
+        .end(answering ? answering(request.url ?? '') : answer.body);
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -87,7 +110,11 @@ describe('calls', () => {
   });
 
   test('ask for JSON and give it', async () => {
-    answer = { status: 200, headers: { 'content-type': 'application/json' }, body: '{"share_id":"s","files":[]}' };
+    answer = {
+      status: 200,
+      headers: { 'content-type': 'application/json' },
+      body: '{"share_id":"s","files":[]}',
+    };
     expect(await api.share('s')).toEqual({ share_id: 's', files: [] });
     expect(seen).toEqual([{ method: 'GET', url: '/api/v1/shares/s', accept: 'application/json' }]);
   });
@@ -102,11 +129,21 @@ describe('calls', () => {
     };
     answering = (url) => pages[url] ?? '';
     answer = { status: 200, headers: { 'content-type': 'application/json' } };
-    expect((await api.share('s')).files.map((file) => file.path)).toEqual(['a', 'b', 'c d', 'd/e&f', 'g']);
+    expect((await api.share('s')).files.map((file) => file.path)).toEqual([
+      'a',
+      'b',
+      'c d',
+      'd/e&f',
+      'g',
+    ]);
   });
 
   test('a share is made by POST', async () => {
-    answer = { status: 201, headers: { 'content-type': 'application/json' }, body: '{"share_id":"s"}' };
+    answer = {
+      status: 201,
+      headers: { 'content-type': 'application/json' },
+      body: '{"share_id":"s"}',
+    };
     await api.createShare();
     expect(seen[0]).toMatchObject({ method: 'POST', url: '/api/v1/shares' });
   });
@@ -119,7 +156,12 @@ describe('calls', () => {
     };
     const error = await api.limits().catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(Refused);
-    expect(error).toMatchObject({ status: 429, retryAfterMs: 3_000, slug: 'too-many', message: 'Too many' });
+    expect(error).toMatchObject({
+      status: 429,
+      retryAfterMs: 3_000,
+      slug: 'too-many',
+      message: 'Too many',
+    });
   });
 
   test('a cut connection is no refusal', async () => {

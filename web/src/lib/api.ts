@@ -177,7 +177,11 @@ export const api = {
     let share = await call<ServerShare>('GET', `/api/v1/shares/${id}`, LIST_WITHIN_MS);
     yield share;
     for (let next = share.next; next; next = share.next === next ? null : share.next) {
-      share = await call<ServerShare>('GET', `/api/v1/shares/${id}?after=${encodeURIComponent(next)}`, LIST_WITHIN_MS);
+      share = await call<ServerShare>(
+        'GET',
+        `/api/v1/shares/${id}?after=${encodeURIComponent(next)}`,
+        LIST_WITHIN_MS,
+      );
       yield share;
     }
   },
@@ -193,7 +197,10 @@ export const api = {
   /** True if the server answers and takes requests. Any answer but a gateway's own error counts. */
   async ready(): Promise<boolean> {
     try {
-      const answer = await fetch(at('/readyz'), { cache: 'no-store', signal: AbortSignal.timeout(8_000) });
+      const answer = await fetch(at('/readyz'), {
+        cache: 'no-store',
+        signal: AbortSignal.timeout(8_000),
+      });
       return answer.status < 500;
     } catch {
       return false;

@@ -14,7 +14,13 @@ export function keepFocus(root: HTMLElement): () => void {
     const element = event.target as HTMLElement;
     queueMicrotask(() => {
       // Still there and usable: a person left it.
-      if (last === element && !isLost(element) && document.activeElement !== element && document.hasFocus()) last = null;
+      if (
+        last === element &&
+        !isLost(element) &&
+        document.activeElement !== element &&
+        document.hasFocus()
+      )
+        last = null;
     });
   };
   const observer = new MutationObserver((records) => {
@@ -27,7 +33,12 @@ export function keepFocus(root: HTMLElement): () => void {
   });
   root.addEventListener('focusin', taken);
   root.addEventListener('focusout', left);
-  observer.observe(root, { childList: true, subtree: true, attributes: true, attributeFilter: ['disabled'] });
+  observer.observe(root, {
+    childList: true,
+    subtree: true,
+    attributes: true,
+    attributeFilter: ['disabled'],
+  });
   return () => {
     root.removeEventListener('focusin', taken);
     root.removeEventListener('focusout', left);
@@ -52,7 +63,8 @@ function heirOf(lost: HTMLElement, records: MutationRecord[], root: HTMLElement)
   }
   let up = gap ? gap.parent : lost.parentElement;
   while (up && up !== root && !up.querySelector(HEADINGS)) up = up.parentElement;
-  const found = up?.querySelector<HTMLElement>(HEADINGS) ?? root.querySelector<HTMLElement>('main')!;
+  const found =
+    up?.querySelector<HTMLElement>(HEADINGS) ?? root.querySelector<HTMLElement>('main')!;
   found.tabIndex = -1;
   return found;
 }
@@ -81,7 +93,8 @@ function gapOf(lost: HTMLElement, records: MutationRecord[]): Gap | null {
   for (const { target, removedNodes, previousSibling, nextSibling } of records) {
     if (!target.isConnected || !(target instanceof Element)) continue;
     for (const piece of removedNodes) {
-      if (piece.contains(lost) && piece instanceof HTMLElement) return { parent: target, piece, before: previousSibling, after: nextSibling };
+      if (piece.contains(lost) && piece instanceof HTMLElement)
+        return { parent: target, piece, before: previousSibling, after: nextSibling };
     }
   }
   return null;
@@ -97,7 +110,12 @@ function previous(from: Node | null, like: HTMLElement): HTMLElement | null {
   return null;
 }
 function isLike(node: Node, like: HTMLElement): node is HTMLElement {
-  return node !== like && node instanceof HTMLElement && node.isConnected && node.tagName === like.tagName;
+  return (
+    node !== like &&
+    node instanceof HTMLElement &&
+    node.isConnected &&
+    node.tagName === like.tagName
+  );
 }
 
 function controls(within: HTMLElement | Element): HTMLElement[] {

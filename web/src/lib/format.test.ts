@@ -21,8 +21,14 @@ describe('sizes', () => {
   });
 
   test('a size is never five digits wide where a larger unit is at hand', () => {
-    for (const size of [999.4, 999.5, 999.9, 9_994, 9_995, 9_999, 99_949, 99_950, 999_499, 999_500, 999_999, 999_999_999]) {
-      expect(plain(bytes(size)).split(' ')[0]!.replace('.', '').length, String(size)).toBeLessThanOrEqual(3);
+    for (const size of [
+      999.4, 999.5, 999.9, 9_994, 9_995, 9_999, 99_949, 99_950, 999_499, 999_500, 999_999,
+      999_999_999,
+    ]) {
+      expect(
+        plain(bytes(size)).split(' ')[0]!.replace('.', '').length,
+        String(size),
+      ).toBeLessThanOrEqual(3);
     }
   });
 
@@ -88,7 +94,10 @@ describe('time left', () => {
     const units = { moment: 0, s: 1, min: 60, h: 3600, d: 86_400 };
     for (let left = 10; left < 3 * 86_400; left += left < 7200 ? 1 : 97) {
       const s = span(left);
-      const said = s.unit === 'moment' ? 0 : s.value * units[s.unit] + (s.minutes ?? 0) * 60 + (s.seconds ?? 0);
+      const said =
+        s.unit === 'moment'
+          ? 0
+          : s.value * units[s.unit] + (s.minutes ?? 0) * 60 + (s.seconds ?? 0);
       if (s.unit === 's' && left < 20) expect(Math.abs(said - left), `${left} s`).toBeLessThan(5);
       else expect(Math.abs(said - left) / left, `${left} s`).toBeLessThan(0.21);
     }
@@ -96,7 +105,11 @@ describe('time left', () => {
 
   test('never grows while the time runs down', () => {
     const seconds = (s: ReturnType<typeof span>): number =>
-      s.unit === 'moment' ? 0 : s.value * { s: 1, min: 60, h: 3600, d: 86_400 }[s.unit] + (s.minutes ?? 0) * 60 + (s.seconds ?? 0);
+      s.unit === 'moment'
+        ? 0
+        : s.value * { s: 1, min: 60, h: 3600, d: 86_400 }[s.unit] +
+          (s.minutes ?? 0) * 60 +
+          (s.seconds ?? 0);
     let before = Infinity;
     for (let left = 30 * 3600; left >= 0; left -= 7) {
       const now = seconds(span(left));
@@ -126,10 +139,13 @@ describe('names', () => {
     expect(splitName('holiday 2026.mov')).toEqual(['holiday 2026.mov', '']);
   });
 
-  test.each(['👩‍👩‍👧‍👦', '🇨🇭', 'e\u0301', '👍🏽'])('a letter of several units (%s) is never cut through', (letter) => {
-    const [head, tail] = splitName(letter.repeat(30));
-    expect([head, tail]).toEqual([letter.repeat(20), letter.repeat(10)]);
-  });
+  test.each(['👩‍👩‍👧‍👦', '🇨🇭', 'e\u0301', '👍🏽'])(
+    'a letter of several units (%s) is never cut through',
+    (letter) => {
+      const [head, tail] = splitName(letter.repeat(30));
+      expect([head, tail]).toEqual([letter.repeat(20), letter.repeat(10)]);
+    },
+  );
 
   test.each([
     ['דוח שנתי סופי סופי 2026.pdf', 'דוח שנתי סופי סופי 2026', '.pdf'],
@@ -141,7 +157,15 @@ describe('names', () => {
     expect(splitName(name)).toEqual([head, tail]);
   });
 
-  test.each(['', 'a', 'ab.c', 'holiday in the mountains 2026.mov', 'x'.repeat(300), 'דוח.pdf', '👩‍👩‍👧‍👦'.repeat(40)])('the parts of "%s" are the name', (name) => {
+  test.each([
+    '',
+    'a',
+    'ab.c',
+    'holiday in the mountains 2026.mov',
+    'x'.repeat(300),
+    'דוח.pdf',
+    '👩‍👩‍👧‍👦'.repeat(40),
+  ])('the parts of "%s" are the name', (name) => {
     expect(splitName(name).join('')).toBe(name);
   });
 

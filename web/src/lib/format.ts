@@ -45,11 +45,15 @@ export function percent(part: number, whole: number): number {
 }
 
 export function date(ms: number): string {
-  return new Intl.DateTimeFormat(language(), { dateStyle: 'medium', timeStyle: 'short' }).format(ms);
+  return new Intl.DateTimeFormat(language(), { dateStyle: 'medium', timeStyle: 'short' }).format(
+    ms,
+  );
 }
 
 /** A remaining time, rounded to what an estimate can carry. */
-export type Span = { unit: 'moment' } | { unit: 's' | 'min' | 'h' | 'd'; value: number; minutes?: number; seconds?: number };
+export type Span =
+  | { unit: 'moment' }
+  | { unit: 's' | 'min' | 'h' | 'd'; value: number; minutes?: number; seconds?: number };
 
 export function span(seconds: number): Span {
   if (seconds < 4) return { unit: 'moment' };
@@ -80,7 +84,8 @@ const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
  * Hebrew, Arabic and the other scripts that run from right to left, and the marks that make text do
  * so.
  */
-const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}\u200f\u202b\u202e\u2067]/u;
+const RIGHT_TO_LEFT =
+  /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}\u200f\u202b\u202e\u2067]/u;
 const SPLIT_FROM = 24;
 const TAIL = 10;
 
@@ -92,7 +97,9 @@ const TAIL = 10;
 export function splitName(name: string): [head: string, tail: string] {
   if (RIGHT_TO_LEFT.test(name)) {
     const dot = name.lastIndexOf('.');
-    return dot > 0 && /^\.[\p{ASCII}]{1,10}$/u.test(name.slice(dot)) ? [name.slice(0, dot), name.slice(dot)] : [name, ''];
+    return dot > 0 && /^\.[\p{ASCII}]{1,10}$/u.test(name.slice(dot))
+      ? [name.slice(0, dot), name.slice(dot)]
+      : [name, ''];
   }
   const letters = [...graphemes.segment(name)];
   const cut = letters.length < SPLIT_FROM ? undefined : letters[letters.length - TAIL];

@@ -19,7 +19,15 @@ export interface Overview {
 }
 
 export function overview(files: readonly (ServerFile & { stands?: boolean })[]): Overview {
-  const sum: Overview = { name: nameOf(files), size: 0, received: 0, rate: null, secondsLeft: null, arriving: false, sender: 'here' };
+  const sum: Overview = {
+    name: nameOf(files),
+    size: 0,
+    received: 0,
+    rate: null,
+    secondsLeft: null,
+    arriving: false,
+    sender: 'here',
+  };
   let waits = false;
   let stands = false;
   let known = true;
@@ -42,5 +50,7 @@ export function overview(files: readonly (ServerFile & { stands?: boolean })[]):
 function nameOf(files: readonly ServerFile[]): string | null {
   if (files.length === 1) return files[0]!.name;
   const first = files[0]?.path.split('/', 1)[0];
-  return first !== undefined && files.every((file) => file.path.startsWith(`${first}/`)) ? first : null;
+  return first !== undefined && files.every((file) => file.path.startsWith(`${first}/`))
+    ? first
+    : null;
 }

@@ -27,11 +27,21 @@ test('three corners have the mark that a camera looks for, and a quiet zone lies
   const grid = drawn(path, size);
   const mark = ['1111111', '1000001', '1011101', '1011101', '1011101', '1000001', '1111111'];
   const at = (x: number, y: number): string[] =>
-    mark.map((_, row) => mark.map((__, column) => (grid[y + row]![x + column] ? '1' : '0')).join(''));
+    mark.map((_, row) =>
+      mark.map((__, column) => (grid[y + row]![x + column] ? '1' : '0')).join(''),
+    );
   expect(at(2, 2)).toEqual(mark);
   expect(at(size - 9, 2)).toEqual(mark);
   expect(at(2, size - 9)).toEqual(mark);
-  expect(grid[0]!.concat(grid[1]!, grid[size - 1]!, grid.map((row) => row[0]!)).some(Boolean)).toBe(false);
+  expect(
+    grid[0]!
+      .concat(
+        grid[1]!,
+        grid[size - 1]!,
+        grid.map((row) => row[0]!),
+      )
+      .some(Boolean),
+  ).toBe(false);
 });
 
 test('another link is another code', () => {

@@ -1,5 +1,11 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { ANSWER_WITHIN_MS, ASK_EVERY_MS, CLAIM_MS, Election, type ElectionMessage } from './election';
+import {
+  ANSWER_WITHIN_MS,
+  ASK_EVERY_MS,
+  CLAIM_MS,
+  Election,
+  type ElectionMessage,
+} from './election';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -12,7 +18,8 @@ class Town {
     const post = (message: ElectionMessage): void => {
       if (this.asleep.has(id)) return;
       for (const [other, tab] of this.all) {
-        if (other !== id) queueMicrotask(() => !this.asleep.has(other) && this.all.has(other) && tab.hear(message));
+        if (other !== id)
+          queueMicrotask(() => !this.asleep.has(other) && this.all.has(other) && tab.hear(message));
       }
     };
     const tab = new Election(id, post, () => undefined);
@@ -29,7 +36,11 @@ class Town {
     this.all.delete(id);
   }
   roles(): string {
-    return [...this.all].map(([id, tab]) => (tab.role === 'leading' ? id.toUpperCase() : tab.role === 'following' ? id : '?')).join('');
+    return [...this.all]
+      .map(([id, tab]) =>
+        tab.role === 'leading' ? id.toUpperCase() : tab.role === 'following' ? id : '?',
+      )
+      .join('');
   }
 }
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
@@ -45,13 +56,16 @@ test('a tab alone leads after it has asked, and one without a channel at once', 
   expect(alone.role).toBe('leading');
 });
 
-test.each(['abcd', 'dcba', 'bdac'])('of tabs that open in one moment (%s) one leads', async (order) => {
-  const town = new Town();
-  for (const id of order) town.open(id);
-  await pass(10 * CLAIM_MS);
-  expect(town.roles().replace(/[^A-Z]/g, '')).toBe('A');
-  expect(town.roles()).not.toContain('?');
-});
+test.each(['abcd', 'dcba', 'bdac'])(
+  'of tabs that open in one moment (%s) one leads',
+  async (order) => {
+    const town = new Town();
+    for (const id of order) town.open(id);
+    await pass(10 * CLAIM_MS);
+    expect(town.roles().replace(/[^A-Z]/g, '')).toBe('A');
+    expect(town.roles()).not.toContain('?');
+  },
+);
 
 test('a tab that comes later follows, whatever its id', async () => {
   const town = new Town();
@@ -84,17 +98,27 @@ test('a leader that vanishes without a word is missed', async () => {
   expect(town.roles()).toBe('Bc');
 });
 
-test.each([['a', 'Abc'], ['b', 'aBc']])('a leader that slept (%s) and wakes finds one leader beside it, not two', async (sleeper, end) => {
-  const town = new Town();
-  town.open(sleeper);
-  await pass(CLAIM_MS);
-  for (const id of 'abc') if (id !== sleeper) town.open(id);
-  await pass(CLAIM_MS);
-  town.asleep.add(sleeper);
-  await pass(2 * (ASK_EVERY_MS + ANSWER_WITHIN_MS));
-  town.asleep.delete(sleeper);
-  await pass(2 * (ASK_EVERY_MS + ANSWER_WITHIN_MS));
-  const roles = town.roles().split('').sort((x, y) => x.localeCompare(y)).join('');
-  expect(roles.replace(/[^A-Z]/g, '')).toHaveLength(1);
-  expect(roles.toLowerCase()).toBe(end.toLowerCase());
-});
+test.each([
+  ['a', 'Abc'],
+  ['b', 'aBc'],
+])(
+  'a leader that slept (%s) and wakes finds one leader beside it, not two',
+  async (sleeper, end) => {
+    const town = new Town();
+    town.open(sleeper);
+    await pass(CLAIM_MS);
+    for (const id of 'abc') if (id !== sleeper) town.open(id);
+    await pass(CLAIM_MS);
+    town.asleep.add(sleeper);
+    await pass(2 * (ASK_EVERY_MS + ANSWER_WITHIN_MS));
+    town.asleep.delete(sleeper);
+    await pass(2 * (ASK_EVERY_MS + ANSWER_WITHIN_MS));
+    const roles = town
+      .roles()
+      .split('')
+      .sort((x, y) => x.localeCompare(y))
+      .join('');
+    expect(roles.replace(/[^A-Z]/g, '')).toHaveLength(1);
+    expect(roles.toLowerCase()).toBe(end.toLowerCase());
+  },
+);

@@ -46,17 +46,24 @@ export class Pool {
   #arrange(): Map<string, number> {
     const before = new Map(this.#granted);
     const fair = this.#fair();
-    for (const [tab, granted] of before) this.#granted.set(tab, Math.min(granted, fair.get(tab) ?? 0));
+    for (const [tab, granted] of before)
+      this.#granted.set(tab, Math.min(granted, fair.get(tab) ?? 0));
     // A tab that has to give one back does so when its request ends; only then another one gets it.
     let free = this.total;
-    for (const tab of new Set([...this.#wishes.keys(), ...this.#granted.keys()])) free -= this.#uses(tab);
+    for (const tab of new Set([...this.#wishes.keys(), ...this.#granted.keys()]))
+      free -= this.#uses(tab);
     for (const [tab, share] of fair) {
-      const more = Math.min(share - (this.#granted.get(tab) ?? 0), Math.max(0, free + this.#spare(tab)));
+      const more = Math.min(
+        share - (this.#granted.get(tab) ?? 0),
+        Math.max(0, free + this.#spare(tab)),
+      );
       if (more <= 0) continue;
       free -= Math.max(0, more - this.#spare(tab));
       this.#granted.set(tab, (this.#granted.get(tab) ?? 0) + more);
     }
-    const told = new Map([...this.#granted].filter(([tab, granted]) => granted !== (before.get(tab) ?? 0)));
+    const told = new Map(
+      [...this.#granted].filter(([tab, granted]) => granted !== (before.get(tab) ?? 0)),
+    );
     for (const [tab, granted] of this.#granted) if (granted === 0) this.#granted.delete(tab);
     return told;
   }

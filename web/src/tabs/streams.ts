@@ -1,7 +1,7 @@
 // What the leading tab hears from the server, for all tabs: one event stream for each share that is
 // watched, as long as there are connections; a share beyond that is asked for now and then.
-import { api, Refused, type ServerFile } from '../lib/api';
-import { at } from '../lib/base';
+import { api, Refused, type ServerFile } from '$lib/api';
+import { at } from '$lib/base';
 
 export type News =
   | { kind: 'live'; on: boolean }
@@ -66,8 +66,12 @@ export function openStream(shareId: string, tell: (news: News) => void): Source 
       tell({ kind: 'reset' });
       tell({ kind: 'live', on: true });
     };
-    stream.addEventListener('file', (event) => tell({ kind: 'files', files: [JSON.parse(event.data) as ServerFile] }));
-    stream.addEventListener('gone', (event) => tell({ kind: 'gone', fileId: (JSON.parse(event.data) as { file_id: string }).file_id }));
+    stream.addEventListener('file', (event) =>
+      tell({ kind: 'files', files: [JSON.parse(event.data) as ServerFile] }),
+    );
+    stream.addEventListener('gone', (event) =>
+      tell({ kind: 'gone', fileId: (JSON.parse(event.data) as { file_id: string }).file_id }),
+    );
     stream.addEventListener('reset', () => tell({ kind: 'reset' }));
     stream.addEventListener('listed', () => tell({ kind: 'listed' }));
     stream.onerror = () => {
@@ -100,7 +104,9 @@ export function askInTurn(shareId: string, tell: (news: News) => void): Source {
     }
     if (closed) return;
     tell({ kind: 'live', on: files !== null });
-    if (files) for (const news of [{ kind: 'reset' }, { kind: 'files', files }, { kind: 'listed' }] as const) tell(news);
+    if (files)
+      for (const news of [{ kind: 'reset' }, { kind: 'files', files }, { kind: 'listed' }] as const)
+        tell(news);
     due.in(ASK_EVERY_MS, () => void ask());
   };
   void ask();
@@ -151,7 +157,11 @@ export class Streams {
   recall(shareId: string): News[] {
     const one = this.#watched.get(shareId);
     if (!one?.live) return [];
-    const news: News[] = [{ kind: 'reset' }, { kind: 'live', on: true }, { kind: 'files', files: [...one.files.values()] }];
+    const news: News[] = [
+      { kind: 'reset' },
+      { kind: 'live', on: true },
+      { kind: 'files', files: [...one.files.values()] },
+    ];
     if (one.listed) news.push({ kind: 'listed' });
     return news;
   }
@@ -171,7 +181,13 @@ export class Streams {
   #watch(shareId: string): void {
     this.#watched.delete(shareId);
     const isStream = this.#mayStream();
-    const one: Watched = { source: { close() {}, poke() {} }, isStream, live: false, listed: false, files: new Map() };
+    const one: Watched = {
+      source: { close() {}, poke() {} },
+      isStream,
+      live: false,
+      listed: false,
+      files: new Map(),
+    };
     this.#watched.set(shareId, one);
     one.source = (isStream ? this.stream : this.ask)(shareId, (news) => {
       if (this.#watched.get(shareId) !== one) return;

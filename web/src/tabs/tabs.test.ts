@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { ServerFile } from '../lib/api';
+import type { ServerFile } from '$lib/api';
 import { CLAIM_MS } from './election';
 import { Streams, type News, type OpenSource } from './streams';
 import { Tabs, type Channel, type Message } from './tabs';
@@ -12,7 +12,12 @@ const file = (path: string): ServerFile => ({ file_id: path, path }) as ServerFi
 /** Tabs of one origin, and all that they have open at the server. */
 class Origin {
   readonly tabs: { id: string; tab: Tabs; hear: (message: Message) => void }[] = [];
-  readonly open: { by: string; shareId: string; how: 'stream' | 'ask'; tell: (news: News) => void }[] = [];
+  readonly open: {
+    by: string;
+    shareId: string;
+    how: 'stream' | 'ask';
+    tell: (news: News) => void;
+  }[] = [];
 
   /** A tab that hears everything late. */
   busy: string | null = null;
@@ -31,21 +36,34 @@ class Origin {
       },
       listen: (listener) => (hear = listener),
     };
-    const source = (how: 'stream' | 'ask'): OpenSource => (shareId, tell) => {
-      const one = { by: id, shareId, how, tell };
-      this.open.push(one);
-      return { close: () => void this.open.splice(this.open.indexOf(one), 1), poke: () => undefined };
-    };
-    const tab = new Tabs(id, hasChannel ? channel : null, (told) => new Streams(told, source('stream'), source('ask')));
+    const source =
+      (how: 'stream' | 'ask'): OpenSource =>
+      (shareId, tell) => {
+        const one = { by: id, shareId, how, tell };
+        this.open.push(one);
+        return {
+          close: () => void this.open.splice(this.open.indexOf(one), 1),
+          poke: () => undefined,
+        };
+      };
+    const tab = new Tabs(
+      id,
+      hasChannel ? channel : null,
+      (told) => new Streams(told, source('stream'), source('ask')),
+    );
     this.tabs.push({ id, tab, hear: (message) => hear(message) });
     tab.start();
     return tab;
   }
   close(id: string): void {
     this.tabs.find((one) => one.id === id)!.tab.leave();
-    this.tabs.splice(this.tabs.findIndex((one) => one.id === id), 1);
+    this.tabs.splice(
+      this.tabs.findIndex((one) => one.id === id),
+      1,
+    );
     // Its connections go with it.
-    for (const one of this.open.filter((each) => each.by === id)) this.open.splice(this.open.indexOf(one), 1);
+    for (const one of this.open.filter((each) => each.by === id))
+      this.open.splice(this.open.indexOf(one), 1);
   }
   list(): string {
     return this.open.map((one) => `${one.by}:${one.how}:${one.shareId}`).join(' ');
@@ -73,14 +91,19 @@ test('one stream serves all tabs, and one that comes later is told what was told
   await pass(1);
   expect(origin.list()).toBe('a:stream:s');
   const { tell } = origin.open[0]!;
-  const begun: News[] = [{ kind: 'reset' }, { kind: 'live', on: true }, { kind: 'files', files: [file('x')] }];
+  const begun: News[] = [
+    { kind: 'reset' },
+    { kind: 'live', on: true },
+    { kind: 'files', files: [file('x')] },
+  ];
   begun.forEach(tell);
   const later = listener(a, 's');
   tell({ kind: 'files', files: [file('y')] });
   tell({ kind: 'listed' });
   await pass(1);
   expect(origin.list()).toBe('a:stream:s');
-  for (const { heard } of [first, later]) expect(heard).toEqual(['reset', 'live', 'x', 'y', 'listed']);
+  for (const { heard } of [first, later])
+    expect(heard).toEqual(['reset', 'live', 'x', 'y', 'listed']);
   first.stop();
   later.stop();
   await pass(1);
@@ -107,7 +130,10 @@ test('when the leading tab closes another opens its streams, and tells all anew'
 
 test('a leader that is too busy to object to a claim is no reason for a second stream', async () => {
   const origin = new Origin();
-  for (const ids of [['a', 'b'], ['d', 'c']] as const) {
+  for (const ids of [
+    ['a', 'b'],
+    ['d', 'c'],
+  ] as const) {
     const leader = origin.tab(ids[0]);
     await settle();
     const { heard } = listener(leader, 's');

@@ -4,7 +4,7 @@
 import { Election, type ElectionMessage } from './election';
 import { Pool, type Wish } from './pool';
 import { Streams, type News } from './streams';
-import type { ServerFile } from '../lib/api';
+import type { ServerFile } from '$lib/api';
 
 export interface ShareEvents {
   file(file: ServerFile): void;
@@ -74,7 +74,9 @@ export class Tabs {
       this.#deliver(shareId, news);
       if (this.#states.size > 1) this.#post({ type: 'news', from: id, shareId, news });
     });
-    this.#election = new Election(id, channel && ((message) => channel.post(message)), () => this.#roleChanged());
+    this.#election = new Election(id, channel && ((message) => channel.post(message)), () =>
+      this.#roleChanged(),
+    );
     channel?.listen((message) => this.#hear(message));
   }
 
@@ -115,7 +117,13 @@ export class Tabs {
   }
 
   #tell(fresh: string[] = []): void {
-    const state: State = { type: 'state', from: this.id, ...this.#wish, watches: [...this.#listeners.keys()], fresh };
+    const state: State = {
+      type: 'state',
+      from: this.id,
+      ...this.#wish,
+      watches: [...this.#listeners.keys()],
+      fresh,
+    };
     if (this.leads) this.#take(state);
     else if (this.#election.leader !== null) this.#post(state);
   }
@@ -126,13 +134,16 @@ export class Tabs {
         if (this.leads) this.#take(message);
         return;
       case 'grant':
-        if (message.to === this.id && message.from === this.#election.leader) this.#allow(message.uploads);
+        if (message.to === this.id && message.from === this.#election.leader)
+          this.#allow(message.uploads);
         return;
       case 'news':
-        if (message.from === this.#election.leader && (message.to ?? this.id) === this.id) this.#deliver(message.shareId, message.news);
+        if (message.from === this.#election.leader && (message.to ?? this.id) === this.id)
+          this.#deliver(message.shareId, message.news);
         return;
       case 'bye':
-        if (this.leads && this.#states.delete(message.from)) this.#arranged(this.#pool.leave(message.from));
+        if (this.leads && this.#states.delete(message.from))
+          this.#arranged(this.#pool.leave(message.from));
         break;
       case 'lead':
         // With each answer of its leader a tab says that it is there itself.
@@ -148,7 +159,9 @@ export class Tabs {
     this.#wasLeading = role === 'leading';
     for (const timer of [this.#settling, this.#listening]) if (timer !== null) clearTimeout(timer);
     this.#settling = this.#listening = null;
-    if (role === 'seeking' || stepsDown) for (const shareId of this.#listeners.keys()) this.#deliver(shareId, { kind: 'live', on: false });
+    if (role === 'seeking' || stepsDown)
+      for (const shareId of this.#listeners.keys())
+        this.#deliver(shareId, { kind: 'live', on: false });
     if (stepsDown) {
       this.#streams.close();
       this.#states.clear();
@@ -167,7 +180,9 @@ export class Tabs {
 
   #take(state: State): void {
     this.#states.set(state.from, { ...state, heardAt: Date.now() });
-    const recalled = state.fresh.map((shareId) => [shareId, this.#streams.recall(shareId)] as const);
+    const recalled = state.fresh.map(
+      (shareId) => [shareId, this.#streams.recall(shareId)] as const,
+    );
     this.#arranged();
     for (const [shareId, all] of recalled) {
       for (const news of all) {
@@ -182,7 +197,8 @@ export class Tabs {
     this.#settling = null;
     // The running ones first: what they hold is not to be given away.
     const states = [...this.#states.values()].sort((a, b) => b.holds - a.holds);
-    for (const { from, holds } of states) this.#grant(this.#pool.set(from, { wants: holds, holds }));
+    for (const { from, holds } of states)
+      this.#grant(this.#pool.set(from, { wants: holds, holds }));
     for (const state of states) this.#grant(this.#pool.set(state.from, state));
   }
 
@@ -192,7 +208,8 @@ export class Tabs {
   }
 
   #arranged(grants: Map<string, number> = new Map()): void {
-    if (this.#listening === null) this.#streams.set(new Set([...this.#states.values()].flatMap((state) => state.watches)));
+    if (this.#listening === null)
+      this.#streams.set(new Set([...this.#states.values()].flatMap((state) => state.watches)));
     this.#grant(grants);
   }
 
@@ -242,23 +259,25 @@ function broadcast(): Channel | null {
   const channel = new BroadcastChannel('ddx-tabs');
   return {
     post: (message) => channel.postMessage(message),
-    listen: (hear) => channel.addEventListener('message', (event: MessageEvent<Message>) => hear(event.data)),
+    listen: (hear) =>
+      channel.addEventListener('message', (event: MessageEvent<Message>) => hear(event.data)),
   };
 }
 
 function randomId(): string {
   // randomUUID is missing on plain http.
-  return [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  return [...crypto.getRandomValues(new Uint8Array(8))]
+    .map((byte) => byte.toString(16).padStart(2, '0'))
+    .join('');
 }
 
-/** This tab among all tabs. */
-export const tabs = new Tabs(randomId(), broadcast());
-
-/** Called once, when the page is up. */
-export function joinTabs(): void {
+/** This tab among all tabs of its browser. Takes part until the page closes. */
+export function joinTabs(): Tabs {
+  const tabs = new Tabs(randomId(), broadcast());
   tabs.start();
   addEventListener('pagehide', () => tabs.leave());
   window.addEventListener('pageshow', (event) => {
     if (event.persisted) tabs.comeBack();
   });
+  return tabs;
 }

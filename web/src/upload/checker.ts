@@ -1,7 +1,7 @@
 // Compares the check value of the file at hand with the one that the server took of the bytes it
 // holds. Only then does a row say "verified". The file is read while it is being sent, when its
 // bytes are in the system's cache anyway.
-import type { Item } from './item';
+import type { Item } from './item.svelte';
 import type { Result } from './check.worker';
 import workerUrl from './check.worker.ts?worker&url';
 
@@ -40,7 +40,10 @@ export class Checker {
 }
 
 interface TrustedTypes {
-  createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
+  createPolicy(
+    name: string,
+    rules: { createScriptURL(url: string): string },
+  ): { createScriptURL(url: string): string };
 }
 
 /**
@@ -49,6 +52,8 @@ interface TrustedTypes {
  */
 function startWorker(): Worker {
   const types = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes;
-  const url = types?.createPolicy('ddx-check', { createScriptURL: () => workerUrl }).createScriptURL('') ?? workerUrl;
+  const url =
+    types?.createPolicy('ddx-check', { createScriptURL: () => workerUrl }).createScriptURL('') ??
+    workerUrl;
   return new Worker(url, { type: 'module' });
 }

@@ -17,7 +17,11 @@ describe('CRC-64/NVME', () => {
     ['4 KiB of zeros', new Uint8Array(KIB4), '6482d367eb22b64e'],
     ['4 KiB of ones', new Uint8Array(KIB4).fill(255), 'c0ddba7302eca3ac'],
     ['4 KiB upwards', Uint8Array.from({ length: KIB4 }, (_, n) => n & 255), '3e729f5f6750449c'],
-    ['4 KiB downwards', Uint8Array.from({ length: KIB4 }, (_, n) => 255 - (n & 255)), '9a2df64b8e9e517e'],
+    [
+      '4 KiB downwards',
+      Uint8Array.from({ length: KIB4 }, (_, n) => 255 - (n & 255)),
+      '9a2df64b8e9e517e',
+    ],
   ])('of %s', (_, bytes, expected) => {
     expect(crc(bytes)).toBe(expected);
   });

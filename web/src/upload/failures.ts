@@ -1,6 +1,6 @@
 // What an error means for the file it met. The rule: nothing that may pass by itself is shown as a
 // failure.
-import { Refused, Unreachable, type Limits } from '../lib/api';
+import { Refused, Unreachable, type Limits } from '$lib/api';
 import { Aborted, SourceLost, UploadGone, Yielded } from './tus';
 
 export type FailureCode =
@@ -24,7 +24,7 @@ export interface Failure {
 }
 
 export type Verdict =
-  /** There is no answer: close the gate. */
+  /** There is no answer: the connection is down. */
   | { then: 'outage' }
   /** The server asks to wait. */
   | { then: 'hold'; ms: number }
@@ -55,13 +55,16 @@ export function judge(error: unknown, tries: number, restarts: number): Verdict 
   if (error instanceof Yielded) return { then: 'yield' };
   if (error instanceof Unreachable) return { then: 'outage' };
   if (error instanceof SourceLost) return fail('source-lost');
-  if (error instanceof UploadGone) return restarts < RESTART_MAX ? { then: 'restart' } : fail('gone');
+  if (error instanceof UploadGone)
+    return restarts < RESTART_MAX ? { then: 'restart' } : fail('gone');
   if (error instanceof Refused) return judgeStatus(error, tries);
   return tries < AGAIN_MAX ? { then: 'again' } : fail('server', { detail: String(error) });
 }
 
 function judgeStatus(error: Refused, tries: number): Verdict {
-  const detail = [error.problem?.detail ?? error.problem?.title, error.problem?.remedy].filter(Boolean).join(' ');
+  const detail = [error.problem?.detail ?? error.problem?.title, error.problem?.remedy]
+    .filter(Boolean)
+    .join(' ');
   const said = detail === '' ? {} : { detail };
   switch (error.status) {
     case 429:

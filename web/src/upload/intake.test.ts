@@ -28,20 +28,28 @@ function entry(name: string, node: Tree | 'file' | 'broken'): FileSystemEntry {
     createReader: () => {
       let at = 0;
       return {
-        readEntries: (resolve: (entries: FileSystemEntry[]) => void) => resolve(children.slice(at, (at += 100))),
+        readEntries: (resolve: (entries: FileSystemEntry[]) => void) =>
+          resolve(children.slice(at, (at += 100))),
       };
     },
   } as unknown as FileSystemEntry;
 }
 function transfer(tree: Tree): DataTransfer {
-  const items = Object.entries(tree).map(([name, node]) => ({ kind: 'file', webkitGetAsEntry: () => entry(name, node), getAsFile: () => null }));
+  const items = Object.entries(tree).map(([name, node]) => ({
+    kind: 'file',
+    webkitGetAsEntry: () => entry(name, node),
+    getAsFile: () => null,
+  }));
   return { items } as unknown as DataTransfer;
 }
 const silent = (): void => {};
 
 describe('a drop', () => {
   test('of files and folders keeps the folders', async () => {
-    const intake = await fromTransfer(transfer({ 'a.txt': 'file', trip: { 'b.txt': 'file', deep: { 'c.txt': 'file' } } }), silent);
+    const intake = await fromTransfer(
+      transfer({ 'a.txt': 'file', trip: { 'b.txt': 'file', deep: { 'c.txt': 'file' } } }),
+      silent,
+    );
     expect(intake.files.map((one) => one.path)).toEqual(['a.txt', 'trip/b.txt', 'trip/deep/c.txt']);
   });
 
@@ -50,14 +58,25 @@ describe('a drop', () => {
     for (let n = 250; n >= 1; n--) many[`img ${n}.jpg`] = 'file';
     const counts: number[] = [];
     const intake = await fromTransfer(transfer({ many }), (n) => counts.push(n));
-    expect(intake.files.map((one) => one.path)).toEqual(Array.from({ length: 250 }, (_, n) => `many/img ${n + 1}.jpg`));
+    expect(intake.files.map((one) => one.path)).toEqual(
+      Array.from({ length: 250 }, (_, n) => `many/img ${n + 1}.jpg`),
+    );
     expect(counts.at(-1)).toBe(250);
     expect(counts.length).toBeGreaterThan(1);
   });
 
   test('leaves out what systems leave in folders, and says how many', async () => {
     const intake = await fromTransfer(
-      transfer({ d: { '.DS_Store': 'file', 'Thumbs.db': 'file', 'desktop.ini': 'file', '._a.txt': 'file', 'a.txt': 'file', '.env': 'file' } }),
+      transfer({
+        d: {
+          '.DS_Store': 'file',
+          'Thumbs.db': 'file',
+          'desktop.ini': 'file',
+          '._a.txt': 'file',
+          'a.txt': 'file',
+          '.env': 'file',
+        },
+      }),
       silent,
     );
     expect(intake.files.map((one) => one.path)).toEqual(['d/.env', 'd/a.txt']);
@@ -70,7 +89,10 @@ describe('a drop', () => {
   });
 
   test('names what can’t be read and takes the rest', async () => {
-    const intake = await fromTransfer(transfer({ d: { 'bad.txt': 'broken', 'good.txt': 'file' } }), silent);
+    const intake = await fromTransfer(
+      transfer({ d: { 'bad.txt': 'broken', 'good.txt': 'file' } }),
+      silent,
+    );
     expect(intake.files.map((one) => one.path)).toEqual(['d/good.txt']);
     expect(intake.unreadable).toEqual(['d/bad.txt']);
   });
@@ -104,13 +126,16 @@ describe('a drop', () => {
 
   test('counts only if it carries real files', () => {
     expect(carriesFiles({ types: ['Files'] } as unknown as DataTransfer)).toBe(true);
-    expect(carriesFiles({ types: ['text/uri-list', 'text/html'] } as unknown as DataTransfer)).toBe(false);
+    expect(carriesFiles({ types: ['text/uri-list', 'text/html'] } as unknown as DataTransfer)).toBe(
+      false,
+    );
     expect(carriesFiles(null)).toBe(false);
   });
 });
 
 describe('a pick', () => {
-  const within = (path: string): File => Object.defineProperty(file(path.split('/').pop()!), 'webkitRelativePath', { value: path });
+  const within = (path: string): File =>
+    Object.defineProperty(file(path.split('/').pop()!), 'webkitRelativePath', { value: path });
   test('of files and of a folder', () => {
     const intake = fromList([file('a.txt'), within('d/b.txt'), within('d/.DS_Store')]);
     expect(intake.files.map((one) => one.path)).toEqual(['a.txt', 'd/b.txt']);
@@ -121,16 +146,24 @@ describe('a pick', () => {
 describe('a paste', () => {
   const now = new Date(Date.UTC(2026, 10, 24, 9, 5, 7));
   test('of a picture has a name with its time', () => {
-    expect(fromPaste([file('image.png', now.getTime() - 50)], now).files[0]!.path).toBe('pasted 2026-11-24 09.05.07.png');
+    expect(fromPaste([file('image.png', now.getTime() - 50)], now).files[0]!.path).toBe(
+      'pasted 2026-11-24 09.05.07.png',
+    );
   });
   test('of a real file keeps its name, also if it is called image.png', () => {
     expect(fromPaste([file('report.pdf', now.getTime())], now).files[0]!.path).toBe('report.pdf');
-    expect(fromPaste([file('image.png', now.getTime() - 3_600_000)], now).files[0]!.path).toBe('image.png');
+    expect(fromPaste([file('image.png', now.getTime() - 3_600_000)], now).files[0]!.path).toBe(
+      'image.png',
+    );
   });
 });
 
 describe('handles of an earlier visit', () => {
-  const leaf = (name: string) => ({ kind: 'file', name, getFile: () => Promise.resolve(file(name)) });
+  const leaf = (name: string) => ({
+    kind: 'file',
+    name,
+    getFile: () => Promise.resolve(file(name)),
+  });
   const folder = (name: string, ...children: unknown[]) => ({
     kind: 'directory',
     name,
@@ -141,7 +174,10 @@ describe('handles of an earlier visit', () => {
   const given = (...handles: unknown[]) => fromHandles(handles as FileSystemHandle[]);
 
   test('are opened with their folders', async () => {
-    const intake = await given(leaf('a.txt'), folder('d', leaf('b.txt'), leaf('Thumbs.db'), folder('e', leaf('c.txt'))));
+    const intake = await given(
+      leaf('a.txt'),
+      folder('d', leaf('b.txt'), leaf('Thumbs.db'), folder('e', leaf('c.txt'))),
+    );
     expect(intake.files.map((one) => one.path)).toEqual(['a.txt', 'd/b.txt', 'd/e/c.txt']);
     expect(intake.skipped).toBe(1);
     expect(intake.roots).toHaveLength(2);

@@ -30,7 +30,10 @@ export function carriesFiles(data: DataTransfer | null): boolean {
   return data !== null && data.types.includes('Files');
 }
 
-export async function fromTransfer(data: DataTransfer, progress: (found: number) => void): Promise<Intake> {
+export async function fromTransfer(
+  data: DataTransfer,
+  progress: (found: number) => void,
+): Promise<Intake> {
   const intake = emptyIntake();
   const entries: FileSystemEntry[] = [];
   const handles: Promise<FileSystemHandle | null>[] = [];
@@ -57,7 +60,12 @@ interface HandleItem extends DataTransferItem {
   getAsFileSystemHandle?(): Promise<FileSystemHandle | null>;
 }
 
-async function walk(entry: FileSystemEntry, under: string, into: Intake, progress: (n: number) => void): Promise<void> {
+async function walk(
+  entry: FileSystemEntry,
+  under: string,
+  into: Intake,
+  progress: (n: number) => void,
+): Promise<void> {
   const path = under + entry.name;
   if (entry.isFile) {
     if (under !== '' && LITTER.test(entry.name)) {
@@ -79,7 +87,9 @@ async function walk(entry: FileSystemEntry, under: string, into: Intake, progres
   try {
     // readEntries hands out about a hundred at a time and an empty list at the end.
     for (;;) {
-      const batch = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+      const batch = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+        reader.readEntries(resolve, reject),
+      );
       if (batch.length === 0) break;
       children.push(...batch);
     }
@@ -122,7 +132,8 @@ export function fromList(list: Iterable<File>): Intake {
 export function fromPaste(list: Iterable<File>, now = new Date()): Intake {
   const intake = emptyIntake();
   for (const file of list) {
-    const anonymous = /^image\.\w+$/.test(file.name) && Math.abs(now.getTime() - file.lastModified) < 60_000;
+    const anonymous =
+      /^image\.\w+$/.test(file.name) && Math.abs(now.getTime() - file.lastModified) < 60_000;
     const stamp = now.toISOString().slice(0, 19).replace('T', ' ').replaceAll(':', '.');
     const path = anonymous ? `pasted ${stamp}.${file.name.split('.').pop()}` : file.name;
     intake.files.push({ file, path });
@@ -160,7 +171,8 @@ async function walkHandle(handle: FileSystemHandle, under: string, into: Intake)
     else into.files.push({ file: await (handle as FileSystemFileHandle).getFile(), path });
     return;
   }
-  for await (const child of (handle as IterableDirectory).values()) await walkHandle(child, `${path}/`, into);
+  for await (const child of (handle as IterableDirectory).values())
+    await walkHandle(child, `${path}/`, into);
 }
 
 interface IterableDirectory extends FileSystemHandle {

@@ -12,7 +12,12 @@ function stored(shareId: string, ...manifest: ManifestEntry[]): StoredShare {
 const paths = (list: Given[] | undefined): string[] => (list ?? []).map((one) => one.path);
 
 describe('a file is known again', () => {
-  const share = stored('s', ['trip/a.jpg', 3, 1000], ['trip/b.jpg', 4, 1000], ['note.txt', 3, 2000]);
+  const share = stored(
+    's',
+    ['trip/a.jpg', 3, 1000],
+    ['trip/b.jpg', 4, 1000],
+    ['note.txt', 3, 2000],
+  );
 
   test('by path, size and time', () => {
     const { known, rest } = match([given('trip/a.jpg'), given('note.txt', 3, 2000)], [share]);
@@ -26,7 +31,9 @@ describe('a file is known again', () => {
   });
 
   test('from another folder', () => {
-    expect(paths(match([given('copy/of/trip/a.jpg')], [share]).known.get('s'))).toEqual(['trip/a.jpg']);
+    expect(paths(match([given('copy/of/trip/a.jpg')], [share]).known.get('s'))).toEqual([
+      'trip/a.jpg',
+    ]);
   });
 
   test.each([
@@ -54,19 +61,28 @@ describe('no guess is made', () => {
   });
 
   test('where two shares miss it by name', () => {
-    const { rest } = match([given('a.jpg')], [stored('s', ['one/a.jpg', 3, 1000]), stored('u', ['two/a.jpg', 3, 1000])]);
+    const { rest } = match(
+      [given('a.jpg')],
+      [stored('s', ['one/a.jpg', 3, 1000]), stored('u', ['two/a.jpg', 3, 1000])],
+    );
     expect(paths(rest)).toEqual(['a.jpg']);
   });
 
   test('twice for one place: the second is new', () => {
-    const { known, rest } = match([given('a.jpg'), given('x/a.jpg')], [stored('s', ['trip/a.jpg', 3, 1000])]);
+    const { known, rest } = match(
+      [given('a.jpg'), given('x/a.jpg')],
+      [stored('s', ['trip/a.jpg', 3, 1000])],
+    );
     expect(paths(known.get('s'))).toEqual(['trip/a.jpg']);
     expect(paths(rest)).toEqual(['x/a.jpg']);
   });
 });
 
 test('files of several shares given together go each to its own', () => {
-  const { known } = match([given('a'), given('b')], [stored('s', ['a', 3, 1000]), stored('u', ['b', 3, 1000])]);
+  const { known } = match(
+    [given('a'), given('b')],
+    [stored('s', ['a', 3, 1000]), stored('u', ['b', 3, 1000])],
+  );
   expect(paths(known.get('s'))).toEqual(['a']);
   expect(paths(known.get('u'))).toEqual(['b']);
 });

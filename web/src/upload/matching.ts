@@ -26,7 +26,8 @@ export function match(given: Given[], shares: Iterable<StoredShare>): Matched {
   for (const one of given) {
     const { size, lastModified } = one.file;
     const spot =
-      byPath.get(key(one.path, size, lastModified)) ?? byName.get(key(nameOf(one.path), size, lastModified));
+      byPath.get(key(one.path, size, lastModified)) ??
+      byName.get(key(nameOf(one.path), size, lastModified));
     const mark = spot && `${spot.shareId}/${spot.path}`;
     if (!spot || used.has(mark!)) {
       matched.rest.push(one);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Meter } from './meter';
+import { Meter } from './meter.svelte';
 
 /** Feeds `perSecond` bytes a second in steps of 100 ms. Returns the time at the end. */
 function feed(meter: Meter, from: number, seconds: number, perSecond: number): number {

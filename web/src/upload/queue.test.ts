@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Refused, Unreachable } from '../lib/api';
-import { Gate } from './gate';
-import { Item, STALLED } from './item';
+import { Refused, Unreachable } from '$lib/api';
+import { Connection } from './connection.svelte';
+import { Item, STALLED } from './item.svelte';
 import { ALONE, Queue, SLOTS } from './queue';
 import { Aborted, SourceLost, UploadGone } from './tus';
 
@@ -13,7 +13,7 @@ interface Attempt {
 }
 
 let up: boolean;
-let gate: Gate;
+let connection: Connection;
 let queue: Queue;
 let attempts: Attempt[];
 let settled: Item[];
@@ -23,17 +23,16 @@ beforeEach(() => {
   up = true;
   attempts = [];
   settled = [];
-  gate = new Gate(
+  connection = new Connection(
     () => Promise.resolve(up),
-    () => gate.open && queue.pump(),
+    () => connection.open && queue.pump(),
   );
-  queue = new Queue(gate, ALONE, {
+  queue = new Queue(connection, ALONE, {
     run: (item, signal) =>
       new Promise<void>((resolve, reject) => {
         attempts.push({ item, arrive: resolve, fail: reject });
         signal.addEventListener('abort', () => reject(new Aborted()));
       }),
-    changed: () => undefined,
     settled: (item) => settled.push(item),
   });
 });
@@ -52,7 +51,13 @@ describe('files are sent', () => {
     const all = items(5);
     queue.add(all);
     expect(names()).toEqual(['f0', 'f1', 'f2']);
-    expect(all.map((item) => item.phase)).toEqual(['sending', 'sending', 'sending', 'queued', 'queued']);
+    expect(all.map((item) => item.phase)).toEqual([
+      'sending',
+      'sending',
+      'sending',
+      'queued',
+      'queued',
+    ]);
     attempts[1]!.arrive();
     await rest();
     expect(names()).toEqual(['f0', 'f1', 'f2', 'f3']);
@@ -66,7 +71,8 @@ describe('files are sent', () => {
     while (settled.length < all.length) {
       expect(queue.running.size).toBeLessThanOrEqual(SLOTS);
       const before = settled.length;
-      for (const item of [...queue.running]) attempts.findLast((one) => one.item === item)!.arrive();
+      for (const item of [...queue.running])
+        attempts.findLast((one) => one.item === item)!.arrive();
       await rest();
       expect(settled.length).toBeGreaterThan(before);
     }
@@ -88,7 +94,7 @@ describe('an outage', () => {
     up = false;
     for (const one of [...attempts]) one.fail(new Unreachable());
     await rest();
-    expect(gate.state).toBe('down');
+    expect(connection.state).toBe('down');
     expect(queue.running.size).toBe(0);
     await vi.advanceTimersByTimeAsync(3_600_000);
     expect(attempts).toHaveLength(3);
@@ -117,7 +123,7 @@ describe('an outage', () => {
     await rest();
     expect(one.abort).toBeNull();
     expect(one.phase).toBe('queued');
-    expect(gate.state).toBe('down');
+    expect(connection.state).toBe('down');
     expect(STALLED).toBe('stalled');
   });
 });
@@ -128,7 +134,7 @@ describe('a server that asks to wait', () => {
     queue.add(all);
     attempts[0]!.fail(new Refused(429, null, 9_000));
     await rest();
-    expect(gate.state).toBe('busy');
+    expect(connection.state).toBe('busy');
     attempts[1]!.arrive();
     await vi.advanceTimersByTimeAsync(8_999);
     expect(attempts).toHaveLength(3);
@@ -148,7 +154,8 @@ describe('a file that fails by itself', () => {
       const before = attempts.length;
       attempts.at(-1)!.fail(new Refused(500, null, null));
       await rest();
-      while (one.phase === 'queued' && attempts.length === before) await vi.advanceTimersByTimeAsync(100);
+      while (one.phase === 'queued' && attempts.length === before)
+        await vi.advanceTimersByTimeAsync(100);
     }
     expect(one.failure?.code).toBe('server');
     expect(attempts).toHaveLength(9);
@@ -176,7 +183,7 @@ describe('a file that fails by itself', () => {
     await rest();
     expect(all[0]!.phase).toBe('failed');
     expect(names()).toContain('f3');
-    expect(gate.open).toBe(true);
+    expect(connection.open).toBe(true);
   });
 
   test('begins with its first byte when the server has lost it', async () => {
@@ -244,11 +251,11 @@ describe('people', () => {
   test('cancel and undo: it is as if nothing had happened', async () => {
     const all = items(2);
     queue.add(all);
-    queue.withdraw(all[0]!);
+    queue.withdraw([all[0]!]);
     await rest();
     expect(all[0]!.phase).toBe('cancelled');
     expect(queue.running.size).toBe(1);
-    queue.reinstate(all[0]!);
+    queue.reinstate([all[0]!]);
     expect(all[0]!.phase).toBe('sending');
     attempts.at(-1)!.arrive();
     await rest();
@@ -260,8 +267,8 @@ describe('people', () => {
     queue.add([one]);
     attempts[0]!.arrive();
     await rest();
-    queue.withdraw(one);
-    queue.reinstate(one);
+    queue.withdraw([one]);
+    queue.reinstate([one]);
     expect(one.phase).toBe('done');
     expect(attempts).toHaveLength(1);
   });
@@ -269,10 +276,32 @@ describe('people', () => {
   test('cancelled for good, an answer that comes late changes nothing', async () => {
     const [one] = items(1) as [Item];
     queue.add([one]);
-    queue.withdraw(one);
+    queue.withdraw([one]);
     attempts[0]!.arrive();
     await rest();
     expect(one.phase).toBe('cancelled');
     expect(settled).toEqual([]);
   });
+});
+
+test('a file that waits for its next try is tried when its time has come, though nothing was allowed meanwhile', async () => {
+  const allowance = {
+    allowed: 1,
+    want: ({ wants }: { wants: number }) => void (allowance.allowed = wants),
+  };
+  queue = new Queue(connection, allowance, {
+    run: (item) =>
+      new Promise<void>((resolve, reject) =>
+        attempts.push({ item, arrive: resolve, fail: reject }),
+      ),
+    settled: (item) => settled.push(item),
+  });
+  const [one] = items(1) as [Item];
+  queue.add([one]);
+  for (let n = 0; n < 2; n++) {
+    attempts.at(-1)!.fail(new Refused(500, null, null));
+    await rest();
+    await vi.advanceTimersByTimeAsync(60_000);
+  }
+  expect(attempts).toHaveLength(3);
 });

@@ -2,9 +2,9 @@
 // line idle between small files, more takes the connections that events and clicks need (six per
 // host over HTTP/1.1). Other tabs of this server use the same six, so it may be fewer: see
 // tabs/pool.ts.
-import type { Gate } from './gate';
-import { STALLED, type Item } from './item';
-import { Unreachable } from '../lib/api';
+import type { Connection } from './connection.svelte';
+import { STALLED, type Item } from './item.svelte';
+import { Unreachable } from '$lib/api';
 import { judge, pauseMs } from './failures';
 
 export const SLOTS = 3;
@@ -20,8 +20,6 @@ export const ALONE: Allowance = { allowed: SLOTS, want: () => undefined };
 export interface QueueHooks {
   /** Sends the file; resolves when the server has all of it. */
   run(item: Item, signal: AbortSignal): Promise<void>;
-  /** Something to draw. */
-  changed(): void;
   /** The item has come to an end for now: done or failed. */
   settled(item: Item): void;
 }
@@ -32,7 +30,7 @@ export class Queue {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    private readonly gate: Gate,
+    private readonly connection: Connection,
     private readonly allowance: Allowance,
     private readonly hooks: QueueHooks,
   ) {}
@@ -48,9 +46,13 @@ export class Queue {
 
   #want(): void {
     const now = Date.now();
-    const ready = this.gate.open ? this.#waiting.filter((item) => item.phase === 'queued' && item.notBefore <= now).length : 0;
     const holds = this.#running.size;
-    this.allowance.want({ wants: Math.min(SLOTS, holds + ready), holds });
+    let wants = holds;
+    for (const item of this.connection.open ? this.#waiting : []) {
+      if (wants >= SLOTS) break;
+      if (item.phase === 'queued' && item.notBefore <= now) wants++;
+    }
+    this.allowance.want({ wants: Math.min(SLOTS, wants), holds });
   }
 
   add(items: Iterable<Item>): void {
@@ -64,7 +66,6 @@ export class Queue {
       item.phase = 'paused';
       this.#stop(item);
     }
-    this.hooks.changed();
     this.pump();
   }
 
@@ -78,27 +79,32 @@ export class Queue {
       item.tries = item.restarts = item.notBefore = 0;
       back.push(item);
     }
-    this.hooks.changed();
-    this.add(back.filter((item) => !this.#waiting.includes(item)));
+    const waiting = new Set(this.#waiting);
+    this.add(back.filter((item) => !waiting.has(item)));
   }
 
   /**
-   * Stops the file without a word to the server: what it has is kept until the upload expires or is
+   * Stops files without a word to the server: what it has is kept until the upload expires or is
    * deleted.
    */
-  withdraw(item: Item): void {
-    item.before = item.phase === 'sending' ? 'queued' : item.phase;
-    item.phase = 'cancelled';
-    this.#stop(item);
-    this.hooks.changed();
+  withdraw(items: Iterable<Item>): void {
+    for (const item of items) {
+      item.before = item.phase === 'sending' ? 'queued' : item.phase;
+      item.phase = 'cancelled';
+      this.#stop(item);
+    }
     this.pump();
   }
 
-  reinstate(item: Item): void {
-    if (item.phase !== 'cancelled') return;
-    item.phase = item.before;
-    if (item.phase === 'queued' && !this.#waiting.includes(item)) this.#waiting.unshift(item);
-    this.hooks.changed();
+  reinstate(items: Iterable<Item>): void {
+    const waiting = new Set(this.#waiting);
+    const back: Item[] = [];
+    for (const item of items) {
+      if (item.phase !== 'cancelled') continue;
+      item.phase = item.before;
+      if (item.phase === 'queued' && !waiting.has(item)) back.push(item);
+    }
+    this.#waiting = [...back, ...this.#waiting];
     this.pump();
   }
 
@@ -106,15 +112,17 @@ export class Queue {
   pump(): void {
     clearTimeout(this.#timer);
     this.#want();
-    if (!this.gate.open) return;
+    if (!this.connection.open) return;
     const now = Date.now();
     let soonest = Infinity;
     const rest: Item[] = [];
-    for (const item of this.#waiting) {
+    let at = 0;
+    while (at < this.#waiting.length && this.#running.size < this.allowance.allowed) {
+      const item = this.#waiting[at++]!;
       // Paused or cancelled meanwhile; or still ending its last attempt (then it stays for the next
       // turn).
       if (item.phase !== 'queued') continue;
-      if (this.#running.size >= this.allowance.allowed || this.#running.has(item) || item.notBefore > now) {
+      if (this.#running.has(item) || item.notBefore > now) {
         if (item.notBefore > now) soonest = Math.min(soonest, item.notBefore);
         rest.push(item);
         continue;
@@ -122,7 +130,13 @@ export class Queue {
       this.#running.add(item);
       void this.#attempt(item);
     }
-    this.#waiting = rest;
+    // Of those for which there is no place only the time is looked at: there may be 100,000.
+    for (let n = at; n < this.#waiting.length; n++) {
+      const { notBefore } = this.#waiting[n]!;
+      if (notBefore > now) soonest = Math.min(soonest, notBefore);
+    }
+    this.#waiting =
+      rest.length === 0 && at === 0 ? this.#waiting : [...rest, ...this.#waiting.slice(at)];
     this.#want();
     if (soonest !== Infinity) this.#timer = setTimeout(() => this.pump(), soonest - now + 1);
   }
@@ -139,7 +153,6 @@ export class Queue {
     item.phase = 'sending';
     item.movedAt = Date.now();
     item.meter.reset();
-    this.hooks.changed();
     try {
       await this.hooks.run(item, abort.signal);
       if (!abort.signal.aborted) item.phase = 'done';
@@ -151,7 +164,6 @@ export class Queue {
     item.place = null;
     this.#running.delete(item);
     if (item.ended) this.hooks.settled(item);
-    this.hooks.changed();
     this.pump();
   }
 
@@ -170,10 +182,11 @@ export class Queue {
       this.#waiting.unshift(item);
       return;
     }
-    if (verdict.then === 'outage') this.gate.fail();
-    if (verdict.then === 'hold') this.gate.hold(verdict.ms);
+    if (verdict.then === 'outage') this.connection.fail();
+    if (verdict.then === 'hold') this.connection.hold(verdict.ms);
     if (verdict.then === 'restart') item.restart();
-    if (verdict.then !== 'hold') item.notBefore = Date.now() + (item.tries === 0 ? 0 : pauseMs(item.tries));
+    if (verdict.then !== 'hold')
+      item.notBefore = Date.now() + (item.tries === 0 ? 0 : pauseMs(item.tries));
     if (verdict.then !== 'hold') item.tries++;
     this.#waiting.unshift(item);
   }

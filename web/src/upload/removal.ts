@@ -1,35 +1,45 @@
 // Files that were taken out, and can be had back for some seconds before the server is told.
 import { pauseMs } from './failures';
-import type { Item } from './item';
+import type { Item } from './item.svelte';
 
 const UNDO_MS = 5_000;
 
 export class Removals {
-  readonly #timers = new Map<Item, ReturnType<typeof setTimeout>>();
+  /** Taken out together, they go together. */
+  readonly #batches = new Map<Set<Item>, ReturnType<typeof setTimeout>>();
 
   /** @param due called when the time for undoing is over */
-  constructor(private readonly due: (item: Item) => void) {}
+  constructor(private readonly due: (items: readonly Item[]) => void) {}
 
-  add(item: Item): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(item);
-      this.due(item);
-    }, UNDO_MS);
-    this.#timers.set(item, timer);
+  add(items: Iterable<Item>): void {
+    const batch = new Set(items);
+    this.#batches.set(
+      batch,
+      setTimeout(() => this.#end(batch), UNDO_MS),
+    );
   }
 
-  undo(item: Item): void {
-    clearTimeout(this.#timers.get(item));
-    this.#timers.delete(item);
+  undo(items: Iterable<Item>): void {
+    const back = new Set(items);
+    for (const [batch, timer] of this.#batches) {
+      for (const item of batch) if (back.has(item)) batch.delete(item);
+      if (batch.size > 0) continue;
+      clearTimeout(timer);
+      this.#batches.delete(batch);
+    }
   }
 
   /** The page closes: none can be had back any more. */
   flush(): void {
-    const items = [...this.#timers.keys()];
-    for (const item of items) {
-      this.undo(item);
-      this.due(item);
+    for (const [batch, timer] of this.#batches) {
+      clearTimeout(timer);
+      this.#end(batch);
     }
+  }
+
+  #end(batch: Set<Item>): void {
+    this.#batches.delete(batch);
+    this.due([...batch]);
   }
 }
 
@@ -43,7 +53,11 @@ export async function deleteOnServer(item: Item): Promise<void> {
   if (!address) return;
   for (let tries = 0; ; tries++) {
     try {
-      const answer = await fetch(address, { method: 'DELETE', keepalive: true, headers: { 'Tus-Resumable': '1.0.0' } });
+      const answer = await fetch(address, {
+        method: 'DELETE',
+        keepalive: true,
+        headers: { 'Tus-Resumable': '1.0.0' },
+      });
       if (answer.status < 500 && answer.status !== 429) return;
     } catch {
       // No answer: the server may be away.

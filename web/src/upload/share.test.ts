@@ -1,18 +1,23 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Given } from './intake';
-import { overall } from './ambient';
-import { Tabs } from '../tabs/tabs';
-import { Item, type Phase } from './item';
-import { Share } from './share';
-import type { Uploads } from './uploads';
+import { overall } from './progress';
+import { Tabs } from '$tabs/tabs';
+import { Item, type Phase } from './item.svelte';
+import { Share } from './share.svelte';
 
 function share(): Share {
   const alone = new Tabs('t', null);
   alone.start();
-  return new Share(() => undefined, () => undefined, (shareId, events) => alone.watch(shareId, events));
+  return new Share(
+    () => undefined,
+    (shareId, events) => alone.watch(shareId, events),
+  );
 }
 function given(path: string, size = 100): Given {
-  return { path, file: new File([new Uint8Array(size)], path.split('/').pop()!, { lastModified: 7 }) };
+  return {
+    path,
+    file: new File([new Uint8Array(size)], path.split('/').pop()!, { lastModified: 7 }),
+  };
 }
 function set(item: Item, phase: Phase, confirmed = 0): void {
   item.phase = phase;
@@ -22,7 +27,10 @@ function set(item: Item, phase: Phase, confirmed = 0): void {
 describe('a share', () => {
   test('gives every file a path of its own and notes it', () => {
     const one = share();
-    const items = [...one.add([given('a.txt'), given('a.txt')]), ...one.add([given('d/a.txt'), given('a.txt')])];
+    const items = [
+      ...one.add([given('a.txt'), given('a.txt')]),
+      ...one.add([given('d/a.txt'), given('a.txt')]),
+    ];
     expect(items.map((item) => item.path)).toEqual(['a.txt', 'a (2).txt', 'd/a.txt', 'a (3).txt']);
     expect(one.manifest.map(([path]) => path)).toEqual(items.map((item) => item.path));
     expect(one.manifest[0]).toEqual(['a.txt', 100, 7]);
@@ -31,18 +39,22 @@ describe('a share', () => {
   test('frees the path of a file that is taken out', () => {
     const one = share();
     const [item] = one.add([given('a.txt')]) as [Item];
-    one.remove(item);
+    one.remove(new Set([item]));
     expect(one.manifest).toEqual([]);
     expect(one.items).toEqual([]);
     expect(one.add([given('a.txt')])[0]!.path).toBe('a.txt');
   });
 
   test('restored, takes back the files it knows, each once, and keeps its link', () => {
-    const one = Share.restored(
-      { shareId: 's', shareKey: 'k', link: 'http://x/d/s', createdAt: 5, manifest: [['a.txt', 100, 7]], roots: [] },
-      () => undefined,
-      () => undefined,
-    );
+    const one = share();
+    one.restore({
+      shareId: 's',
+      shareKey: 'k',
+      link: 'http://x/d/s',
+      createdAt: 5,
+      manifest: [['a.txt', 100, 7]],
+      roots: [],
+    });
     expect([one.id, one.key, one.link, one.createdAt]).toEqual(['s', 'k', 'http://x/d/s', 5]);
     expect(one.readd([given('a.txt')])).toHaveLength(1);
     expect(one.readd([given('a.txt')])).toHaveLength(0);
@@ -65,7 +77,14 @@ describe('its sum', () => {
     set(a, 'cancelled', 50);
     set(b, 'failed', 50);
     set(c, 'sending', 40);
-    expect(one.totals).toMatchObject({ files: 2, failed: 1, cancelled: 1, bytes: 100, shown: 40, safe: 40 });
+    expect(one.totals).toMatchObject({
+      files: 2,
+      failed: 1,
+      cancelled: 1,
+      bytes: 100,
+      shown: 40,
+      safe: 40,
+    });
   });
 
   test('of what is safe holds only what the server has confirmed', () => {
@@ -105,13 +124,11 @@ describe('its sum', () => {
     expect(one.totals.state).toBe('preparing');
   });
 
-  test('is kept until something changes', () => {
+  test('is that of this moment, with nothing to be called for it', () => {
     const one = share();
     const [a] = one.add([given('a')]) as [Item];
     expect(one.totals.shown).toBe(0);
     set(a, 'done');
-    expect(one.totals.shown).toBe(0);
-    one.stale();
     expect(one.totals.shown).toBe(100);
   });
 });
@@ -140,16 +157,20 @@ describe('a share that loses its events', () => {
     set(a, 'sending');
     one.follow();
     Stream.last.onopen?.();
-    Stream.last.tell({ file_id: 'f', path: 'a', state: 'receiving', received_bytes: 25, waiting: null });
+    Stream.last.tell({
+      file_id: 'f',
+      path: 'a',
+      state: 'receiving',
+      received_bytes: 25,
+      waiting: null,
+    });
     a.sent = 90;
     expect([one.live, one.totals.shown]).toEqual([true, 25]);
     Stream.last.onerror?.();
-    one.stale();
     expect([one.live, one.totals.shown]).toEqual([false, 25]);
     // Of this one the server has told nothing: there is nothing better to draw.
     set(b, 'sending');
     b.sent = 40;
-    one.stale();
     expect(one.totals.shown).toBe(65);
     one.unfollow();
   });
@@ -159,7 +180,13 @@ test('all shares of the page are one figure', () => {
   const [one, two] = [share(), share()];
   set(one.add([given('a', 300)])[0]!, 'done');
   set(two.add([given('b', 100)])[0]!, 'sending', 60);
-  expect(overall({ shares: [one, two] } as unknown as Uploads)).toMatchObject({ files: 2, active: 1, bytes: 400, shown: 360, percent: 90 });
+  expect(overall({ shares: [one, two] })).toMatchObject({
+    files: 2,
+    active: 1,
+    bytes: 400,
+    shown: 360,
+    percent: 90,
+  });
 });
 
 describe('before the events flow', () => {
@@ -195,7 +222,6 @@ describe('before the events flow', () => {
     const [one] = sending();
     expect(one.totals.shown).toBe(10);
     Stream.last.onopen?.();
-    one.stale();
     expect(one.totals.shown).toBe(10);
     one.unfollow();
   });
@@ -205,7 +231,16 @@ describe('before the events flow', () => {
     a.uploadUrl = '/files/u';
     a.fileId = 'mine';
     const tell = (file_id: string, path: string): void => {
-      const data = JSON.stringify({ file_id, path, name: path, state: 'complete', received_bytes: 100, waiting: null, blake3: file_id, crc64: 'c' });
+      const data = JSON.stringify({
+        file_id,
+        path,
+        name: path,
+        state: 'complete',
+        received_bytes: 100,
+        waiting: null,
+        blake3: file_id,
+        crc64: 'c',
+      });
       Stream.last.dispatchEvent(new MessageEvent('file', { data }));
     };
     tell('older', 'a');
@@ -221,7 +256,6 @@ describe('before the events flow', () => {
   ])('where they %s, what was handed to the network is drawn', (_, end) => {
     const [one] = sending();
     end();
-    one.stale();
     expect(one.totals.shown).toBe(90);
     one.unfollow();
   });

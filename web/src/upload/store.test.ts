@@ -13,7 +13,13 @@ const share = (shareId: string, more: Partial<StoredShare> = {}): StoredShare =>
   roots: [],
   ...more,
 });
-const upload = (shareId: string, path: string): StoredUpload => ({ shareId, path, uploadUrl: `/files/${path}`, deleteUrl: null, fileId: null });
+const upload = (shareId: string, path: string): StoredUpload => ({
+  shareId,
+  path,
+  uploadUrl: `/files/${path}`,
+  deleteUrl: null,
+  fileId: null,
+});
 
 describe('what a browser remembers', () => {
   test('is there for the next visit', async () => {
@@ -28,7 +34,8 @@ describe('what a browser remembers', () => {
 
   test('is kept apart by share', async () => {
     const store = fresh();
-    for (const one of [upload('s', 'a'), upload('s', 'b/c'), upload('sa', 'a'), upload('r', 'z')]) await store.saveUpload(one);
+    for (const one of [upload('s', 'a'), upload('s', 'b/c'), upload('sa', 'a'), upload('r', 'z')])
+      await store.saveUpload(one);
     expect((await store.uploads('s')).map((one) => one.path)).toEqual(['a', 'b/c']);
     expect(await store.uploads('none')).toEqual([]);
   });
@@ -44,7 +51,8 @@ describe('what a browser remembers', () => {
     const store = fresh();
     await store.saveShare(share('s'));
     await store.saveShare(share('t'));
-    for (const one of [upload('s', 'a'), upload('s', 'b'), upload('t', 'a')]) await store.saveUpload(one);
+    for (const one of [upload('s', 'a'), upload('s', 'b'), upload('t', 'a')])
+      await store.saveUpload(one);
     await store.forgetUpload('s', 'a');
     expect((await store.uploads('s')).map((one) => one.path)).toEqual(['b']);
     await store.forgetShare('s');
@@ -55,7 +63,9 @@ describe('what a browser remembers', () => {
 
   test('does without handles that can’t be kept', async () => {
     const store = fresh();
-    await store.saveShare(share('s', { roots: [{ name: 'a', move: () => undefined } as unknown as FileSystemHandle] }));
+    await store.saveShare(
+      share('s', { roots: [{ name: 'a', move: () => undefined } as unknown as FileSystemHandle] }),
+    );
     expect(await store.shares()).toEqual([share('s')]);
   });
 });

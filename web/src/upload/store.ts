@@ -37,12 +37,24 @@ export class Store {
   }
 
   async shares(): Promise<StoredShare[]> {
-    return (await this.#run('shares', 'readonly', (store) => store.getAll() as IDBRequest<StoredShare[]>)) ?? [];
+    return (
+      (await this.#run(
+        'shares',
+        'readonly',
+        (store) => store.getAll() as IDBRequest<StoredShare[]>,
+      )) ?? []
+    );
   }
 
   async uploads(shareId: string): Promise<StoredUpload[]> {
     const range = keysOf(shareId);
-    return (await this.#run('uploads', 'readonly', (s) => s.getAll(range) as IDBRequest<StoredUpload[]>)) ?? [];
+    return (
+      (await this.#run(
+        'uploads',
+        'readonly',
+        (s) => s.getAll(range) as IDBRequest<StoredUpload[]>,
+      )) ?? []
+    );
   }
 
   async saveShare(share: StoredShare): Promise<void> {

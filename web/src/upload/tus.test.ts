@@ -5,8 +5,19 @@ import { once } from 'node:events';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Refused, Unreachable } from '../lib/api';
-import { Aborted, encodeMetadata, INLINE_MAX_BYTES, sameOrigin, send, SourceLost, terminate, UploadGone, type Created, type Sending } from './tus';
+import { Refused, Unreachable } from '$lib/api';
+import {
+  Aborted,
+  encodeMetadata,
+  INLINE_MAX_BYTES,
+  sameOrigin,
+  send,
+  SourceLost,
+  terminate,
+  UploadGone,
+  type Created,
+  type Sending,
+} from './tus';
 
 let origin = '';
 
@@ -57,7 +68,10 @@ class SmallXhr {
         return this.#end('onerror');
       }
       if (this.#over) return;
-      this.#request = http.request(origin + this.#url, { method: this.#method, headers: { ...this.#headers, 'content-length': bytes.length } });
+      this.#request = http.request(origin + this.#url, {
+        method: this.#method,
+        headers: { ...this.#headers, 'content-length': bytes.length },
+      });
       this.#request.on('error', () => this.#end('onerror'));
       this.#request.on('response', (response) => {
         this.status = response.statusCode ?? 0;
@@ -91,7 +105,12 @@ beforeEach(async () => {
     const parts: Buffer[] = [];
     message.on('data', (part: Buffer) => parts.push(part));
     message.on('end', () => {
-      const one = { method: message.method!, url: message.url!, headers: message.headers, body: Buffer.concat(parts) };
+      const one = {
+        method: message.method!,
+        url: message.url!,
+        headers: message.headers,
+        body: Buffer.concat(parts),
+      };
       seen.push(one);
       answering(one, response, message);
     });
@@ -124,15 +143,22 @@ function keeping(state: { offset: number; length: number; bytes: Buffer }): Answ
       });
       return void response.end();
     }
-    if (request.method === 'HEAD') return void response.writeHead(200, { 'Upload-Offset': state.offset, 'Upload-Length': state.length }).end();
-    if (Number(request.headers['upload-offset']) !== state.offset) return void response.writeHead(409).end();
+    if (request.method === 'HEAD')
+      return void response
+        .writeHead(200, { 'Upload-Offset': state.offset, 'Upload-Length': state.length })
+        .end();
+    if (Number(request.headers['upload-offset']) !== state.offset)
+      return void response.writeHead(409).end();
     take();
     response.writeHead(204, { 'Upload-Offset': state.offset }).end();
   };
 }
 const nothing = () => ({ offset: 0, length: 0, bytes: Buffer.alloc(0) });
 
-function sending(file: Blob, more: Partial<Sending> = {}): Sending & { made: Created[]; confirmations: number[]; sents: number[] } {
+function sending(
+  file: Blob,
+  more: Partial<Sending> = {},
+): Sending & { made: Created[]; confirmations: number[]; sents: number[] } {
   const [made, confirmations, sents]: [Created[], number[], number[]] = [[], [], []];
   return {
     endpoint: '/files',
@@ -150,9 +176,14 @@ function sending(file: Blob, more: Partial<Sending> = {}): Sending & { made: Cre
     ...more,
   };
 }
-const blob = (size: number): Blob => new Blob([Uint8Array.from({ length: size }, (_, n) => (n * 31) & 255)]);
+const blob = (size: number): Blob =>
+  new Blob([Uint8Array.from({ length: size }, (_, n) => (n * 31) & 255)]);
 const what = (): string[] => seen.map((one) => `${one.method} ${one.url} ${one.body.length}`);
-const caught = (work: Promise<unknown>): Promise<unknown> => work.then(() => null, (error: unknown) => error);
+const caught = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => null,
+    (error: unknown) => error,
+  );
 
 describe('a file', () => {
   test('that is small travels inside its creation', async () => {
@@ -160,7 +191,11 @@ describe('a file', () => {
     const one = sending(blob(1_000));
     await send(one);
     expect(what()).toEqual(['POST /files 1000']);
-    expect(seen[0]!.headers).toMatchObject({ 'tus-resumable': '1.0.0', 'upload-length': '1000', 'content-type': 'application/offset+octet-stream' });
+    expect(seen[0]!.headers).toMatchObject({
+      'tus-resumable': '1.0.0',
+      'upload-length': '1000',
+      'content-type': 'application/offset+octet-stream',
+    });
     expect(one.confirmations).toEqual([1_000]);
   });
 
@@ -170,7 +205,12 @@ describe('a file', () => {
     const file = blob(1_000_000);
     const one = sending(file);
     await send(one);
-    expect(what()).toEqual(['POST /files 0', 'PATCH /files/u1 400000', 'PATCH /files/u1 400000', 'PATCH /files/u1 200000']);
+    expect(what()).toEqual([
+      'POST /files 0',
+      'PATCH /files/u1 400000',
+      'PATCH /files/u1 400000',
+      'PATCH /files/u1 200000',
+    ]);
     expect(state.bytes.equals(Buffer.from(await file.arrayBuffer()))).toBe(true);
     expect(one.confirmations).toEqual([0, 400_000, 800_000, 1_000_000]);
     expect(one.sents.at(-1)).toBe(1_000_000);
@@ -202,7 +242,11 @@ describe('a file', () => {
 describe('a resume', () => {
   test('asks where it stands and sends only what is missing', async () => {
     const file = blob(1_000);
-    const state = { offset: 700, length: 1_000, bytes: Buffer.from(await file.arrayBuffer()).subarray(0, 700) };
+    const state = {
+      offset: 700,
+      length: 1_000,
+      bytes: Buffer.from(await file.arrayBuffer()).subarray(0, 700),
+    };
     answering = keeping(state);
     await send(sending(file, { uploadUrl: '/files/u1' }));
     expect(what()).toEqual(['HEAD /files/u1 0', 'PATCH /files/u1 300']);
@@ -217,17 +261,25 @@ describe('a resume', () => {
 
   test.each([404, 410, 403])('of what answers %d is gone', async (status) => {
     answering = (_, response) => void response.writeHead(status).end();
-    expect(await caught(send(sending(blob(10), { uploadUrl: '/files/u1' })))).toBeInstanceOf(UploadGone);
+    expect(await caught(send(sending(blob(10), { uploadUrl: '/files/u1' })))).toBeInstanceOf(
+      UploadGone,
+    );
   });
 
   test('of a file that has another length now is gone', async () => {
     answering = keeping({ offset: 5, length: 11, bytes: Buffer.alloc(5) });
-    expect(await caught(send(sending(blob(10), { uploadUrl: '/files/u1' })))).toBeInstanceOf(UploadGone);
+    expect(await caught(send(sending(blob(10), { uploadUrl: '/files/u1' })))).toBeInstanceOf(
+      UploadGone,
+    );
   });
 
   test('goes on from where another request has brought it', async () => {
     const file = blob(1_000);
-    const state = { offset: 200, length: 1_000, bytes: Buffer.from(await file.arrayBuffer()).subarray(0, 200) };
+    const state = {
+      offset: 200,
+      length: 1_000,
+      bytes: Buffer.from(await file.arrayBuffer()).subarray(0, 200),
+    };
     const real = keeping(state);
     let moved = false;
     answering = (request, response, message) => {
@@ -240,14 +292,26 @@ describe('a resume', () => {
       real(request, response, message);
     };
     await send(sending(file, { uploadUrl: '/files/u1' }));
-    expect(what()).toEqual(['HEAD /files/u1 0', 'PATCH /files/u1 800', 'HEAD /files/u1 0', 'PATCH /files/u1 500']);
+    expect(what()).toEqual([
+      'HEAD /files/u1 0',
+      'PATCH /files/u1 800',
+      'HEAD /files/u1 0',
+      'PATCH /files/u1 500',
+    ]);
     expect(state.bytes.equals(Buffer.from(await file.arrayBuffer()))).toBe(true);
   });
 
   test('a server that takes bytes and does not count them is not fed for ever', async () => {
     answering = (request, response) =>
-      void response.writeHead(request.method === 'HEAD' ? 200 : 204, { 'Upload-Offset': 0, 'Upload-Length': 10 }).end();
-    expect(await caught(send(sending(blob(10), { uploadUrl: '/files/u1' })))).toBeInstanceOf(Refused);
+      void response
+        .writeHead(request.method === 'HEAD' ? 200 : 204, {
+          'Upload-Offset': 0,
+          'Upload-Length': 10,
+        })
+        .end();
+    expect(await caught(send(sending(blob(10), { uploadUrl: '/files/u1' })))).toBeInstanceOf(
+      Refused,
+    );
     expect(seen).toHaveLength(2);
   });
 });
@@ -258,7 +322,11 @@ describe('an error', () => {
       void response
         .writeHead(429, { 'Content-Type': 'application/problem+json', 'Retry-After': '4' })
         .end('{"type":"/problems/too-many-uploads","title":"Too many"}');
-    expect(await caught(send(sending(blob(10))))).toMatchObject({ status: 429, retryAfterMs: 4_000, slug: 'too-many-uploads' });
+    expect(await caught(send(sending(blob(10))))).toMatchObject({
+      status: 429,
+      retryAfterMs: 4_000,
+      slug: 'too-many-uploads',
+    });
   });
 
   test('of the network is no refusal', async () => {
@@ -269,7 +337,10 @@ describe('an error', () => {
   test('of reading is told from one of the network', async () => {
     answering = keeping(nothing());
     const gone = blob(10);
-    const unreadable = Object.assign(gone, { arrayBuffer: () => Promise.reject(new Error('gone')), slice: () => unreadable });
+    const unreadable = Object.assign(gone, {
+      arrayBuffer: () => Promise.reject(new Error('gone')),
+      slice: () => unreadable,
+    });
     expect(await caught(send(sending(unreadable)))).toBeInstanceOf(SourceLost);
   });
 
@@ -301,9 +372,27 @@ describe('ending an upload', () => {
 
 describe('what is said about a file', () => {
   const decode = (text: string): Record<string, string> =>
-    Object.fromEntries(text.split(',').map((pair) => [pair.split(' ')[0]!, Buffer.from(pair.split(' ')[1]!, 'base64').toString('utf8')]));
-  test.each(['plain.txt', 'été à la plage.jpg', '日本語.txt', '👩‍🚀.png', 'a,b c.txt', '', 'x'.repeat(5_000)])('%s arrives as it is', (name) => {
-    expect(decode(encodeMetadata({ filename: name, share: 'k' }))).toEqual({ filename: name, share: 'k' });
+    Object.fromEntries(
+      text
+        .split(',')
+        .map((pair) => [
+          pair.split(' ')[0]!,
+          Buffer.from(pair.split(' ')[1]!, 'base64').toString('utf8'),
+        ]),
+    );
+  test.each([
+    'plain.txt',
+    'été à la plage.jpg',
+    '日本語.txt',
+    '👩‍🚀.png',
+    'a,b c.txt',
+    '',
+    'x'.repeat(5_000),
+  ])('%s arrives as it is', (name) => {
+    expect(decode(encodeMetadata({ filename: name, share: 'k' }))).toEqual({
+      filename: name,
+      share: 'k',
+    });
   });
   test('a name that is no text is made one instead of an exception', () => {
     expect(decode(encodeMetadata({ filename: 'a\ud800b' }))).toEqual({ filename: 'a\ufffdb' });

@@ -5,7 +5,7 @@
 // switched off, since it gives up on 429 and 503, starts again from byte 0 when the HEAD of a
 // resume is refused, and does not know folders. What remains of it are these three requests, for 15
 // KB. One call of `send` is one attempt; when to try again is the queue's business.
-import { parseProblem, parseRetryAfter, Refused, Unreachable } from '../lib/api';
+import { parseProblem, parseRetryAfter, Refused, Unreachable } from '$lib/api';
 
 /**
  * A file up to this size travels inside its creation: one request instead of two. Larger ones
@@ -78,13 +78,18 @@ export function request(call: Call): Promise<Answer> {
     const xhr = new XMLHttpRequest();
     xhr.open(call.method, call.url);
     xhr.setRequestHeader('Tus-Resumable', '1.0.0');
-    for (const [name, value] of Object.entries(call.headers ?? {})) xhr.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(call.headers ?? {}))
+      xhr.setRequestHeader(name, value);
     if (call.timeoutMs) xhr.timeout = call.timeoutMs;
     const abort = (): void => xhr.abort();
     call.signal?.addEventListener('abort', abort);
     xhr.upload.onprogress = (event) => call.progress?.(event.loaded);
     xhr.onload = () =>
-      resolve({ status: xhr.status, header: (name) => xhr.getResponseHeader(name), text: xhr.responseText });
+      resolve({
+        status: xhr.status,
+        header: (name) => xhr.getResponseHeader(name),
+        text: xhr.responseText,
+      });
     xhr.onerror = () => reject(new Unreachable());
     xhr.ontimeout = () => reject(new Unreachable('timeout'));
     xhr.onabort = () => reject(new Aborted());
@@ -133,7 +138,9 @@ async function create(sending: Sending): Promise<{ url: string; offset: number }
       method: 'POST',
       url: sending.endpoint,
       headers,
-      ...(inline ? { body: file, progress: (loaded: number) => sending.sent(loaded) } : { timeoutMs: 30_000 }),
+      ...(inline
+        ? { body: file, progress: (loaded: number) => sending.sent(loaded) }
+        : { timeoutMs: 30_000 }),
       signal,
     }),
   );
@@ -152,11 +159,13 @@ async function create(sending: Sending): Promise<{ url: string; offset: number }
 
 async function head(url: string, size: number, signal: AbortSignal): Promise<number> {
   const answer = await request({ method: 'HEAD', url, signal, timeoutMs: 30_000 });
-  if (answer.status === 404 || answer.status === 410 || answer.status === 403) throw new UploadGone();
+  if (answer.status === 404 || answer.status === 410 || answer.status === 403)
+    throw new UploadGone();
   if (answer.status >= 300) throw refusal(answer);
   const offset = Number(answer.header('Upload-Offset') ?? Number.NaN);
   const length = answer.header('Upload-Length');
-  if (!Number.isSafeInteger(offset) || (length !== null && Number(length) !== size)) throw new UploadGone();
+  if (!Number.isSafeInteger(offset) || (length !== null && Number(length) !== size))
+    throw new UploadGone();
   return offset;
 }
 
@@ -166,7 +175,10 @@ async function patch(sending: Sending, url: string, offset: number): Promise<num
     request({
       method: 'PATCH',
       url,
-      headers: { 'Content-Type': 'application/offset+octet-stream', 'Upload-Offset': String(offset) },
+      headers: {
+        'Content-Type': 'application/offset+octet-stream',
+        'Upload-Offset': String(offset),
+      },
       body: file.slice(offset, Math.min(file.size, offset + sending.chunkBytes)),
       progress: (loaded) => sending.sent(offset + loaded),
       signal,

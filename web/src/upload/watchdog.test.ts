@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Item, STALLED } from './item';
+import { Item, STALLED } from './item.svelte';
 import { Watchdog } from './watchdog';
 
 let running: Set<Item>;
@@ -7,7 +7,11 @@ let up: boolean;
 let asked: number;
 
 function item(more: Partial<Item> = {}): Item {
-  const made = Object.assign(new Item(new File([new Uint8Array(100)], 'a'), 'a'), { phase: 'sending', movedAt: 0, ...more });
+  const made = Object.assign(new Item(new File([new Uint8Array(100)], 'a'), 'a'), {
+    phase: 'sending',
+    movedAt: 0,
+    ...more,
+  });
   made.abort = new AbortController();
   running.add(made);
   return made;
@@ -17,7 +21,8 @@ const dog = (): Watchdog =>
     asked++;
     return Promise.resolve(up);
   });
-const cut = (one: Item): boolean => one.abort!.signal.aborted && one.abort!.signal.reason === STALLED;
+const cut = (one: Item): boolean =>
+  one.abort!.signal.aborted && one.abort!.signal.reason === STALLED;
 
 beforeEach(() => {
   running = new Set();

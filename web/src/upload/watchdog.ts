@@ -1,7 +1,7 @@
 // Notices an upload whose connection died without a sound (a laptop that slept, a router that
 // forgot): XMLHttpRequest would wait for ever. An upload that the server keeps in its queue also
 // stands still, and must be left alone, so the server is asked before anything is cut.
-import type { Item } from './item';
+import type { Item } from './item.svelte';
 
 const LOOK_EVERY_MS = 5_000;
 const STILL_MS = 40_000;

@@ -1,6 +1,6 @@
 // Every word that a person reads, in one place. A translation has the same shape, so a missing text
 // does not compile.
-import type { FailureCode } from '../../upload/failures';
+import type { FailureCode } from '$upload/failures';
 import type { Span } from '../format';
 
 const s = (n: number): string => (n === 1 ? '' : 's');
@@ -26,7 +26,12 @@ export const en = {
   },
   /** Of a setting, which is exact. */
   duration(ms: number): string {
-    for (const [unit, size] of [['day', 86_400_000], ['hour', 3_600_000], ['minute', 60_000], ['second', 1_000]] as const) {
+    for (const [unit, size] of [
+      ['day', 86_400_000],
+      ['hour', 3_600_000],
+      ['minute', 60_000],
+      ['second', 1_000],
+    ] as const) {
       const value = ms / size;
       if (value >= 1 && (Number.isInteger(value) || value >= 2 || unit === 'second')) {
         const rounded = Math.floor(value);
@@ -64,7 +69,7 @@ export const en = {
     dropHint: 'Drop anywhere on the page',
   },
 
-  sheet: {
+  shareCard: {
     region: (n: string) => `Upload of ${n}`,
     preparing: 'Creating link…',
     sending: 'Uploading',
@@ -105,7 +110,8 @@ export const en = {
     connecting: 'Starting…',
     stands: 'No data is moving',
     finishing: 'Finishing…',
-    place: (ahead: number, left: string) => (ahead === 0 ? `You are next, ${left}` : `${ahead} ahead of you, ${left}`),
+    place: (ahead: number, left: string) =>
+      ahead === 0 ? `You are next, ${left}` : `${ahead} ahead of you, ${left}`,
     pausedAt: (percent: string) => `Paused at ${percent}`,
     received: 'Uploaded',
     checking: 'Uploaded, verifying…',
@@ -167,7 +173,8 @@ export const en = {
   },
 
   unfinished: {
-    title: (n: string, one: boolean, kept: string) => `${one ? '1 file' : `${n} files`} unfinished, ${kept} saved`,
+    title: (n: string, one: boolean, kept: string) =>
+      `${one ? '1 file' : `${n} files`} unfinished, ${kept} saved`,
     from: (date: string) => `From ${date}`,
     go: 'Continue',
     pickFiles: 'Select the same files',
@@ -194,7 +201,8 @@ export const en = {
   },
 
   share: {
-    arriving: (percent: string, left: string | null) => `Uploading, ${percent}${left ? `, ${left} left` : ''}`,
+    arriving: (percent: string, left: string | null) =>
+      `Uploading, ${percent}${left ? `, ${left} left` : ''}`,
     arrivingAll: 'Still uploading. This page updates automatically.',
     waitingServer: 'Waiting for its turn',
     stalled: (percent: string) => `${percent} uploaded. Sender’s connection has stalled.`,
@@ -227,7 +235,8 @@ export const en = {
     free: (size: string) => `${size} free`,
     version: (version: string) => `Version ${version}`,
     help: 'Help',
-    resume: 'If an upload is interrupted, open this page again in the same browser and select the same files.',
+    resume:
+      'If an upload is interrupted, open this page again in the same browser and select the same files.',
     command: 'To upload from the command line:',
   },
 

@@ -4,11 +4,8 @@ import { en, type Texts } from './en';
 
 export type Language = 'en';
 
-const LOADERS: Record<Exclude<Language, 'en'>, () => Promise<Texts>> = {
-};
-export const LANGUAGES: readonly { id: Language; name: string }[] = [
-  { id: 'en', name: 'English' },
-];
+const LOADERS: Record<Exclude<Language, 'en'>, () => Promise<Texts>> = {};
+export const LANGUAGES: readonly { id: Language; name: string }[] = [{ id: 'en', name: 'English' }];
 const KEY = 'ddx-language';
 
 let current: Language = 'en';

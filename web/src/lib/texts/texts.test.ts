@@ -60,7 +60,18 @@ describe('English', () => {
   });
 
   test('every failure has words of its own, and those with a limit name it', () => {
-    const codes = ['too-large', 'no-space', 'name-too-long', 'source-lost', 'gone', 'taken', 'differs', 'forbidden', 'server', 'refused'] as const;
+    const codes = [
+      'too-large',
+      'no-space',
+      'name-too-long',
+      'source-lost',
+      'gone',
+      'taken',
+      'differs',
+      'forbidden',
+      'server',
+      'refused',
+    ] as const;
     const texts = codes.map((code) => en.failure(code, null));
     expect(texts.every((text) => text.length > 10)).toBe(true);
     expect(new Set(texts).size).toBe(codes.length);
@@ -70,8 +81,10 @@ describe('English', () => {
 
   test('no text is empty, and none has a space at its ends', () => {
     const look = (value: unknown, path: string): void => {
-      if (typeof value === 'string') expect(value.trim() === value && value !== '', path).toBe(true);
-      else if (typeof value === 'object' && value !== null) for (const [key, inner] of Object.entries(value)) look(inner, `${path}.${key}`);
+      if (typeof value === 'string')
+        expect(value.trim() === value && value !== '', path).toBe(true);
+      else if (typeof value === 'object' && value !== null)
+        for (const [key, inner] of Object.entries(value)) look(inner, `${path}.${key}`);
     };
     look(en, 'en');
   });

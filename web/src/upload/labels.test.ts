@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Item, type Phase } from './item';
-import { itemText } from './words';
+import { Item, type Phase } from './item.svelte';
+import { itemLabel } from './labels';
 
 function item(phase: Phase, more: Partial<Item> = {}): Item {
   const made = new Item(new File([new Uint8Array(1000)], 'a.bin'), 'a.bin');
   return Object.assign(made, { phase, movedAt: Date.now() }, more);
 }
-const text = (one: Item): string => itemText(one, true).replaceAll('\u00a0', ' ');
+const text = (one: Item): string => itemLabel(one, true).replaceAll('\u00a0', ' ');
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 50_000 });
@@ -24,8 +24,12 @@ describe('a row says', () => {
     expect(text(item('sending'))).toBe('Starting…');
   });
   test('its place in the server’s queue', () => {
-    expect(text(item('sending', { place: { ahead: 3, waiting: 5, estimate_ms: 90_000 } }))).toBe('3 ahead of you, about 1 min 30 s');
-    expect(text(item('sending', { place: { ahead: 0, waiting: 5, estimate_ms: 100 } }))).toBe('You are next, a moment');
+    expect(text(item('sending', { place: { ahead: 3, waiting: 5, estimate_ms: 90_000 } }))).toBe(
+      '3 ahead of you, about 1 min 30 s',
+    );
+    expect(text(item('sending', { place: { ahead: 0, waiting: 5, estimate_ms: 100 } }))).toBe(
+      'You are next, a moment',
+    );
   });
   test('percent first, speed and time left once they are known', () => {
     const one = item('sending', { sent: 500, confirmed: 430 });

@@ -1,6 +1,7 @@
-import type { Place, ServerFile } from '../lib/api';
+import type { Place, ServerFile } from '$lib/api';
+import { clock } from '$lib/clock';
 import type { Failure } from './failures';
-import { Meter, STALLED_AFTER_MS } from './meter';
+import { Meter, STALLED_AFTER_MS } from './meter.svelte';
 
 export type Phase =
   | 'queued'
@@ -18,27 +19,30 @@ export const STALLED = 'stalled';
 
 let ids = 0;
 
-/** One file on its way. Plain fields; code that changes them touches the pulse. */
+/**
+ * One file on its way. What is drawn of it is state of its own, so that a byte of one file draws
+ * one row of 100,000; the rest are plain fields.
+ */
 export class Item {
   readonly id = ++ids;
-  phase: Phase = 'queued';
+  phase = $state.raw<Phase>('queued');
   uploadUrl: string | null = null;
   deleteUrl: string | null = null;
   fileId: string | null = null;
   /** Under which the server has it, where it has changed the name. */
-  savedAs: string | null = null;
+  savedAs = $state.raw<string | null>(null);
   /** Handed to the network. */
-  sent = 0;
+  sent = $state.raw(0);
   /** Safe on the server. */
-  confirmed = 0;
+  confirmed = $state.raw(0);
   /**
    * The server's events have told of it. When they end, as in an outage, what was handed to the
    * network is worth nothing: the figure must not run ahead to it.
    */
-  told = false;
-  place: Place | null = null;
-  failure: Failure | null = null;
-  check: Check = 'none';
+  told = $state.raw(false);
+  place = $state.raw<Place | null>(null);
+  failure = $state.raw<Failure | null>(null);
+  check = $state.raw<Check>('none');
   blake3: string | null = null;
   serverCrc: string | null = null;
   localCrc: string | null = null;
@@ -47,10 +51,10 @@ export class Item {
   restarts = 0;
   /** Not to be tried before. */
   notBefore = 0;
-  movedAt = 0;
+  movedAt = $state.raw(0);
   abort: AbortController | null = null;
   /** What it was before it was cancelled, for undoing. */
-  before: Phase = 'queued';
+  before = $state.raw<Phase>('queued');
   #shown = 0;
   #counted = 0;
   #meter: Meter | null = null;
@@ -67,10 +71,6 @@ export class Item {
 
   get name(): string {
     return this.path.slice(this.path.lastIndexOf('/') + 1);
-  }
-
-  get settled(): boolean {
-    return this.ended || this.phase === 'cancelled';
   }
 
   get ended(): boolean {
@@ -104,8 +104,9 @@ export class Item {
   }
 
   /** It is being sent, and nothing has moved for some seconds. */
-  stands(now = Date.now()): boolean {
-    return this.phase === 'sending' && this.place === null && now - this.movedAt > STALLED_AFTER_MS;
+  stands(now?: number): boolean {
+    if (this.phase !== 'sending' || this.place !== null) return false;
+    return (now ?? clock()) - this.movedAt > STALLED_AFTER_MS;
   }
 
   /** Ends the running attempt as if the network had: its connection is dead. */

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Gate } from './gate';
+import { Connection } from './connection.svelte';
 
 let up = true;
 let asked: number[] = [];
 let states: string[] = [];
 
-function gate(): Gate {
-  const made: Gate = new Gate(
+function connect(): Connection {
+  const made: Connection = new Connection(
     () => {
       asked.push(Date.now());
       return Promise.resolve(up);
@@ -26,14 +26,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe('the gate', () => {
+describe('the connection', () => {
   test('is open until something happens', () => {
-    expect(gate().open).toBe(true);
+    expect(connect().open).toBe(true);
     expect(asked).toEqual([]);
   });
 
   test('closes on an outage and opens by itself when the server answers', async () => {
-    const one = gate();
+    const one = connect();
     one.fail();
     expect(one.state).toBe('down');
     expect(one.since).toBe(Date.now());
@@ -47,7 +47,7 @@ describe('the gate', () => {
   });
 
   test('fifty files that fail at once are one probe', async () => {
-    const one = gate();
+    const one = connect();
     for (let n = 0; n < 50; n++) one.fail();
     await vi.advanceTimersByTimeAsync(400);
     expect(asked).toHaveLength(1);
@@ -55,7 +55,7 @@ describe('the gate', () => {
 
   test('asks ever more rarely, at least twice a minute, and never gives up', async () => {
     up = false;
-    const one = gate();
+    const one = connect();
     one.fail();
     await vi.advanceTimersByTimeAsync(24 * 3_600_000);
     const pauses = asked.slice(1).map((at, n) => at - asked[n]!);
@@ -72,7 +72,7 @@ describe('the gate', () => {
 
   test('a new outage starts with short pauses again', async () => {
     up = false;
-    const one = gate();
+    const one = connect();
     one.fail();
     await vi.advanceTimersByTimeAsync(600_000);
     up = true;
@@ -87,7 +87,7 @@ describe('the gate', () => {
 
   test('the button tries at once, and not twice at a time', async () => {
     up = false;
-    const one = gate();
+    const one = connect();
     one.fail();
     one.tryNow();
     one.tryNow();
@@ -98,13 +98,13 @@ describe('the gate', () => {
     expect(one.nextAt).toBeGreaterThan(Date.now());
   });
 
-  test('an open gate has nothing to try', () => {
-    gate().tryNow();
+  test('an open connection has nothing to try', () => {
+    connect().tryNow();
     expect(asked).toHaveLength(0);
   });
 
   test('a server that asks to wait is given the time it asked for', async () => {
-    const one = gate();
+    const one = connect();
     one.hold(7_000);
     expect(one.state).toBe('busy');
     expect(one.nextAt).toBe(Date.now() + 7_000);
@@ -118,13 +118,13 @@ describe('the gate', () => {
     [0, 1_000],
     [86_400_000, 120_000],
   ])('a pause of %d ms is bounded to %d ms', (ms, bounded) => {
-    const one = gate();
+    const one = connect();
     one.hold(ms);
     expect(one.nextAt).toBe(Date.now() + bounded);
   });
 
   test('a wish to wait does not hide that the server is away', () => {
-    const one = gate();
+    const one = connect();
     one.fail();
     const due = one.nextAt;
     one.hold(60_000);
@@ -133,7 +133,7 @@ describe('the gate', () => {
   });
 
   test('a busy server that vanishes is down', async () => {
-    const one = gate();
+    const one = connect();
     one.hold(2_000);
     up = false;
     await vi.advanceTimersByTimeAsync(2_000);
@@ -141,7 +141,7 @@ describe('the gate', () => {
   });
 
   test('every change is told', async () => {
-    const one = gate();
+    const one = connect();
     one.fail();
     await vi.advanceTimersByTimeAsync(400);
     expect(states).toEqual(['down', 'down', 'open']);

@@ -2,7 +2,7 @@
 const MIN_MS = 1_000;
 const MAX_MS = 30_000;
 
-export class Again {
+export class Backoff {
   #delay = MIN_MS;
   #timer: ReturnType<typeof setTimeout> | undefined;
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Again } from './again';
+import { Backoff } from './backoff';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -7,16 +7,16 @@ afterEach(() => void vi.useRealTimers());
 test('it is tried again more and more rarely, never less than twice a minute, and no more once it succeeds', () => {
   const start = Date.now();
   const tries: number[] = [];
-  const again = new Again(() => {
+  const backoff = new Backoff(() => {
     tries.push((Date.now() - start) / 1_000);
-    again.failed();
+    backoff.failed();
   });
-  again.failed();
+  backoff.failed();
   vi.advanceTimersByTime(100_000);
   expect(tries).toEqual([1, 3, 7, 15, 31, 61, 91]);
-  again.now();
+  backoff.now();
   expect(tries).toHaveLength(8);
-  again.stop();
+  backoff.stop();
   vi.advanceTimersByTime(100_000);
   expect(tries).toHaveLength(8);
 });

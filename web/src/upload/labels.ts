@@ -1,19 +1,25 @@
 // What the page says about a share and its files, as texts.
-import { bytes, percent, rate, span } from '../lib/format';
-import { t } from '../lib/texts';
+import { bytes, percent, rate, span } from '$lib/format';
+import { t } from '$lib/texts';
 import type { Failure } from './failures';
-import type { Item } from './item';
+import type { Item } from './item.svelte';
 
-export function failureText(failure: Failure): string {
-  const own = t.failure(failure.code, failure.limitBytes === undefined ? null : bytes(failure.limitBytes));
-  const vague = failure.code === 'refused' || failure.code === 'server' || failure.code === 'forbidden';
+export function failureLabel(failure: Failure): string {
+  const own = t.failure(
+    failure.code,
+    failure.limitBytes === undefined ? null : bytes(failure.limitBytes),
+  );
+  const vague =
+    failure.code === 'refused' || failure.code === 'server' || failure.code === 'forbidden';
   return vague && failure.detail ? `${own}: ${failure.detail}` : own;
 }
 
-export function itemText(item: Item, live: boolean): string {
+export function itemLabel(item: Item, live: boolean): string {
   switch (item.phase) {
     case 'queued':
-      return item.confirmed > 0 ? `${t.percent(percent(item.confirmed, item.size))} · ${t.row.queued}` : t.row.queued;
+      return item.confirmed > 0
+        ? `${t.percent(percent(item.confirmed, item.size))} · ${t.row.queued}`
+        : t.row.queued;
     case 'sending':
       return sendingText(item, live);
     case 'paused':
@@ -29,7 +35,12 @@ export function itemText(item: Item, live: boolean): string {
 }
 
 function doneText(item: Item): string {
-  const state = { verified: t.row.verified, running: t.row.checking, none: t.row.received, differs: t.row.received }[item.check];
+  const state = {
+    verified: t.row.verified,
+    running: t.row.checking,
+    none: t.row.received,
+    differs: t.row.received,
+  }[item.check];
   return item.savedAs === null ? state : `${state} · ${t.row.savedAs(item.savedAs)}`;
 }
 
@@ -40,7 +51,8 @@ function sendingText(item: Item, live: boolean): string {
   // A system may take megabytes that go nowhere: where the server tells what it has, that counts.
   const isOut = item.sent >= item.size && !(live && item.confirmed < item.size);
   if (item.stands() && !isOut) return `${t.percent(percent(shown, item.size))} · ${t.row.stands}`;
-  if (item.sent >= item.size && item.confirmed < item.size && item.meter.rate() === null) return t.row.finishing;
+  if (item.sent >= item.size && item.confirmed < item.size && item.meter.rate() === null)
+    return t.row.finishing;
   const parts = [t.percent(percent(shown, item.size))];
   const speed = item.meter.rate();
   if (speed !== null) parts.push(rate(speed));

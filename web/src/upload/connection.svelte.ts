@@ -1,20 +1,20 @@
-// Whether there is any point in sending. One gate for all uploads: when the server can't be
+// Whether there is any point in sending. One state for all uploads: when the server can't be
 // reached, a single probe asks for it, instead of every file trying by itself, and the page has one
 // thing to say. It never gives up.
 
 const PROBE_FIRST_MS = 400;
 const PROBE_MAX_MS = 30_000;
 
-export type GateState = 'open' | 'down' | 'busy';
+export type ConnectionState = 'open' | 'down' | 'busy';
 
-export class Gate {
-  state: GateState = 'open';
+export class Connection {
+  state = $state.raw<ConnectionState>('open');
   /** When it closed. */
-  since = 0;
+  since = $state.raw(0);
   /** When the next try is due. */
-  nextAt = 0;
+  nextAt = $state.raw(0);
   /** A try is under way. */
-  probing = false;
+  probing = $state.raw(false);
   #tries = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -53,7 +53,7 @@ export class Gate {
     void this.#probe();
   }
 
-  #close(state: GateState): void {
+  #close(state: ConnectionState): void {
     this.state = state;
     this.since = Date.now();
     this.changed();

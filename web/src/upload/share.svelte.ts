@@ -1,8 +1,9 @@
 // One drop, one share, one link. Holds its files, asks the server for the share as soon as it
 // exists, and listens to the share's events while anything is under way.
-import { api, type ServerFile } from '../lib/api';
-import { tabs, type Tabs } from '../tabs/tabs';
-import { Item } from './item';
+import { api, type ServerFile } from '$lib/api';
+import type { Tabs } from '$tabs/tabs';
+import { Item } from './item.svelte';
+import { ItemList } from './item-list.svelte';
 import { uniquePath, type Given } from './intake';
 import type { ManifestEntry, StoredShare } from './store';
 
@@ -30,71 +31,79 @@ export interface Totals {
 }
 
 export class Share {
-  id: string | null = null;
+  id = $state.raw<string | null>(null);
   key: string | null = null;
-  link: string | null = null;
+  link = $state.raw<string | null>(null);
   createdAt = Date.now();
-  readonly items: Item[] = [];
+  /** All its files, in the order in which they came. */
+  items = $state.raw<readonly Item[]>([]);
   /** Complete before this visit: not sent again, but part of the share. */
-  kept = { files: 0, bytes: 0 };
+  kept = $state.raw({ files: 0, bytes: 0 });
   roots: FileSystemHandle[] = [];
   manifest: ManifestEntry[] = [];
   /** Events flow. */
-  live = false;
+  live = $state.raw(false);
   /** They have been asked for and may flow at any moment. */
-  #opening: ReturnType<typeof setTimeout> | null = null;
+  #opening = $state.raw<ReturnType<typeof setTimeout> | null>(null);
   #paths = new Map<string, Item>();
   #taken = new Set<string>();
   #making: Promise<void> | null = null;
   #unwatch: (() => void) | null = null;
-  #totals: Totals | null = null;
 
   constructor(
-    /** Something changed that is worth drawing. */
-    private readonly changed: () => void,
     /** The server has told something new about a file. */
     private readonly heard: (item: Item) => void,
-    private readonly watch: Tabs['watch'] = (shareId, events) => tabs.watch(shareId, events),
+    private readonly watch: Tabs['watch'],
   ) {}
 
-  static restored(stored: StoredShare, changed: () => void, heard: (item: Item) => void): Share {
-    const share = new Share(changed, heard);
-    share.id = stored.shareId;
-    share.key = stored.shareKey;
-    share.link = stored.link;
-    share.createdAt = stored.createdAt;
-    share.roots = stored.roots;
-    share.manifest = stored.manifest;
-    return share;
+  /** Becomes the share that an earlier visit began. Only before it has files. */
+  restore(stored: StoredShare): void {
+    this.id = stored.shareId;
+    this.key = stored.shareKey;
+    this.link = stored.link;
+    this.createdAt = stored.createdAt;
+    this.roots = stored.roots;
+    this.manifest = stored.manifest;
   }
 
   /** Adds files under paths that are free in this share. */
   add(given: Given[]): Item[] {
-    return given.map((one) => {
+    const items = given.map((one) => {
       const path = uniquePath(one.path, this.#taken);
       this.manifest.push([path, one.file.size, one.file.lastModified]);
-      return this.#place(new Item(one.file, path));
+      this.#taken.add(path);
+      return new Item(one.file, path);
     });
+    return this.#place(items);
   }
 
   /** Adds files that the share's manifest lists already. */
   readd(given: Given[]): Item[] {
-    return given.filter((one) => !this.#paths.has(one.path)).map((one) => this.#place(new Item(one.file, one.path)));
+    const missing = new Map(
+      given.filter((one) => !this.#paths.has(one.path)).map((one) => [one.path, one.file]),
+    );
+    return this.#place([...missing].map(([path, file]) => new Item(file, path)));
   }
 
-  #place(item: Item): Item {
-    this.#taken.add(item.path);
-    this.#paths.set(item.path, item);
-    this.items.push(item);
-    return item;
+  #place(items: Item[]): Item[] {
+    for (const item of items) {
+      this.#taken.add(item.path);
+      this.#paths.set(item.path, item);
+    }
+    this.items = [...this.items, ...items];
+    this.list.add(items);
+    return items;
   }
 
-  remove(item: Item): void {
-    const at = this.items.indexOf(item);
-    if (at >= 0) this.items.splice(at, 1);
-    this.#paths.delete(item.path);
-    this.#taken.delete(item.path);
-    this.manifest = this.manifest.filter(([path]) => path !== item.path);
+  remove(gone: ReadonlySet<Item>): void {
+    this.items = this.items.filter((item) => !gone.has(item));
+    this.list.remove(gone);
+    const paths = new Set([...gone].map((item) => item.path));
+    for (const path of paths) {
+      this.#paths.delete(path);
+      this.#taken.delete(path);
+    }
+    this.manifest = this.manifest.filter(([path]) => !paths.has(path));
   }
 
   /**
@@ -109,7 +118,6 @@ export class Share {
         // The server's own idea of its address may be that of the inside of a proxy; the page's
         // address works.
         this.link = new URL(made.link, location.href).href;
-        this.changed();
       },
       (error: unknown) => {
         this.#making = null;
@@ -124,13 +132,14 @@ export class Share {
     this.unfollow();
     this.id = this.key = this.link = null;
     this.#making = null;
-    this.changed();
   }
 
   /** Follows the server's events while something is under way, and stops when nothing is. */
   follow(): void {
     const wanted =
-      this.id !== null && this.items.some((item) => item.phase === 'sending' || (item.phase === 'done' && !item.blake3));
+      this.id !== null &&
+      (this.list.tally.sending > 0 ||
+        this.items.some((item) => item.phase === 'done' && !item.blake3));
     if (wanted && !this.#unwatch) {
       this.#unwatch = this.watch(this.id!, {
         file: (file) => this.#hear(file, true),
@@ -138,13 +147,9 @@ export class Share {
         live: (on) => {
           this.#opened();
           this.live = on;
-          this.changed();
         },
       });
-      this.#opening = setTimeout(() => {
-        this.#opened();
-        this.changed();
-      }, OPENS_WITHIN_MS);
+      this.#opening = setTimeout(() => this.#opened(), OPENS_WITHIN_MS);
     } else if (!wanted && this.#unwatch) {
       this.unfollow();
     }
@@ -156,6 +161,17 @@ export class Share {
    */
   get hears(): boolean {
     return this.live || this.#opening !== null;
+  }
+
+  /** The same files, as they are drawn. */
+  readonly list = new ItemList(() => this.hears);
+
+  /** What all its files come to. */
+  readonly totals: Totals = $derived.by(() => this.#sum());
+
+  /** All its files have come to an end. */
+  get settled(): boolean {
+    return this.totals.active + this.totals.paused === 0;
   }
 
   #opened(): void {
@@ -194,53 +210,27 @@ export class Share {
     this.heard(item);
   }
 
-  /** Forgets the sums; called when anything changed. */
-  stale(): void {
-    this.#totals = null;
-  }
-
-  get totals(): Totals {
-    return (this.#totals ??= this.#sum());
-  }
-
   #sum(): Totals {
-    const sum: Totals = {
-      files: this.kept.files,
-      done: this.kept.files,
-      failed: 0,
-      paused: 0,
-      active: 0,
-      cancelled: 0,
-      bytes: this.kept.bytes,
-      shown: this.kept.bytes,
-      safe: this.kept.bytes,
-      verified: 0,
-      any: false,
+    const { tally } = this.list;
+    const { files, bytes } = this.kept;
+    const totals: Totals = {
+      files: files + tally.files - tally.cancelled,
+      done: files + tally.done,
+      failed: tally.failed,
+      paused: tally.paused,
+      active: tally.active,
+      cancelled: tally.cancelled,
+      bytes: bytes + tally.bytes,
+      shown: bytes + tally.shown,
+      safe: bytes + tally.safe,
+      verified: tally.verified,
+      any: files + tally.done + tally.active + tally.paused > 0,
       state: 'sending',
     };
-    for (const item of this.items) {
-      if (item.phase === 'cancelled') {
-        sum.cancelled++;
-        continue;
-      }
-      sum.files++;
-      if (item.phase === 'failed') {
-        sum.failed++;
-        continue;
-      }
-      sum.bytes += item.size;
-      sum.shown += item.shown(this.hears);
-      sum.safe += item.phase === 'done' ? item.size : item.confirmed;
-      if (item.phase === 'done') sum.done++;
-      else if (item.phase === 'paused') sum.paused++;
-      else sum.active++;
-      if (item.check === 'verified') sum.verified++;
-    }
-    sum.any = sum.done + sum.active + sum.paused > 0;
-    if (sum.active > 0) sum.state = this.id === null ? 'preparing' : 'sending';
-    else if (sum.paused > 0) sum.state = 'paused';
-    else if (sum.files === 0) sum.state = 'empty';
-    else sum.state = sum.failed > 0 ? 'failed' : 'done';
-    return sum;
+    if (totals.active > 0) totals.state = this.id === null ? 'preparing' : 'sending';
+    else if (totals.paused > 0) totals.state = 'paused';
+    else if (totals.files === 0) totals.state = 'empty';
+    else totals.state = totals.failed > 0 ? 'failed' : 'done';
+    return totals;
   }
 }

@@ -1,9 +1,9 @@
 // Shares of earlier visits that are not complete, as this browser remembers them and the server
 // confirms them.
-import { api, Refused, type ServerFile } from '../lib/api';
-import type { Item } from './item';
+import { api, Refused, type ServerFile } from '$lib/api';
+import type { Item } from './item.svelte';
 import type { Presence } from './presence';
-import type { Share } from './share';
+import type { Share } from './share.svelte';
 import type { Store, StoredShare, StoredUpload } from './store';
 import { terminate } from './tus';
 
@@ -16,14 +16,13 @@ export interface Unfinished {
   keptBytes: number;
 }
 
-export class Earlier {
-  unfinished: Unfinished[] = [];
+export class UnfinishedShares {
+  unfinished = $state.raw<readonly Unfinished[]>([]);
 
   constructor(
     private readonly store: Store,
     private readonly presence: Presence,
     private readonly mine: () => readonly Share[],
-    private readonly changed: () => void,
   ) {}
 
   /** Looks for them; those that another tab holds are left to it. */
@@ -38,12 +37,17 @@ export class Earlier {
       if (summary) found.push(summary);
     }
     this.unfinished = found.sort((a, b) => b.stored.createdAt - a.stored.createdAt);
-    this.changed();
   }
 
   async #weigh(stored: StoredShare): Promise<Unfinished | null> {
     const bytes = stored.manifest.reduce((sum, [, size]) => sum + size, 0);
-    const summary = { stored, files: stored.manifest.length, missingFiles: stored.manifest.length, bytes, keptBytes: 0 };
+    const summary = {
+      stored,
+      files: stored.manifest.length,
+      missingFiles: stored.manifest.length,
+      bytes,
+      keptBytes: 0,
+    };
     try {
       const { files } = await api.share(stored.shareId);
       const known = byPath(files, await this.store.uploads(stored.shareId));
@@ -101,17 +105,20 @@ export class Earlier {
   /** Discards it, on the server too. */
   async forget(one: Unfinished): Promise<void> {
     this.drop(one.stored.shareId);
-    this.changed();
     const uploads = await this.store.uploads(one.stored.shareId);
     await this.store.forgetShare(one.stored.shareId);
-    for (const upload of uploads) if (!upload.done) await terminate(upload.uploadUrl).catch(() => {});
+    for (const upload of uploads)
+      if (!upload.done) await terminate(upload.uploadUrl).catch(() => {});
   }
 }
 
 /**
  * The server's files by the paths that this browser gave them, which the server may have changed.
  */
-export function byPath(files: readonly ServerFile[], uploads: Iterable<StoredUpload>): Map<string, ServerFile> {
+export function byPath(
+  files: readonly ServerFile[],
+  uploads: Iterable<StoredUpload>,
+): Map<string, ServerFile> {
   const found = new Map(files.map((file) => [file.path, file]));
   const byId = new Map(files.map((file) => [file.file_id, file]));
   for (const { path, fileId } of uploads) {

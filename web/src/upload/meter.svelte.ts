@@ -2,6 +2,8 @@
 // remember an outage for ever; time left is held for two seconds at a time, since a number that
 // jumps is not read.
 
+import { clock } from '$lib/clock';
+
 const WINDOW_MS = 8_000;
 const FIRST_AFTER_MS = 2_000;
 const RENEW_MS = 2_000;
@@ -9,8 +11,9 @@ const RENEW_MS = 2_000;
 export const STALLED_AFTER_MS = 4_000;
 
 export class Meter {
-  #samples: { at: number; total: number }[] = [];
-  #total = 0;
+  /** Grows in place: each sample comes with a new total, which is what readers are told of. */
+  #samples = $state.raw<{ at: number; total: number }[]>([]);
+  #total = $state.raw(0);
   #movedAt = 0;
   #shownAt = 0;
   #shown: number | null = null;
@@ -29,8 +32,10 @@ export class Meter {
     const last = this.#samples.at(-1);
     // One sample per 200 ms is enough, and bounds the list at 40. A sample stands for its own
     // instant and is not changed by what comes after it, or the speed would come out too low.
-    if (!last || now - last.at >= 200 || this.#samples.length === 1) this.#samples.push({ at: now, total: this.#total });
-    while (this.#samples.length > 2 && now - this.#samples[1]!.at > WINDOW_MS) this.#samples.shift();
+    if (!last || now - last.at >= 200 || this.#samples.length === 1)
+      this.#samples.push({ at: now, total: this.#total });
+    while (this.#samples.length > 2 && now - this.#samples[1]!.at > WINDOW_MS)
+      this.#samples.shift();
   }
 
   /** Starts anew after a pause or an outage, so that the gap does not count as slowness. */
@@ -41,7 +46,7 @@ export class Meter {
   }
 
   /** Bytes per second, or null while there is too little to tell. */
-  rate(now = Date.now()): number | null {
+  rate(now = clock()): number | null {
     const first = this.#samples[0];
     if (!first || this.#samples.length < 2 || now - first.at < FIRST_AFTER_MS) return null;
     if (now - this.#movedAt > STALLED_AFTER_MS) return null;
@@ -53,7 +58,7 @@ export class Meter {
   /**
    * Seconds for `bytes` more, renewed every two seconds and counted down in between; never below 1.
    */
-  secondsLeft(bytes: number, now = Date.now()): number | null {
+  secondsLeft(bytes: number, now = clock()): number | null {
     const rate = this.rate(now);
     if (rate === null) {
       this.#shown = null;

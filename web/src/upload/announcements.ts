@@ -1,7 +1,7 @@
 // What the screen reader is told of an upload: all that has changed between two looks, also where
 // they fall together.
-import { count } from '../lib/format';
-import { t } from '../lib/texts';
+import { count } from '$lib/format';
+import { t } from '$lib/texts';
 
 export interface Look {
   files: number;
@@ -16,7 +16,7 @@ export interface Look {
 const QUARTERS = [25, 50, 75];
 const filesOf = (n: number): string => t.files(count(n), n === 1);
 
-export class News {
+export class Announcements {
   #was: Look | null = null;
   #told = 0;
 
@@ -29,7 +29,8 @@ export class News {
       this.#told = now.percent;
       words.push(t.live.started(filesOf(now.files)));
     }
-    const quarter = now.active > 0 && QUARTERS.findLast((one) => now.percent >= one && this.#told < one);
+    const quarter =
+      now.active > 0 && QUARTERS.findLast((one) => now.percent >= one && this.#told < one);
     if (quarter) {
       this.#told = quarter;
       words.push(t.live.at(quarter));
