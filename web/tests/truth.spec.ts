@@ -268,6 +268,7 @@ test('names from right to left keep their order, and short names have no gap', a
     .setInputFiles(names.map((name) => ({ name, mimeType: '', buffer: Buffer.from('x') })));
   for (const name of names) await phase(page, name, 'done');
   await page.goto(await link(page));
+  await expect(page.getByTestId('file')).toHaveCount(names.length);
   for (const name of names) {
     const parts = page.getByTestId('file').filter({ hasText: name }).locator('.name bdi');
     const boxes = await parts.evaluateAll((all) =>

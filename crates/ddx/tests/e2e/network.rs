@@ -21,9 +21,23 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
             let data = Data::new(chance.below(1000), 4 * MIB + chance.below(MIB));
             let upload = direct.create(Some(data.len()), "n.bin").await?;
             let at = 300 + chance.below(data.len());
-            let proxy = FaultProxy::start(server.address(), Fault::CutAfter(at, cut)).await?;
+            let proxy = FaultProxy::start(server.address(), Fault::StallAfter(at)).await?;
             let through = Tus::new(&Client::new(proxy.address()).patience(Duration::from_secs(30)));
-            let broken = through.patch(&upload.path, &data, 0..data.len()).await;
+            // A request that has not begun when its connection ends has nothing to keep.
+            let arrived = at.min(data.len()).saturating_sub(64 * 1024 + 1000);
+            let progress = format!("/api/v1/system/upload-progress/{}", upload.file_id()?);
+            let cut_it = async {
+                let begun = crate::until("bytes arrive", Duration::from_secs(30), || async {
+                    let file = direct.client().json(&progress).await?;
+                    Ok(file["received_bytes"].as_u64() >= Some(arrived))
+                });
+                begun.await?;
+                proxy.end_all(cut);
+                anyhow::Ok(())
+            };
+            let sending = through.patch(&upload.path, &data, 0..data.len());
+            let (broken, begun) = tokio::join!(sending, cut_it);
+            begun?;
             ensure!(
                 broken.is_err() || at >= data.len(),
                 "the proxy did not cut at {at}: {broken:?}"
@@ -33,7 +47,7 @@ async fn an_upload_survives_every_kind_of_cut() -> Result<()> {
             proxy.set(Fault::None);
             let offset = through.offset(&upload.path).await?;
             ensure!(
-                offset + 64 * 1024 >= at.min(data.len()).saturating_sub(1000),
+                offset >= arrived,
                 "{cut:?} at {at}: only {offset} were kept"
             );
             if offset < data.len() {
