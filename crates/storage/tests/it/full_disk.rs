@@ -227,9 +227,12 @@ impl FailingDisk {
             .unwrap()
             .set_len(256 * MIB)
             .unwrap();
+        // Without a journal, and with all of its tables written now: only a file's own bytes find
+        // the device full, and not at times a record of the file system about them.
         call(
             Command::new("mkfs.ext4")
-                .args(["-q", "-F", "-m", "0", "-E", "nodiscard"])
+                .args(["-q", "-F", "-m", "0", "-N", "64", "-O", "^has_journal"])
+                .args(["-E", "nodiscard,lazy_itable_init=0"])
                 .arg(&image),
         );
         call(
