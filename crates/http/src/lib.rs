@@ -8,7 +8,7 @@
 //! - `listing`, [`delivery`], `pages`, `api`: what is answered.
 //! - [`protocols`]: how files come, one folder each. `headers` in each is pure (fields and bytes
 //!   in, values out), its handlers call the engine.
-//! - `middleware` and [`router`]: what all requests pass, and all addresses put together.
+//! - `middleware` and [`router`](router()): what all requests pass, and all addresses put together.
 
 mod api;
 mod app;

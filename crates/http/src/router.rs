@@ -65,8 +65,8 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Whether a file may lie at a path of the server, the prefix before it taken off.
-pub(crate) fn may_be_file(path: &str) -> bool {
-    let mut groups = groups().into_iter();
-    groups.any(|group| (group.may_be_file)(path))
+/// Tells of a path of the server whether a file may lie there, the prefix before it taken off.
+pub(crate) fn file_paths() -> impl Fn(&str) -> bool + Send + Sync + 'static {
+    let tells: Vec<_> = groups().iter().map(|group| group.may_be_file).collect();
+    move |path| tells.iter().any(|may_be_file| may_be_file(path))
 }

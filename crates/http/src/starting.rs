@@ -13,7 +13,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 use crate::middleware::add_common_fields;
-use crate::router::may_be_file;
+use crate::router::file_paths;
 use crate::server::Served;
 use crate::shared::path_prefix;
 use crate::shared::problem::{Kind, Problem};
@@ -40,7 +40,7 @@ pub fn starting(
         "" => routes,
         prefix => Router::new().nest(prefix, routes.clone()).merge(routes),
     };
-    let prefix = path_prefix.to_owned();
+    let (prefix, may_be_file) = (path_prefix.to_owned(), file_paths());
     Served::new(starting, move |path| {
         may_be_file(path_prefix::below(&prefix, path))
     })
