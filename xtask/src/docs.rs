@@ -15,6 +15,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("docs/CONFIGURATION.md", "configuration"),
     ("docs/ERRORS.md", "errors"),
     ("docs/METRICS.md", "metrics"),
+    ("docs/openapi.json", "openapi"),
 ];
 
 /// Writes every generated document.

@@ -91,6 +91,7 @@ fn run(action: Action) -> anyhow::Result<ExitCode> {
             "configuration" => out.write_all(settings::document::markdown().as_bytes())?,
             "errors" => out.write_all(ddx_http::shared::problem::markdown().as_bytes())?,
             "metrics" => out.write_all(ddx_http::metrics::table::markdown().as_bytes())?,
+            "openapi" => out.write_all(ddx_http::openapi().as_bytes())?,
             _ => bail!("there is no generated document `{name}`"),
         },
     }

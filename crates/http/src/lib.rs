@@ -12,6 +12,7 @@
 
 mod api;
 mod app;
+mod contract;
 pub mod delivery;
 mod listing;
 pub mod metrics;
@@ -25,5 +26,5 @@ pub mod shared;
 mod starting;
 
 pub use app::{App, Config, CrossOrigin};
-pub use router::router;
+pub use router::{openapi, router};
 pub use starting::starting;

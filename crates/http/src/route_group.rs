@@ -5,6 +5,7 @@ use axum::Router;
 use axum::routing::MethodRouter;
 use ddx_engine::Protocol;
 use http::Method;
+use utoipa::openapi::OpenApi;
 
 use crate::app::App;
 
@@ -25,6 +26,8 @@ pub(crate) struct RouteGroup {
     pub(crate) protocol: Option<Protocol>,
     /// What pages of other sites need.
     pub(crate) cors: Cors,
+    /// Its addresses as the API's contract tells them.
+    pub(crate) contract: OpenApi,
 }
 
 impl RouteGroup {
@@ -41,6 +44,7 @@ impl RouteGroup {
             other_method: None,
             protocol: None,
             cors: Cors::default(),
+            contract: OpenApi::default(),
         }
     }
 }

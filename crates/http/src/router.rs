@@ -4,10 +4,12 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::MethodRouter;
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
 use tower::ServiceExt as _;
 
 use crate::app::App;
+use crate::contract;
 use crate::middleware::Middleware;
 use crate::protocols;
 use crate::route_group::RouteGroup;
@@ -27,6 +29,10 @@ fn groups() -> Vec<RouteGroup> {
 pub fn router(app: App) -> Router {
     let groups = groups();
     let middleware = Middleware::new(app.clone(), &groups);
+    let prefix = app.config().origin.path_prefix.clone();
+    let contract = contract::document(&groups, &prefix, app.config().version);
+    // Strings, numbers and lists: nothing in it can fail to serialize.
+    let contract = Bytes::from(serde_json::to_vec(&contract).unwrap_or_default());
     let mut routes = Router::new();
     let mut root = MethodRouter::new();
     let mut other_method = None;
@@ -47,9 +53,9 @@ pub fn router(app: App) -> Router {
     };
     let routes = routes
         .route("/", root.clone())
+        .route(contract::PATH, get(async || contract::answer(contract)))
         .method_not_allowed_fallback(other_method)
         .fallback(async || Problem::new(Kind::NotFound).into_response());
-    let prefix = app.config().origin.path_prefix.clone();
     let routes = if prefix.is_empty() {
         routes
     } else {
@@ -63,6 +69,15 @@ pub fn router(app: App) -> Router {
     routes
         .layer(from_fn_with_state(middleware, Middleware::around))
         .with_state(app)
+}
+
+/// The API's contract as `docs/openapi.json` has it.
+#[must_use]
+pub fn openapi() -> String {
+    let document = contract::document(&groups(), "", env!("CARGO_PKG_VERSION"));
+    let mut text = document.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 /// Tells of a path of the server whether a file may lie there, the prefix before it taken off.

@@ -1,78 +1,21 @@
-// The server's JSON surface as the pages use it. Types follow the API document; unknown fields are
-// ignored.
+// The server's JSON surface as the pages use it. Its types are generated from the server's contract
+// (`npm run types`).
+import type { components } from './api-types';
 import { at, encodePath } from './base';
 
+type Schemas = components['schemas'];
+
 /** Where an upload stands in the server's queue. */
-export interface Place {
-  /** Uploads that will be let in before this one. */
-  ahead: number;
-  /** All that wait. */
-  waiting: number;
-  estimate_ms: number;
-}
+export type Place = Schemas['Waiting'];
 
-export type FileState = 'receiving' | 'joining' | 'complete' | 'failed';
-
-export interface ServerFile {
-  file_id: string;
-  /** Unique inside its share, folders separated by slashes. */
-  path: string;
-  name: string;
-  size_bytes: number | null;
-  received_bytes: number;
-  state: FileState;
-  content_type: string | null;
-  /** Lower-case hex. */
-  blake3: string | null;
-  sha256: string | null;
-  /** CRC-64/NVME of the whole file, 16 lower-case hex digits. */
-  crc64: string | null;
-  created_at: number;
-  completed_at: number | null;
-  expires_at: number | null;
-  link: string;
-  rate_bytes_per_second: number | null;
-  waiting: Place | null;
-}
-
-export interface ServerShare {
-  share_id: string;
-  link: string;
-  created_at: number;
-  files: ServerFile[];
-  /** A share of more files than one answer holds goes on after this path. */
-  next?: string | null;
-}
-
-export interface NewShare {
-  share_id: string;
-  share_key: string;
-  link: string;
-}
-
-export interface Limits {
-  max_file_bytes: number | null;
-  request_body_max_bytes: number;
-  /** Exact for operators; for others at most a third is missing. */
-  free_bytes: number | null;
-  upload_expires_ms: number | null;
-  file_expires_ms: number | null;
-  name_bytes_max: number;
-  version: string;
-}
-
-/** RFC 9457, with the three members that every refusal of this server has. */
-export interface Problem {
-  type: string;
-  title: string;
-  status: number;
-  detail?: string;
-  /** What was met. */
-  limit?: unknown;
-  /** What met it. */
-  value?: unknown;
-  remedy?: string;
-}
+export type FileState = Schemas['FileState'];
+export type ServerFile = Schemas['File'];
+export type ServerShare = Schemas['SharePage'];
+export type NewShare = Schemas['CreatedShare'];
+export type Limits = Schemas['Limits'];
+/** One that a proxy answers may have less. */
+export type Problem = Pick<Schemas['Problem'], 'type' | 'title' | 'status'> &
+  Partial<Schemas['Problem']>;
 
 /** The server answered, and the answer is no. */
 export class Refused extends Error {

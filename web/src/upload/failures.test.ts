@@ -93,7 +93,7 @@ describe('what will not pass', () => {
       failure: { limitBytes: 0 },
     });
     for (const limit of [undefined, 'large', 0, -1, {}]) {
-      const verdict = judge(refused(413, { limit, value: 3_000_000 }), 0, 0);
+      const verdict = judge(refused(413, { limit: limit as number, value: 3_000_000 }), 0, 0);
       expect(verdict.then === 'fail' && verdict.failure).not.toHaveProperty('limitBytes');
     }
   });
@@ -125,7 +125,7 @@ describe('at the drop', () => {
     max_file_bytes: 1000,
     request_body_max_bytes: 100,
     free_bytes: 5000,
-    upload_expires_ms: null,
+    upload_expires_ms: 86_400_000,
     file_expires_ms: null,
     name_bytes_max: 10,
     version: '1',

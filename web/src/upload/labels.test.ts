@@ -119,10 +119,12 @@ describe('the bytes that are drawn', () => {
 describe('what the server tells', () => {
   const told = {
     file_id: 'f1',
+    share_id: 's1',
     path: 'a.bin',
     name: 'a.bin',
     size_bytes: 1000,
     received_bytes: 400,
+    percent: 40,
     state: 'receiving' as const,
     content_type: null,
     blake3: null,
@@ -134,6 +136,7 @@ describe('what the server tells', () => {
     link: '',
     rate_bytes_per_second: null,
     waiting: { ahead: 1, waiting: 2, estimate_ms: 10 },
+    failure: null,
   };
   test('moves the confirmed bytes forward only', () => {
     const one = item('sending');

@@ -52,6 +52,9 @@ const READ: &[&str] = &[
     "txt", "yaml",
 ];
 
+/// Files that a program writes, which has a style of its own.
+const GENERATED: &[&str] = &["web/src/lib/api-types.d.ts"];
+
 /// Reads the sources in `folder` and below it.
 pub(crate) fn read_folder(
     root: &Path,
@@ -81,7 +84,12 @@ pub(crate) fn read_folder(
 }
 
 fn wanted(path: &Path) -> bool {
-    path.extension()
+    let is_read = path
+        .extension()
         .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| READ.contains(&extension))
+        .is_some_and(|extension| READ.contains(&extension));
+    is_read
+        && !GENERATED
+            .iter()
+            .any(|generated| path == Path::new(generated))
 }

@@ -17,6 +17,7 @@ mod bad_start;
 mod boxes;
 mod clients;
 mod clock;
+mod contract;
 mod cross_site;
 mod damage;
 mod disk;

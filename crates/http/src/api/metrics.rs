@@ -13,7 +13,14 @@ use super::system::{disk, fresh};
 use crate::app::{App, Operator};
 use crate::metrics::{MEDIA_TYPE, Metric};
 
-/// `GET /metrics`, for operators.
+/// All figures, for operators.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "show_metrics",
+    tag = "system",
+    responses((status = 200, description = "OpenMetrics.", body = String, content_type = MEDIA_TYPE)),
+)]
 pub(super) async fn metrics(State(app): State<App>, _: Operator) -> Response {
     tell_memory(&app);
     tell_uploads(&app);

@@ -5,9 +5,9 @@ mod metrics;
 mod shares;
 mod system;
 
-use axum::Router;
-use axum::routing::{get, post};
 use http::Method;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::route_group::{RouteGroup, RouteInfo};
 
@@ -17,21 +17,22 @@ pub(crate) fn is_below(path: &str) -> bool {
 }
 
 pub(crate) fn group() -> RouteGroup {
-    let routes = Router::new()
+    let (routes, contract) = OpenApiRouter::default()
         .merge(events::routes())
-        .route("/api/v1/shares", post(shares::create))
-        .route("/api/v1/shares/{share_id}", get(shares::show))
-        .route("/api/v1/files/{file_id}", get(shares::file))
-        .route("/api/v1/limits", get(system::limits))
-        .route("/api/v1/system/upload-status", get(system::upload_status))
-        .route(
-            "/api/v1/system/upload-progress/{file_id}",
-            get(shares::file),
-        )
-        .route("/healthz", get(system::healthz))
-        .route("/readyz", get(system::readyz))
-        .route("/metrics", get(metrics::metrics));
-    RouteGroup::new(routes, describe)
+        .routes(routes!(shares::create))
+        .routes(routes!(shares::show))
+        .routes(routes!(shares::file))
+        .routes(routes!(shares::progress))
+        .routes(routes!(system::limits))
+        .routes(routes!(system::upload_status))
+        .routes(routes!(system::healthz))
+        .routes(routes!(system::readyz))
+        .routes(routes!(metrics::metrics))
+        .split_for_parts();
+    RouteGroup {
+        contract,
+        ..RouteGroup::new(routes, describe)
+    }
 }
 
 fn describe(method: &Method, route: &str) -> Option<RouteInfo> {

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use ddx_engine::{FileSummary, Id};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::{App, Client, PublicBase, charge_answer};
 use crate::listing::{self, Draw, File, Listing};
@@ -16,20 +17,42 @@ use crate::shared::problem::{Kind, Problem};
 /// Files of a share in one answer; the next page begins after the last path of this one.
 const PAGE_FILES_MAX: u32 = 1_000;
 
-#[derive(Debug, Serialize)]
-struct Created {
+/// A share that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CreatedShare {
+    /// Its id, which its link has.
     share_id: String,
+    /// The secret that puts files into it.
     share_key: String,
+    /// Its link.
     link: String,
+    /// When it was made, in milliseconds since 1970.
     created_at: i64,
 }
 
 /// What comes before a share's files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Share {
+    /// Its id.
     share_id: String,
+    /// Its link.
     link: String,
+    /// When it was made, in milliseconds since 1970.
     created_at: i64,
+}
+
+/// A share with a page of its files.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is drawn file by file; this is its shape")]
+struct SharePage {
+    #[schema(inline)]
+    #[serde(flatten)]
+    share: Share,
+    /// At most 1,000, by their paths.
+    files: Vec<File>,
+    /// The path after which the next page begins, if there is one.
+    #[schema(required)]
+    next: Option<String>,
 }
 
 /// Draws the array of files, and where the next page begins, if there is one: `?after=`.
@@ -41,12 +64,21 @@ struct Files {
     next: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
+    /// The path after which the page begins.
     after: Option<String>,
 }
 
-/// `POST /api/v1/shares`
+/// Makes a share, for files that are sent into it by its key.
+#[utoipa::path(
+    post,
+    path = "/api/v1/shares",
+    operation_id = "create_share",
+    tag = "shares",
+    responses((status = 201, description = "It was made.", body = CreatedShare)),
+)]
 pub(super) async fn create(
     State(app): State<App>,
     base: PublicBase,
@@ -54,7 +86,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     app.rate_limits().count_creation(client.address())?;
     let share = app.engine().create_share().await.map_err(problem)?;
-    let body = Created {
+    let body = CreatedShare {
         share_id: share.share_id.to_string(),
         share_key: share.share_key.to_string(),
         link: base.share(share.share_id),
@@ -63,7 +95,15 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
-/// `GET /api/v1/shares/{share_id}`
+/// A share's files, complete or on their way.
+#[utoipa::path(
+    get,
+    path = "/api/v1/shares/{share_id}",
+    operation_id = "show_share",
+    tag = "shares",
+    params(("share_id" = String, Path, description = "The share's id."), Page),
+    responses((status = 200, description = "A page of its files.", body = SharePage)),
+)]
 pub(super) async fn show(
     State(app): State<App>,
     base: PublicBase,
@@ -121,7 +161,15 @@ impl Draw for Files {
     }
 }
 
-/// `GET /api/v1/files/{file_id}` and `GET /api/v1/system/upload-progress/{file_id}`
+/// One file.
+#[utoipa::path(
+    get,
+    path = "/api/v1/files/{file_id}",
+    operation_id = "show_file",
+    tag = "files",
+    params(("file_id" = String, Path, description = "The file's id.")),
+    responses((status = 200, description = "The file as it stands.", body = File)),
+)]
 pub(super) async fn file(
     State(app): State<App>,
     base: PublicBase,
@@ -131,4 +179,21 @@ pub(super) async fn file(
     let record = app.engine().file(file_id).await.map_err(problem)?;
     let file = File::now(&record.into(), &base, &app);
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(file)).into_response())
+}
+
+/// How far a file is, at the address where the system before this one told it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/system/upload-progress/{file_id}",
+    operation_id = "show_progress",
+    tag = "files",
+    params(("file_id" = String, Path, description = "The file's id.")),
+    responses((status = 200, description = "The file as it stands.", body = File)),
+)]
+pub(super) async fn progress(
+    state: State<App>,
+    base: PublicBase,
+    file_id: Path<String>,
+) -> Result<Response, Problem> {
+    file(state, base, file_id).await
 }

@@ -12,17 +12,22 @@ use ddx_engine::Error;
 use ddx_memory::Snapshot;
 use http::{HeaderMap, header};
 use serde::Serialize;
+use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::{App, Operator};
 use crate::shared::operators::coarse;
 use crate::shared::problem::{Kind, Problem};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Status {
     #[serde(flatten)]
     load: Load,
     /// The whole ledger; sizes in bytes.
+    #[schema(value_type = Object)]
     ledger: std::sync::Arc<Snapshot>,
+    #[schema(required)]
     disk: Option<Disk>,
     /// How bytes get to the disk.
     disk_lane: String,
@@ -31,8 +36,29 @@ pub(super) struct Status {
     version: &'static str,
 }
 
+/// What is answered: all of it to operators, the load to all others.
+struct StatusAnswer;
+
+impl PartialSchema for StatusAnswer {
+    fn schema() -> RefOr<Schema> {
+        let either = AnyOfBuilder::new()
+            .item(Ref::from_schema_name(Status::name()))
+            .item(Ref::from_schema_name(Load::name()));
+        Schema::AnyOf(either.build()).into()
+    }
+}
+
+impl ToSchema for StatusAnswer {
+    fn schemas(parts: &mut Vec<(String, RefOr<Schema>)>) {
+        Status::schemas(parts);
+        Load::schemas(parts);
+        parts.push((Status::name().into(), Status::schema()));
+        parts.push((Load::name().into(), Load::schema()));
+    }
+}
+
 /// How the time of day and the time that deadlines are counted in differ.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Clock {
     ahead_ms: i64,
     jumps: u64,
@@ -42,13 +68,13 @@ struct Clock {
 }
 
 /// What everybody is told.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Load {
     concurrency_manager: Concurrency,
     memory_monitor: MemoryMonitor,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Concurrency {
     active_uploads: u64,
     global_upload_slots_available: u64,
@@ -58,12 +84,12 @@ struct Concurrency {
     requests: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct MemoryMonitor {
     current_usage: Usage,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Usage {
     total_gb: f64,
     available_gb: f64,
@@ -71,7 +97,7 @@ struct Usage {
     percent: f64,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(super) struct Disk {
     pub(super) total_bytes: u64,
     pub(super) free_bytes: u64,
@@ -158,7 +184,14 @@ pub(super) async fn disk(app: &App) -> Result<Disk, Error> {
     })
 }
 
-/// `GET /api/v1/system/upload-status`
+/// What the server does. Everybody is told how much it takes; all else is for operators.
+#[utoipa::path(
+    get,
+    path = "/api/v1/system/upload-status",
+    operation_id = "show_status",
+    tag = "system",
+    responses((status = 200, description = "The state of this moment.", body = StatusAnswer)),
+)]
 pub(super) async fn upload_status(
     State(app): State<App>,
     asker: Result<Operator, Problem>,
@@ -170,18 +203,36 @@ pub(super) async fn upload_status(
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Limits {
+/// What a client should know before it sends.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Limits {
+    /// The largest file; none: as large as the disk holds.
+    #[schema(required)]
     max_file_bytes: Option<u64>,
+    /// What a request should carry at most; longer files come in several.
     request_body_max_bytes: u64,
+    /// What the disk has for files, roughly unless an operator asks.
+    #[schema(required)]
     free_bytes: Option<u64>,
+    /// An upload on which nothing happens for so long goes.
     upload_expires_ms: u64,
+    /// A complete file goes after so long; none: it stays.
+    #[schema(required)]
     file_expires_ms: Option<u64>,
+    /// Bytes of UTF-8 in a name.
     name_bytes_max: usize,
+    /// The server's version.
     version: &'static str,
 }
 
-/// `GET /api/v1/limits`: what a client should know before it sends.
+/// What a client should know before it sends.
+#[utoipa::path(
+    get,
+    path = "/api/v1/limits",
+    operation_id = "show_limits",
+    tag = "system",
+    responses((status = 200, description = "The limits.", body = Limits)),
+)]
 pub(super) async fn limits(
     State(app): State<App>,
     headers: HeaderMap,
@@ -205,7 +256,14 @@ pub(super) async fn limits(
     ([(header::CACHE_CONTROL, "no-store")], Json(limits)).into_response()
 }
 
-/// `GET /healthz`: the process answers.
+/// The process answers.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "show_health",
+    tag = "system",
+    responses((status = 200, description = "It does.", body = String, content_type = "text/plain")),
+)]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
@@ -213,7 +271,14 @@ pub(super) async fn healthz() -> &'static str {
 /// Less than this above the floor, and the next upload is turned away.
 const READY_BYTES: u64 = 1 << 20;
 
-/// `GET /readyz`: an upload that came now would be taken.
+/// An upload that came now would be taken.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "show_readiness",
+    tag = "system",
+    responses((status = 200, description = "It would.", body = String, content_type = "text/plain")),
+)]
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let ledger = app.engine().ledger().snapshot();
     if app.closing().is_cancelled() || ledger.closing {

@@ -12,6 +12,7 @@ mod share_link;
 use axum::Router;
 use axum::routing::get;
 use http::Method;
+use utoipa::OpenApi;
 
 use crate::route_group::{Cors, RouteGroup, RouteInfo};
 
@@ -26,9 +27,14 @@ pub(crate) fn group() -> RouteGroup {
     RouteGroup {
         may_be_file: |path| path.starts_with("/d/"),
         cors: CORS,
+        contract: Contract::openapi(),
         ..RouteGroup::new(routes, describe)
     }
 }
+
+#[derive(OpenApi)]
+#[openapi(paths(share_link::share, share_link::file))]
+struct Contract;
 
 fn describe(method: &Method, route: &str) -> Option<RouteInfo> {
     let is_read = matches!(*method, Method::GET | Method::HEAD);

@@ -18,7 +18,23 @@ use crate::shared::engine_error::{problem, share_problem};
 use crate::shared::names;
 use crate::shared::problem::{Kind, Problem};
 
-/// `/d/{share_id}`, and the same with what a text around a link left behind it.
+/// A share: its page for browsers; for programs the bytes of its only file, or a list of links.
+#[utoipa::path(
+    get,
+    path = "/d/{share_id}",
+    operation_id = "download_share",
+    tag = "downloads",
+    params(("share_id" = String, Path, description = "The share's id.")),
+    responses(
+        (status = 200, description = "The file, or the links of all, one on a line.", content(
+            (Vec<u8> = "application/octet-stream"),
+            (String = "text/plain"),
+            (String = "text/html"),
+        )),
+        (status = 206, description = "The part that was asked for.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "The client's copy is still right."),
+    ),
+)]
 pub(super) async fn share(
     State(app): State<App>,
     base: PublicBase,
@@ -30,7 +46,23 @@ pub(super) async fn share(
     share_as_asked(&app, &base, client, &share_id, &request).await
 }
 
-/// `/d/{share_id}/{path}`
+/// One file of a share.
+#[utoipa::path(
+    get,
+    path = "/d/{share_id}/{path}",
+    operation_id = "download_file",
+    tag = "downloads",
+    params(
+        ("share_id" = String, Path, description = "The share's id."),
+        ("path" = String, Path, description = "The file's path, whose slashes are its own."),
+        ("Range" = Option<String>, Header, description = "The part that is wanted."),
+    ),
+    responses(
+        (status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "The part that was asked for.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "The client's copy is still right."),
+    ),
+)]
 pub(super) async fn file(
     State(app): State<App>,
     base: PublicBase,

@@ -2,12 +2,13 @@
 
 use ddx_engine::{Engine, FileSummary, Id, Progress, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::{App, PublicBase};
 use crate::shared::names;
 
 /// A place in the queue for memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Waiting {
     /// How many are admitted before.
     pub(crate) ahead: u64,
@@ -17,27 +18,71 @@ pub(crate) struct Waiting {
     pub(crate) estimate_ms: u64,
 }
 
-/// A file.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// How far a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FileState {
+    /// Its bytes arrive.
+    Receiving,
+    /// It is being joined from its parts.
+    Joining,
+    /// It is whole.
+    Complete,
+    /// It will not be whole, or is damaged.
+    Failed,
+}
+
+/// A file. Times are milliseconds since 1970, digests hexadecimal.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct File {
+    /// Its id, 26 letters and digits.
     pub(crate) file_id: String,
+    /// The id of the share that it is in.
     pub(crate) share_id: String,
+    /// Its path in the share, unique there.
     pub(crate) path: String,
+    /// The last part of the path.
     pub(crate) name: String,
+    /// Its length, if it is known already.
+    #[schema(required)]
     pub(crate) size_bytes: Option<u64>,
+    /// How much of it has arrived.
     pub(crate) received_bytes: u64,
+    /// The same of a hundred; 100 only when all has arrived.
+    #[schema(required)]
     pub(crate) percent: Option<f64>,
-    pub(crate) state: &'static str,
+    /// How far it is.
+    pub(crate) state: FileState,
+    /// The media type that its sender gave.
+    #[schema(required)]
     pub(crate) content_type: Option<String>,
+    /// BLAKE3 of all bytes, once it is known.
+    #[schema(required)]
     pub(crate) blake3: Option<String>,
+    /// SHA-256 of all bytes, if it was asked for.
+    #[schema(required)]
     pub(crate) sha256: Option<String>,
+    /// CRC-64/NVME of all bytes, once it is complete.
+    #[schema(required)]
     pub(crate) crc64: Option<String>,
+    /// When it was made.
     pub(crate) created_at: i64,
+    /// When it became complete.
+    #[schema(required)]
     pub(crate) completed_at: Option<i64>,
+    /// When it goes.
+    #[schema(required)]
     pub(crate) expires_at: Option<i64>,
+    /// Its link.
     pub(crate) link: String,
+    /// How fast it arrives.
+    #[schema(required)]
     pub(crate) rate_bytes_per_second: Option<u64>,
+    /// Its place in the queue for memory, while it waits.
+    #[schema(required)]
     pub(crate) waiting: Option<Waiting>,
+    /// Why it failed.
+    #[schema(required)]
     pub(crate) failure: Option<String>,
 }
 
@@ -78,11 +123,11 @@ impl File {
                 .map(|length| percent(received_bytes, length)),
             state: match record.state {
                 // It can't be had: to the one who asks it is as a failed upload.
-                State::Complete if record.damage.is_some() => "failed",
-                State::Receiving => "receiving",
-                State::Joining => "joining",
-                State::Complete => "complete",
-                State::Failed => "failed",
+                State::Complete if record.damage.is_some() => FileState::Failed,
+                State::Receiving => FileState::Receiving,
+                State::Joining => FileState::Joining,
+                State::Complete => FileState::Complete,
+                State::Failed => FileState::Failed,
             },
             content_type: record.content_type.clone(),
             blake3: record.blake3.map(hex),

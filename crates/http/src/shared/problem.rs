@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use kinds::{Detail, Entry, Kind, TABLE};
 
@@ -33,7 +34,7 @@ pub const TYPE_PREFIX: &str = "/errors/";
 const DETAIL_BYTES_MAX: usize = 512;
 
 /// A limit, or the value that met it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Amount {
     /// A number; its unit is said by the kind (bytes unless said otherwise).
@@ -305,8 +306,9 @@ impl axum::response::IntoResponse for Problem {
     }
 }
 
-/// The members of the JSON document.
-#[derive(Debug, Serialize)]
+/// A refusal (RFC 9457). Its type does not change between versions.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct Document<'p> {
     /// `/errors/<slug>`.
     #[serde(rename = "type")]

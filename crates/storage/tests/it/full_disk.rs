@@ -3,7 +3,6 @@
 //!
 //! Names carry `exclusive`: loop devices are few.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -230,7 +229,7 @@ impl FailingDisk {
             .unwrap();
         call(
             Command::new("mkfs.ext4")
-                .args(["-q", "-F", "-m", "0", "-E", "nodiscard", "-J", "size=4"])
+                .args(["-q", "-F", "-m", "0", "-E", "nodiscard"])
                 .arg(&image),
         );
         call(
@@ -244,19 +243,6 @@ impl FailingDisk {
 
     fn path(&self) -> PathBuf {
         self.0.path().join("mounted")
-    }
-
-    /// Has the file system write all blocks that it needs for itself: its journal once around, and
-    /// what that has recorded. From then on only a file's bytes find the disk full.
-    fn settle(&self) {
-        const JOURNAL_BLOCKS: usize = 1024;
-        let mut file = std::fs::File::create(self.path().join("settling")).unwrap();
-        for _ in 0..JOURNAL_BLOCKS {
-            // Longer each time, so that there is something to record.
-            file.write_all(b"x").unwrap();
-            file.sync_all().unwrap();
-        }
-        call(Command::new("sync").arg("-f").arg(self.path()));
     }
 }
 
@@ -282,13 +268,8 @@ fn call(command: &mut Command) {
 
 /// A store on a disk that fails, after the failure: what the writer was told, where it was synced
 /// last, and the writer.
-fn until_it_fails(
-    disk: &FailingDisk,
-    store: &LocalDisk,
-    granule: &[u8],
-) -> (Error, u64, Box<dyn Writer>) {
+fn until_it_fails(store: &LocalDisk, granule: &[u8]) -> (Error, u64, Box<dyn Writer>) {
     store.create(id(1), Some(100 * MIB)).unwrap();
-    disk.settle();
     let mut writer = store.open_writer(id(1), 0).unwrap();
     let mut synced = 0;
     while synced < 64 * MIB {
@@ -319,7 +300,7 @@ fn exclusive_a_failed_write_back_is_not_forgotten() {
         },
     );
     let granule = Aligned::random(MIB as usize, 0, 3);
-    let (failure, synced, mut writer) = until_it_fails(&disk, &store, &granule);
+    let (failure, synced, mut writer) = until_it_fails(&store, &granule);
     assert_eq!(
         failure.kind(),
         ErrorKind::Io { retryable: false },
@@ -348,7 +329,7 @@ fn exclusive_a_device_that_is_full_beneath_is_told() {
     let disk = FailingDisk::new();
     let store = open(&disk.path(), LocalDiskConfig::default());
     let granule = Aligned::random(MIB as usize, 0, 4);
-    let (failure, synced, writer) = until_it_fails(&disk, &store, &granule);
+    let (failure, synced, writer) = until_it_fails(&store, &granule);
     assert!(
         matches!(failure.kind(), ErrorKind::NoSpace { .. }),
         "{failure}"

@@ -12,16 +12,17 @@ mod journal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Router};
 use bytes::Bytes;
 use ddx_engine::{Error, FileSummary, Id};
 use ddx_memory::Charge;
 use http::{HeaderMap, header};
 use tokio::sync::watch;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::{App, Client, Operator, PublicBase, charge_answer};
 use crate::listing::{self, File, Listing};
@@ -51,11 +52,11 @@ const SHORT_BYTES: usize = 1 << 10;
 const STREAM_BYTES: u64 = 4 << 10;
 
 /// Its routes.
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/v1/shares/{share_id}/events", get(share))
-        .route("/api/v1/uploads/{upload_key}/events", get(upload))
-        .route("/api/v1/system/events", get(system))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(share))
+        .routes(routes!(upload))
+        .routes(routes!(system))
         .layer(Extension(Arc::new(Hubs::default())))
 }
 
@@ -110,7 +111,19 @@ fn answer(stream: Stream, asked: &HeaderMap) -> Response {
     (fields, coding, Body::from_stream(pieces)).into_response()
 }
 
-/// `GET /api/v1/shares/{share_id}/events`
+/// What happens to a share's files, as it happens.
+///
+/// Each file as it is (`file`), then `listed`, then each that changes (`file`) or goes (`gone`).
+/// `reset`: something was missed, and all begins anew.
+#[utoipa::path(
+    get,
+    path = "/api/v1/shares/{share_id}/events",
+    operation_id = "follow_share",
+    tag = "events",
+    params(("share_id" = String, Path, description = "The share's id.")),
+    responses((status = 200, description = "Events; the data of `file` is a file.", body = String,
+        content_type = "text/event-stream")),
+)]
 async fn share(
     State(app): State<App>,
     Extension(hubs): Extension<Arc<Hubs>>,
@@ -126,7 +139,16 @@ async fn share(
     Ok(answer(stream.with_listing(None)?, &headers))
 }
 
-/// `GET /api/v1/uploads/{upload_key}/events`
+/// The same of one upload, for who has its URL.
+#[utoipa::path(
+    get,
+    path = "/api/v1/uploads/{upload_key}/events",
+    operation_id = "follow_upload",
+    tag = "events",
+    params(("upload_key" = String, Path, description = "The last part of the upload's URL.")),
+    responses((status = 200, description = "Events; the data of `file` is a file.", body = String,
+        content_type = "text/event-stream")),
+)]
 async fn upload(
     State(app): State<App>,
     Extension(hubs): Extension<Arc<Hubs>>,
@@ -147,7 +169,15 @@ async fn upload(
     Ok(answer(stream.with_listing(Some(file))?, &headers))
 }
 
-/// `GET /api/v1/system/events`, for operators.
+/// What the server does, every second, for operators.
+#[utoipa::path(
+    get,
+    path = "/api/v1/system/events",
+    operation_id = "follow_system",
+    tag = "events",
+    responses((status = 200, description = "Events `snapshot`; the data is the state of the moment.",
+        body = String, content_type = "text/event-stream")),
+)]
 async fn system(
     State(app): State<App>,
     _: Operator,

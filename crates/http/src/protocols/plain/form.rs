@@ -16,8 +16,9 @@ use ddx_engine::{Created, Cut, Engine, FileSummary, Id, NewUpload, Put, Source, 
 use ddx_memory::Charge;
 use http::{Request, StatusCode, header};
 use tracing::Instrument as _;
+use utoipa::ToSchema;
 
-use super::handlers::{PROTOCOL, ToldFile, answer, limits, takes_new_files};
+use super::handlers::{PROTOCOL, Told, ToldFile, answer, limits, takes_new_files};
 use super::headers::Options;
 use super::multipart::{self, Form, Part};
 use crate::app::{App, Client, PublicBase, charge_answer, no_memory};
@@ -28,6 +29,23 @@ use crate::shared::engine_error::{Stays, body_problem, problem};
 use crate::shared::fields;
 use crate::shared::names;
 use crate::shared::problem::{Kind, Problem};
+
+/// The fields of a form.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is read part by part; this is its shape")]
+struct FormShape {
+    /// One file or more, under any name of a field.
+    #[schema(min_items = 1)]
+    file: Vec<Vec<u8>>,
+    /// How often each may be downloaded.
+    #[serde(rename = "max-downloads")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    max_downloads: Option<u64>,
+    /// For how many days they are kept.
+    #[serde(rename = "max-days")]
+    #[schema(minimum = 1, maximum = 3_650)]
+    max_days: Option<u64>,
+}
 
 /// A file of the form.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +107,20 @@ impl Drop for Files {
     }
 }
 
-/// `POST /`.
+/// Sends files in a form, and answers with their links.
+///
+/// What the text fields `max-downloads` and `max-days` say holds for all files of the form.
+#[utoipa::path(
+    post,
+    path = "/",
+    operation_id = "send_form",
+    tag = "plain uploads",
+    request_body(content = FormShape, content_type = "multipart/form-data"),
+    responses((status = 201, description = "All are stored, in one share.", content(
+        (String = "text/plain"),
+        (Told = "application/json"),
+    ))),
+)]
 pub(super) async fn form(
     State(app): State<App>,
     base: PublicBase,
@@ -127,7 +158,7 @@ pub(super) async fn form(
     };
     let made = files.made.clone();
     let listing = Listing::of_files(made.iter().map(|made| made.file_id).collect());
-    let told = Told {
+    let links = Links {
         app: app.clone(),
         base: base.clone(),
         made,
@@ -141,7 +172,7 @@ pub(super) async fn form(
         is_packed,
         media_type,
         head.into_bytes(),
-        told,
+        links,
     );
     let mut response = body.await.map_err(problem)?;
     files.made.clear();
@@ -249,7 +280,7 @@ async fn limit(files: &mut Files, options: &Options) -> Result<(), Problem> {
 }
 
 /// Draws the answer for several files: a link for each.
-struct Told {
+struct Links {
     app: App,
     base: PublicBase,
     made: VecDeque<Made>,
@@ -258,7 +289,7 @@ struct Told {
     _charge: Option<Charge>,
 }
 
-impl Draw for Told {
+impl Draw for Links {
     fn file(&mut self, file: &FileSummary, into: &mut Vec<u8>) -> bool {
         let made = std::iter::from_fn(|| self.made.pop_front());
         let Some(made) = made.into_iter().find(|made| made.file_id.0 == file.file_id) else {

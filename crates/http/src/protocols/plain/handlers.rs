@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use ddx_engine::{Created, Expected, FileSummary, Id, NewUpload, Protocol, Put};
 use http::{HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::headers;
 use crate::app::{App, Client, PublicBase};
@@ -26,7 +27,26 @@ pub(super) const PROTOCOL: Protocol = Protocol {
     is_resumable: false,
 };
 
-/// `PUT /{name}`. The router has taken the prefix off.
+/// Sends a file, and answers with its link.
+///
+/// The name may be a path, whose folders the receiver sees. A body that is cut leaves nothing.
+#[utoipa::path(
+    put,
+    path = "/{name}",
+    operation_id = "send_file",
+    tag = "plain uploads",
+    params(
+        ("name" = String, Path, description = "The file's name."),
+        ("Max-Downloads" = Option<u64>, Header, minimum = 1, maximum = 1_000_000, description = "How often it may be downloaded."),
+        ("Max-Days" = Option<u64>, Header, minimum = 1, maximum = 3_650, description = "For how many days it is kept."),
+        ("Repr-Digest" = Option<String>, Header, description = "A digest of it (RFC 9530), which is checked."),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 201, description = "It is stored; `X-Url-Delete` has the address that deletes it.", content(
+        (String = "text/plain"),
+        (Told = "application/json"),
+    ))),
+)]
 pub(super) async fn put(
     State(app): State<App>,
     base: PublicBase,
@@ -106,7 +126,15 @@ async fn put_file(
     Ok(answer(app, base, &created, format))
 }
 
-/// `DELETE /delete/{key}`, the secret address that the upload's answer told.
+/// Deletes a file, at the secret address that the upload's answer told.
+#[utoipa::path(
+    delete,
+    path = "/delete/{key}",
+    operation_id = "delete_file",
+    tag = "plain uploads",
+    params(("key" = String, Path, description = "The secret.")),
+    responses((status = 204, description = "It is gone.")),
+)]
 pub(super) async fn delete(
     State(app): State<App>,
     Path(key): Path<String>,
@@ -124,17 +152,22 @@ pub(super) async fn only_deletes() -> Problem {
         .field(header::ALLOW, HeaderValue::from_static("DELETE"))
 }
 
-#[derive(Serialize)]
-struct Told {
+/// What was stored.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Told {
+    /// The link of the share.
     link: String,
+    /// Each file, in the order in which they came.
+    #[schema(value_type = Vec<ToldFile>)]
     files: [ToldFile; 1],
 }
 
 /// A file that was made, with the address that deletes it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ToldFile {
     #[serde(flatten)]
     file: File,
+    /// The address that deletes it, for `DELETE`.
     delete_link: String,
 }
 

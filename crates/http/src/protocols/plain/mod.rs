@@ -8,6 +8,7 @@ pub mod multipart;
 use axum::Router;
 use axum::routing::{delete, post, put};
 use http::Method;
+use utoipa::OpenApi;
 
 use crate::route_group::{Cors, RouteGroup, RouteInfo};
 
@@ -24,9 +25,14 @@ pub(crate) fn group() -> RouteGroup {
         other_method: Some((Method::PUT, put(handlers::put))),
         protocol: Some(handlers::PROTOCOL),
         cors: CORS,
+        contract: Contract::openapi(),
         ..RouteGroup::new(routes, describe)
     }
 }
+
+#[derive(OpenApi)]
+#[openapi(paths(handlers::put, form::form, handlers::delete))]
+struct Contract;
 
 fn describe(method: &Method, route: &str) -> Option<RouteInfo> {
     let vary = match (method, route) {
