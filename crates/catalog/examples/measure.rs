@@ -218,16 +218,16 @@ fn scattered(number: u64) -> u64 {
     (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
-fn short(number: u64) -> [u8; 16] {
+fn short<T: From<[u8; 16]>>(number: u64) -> T {
     let mut id = [0x11; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
-    id
+    id.into()
 }
 
-fn wide(number: u64) -> [u8; 32] {
+fn wide<T: From<[u8; 32]>>(number: u64) -> T {
     let mut id = [0x22; 32];
     id[..8].copy_from_slice(&number.to_be_bytes());
-    id
+    id.into()
 }
 
 fn receiving(number: u64) -> NewFile {

@@ -28,12 +28,13 @@ pub mod sqlite;
 
 pub use error::{Error, ErrorKind};
 pub use record::{
-    Checkpoint, Completion, FileId, FileRecord, FileSummary, KeyHash, Kind, NewFile, OwnerTotals,
-    Segment, SegmentId, ShareId, ShareRecord, State, Totals, Work,
+    Checkpoint, Completion, FileRecord, FileSummary, KeyHash, Kind, NewFile, OwnerTotals, Segment,
+    ShareRecord, State, Totals, Work,
 };
 
 pub use sqlite::SqliteCatalog;
 
+use ddx_id::{FileId, SegmentId, ShareId};
 use futures_util::future::BoxFuture;
 use std::path::PathBuf;
 

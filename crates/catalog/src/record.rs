@@ -3,12 +3,8 @@
 //! Time stamps are milliseconds since the Unix epoch. All ids are 16 random bytes; that they are
 //! random is what makes a link unguessable, so they are made by the engine and never by a database.
 
-/// Internal and API id of a file.
-pub type FileId = [u8; 16];
-/// Id of a share, the public link.
-pub type ShareId = [u8; 16];
-/// Name of a piece of bytes in the store.
-pub type SegmentId = [u8; 16];
+use ddx_id::{FileId, SegmentId, ShareId};
+
 /// BLAKE3 of a secret key. All zero means that there is no key: nothing finds it, and any number of
 /// files may have it.
 pub type KeyHash = [u8; 32];

@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Checkpoint, Completion, ErrorKind, FileId, FileRecord, KeyHash, Kind, NewFile, OwnerTotals,
-    Segment, SegmentId, ShareId, ShareRecord, State, Totals,
+    Checkpoint, Completion, ErrorKind, FileRecord, KeyHash, Kind, NewFile, OwnerTotals, Segment,
+    ShareRecord, State, Totals,
 };
+use ddx_id::SegmentId;
+use ddx_id::{FileId, ShareId};
 
 /// What the reference answers.
 pub type Verdict<T = ()> = Result<T, ErrorKind>;

@@ -5,6 +5,7 @@
 //! file's BLAKE3 follows in the background and is "pending" until then. The parts keep their own
 //! records until they expire: a segment goes when the last record that lists it goes.
 
+use ddx_id::FileId;
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -108,7 +109,7 @@ impl Engine {
         }
         // A part may have been completed between our look at it and the record that waits for it.
         engine.try_join(created.record.clone()).await?;
-        let record = self.file(Id(created.record.file_id)).await?;
+        let record = self.file(created.record.file_id).await?;
         Ok(Created { record, ..created })
     }
 }
@@ -117,12 +118,12 @@ impl Parts {
     /// A part is complete or gone: completes the files that waited for nothing else, or has them
     /// fail. Only so many at once; the others, and what fails now, are left to housekeeping. The
     /// part itself stands or is gone, whatever becomes of the rest.
-    pub(crate) async fn join_waiting_or_later(&self, part_file_id: [u8; 16]) {
+    pub(crate) async fn join_waiting_or_later(&self, part_file_id: FileId) {
         let is_done = match self.join_page(part_file_id, None).await {
             Ok(next) => next.is_none(),
             Err(error) => {
                 tracing::error!(
-                    part = ?Id(part_file_id),
+                    part = ?part_file_id,
                     error = &error as &dyn std::error::Error,
                     "a file can't be joined from its parts now; it is tried again, and nothing is lost; if this repeats, see to the disk"
                 );
@@ -149,7 +150,7 @@ impl Parts {
         failed
     }
 
-    async fn join_all(&self, part_file_id: [u8; 16]) -> Result<(), Error> {
+    async fn join_all(&self, part_file_id: FileId) -> Result<(), Error> {
         let mut after = None;
         loop {
             after = self.join_page(part_file_id, after).await?;
@@ -163,9 +164,9 @@ impl Parts {
     /// there may be more.
     async fn join_page(
         &self,
-        part_file_id: [u8; 16],
-        after: Option<[u8; 16]>,
-    ) -> Result<Option<[u8; 16]>, Error> {
+        part_file_id: FileId,
+        after: Option<FileId>,
+    ) -> Result<Option<FileId>, Error> {
         let page = self
             .catalog
             .finals_waiting_for(part_file_id, after, PAGE_ROWS)
@@ -179,7 +180,7 @@ impl Parts {
         Ok(last)
     }
 
-    fn unjoined(&self) -> MutexGuard<'_, Vec<[u8; 16]>> {
+    fn unjoined(&self) -> MutexGuard<'_, Vec<FileId>> {
         self.unjoined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddx_catalog::reference::{Reference, Verdict};
 use ddx_catalog::{
-    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, FileSummary,
-    KeyHash, Kind, NewFile, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, SegmentId, ShareId,
-    ShareRecord, State, Totals, Work,
+    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, FileSummary, KeyHash,
+    Kind, NewFile, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, ShareRecord, State, Totals, Work,
 };
+use ddx_id::SegmentId;
+use ddx_id::{FileId, ShareId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::plan::{CatalogFault, Fault, Plan};

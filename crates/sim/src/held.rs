@@ -1,5 +1,6 @@
 //! What one client was told of one upload, and what it may therefore expect.
 
+use ddx_id::FileId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,7 +19,7 @@ pub struct Held {
     /// Deletes it.
     pub delete_key: Id,
     /// Its id.
-    pub file_id: Id,
+    pub file_id: FileId,
     /// Its length, as its client knows it.
     pub length_bytes: u64,
     /// The highest offset that the server has answered with.
@@ -71,7 +72,7 @@ impl Held {
             name,
             upload_key: created.upload_key,
             delete_key: created.delete_key,
-            file_id: Id(created.record.file_id),
+            file_id: created.record.file_id,
             length_bytes,
             acknowledged_bytes: 0,
             is_complete: false,

@@ -1,8 +1,9 @@
 //! What a client reads: its file once it is complete, and on the way there.
 
+use ddx_id::FileId;
 use std::time::Duration;
 
-use ddx_engine::{Engine, Error, FileRecord, Id, State};
+use ddx_engine::{Engine, Error, FileRecord, State};
 use futures_util::StreamExt;
 
 use crate::client::{Client, RETRY_AFTER};
@@ -152,7 +153,7 @@ impl Client {
 ///
 /// # Errors
 /// The engine's.
-pub async fn read_all(engine: &Engine, file_id: Id) -> Result<(FileRecord, Vec<u8>), Error> {
+pub async fn read_all(engine: &Engine, file_id: FileId) -> Result<(FileRecord, Vec<u8>), Error> {
     let record = engine.file(file_id).await?;
     let download = engine.open(record.clone(), "a reader").await?;
     let mut stream = std::pin::pin!(download.stream(0, Some(record.offset_bytes)));

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::fs::File;
 
-use crate::{Error, SegmentId};
+use crate::Error;
+use ddx_id::SegmentId;
 
 /// A keeper of segments. Its methods block; call them on threads that may.
 pub trait Store: Send + Sync + 'static {

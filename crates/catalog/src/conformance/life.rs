@@ -1,6 +1,6 @@
 //! Cases about one file until it is complete.
 
-use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
+use super::material::{at, completion, file, id, new, receiving, refused, segment, small, wide};
 use crate::{Catalog, Checkpoint, ErrorKind, FileRecord, Kind, NewFile, State};
 use std::sync::Arc;
 
@@ -23,11 +23,11 @@ pub(super) async fn a_record_reads_back_as_it_was_written(catalog: Arc<dyn Catal
     catalog.create(new(record.clone())).await.unwrap();
     assert_eq!(catalog.file(id(1)).await.unwrap().as_ref(), Some(&record));
     assert_eq!(
-        catalog.file_by_upload_key(id(1)).await.unwrap().as_ref(),
+        catalog.file_by_upload_key(wide(1)).await.unwrap().as_ref(),
         Some(&record)
     );
     assert_eq!(
-        catalog.file_by_delete_key(id(1)).await.unwrap().as_ref(),
+        catalog.file_by_delete_key(wide(1)).await.unwrap().as_ref(),
         Some(&record)
     );
     assert_eq!(
@@ -267,7 +267,7 @@ pub(super) async fn a_checkpoint_may_bring_length_and_segments(catalog: Arc<dyn 
         .await
         .unwrap();
     assert_eq!(file(&*catalog, 1).await.segments, [segment(9, 0)]);
-    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id::<16>(8)]);
+    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(8)]);
 }
 
 pub(super) async fn a_checkpoint_without_an_expiry_leaves_it(catalog: Arc<dyn Catalog>) {

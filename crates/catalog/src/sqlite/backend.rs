@@ -3,9 +3,11 @@
 
 use super::{SqliteCatalog, changes, check, queries, removal, schema};
 use crate::{
-    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, FileSummary,
-    KeyHash, NewFile, OwnerTotals, SegmentId, ShareId, ShareRecord, Totals, Work,
+    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, FileSummary, KeyHash,
+    NewFile, OwnerTotals, ShareRecord, Totals, Work,
 };
+use ddx_id::SegmentId;
+use ddx_id::{FileId, ShareId};
 use std::path::PathBuf;
 
 impl SqliteCatalog {

@@ -1,7 +1,8 @@
 //! Sentences about segments coming and going.
 
 use super::{Aligned, Random, Subject, content, listed, segment};
-use crate::{ErrorKind, SegmentId, Store};
+use crate::{ErrorKind, Store};
+use ddx_id::SegmentId;
 
 fn kind<T>(result: Result<T, crate::Error>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())

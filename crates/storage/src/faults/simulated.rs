@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::content::Content;
 use crate::conformance::Random;
-use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
+use crate::{Error, ErrorKind, Lane, Reader, Space, Store, Writer};
+use ddx_id::SegmentId;
 
 /// A disk in memory. Clones are the same disk.
 ///

@@ -13,7 +13,8 @@ use super::layout::Layout;
 use super::probe;
 use super::registry::Registry;
 use super::space::Account;
-use crate::{Error, Lane, SegmentId};
+use crate::{Error, Lane};
+use ddx_id::SegmentId;
 
 /// What a store and its writers share.
 pub(super) struct Disk {

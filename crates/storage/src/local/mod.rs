@@ -41,7 +41,8 @@ use self::layout::Layout;
 use self::reader::LocalReader;
 use self::space::Account;
 use self::writer::{Cover, LocalWriter};
-use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
+use crate::{Error, ErrorKind, Lane, Reader, Space, Store, Writer};
+use ddx_id::SegmentId;
 
 const LOCK: &str = "lock";
 const LOCK_POLL_EVERY: Duration = Duration::from_millis(20);

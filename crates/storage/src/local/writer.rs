@@ -24,7 +24,8 @@ use super::probe::is_refusal;
 use super::registry::OpenMark;
 use super::space::Ration;
 use super::window::{Room, Windows};
-use crate::{Error, Lane, SegmentId, Writer};
+use crate::{Error, Lane, Writer};
+use ddx_id::SegmentId;
 
 pub(super) struct LocalWriter {
     disk: Arc<Disk>,

@@ -9,6 +9,7 @@
 mod hub;
 mod journal;
 
+use ddx_id::ShareId;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ async fn share(
     Path(share_id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let share_id: Id = share_id
+    let share_id: ShareId = share_id
         .parse()
         .map_err(|_| Problem::new(Kind::ShareNotFound))?;
     app.engine().share(share_id).await.map_err(share_problem)?;
@@ -140,8 +141,8 @@ async fn upload(
     let record = app.engine().upload(upload_key).await;
     let file = FileSummary::from(record.map_err(upload_problem)?);
     let subject = Subject::File {
-        share_id: Id(file.share_id),
-        file_id: Id(file.file_id),
+        share_id: file.share_id,
+        file_id: file.file_id,
     };
     let stream = Stream::begin(app, &hubs, base, client, subject)?;
     Ok(answer(stream.with_listing(Some(file))?, &headers))

@@ -5,6 +5,7 @@
 //! each file only its keys are held meanwhile: a form may have a thousand, and as many forms may
 //! come as there are connections.
 
+use ddx_id::FileId;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +33,7 @@ use crate::shared::problem::{Kind, Problem};
 /// A file of the form.
 #[derive(Debug, Clone, Copy)]
 struct Made {
-    file_id: Id,
+    file_id: FileId,
     delete_key: Id,
 }
 
@@ -116,7 +117,7 @@ pub(super) async fn form(
         files.made.clear();
         return Ok(answer(&app, &base, &first, format));
     }
-    let share = base.share(Id(first.record.share_id));
+    let share = base.share(first.record.share_id);
     let (media_type, head) = match format {
         Format::Json => {
             let link = serde_json::to_string(&share).unwrap_or_default();
@@ -211,7 +212,7 @@ async fn receive(
             .await;
         let made = made.map_err(|error| body_problem(error, Stays::Nothing))?;
         files.made.push_back(Made {
-            file_id: Id(made.record.file_id),
+            file_id: made.record.file_id,
             delete_key: made.delete_key,
         });
         files.first.get_or_insert(made);
@@ -261,7 +262,7 @@ struct Told {
 impl Draw for Told {
     fn file(&mut self, file: &FileSummary, into: &mut Vec<u8>) -> bool {
         let made = std::iter::from_fn(|| self.made.pop_front());
-        let Some(made) = made.into_iter().find(|made| made.file_id.0 == file.file_id) else {
+        let Some(made) = made.into_iter().find(|made| made.file_id == file.file_id) else {
             return false;
         };
         match self.format {
@@ -274,7 +275,7 @@ impl Draw for Told {
                 let _ = serde_json::to_writer(into, &told);
             }
             Format::Text | Format::Html => {
-                let link = self.base.file(Id(file.share_id), &file.path);
+                let link = self.base.file(file.share_id, &file.path);
                 into.extend_from_slice(link.as_bytes());
                 into.push(b'\n');
             }

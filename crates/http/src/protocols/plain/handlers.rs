@@ -149,7 +149,7 @@ impl ToldFile {
 
 /// What is told of one file: its link, which is the share's.
 pub(super) fn answer(app: &App, base: &PublicBase, created: &Created, format: Format) -> Response {
-    let share = base.share(Id(created.record.share_id));
+    let share = base.share(created.record.share_id);
     let mut response = match format {
         Format::Json => {
             let file = ToldFile::new(
