@@ -12,6 +12,7 @@
 
 use ddx_catalog::sqlite::Config;
 use ddx_catalog::{Catalog, Checkpoint, FileRecord, NewFile, Segment, SqliteCatalog, State};
+use ddx_id::KeyHash;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -266,7 +267,7 @@ fn small(number: u64, bytes: usize) -> NewFile {
         offset_bytes: bytes as u64,
         completed_at: Some(1_795_000_000_000),
         blake3: Some(wide(number)),
-        upload_key_hash: [0; 32],
+        upload_key_hash: KeyHash::NONE,
         metadata: String::new(),
         segments: Vec::new(),
         ..new.record

@@ -5,8 +5,9 @@
 //! a backend may assert them once more in its own language, as SQLite does with checks and
 //! triggers.
 
-use crate::{Checkpoint, Completion, Error, ErrorKind, Kind, NewFile, Segment, State};
 use ddx_id::FileId;
+
+use crate::{Checkpoint, Completion, Error, ErrorKind, Kind, NewFile, Segment, State};
 
 /// What a change has to know of the file as it stands.
 #[derive(Debug, Clone, Copy)]

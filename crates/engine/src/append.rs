@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use ddx_catalog::FileRecord;
+use ddx_id::UploadKey;
 use ddx_memory::Buffer;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,6 @@ use crate::config::Config;
 use crate::create::{Created, NewUpload};
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
-use crate::id::Id;
 use crate::lane::Mark;
 use crate::life::Life;
 use crate::receive::{Context, Filled, buffer_of, receive};
@@ -38,7 +38,7 @@ impl Engine {
     /// arrived of it is durable by then.
     pub fn append<S: Source>(
         &self,
-        upload_key: Id,
+        upload_key: UploadKey,
         append: Append,
         mut source: S,
     ) -> impl Future<Output = Result<FileRecord, Error>> + Send + use<S> {

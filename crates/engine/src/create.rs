@@ -7,13 +7,12 @@
 use std::time::Duration;
 
 use ddx_catalog::{FileRecord, Kind, NewFile, Segment, ShareRecord, State};
-use ddx_id::{SegmentId, ShareId};
+use ddx_id::{DeleteKey, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 use tokio::sync::oneshot;
 
 use crate::deadline::after;
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
-use crate::id::Id;
 use crate::protocol::Protocol;
 use crate::sealed::sealed;
 use crate::stats::Counted;
@@ -30,7 +29,7 @@ pub struct NewUpload {
     /// Who sends: an account, or an address as `ip:…`. Fairness is among these.
     pub owner: String,
     /// The key of the share that it goes into; a share of its own where None.
-    pub share_key: Option<Id>,
+    pub share_key: Option<ShareKey>,
     /// Its path in the share, checked by the way in.
     pub path: String,
     /// The media type that the client gave.
@@ -60,9 +59,9 @@ pub struct Created {
     /// Its record.
     pub record: FileRecord,
     /// Names its URL.
-    pub upload_key: Id,
+    pub upload_key: UploadKey,
     /// Names the URL that deletes it.
-    pub delete_key: Id,
+    pub delete_key: DeleteKey,
 }
 
 /// A share that was made.
@@ -71,7 +70,7 @@ pub struct CreatedShare {
     /// Its link.
     pub share_id: ShareId,
     /// The secret that adds files.
-    pub share_key: Id,
+    pub share_key: ShareKey,
     /// When.
     pub created_at: i64,
 }
@@ -90,7 +89,7 @@ impl Engine {
         };
         let record = ShareRecord {
             share_id: created.share_id,
-            share_key_hash: created.share_key.secret_hash(),
+            share_key_hash: created.share_key.hash(),
             created_at: created.created_at,
         };
         self.0
@@ -181,8 +180,8 @@ pub(crate) struct Draft {
     pub(crate) record: FileRecord,
     pub(crate) inline: Option<Vec<u8>>,
     pub(crate) with_sha256: bool,
-    upload_key: Id,
-    delete_key: Id,
+    upload_key: UploadKey,
+    delete_key: DeleteKey,
     keep: Option<Duration>,
 }
 
@@ -223,20 +222,21 @@ impl Parts {
             Some(key) => {
                 let share = self
                     .catalog
-                    .share_by_key(key.secret_hash())
+                    .share_by_key(key.hash())
                     .await
                     .map_err(in_catalog)?;
                 share.ok_or(Error::NotFound)?.share_id
             }
         };
         let surroundings = &self.surroundings;
-        let (upload_key, delete_key): (Id, Id) = (surroundings.id(), surroundings.id());
+        let (upload_key, delete_key): (UploadKey, DeleteKey) =
+            (surroundings.id(), surroundings.id());
         let at = self.now();
         let record = FileRecord {
             file_id: surroundings.id(),
             share_id,
-            upload_key_hash: upload_key.secret_hash(),
-            delete_key_hash: delete_key.secret_hash(),
+            upload_key_hash: upload_key.hash(),
+            delete_key_hash: delete_key.hash(),
             owner: new.owner,
             path: new.path,
             content_type: new.content_type,
@@ -305,7 +305,7 @@ impl Parts {
         let failed = loop {
             let new = NewFile {
                 record: record.clone(),
-                share_key_hash: [0; 32],
+                share_key_hash: KeyHash::NONE,
                 inline: inline.clone(),
             };
             match self.catalog.create(new).await {

@@ -5,12 +5,12 @@
 //! concerns one stage of a life stands in a module of its own: `create`, `append`, `join`,
 //! `download`, `housekeeping`.
 
-use ddx_id::{FileId, ShareId};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ddx_catalog::{Catalog, FileRecord, FileSummary, Kind, OwnerTotals, ShareRecord, State};
+use ddx_id::{DeleteKey, FileId, ShareId, UploadKey};
 use ddx_memory::{Holder, Ledger};
 use ddx_storage::{Lane, Store};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -21,7 +21,6 @@ use crate::chores::Chores;
 use crate::config::Config;
 use crate::deadline::{after, is_over};
 use crate::error::Error;
-use crate::id::Id;
 use crate::last_look::LastLook;
 use crate::live::{LiveUploads, Progress};
 use crate::readers::Readers;
@@ -306,7 +305,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Expired`], or if the catalog fails.
-    pub async fn head(&self, upload_key: Id) -> Result<FileRecord, Error> {
+    pub async fn head(&self, upload_key: UploadKey) -> Result<FileRecord, Error> {
         let arrival = self.0.arrive();
         let record = self.0.live_upload(upload_key).await?;
         if record.state != State::Receiving {
@@ -326,7 +325,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Expired`], or if the catalog fails.
-    pub async fn upload(&self, upload_key: Id) -> Result<FileRecord, Error> {
+    pub async fn upload(&self, upload_key: UploadKey) -> Result<FileRecord, Error> {
         self.0.live_upload(upload_key).await
     }
 
@@ -393,7 +392,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
-    pub async fn cancel(&self, upload_key: Id) -> Result<(), Error> {
+    pub async fn cancel(&self, upload_key: UploadKey) -> Result<(), Error> {
         let record = self.0.by_upload_key(upload_key).await?;
         self.0.remove(&record).await?;
         if record.state != State::Complete {
@@ -406,11 +405,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
-    pub async fn delete(&self, delete_key: Id) -> Result<FileRecord, Error> {
+    pub async fn delete(&self, delete_key: DeleteKey) -> Result<FileRecord, Error> {
         let found = self
             .0
             .catalog
-            .file_by_delete_key(delete_key.secret_hash())
+            .file_by_delete_key(delete_key.hash())
             .await
             .map_err(in_catalog)?;
         let record = found.ok_or(Error::NotFound)?;
@@ -442,9 +441,9 @@ impl Engine {
 }
 
 impl Parts {
-    pub(crate) async fn by_upload_key(&self, upload_key: Id) -> Result<FileRecord, Error> {
+    pub(crate) async fn by_upload_key(&self, upload_key: UploadKey) -> Result<FileRecord, Error> {
         self.catalog
-            .file_by_upload_key(upload_key.secret_hash())
+            .file_by_upload_key(upload_key.hash())
             .await
             .map_err(in_catalog)?
             .ok_or(Error::NotFound)
@@ -457,7 +456,7 @@ impl Parts {
 
     /// As [`Parts::by_upload_key`], unless its time is over. That of an upload which is being
     /// written to is not: the request that writes moves it on.
-    pub(crate) async fn live_upload(&self, upload_key: Id) -> Result<FileRecord, Error> {
+    pub(crate) async fn live_upload(&self, upload_key: UploadKey) -> Result<FileRecord, Error> {
         // The record may be old when it comes, and the upload have gone on since.
         let asked_at = self.now();
         let record = self.by_upload_key(upload_key).await?;
@@ -491,7 +490,7 @@ impl Parts {
     /// request has waited.
     pub(crate) async fn seated_upload(
         &self,
-        upload_key: Id,
+        upload_key: UploadKey,
         seat: &Session,
     ) -> Result<FileRecord, Error> {
         let record = self.by_upload_key(upload_key).await?;

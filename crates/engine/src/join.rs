@@ -5,18 +5,17 @@
 //! file's BLAKE3 follows in the background and is "pending" until then. The parts keep their own
 //! records until they expire: a segment goes when the last record that lists it goes.
 
-use ddx_id::FileId;
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 
 use ddx_catalog::{Completion, FileRecord, Kind, Segment, State};
 use ddx_digest::Crc64;
+use ddx_id::{FileId, UploadKey};
 
 use crate::create::{Created, NewUpload};
 use crate::deadline::after;
 use crate::engine::{Engine, Parts, in_catalog};
 use crate::error::Error;
-use crate::id::Id;
 use crate::stats::{Counted, Total};
 
 /// Files that are joined before the request of their last part is answered, or that one step of
@@ -54,13 +53,13 @@ impl Engine {
     /// # Errors
     /// [`Error::TooManyParts`], [`Error::PartUnknown`], [`Error::PartRepeated`],
     /// [`Error::TooLarge`], [`Error::Closing`].
-    pub async fn join(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
+    pub async fn join(&self, new: NewUpload, part_keys: &[UploadKey]) -> Result<Created, Error> {
         let (engine, part_keys) = (self.clone(), part_keys.to_vec());
         self.make(async move { engine.join_now(new, &part_keys).await })
             .await
     }
 
-    async fn join_now(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
+    async fn join_now(&self, new: NewUpload, part_keys: &[UploadKey]) -> Result<Created, Error> {
         let engine = &self.0;
         let (count, limit) = (part_keys.len(), engine.config.parts_max);
         if count > limit {
@@ -71,7 +70,7 @@ impl Engine {
         for (index, key) in part_keys.iter().enumerate() {
             // A file of one part many times would be read as often for its digest, and cost its
             // sender a line.
-            if !listed.insert(*key) {
+            if !listed.insert(key.hash()) {
                 return Err(Error::PartRepeated { place: index + 1 });
             }
             match engine.live_upload(*key).await {

@@ -4,11 +4,11 @@
 //! waits in the queue. Status pages, event streams and downloads of a file that still arrives read
 //! it. Nothing here is needed to be right after a crash.
 
-use ddx_id::{FileId, ShareId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use ddx_id::{FileId, ShareId};
 use ddx_memory::Place;
 use tokio::sync::watch;
 use tokio::time::Instant;

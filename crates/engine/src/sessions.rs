@@ -8,13 +8,13 @@
 //! that came last: a request takes a number before it looks for its upload, since two that look at
 //! the same time may find it in the other order.
 
-use ddx_id::FileId;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use ddx_id::FileId;
 use futures_util::future::Either;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;

@@ -163,7 +163,7 @@ impl Surroundings for Machine {
     }
 
     fn random(&self, into: &mut [u8]) {
-        crate::id::fill(into);
+        ddx_id::fill(into);
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {

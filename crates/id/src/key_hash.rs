@@ -38,6 +38,12 @@ impl<Key> KeyHash<Key> {
     }
 }
 
+impl<Key> From<[u8; 32]> for KeyHash<Key> {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self::from_bytes(bytes)
+    }
+}
+
 // Written out: what is derived would ask for the same of `Key`, of which there is none in it.
 
 impl<Key> Clone for KeyHash<Key> {

@@ -1,10 +1,10 @@
 //! What one client was told of one upload, and what it may therefore expect.
 
-use ddx_id::FileId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ddx_engine::{Created, Error, FileRecord, Id, State};
+use ddx_engine::{Created, Error, FileRecord, State};
+use ddx_id::{DeleteKey, FileId, UploadKey};
 
 use crate::body::Sent;
 use crate::world::World;
@@ -15,9 +15,9 @@ pub struct Held {
     /// Its name, in what is reported.
     pub name: String,
     /// Names its URL.
-    pub upload_key: Id,
+    pub upload_key: UploadKey,
     /// Deletes it.
-    pub delete_key: Id,
+    pub delete_key: DeleteKey,
     /// Its id.
     pub file_id: FileId,
     /// Its length, as its client knows it.

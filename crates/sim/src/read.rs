@@ -1,9 +1,9 @@
 //! What a client reads: its file once it is complete, and on the way there.
 
-use ddx_id::FileId;
 use std::time::Duration;
 
 use ddx_engine::{Engine, Error, FileRecord, State};
+use ddx_id::FileId;
 use futures_util::StreamExt;
 
 use crate::client::{Client, RETRY_AFTER};

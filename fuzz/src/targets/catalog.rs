@@ -7,6 +7,7 @@ use ddx_catalog::sqlite::{Config, FILE_NAME};
 use ddx_catalog::{
     Catalog, Checkpoint, Error, ErrorKind, FileRecord, Kind, NewFile, Segment, SqliteCatalog, State,
 };
+use ddx_id::KeyHash;
 use rusqlite::types::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -75,7 +76,7 @@ fn new(number: u8) -> NewFile {
         }
         6 => {
             record.state = State::Complete;
-            record.upload_key_hash = [0; 32];
+            record.upload_key_hash = KeyHash::NONE;
             record.length_bytes = Some(5);
             record.offset_bytes = 5;
             record.completed_at = Some(1_000);
@@ -90,7 +91,7 @@ fn new(number: u8) -> NewFile {
     }
     NewFile {
         record,
-        share_key_hash: [0; 32],
+        share_key_hash: KeyHash::NONE,
         inline,
     }
 }

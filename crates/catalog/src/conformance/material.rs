@@ -1,5 +1,7 @@
 //! Records and calls that the cases are made of.
 
+use ddx_id::KeyHash;
+
 use crate::{
     Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, NewFile, Segment, State,
 };
@@ -58,7 +60,7 @@ pub(super) fn small(number: u32, bytes: &[u8]) -> NewFile {
     let length_bytes = bytes.len() as u64;
     let record = FileRecord {
         state: State::Complete,
-        upload_key_hash: [0; 32],
+        upload_key_hash: KeyHash::NONE,
         length_bytes: Some(length_bytes),
         offset_bytes: length_bytes,
         completed_at: Some(1_000),
@@ -67,7 +69,7 @@ pub(super) fn small(number: u32, bytes: &[u8]) -> NewFile {
     };
     NewFile {
         record,
-        share_key_hash: [0; 32],
+        share_key_hash: KeyHash::NONE,
         inline: Some(bytes.to_vec()),
     }
 }

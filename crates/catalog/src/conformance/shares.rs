@@ -2,6 +2,7 @@
 
 use super::material::{file, id, new, receiving, refused, small, wide};
 use crate::{Catalog, ErrorKind, FileRecord, FileSummary, NewFile, PAGE_TEXT_BYTES, ShareRecord};
+use ddx_id::KeyHash;
 use std::sync::Arc;
 
 pub(super) async fn a_share_is_found_by_id_and_by_key(catalog: Arc<dyn Catalog>) {
@@ -45,12 +46,12 @@ pub(super) async fn a_share_exists_once(catalog: Arc<dyn Catalog>) {
     for number in [4, 5] {
         let keyless = ShareRecord {
             share_id: id(number),
-            share_key_hash: [0; 32],
+            share_key_hash: KeyHash::NONE,
             created_at: 77,
         };
         catalog.create_share(keyless).await.unwrap();
     }
-    assert_eq!(catalog.share_by_key([0; 32]).await.unwrap(), None);
+    assert_eq!(catalog.share_by_key(KeyHash::NONE).await.unwrap(), None);
 }
 
 pub(super) async fn a_file_makes_its_share(catalog: Arc<dyn Catalog>) {

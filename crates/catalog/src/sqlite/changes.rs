@@ -13,8 +13,7 @@ use crate::{
     Checkpoint, Completion, Error, ErrorKind, FileRecord, Kind, NewFile, Segment, ShareRecord,
     State,
 };
-use ddx_id::FileId;
-use ddx_id::SegmentId;
+use ddx_id::{FileId, SegmentId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 pub(super) fn create_share(connection: &Connection, share: &ShareRecord) -> Result<(), Error> {

@@ -3,11 +3,10 @@
 
 use super::rows::{file_no, id_at, load, share_from, size_at, summary_from};
 use crate::{
-    Error, FileRecord, FileSummary, KeyHash, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES,
-    ShareRecord, Totals,
+    Error, FileRecord, FileSummary, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, ShareRecord,
+    Totals,
 };
-use ddx_id::SegmentId;
-use ddx_id::{FileId, ShareId};
+use ddx_id::{DeleteKey, FileId, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 use rusqlite::{Connection, OptionalExtension, Params};
 
 const SHARE: &str = "SELECT share_id, share_key_hash, created_at FROM shares WHERE share_id = ?1";
@@ -59,11 +58,11 @@ pub(super) fn share(
 
 pub(super) fn share_by_key(
     connection: &Connection,
-    hash: &KeyHash,
+    hash: &KeyHash<ShareKey>,
 ) -> Result<Option<ShareRecord>, Error> {
     Ok(connection
         .prepare_cached(SHARE_BY_KEY)?
-        .query_row([hash], share_from)
+        .query_row([hash.as_bytes()], share_from)
         .optional()?)
 }
 
@@ -98,16 +97,16 @@ pub(super) fn file(connection: &Connection, file_id: &FileId) -> Result<Option<F
 
 pub(super) fn file_by_upload_key(
     connection: &Connection,
-    hash: &KeyHash,
+    hash: &KeyHash<UploadKey>,
 ) -> Result<Option<FileRecord>, Error> {
-    one(connection, FILE_BY_UPLOAD_KEY, [hash])
+    one(connection, FILE_BY_UPLOAD_KEY, [hash.as_bytes()])
 }
 
 pub(super) fn file_by_delete_key(
     connection: &Connection,
-    hash: &KeyHash,
+    hash: &KeyHash<DeleteKey>,
 ) -> Result<Option<FileRecord>, Error> {
-    one(connection, FILE_BY_DELETE_KEY, [hash])
+    one(connection, FILE_BY_DELETE_KEY, [hash.as_bytes()])
 }
 
 pub(super) fn file_by_path(

@@ -7,8 +7,7 @@
 use super::changes::doom;
 use super::rows::{file_no, load};
 use crate::{Error, FileRecord, PAGE_ROWS_MAX};
-use ddx_id::FileId;
-use ddx_id::SegmentId;
+use ddx_id::{FileId, SegmentId};
 use rusqlite::Connection;
 
 pub(super) fn delete(

@@ -1,9 +1,7 @@
 //! Between rows and records.
 
-use crate::{
-    Error, ErrorKind, FileRecord, FileSummary, KeyHash, Kind, Segment, ShareRecord, State,
-};
-use ddx_id::{FileId, ShareId};
+use crate::{Error, ErrorKind, FileRecord, FileSummary, Kind, Segment, ShareRecord, State};
+use ddx_id::{FileId, KeyHash, ShareId};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 pub(super) fn kind_code(kind: Kind) -> i64 {
@@ -73,8 +71,8 @@ fn crc_at(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 /// An all-zero hash is no key, and NULL in the table.
-pub(super) fn key_to_row(hash: &KeyHash) -> Option<&KeyHash> {
-    (hash != &[0; 32]).then_some(hash)
+pub(super) fn key_to_row<Key>(hash: &KeyHash<Key>) -> Option<&[u8; 32]> {
+    (!hash.is_none()).then_some(hash.as_bytes())
 }
 
 /// An id is its bytes.
@@ -82,9 +80,9 @@ pub(super) fn id_at<T: From<[u8; 16]>>(row: &Row<'_>, column: usize) -> rusqlite
     row.get::<_, [u8; 16]>(column).map(T::from)
 }
 
-fn key_at(row: &Row<'_>, column: usize) -> rusqlite::Result<KeyHash> {
-    row.get::<_, Option<KeyHash>>(column)
-        .map(|hash| hash.unwrap_or([0; 32]))
+fn key_at<Key>(row: &Row<'_>, column: usize) -> rusqlite::Result<KeyHash<Key>> {
+    row.get::<_, Option<[u8; 32]>>(column)
+        .map(|hash| hash.map_or(KeyHash::NONE, KeyHash::from_bytes))
 }
 
 pub(super) fn share_from(row: &Row<'_>) -> rusqlite::Result<ShareRecord> {

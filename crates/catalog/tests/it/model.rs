@@ -348,11 +348,16 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
             catalog.file(file_id).await.unwrap().as_ref(),
             reference.file(file_id)
         );
-        let key = wide(number);
-        let by_upload = found(&|file| number > 0 && file.upload_key_hash == key);
-        assert_eq!(catalog.file_by_upload_key(key).await.unwrap(), by_upload);
-        let by_delete = found(&|file| number > 0 && file.delete_key_hash == key);
-        assert_eq!(catalog.file_by_delete_key(key).await.unwrap(), by_delete);
+        let by_upload = found(&|file| number > 0 && file.upload_key_hash == wide(number));
+        assert_eq!(
+            catalog.file_by_upload_key(wide(number)).await.unwrap(),
+            by_upload
+        );
+        let by_delete = found(&|file| number > 0 && file.delete_key_hash == wide(number));
+        assert_eq!(
+            catalog.file_by_delete_key(wide(number)).await.unwrap(),
+            by_delete
+        );
         let bytes = reference
             .inline
             .iter()
@@ -394,9 +399,9 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
         let by_key = reference
             .shares
             .iter()
-            .find(|share| number > 0 && share.share_key_hash == key)
+            .find(|share| number > 0 && share.share_key_hash == wide(number))
             .copied();
-        assert_eq!(catalog.share_by_key(key).await.unwrap(), by_key);
+        assert_eq!(catalog.share_by_key(wide(number)).await.unwrap(), by_key);
         assert_eq!(
             catalog.share_files(id(number), None, 99).await.unwrap(),
             reference

@@ -1,9 +1,9 @@
 //! What one reader had of a file.
 
-use ddx_id::LeaseId;
 use std::ops::Range;
 use std::time::Duration;
 
+use ddx_id::LeaseId;
 use ddx_memory::Charge;
 
 use super::reader::{Mark, Reader};

@@ -1,11 +1,11 @@
 //! The leases of all files, and which a request gets.
 
-use ddx_id::{FileId, LeaseId};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ddx_id::{FileId, LeaseId};
 use ddx_memory::{Charge, Ledger, Row};
 use tokio::sync::Notify;
 

@@ -1,12 +1,12 @@
 //! A request that reads a file whose number of downloads is limited: how it is let in, and what it
 //! had.
 
-use ddx_id::{FileId, LeaseId};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ddx_catalog::FileRecord;
+use ddx_id::{FileId, LeaseId};
 
 use super::leases::Asked;
 use super::reader::Reader;

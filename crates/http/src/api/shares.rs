@@ -57,7 +57,7 @@ pub(super) async fn create(
     let share = app.engine().create_share().await.map_err(problem)?;
     let body = Created {
         share_id: share.share_id.to_string(),
-        share_key: share.share_key.to_string(),
+        share_key: share.share_key.reveal(),
         link: base.share(share.share_id),
         created_at: app.engine().time_of_day(share.created_at),
     };

@@ -4,8 +4,8 @@
 //! done for it.
 
 use axum::extract::{FromRequestParts, Request};
-use ddx_engine::{Created, Id};
-use ddx_id::ShareId;
+use ddx_engine::Created;
+use ddx_id::{DeleteKey, ShareId};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -91,8 +91,8 @@ impl PublicBase {
     }
 
     /// The address that deletes a file; who knows it may.
-    pub(crate) fn delete(&self, delete_key: Id) -> String {
-        self.base.link(&format!("/delete/{delete_key}"))
+    pub(crate) fn delete(&self, delete_key: DeleteKey) -> String {
+        self.base.link(&format!("/delete/{}", delete_key.reveal()))
     }
 
     /// The fields that tell who made a file all that he can do with it.

@@ -4,10 +4,10 @@
 //! that only makes previews of links, as chats and mail servers do, is shown the page: bytes that
 //! it would take are bytes that a reader does not get.
 
-use ddx_id::{FileId, LeaseId};
 use std::time::Duration;
 
 use ddx_engine::Reader;
+use ddx_id::{FileId, LeaseId};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 

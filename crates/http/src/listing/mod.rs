@@ -6,13 +6,13 @@
 
 mod file;
 
-use ddx_id::{FileId, ShareId};
 use std::collections::VecDeque;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use ddx_engine::{Engine, Error, FileSummary, Kind};
+use ddx_id::{FileId, ShareId};
 use ddx_memory::Charge;
 use futures_util::Stream;
 use http::header;

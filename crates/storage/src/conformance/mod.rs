@@ -14,8 +14,9 @@ pub use lifecycle::*;
 pub use material::{Aligned, Random};
 pub use space::*;
 
-use crate::Store;
 use ddx_id::SegmentId;
+
+use crate::Store;
 
 /// A store to be examined.
 pub trait Subject {

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use ddx_id::SegmentId;
 use ddx_memory::Ledger;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -14,7 +15,6 @@ use super::probe;
 use super::registry::Registry;
 use super::space::Account;
 use crate::{Error, Lane};
-use ddx_id::SegmentId;
 
 /// What a store and its writers share.
 pub(super) struct Disk {

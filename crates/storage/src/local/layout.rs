@@ -17,11 +17,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use ddx_id::SegmentId;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::Error;
-use ddx_id::SegmentId;
 
 const FOLDER: &str = "segments";
 const SHARDS: usize = 1 << 10;

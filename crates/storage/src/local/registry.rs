@@ -10,9 +10,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ddx_id::SegmentId;
+
 use super::space::Ration;
 use crate::{Error, ErrorKind};
-use ddx_id::SegmentId;
 
 #[derive(Default)]
 pub(super) struct Registry(Mutex<HashMap<SegmentId, Entry>>);

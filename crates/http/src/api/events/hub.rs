@@ -3,13 +3,13 @@
 //!
 //! A thousand streams of one share cost the catalog and the processor as much as one.
 
-use ddx_id::{FileId, ShareId};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ddx_engine::{Change, Error, FileSummary, Kind, Progress};
+use ddx_id::{FileId, ShareId};
 use ddx_memory::Charge;
 use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, error::RecvError};

@@ -5,11 +5,11 @@
 //! it. The journal is bounded by bytes; where a stream has missed what fell out, it looks at all
 //! files anew.
 
-use ddx_id::FileId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use ddx_id::FileId;
 
 /// Frames that are kept, at most; the newest one always.
 pub(super) const BYTES_MAX: usize = 16 << 10;

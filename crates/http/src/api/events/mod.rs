@@ -9,7 +9,6 @@
 mod hub;
 mod journal;
 
-use ddx_id::ShareId;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::Bytes;
-use ddx_engine::{Error, FileSummary, Id};
+use ddx_engine::{Error, FileSummary};
+use ddx_id::{ShareId, UploadKey};
 use ddx_memory::Charge;
 use http::{HeaderMap, header};
 use tokio::sync::watch;
@@ -135,7 +135,7 @@ async fn upload(
     Path(upload_key): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let upload_key: Id = upload_key
+    let upload_key: UploadKey = upload_key
         .parse()
         .map_err(|_| Problem::new(Kind::UploadNotFound))?;
     let record = app.engine().upload(upload_key).await;

@@ -5,7 +5,6 @@
 //! each file only its keys are held meanwhile: a form may have a thousand, and as many forms may
 //! come as there are connections.
 
-use ddx_id::FileId;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +12,8 @@ use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use ddx_engine::{Created, Cut, Engine, FileSummary, Id, NewUpload, Put, Source, Taken};
+use ddx_engine::{Created, Cut, Engine, FileSummary, NewUpload, Put, Source, Taken};
+use ddx_id::{DeleteKey, FileId, ShareKey};
 use ddx_memory::Charge;
 use http::{Request, StatusCode, header};
 use tracing::Instrument as _;
@@ -34,7 +34,7 @@ use crate::shared::problem::{Kind, Problem};
 #[derive(Debug, Clone, Copy)]
 struct Made {
     file_id: FileId,
-    delete_key: Id,
+    delete_key: DeleteKey,
 }
 
 /// All files of a form. Until they are told to the client its keys are not known outside, so
@@ -292,7 +292,7 @@ impl Draw for Told {
 
 fn new_file(
     client: Client,
-    share_key: Id,
+    share_key: ShareKey,
     part: &Part,
     limits: &names::Limits,
 ) -> Result<NewUpload, Problem> {
