@@ -70,6 +70,13 @@ macro_rules! secret {
 secret! {
     /// The right to write an upload: the last part of its URL.
     ///
+    /// ```
+    /// use ddx_id::{DeleteKey, UploadKey};
+    /// fn append(_: UploadKey) {}
+    /// append(UploadKey::random());
+    /// println!("{}", UploadKey::random().reveal());
+    /// ```
+    ///
     /// Another secret is not taken for it:
     ///
     /// ```compile_fail,E0308
