@@ -1,6 +1,6 @@
 //! Who may know whom. The table below is the map of the workspace: arrows go one way, memory ←
-//! storage ← engine ← http ← ddx, catalog ← engine, and ids under storage and catalog, and each room
-//! leaves out the libraries whose presence would mean that it does another room's work.
+//! storage ← engine ← http ← ddx and catalog ← engine, with ids under storage and catalog, and each
+//! room leaves out the libraries whose presence would mean that it does another room's work.
 //!
 //! Checked on manifests and on sources: the manifest stops a new dependency, the sources stop what
 //! needs none (`std::env`) and what another crate re-exports.
