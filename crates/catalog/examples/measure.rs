@@ -12,6 +12,7 @@
 
 use ddx_catalog::sqlite::Config;
 use ddx_catalog::{Catalog, Checkpoint, FileRecord, NewFile, Segment, SqliteCatalog, State};
+use ddx_id::KeyHash;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -218,16 +219,16 @@ fn scattered(number: u64) -> u64 {
     (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
-fn short(number: u64) -> [u8; 16] {
+fn short<T: From<[u8; 16]>>(number: u64) -> T {
     let mut id = [0x11; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
-    id
+    id.into()
 }
 
-fn wide(number: u64) -> [u8; 32] {
+fn wide<T: From<[u8; 32]>>(number: u64) -> T {
     let mut id = [0x22; 32];
     id[..8].copy_from_slice(&number.to_be_bytes());
-    id
+    id.into()
 }
 
 fn receiving(number: u64) -> NewFile {
@@ -266,7 +267,7 @@ fn small(number: u64, bytes: usize) -> NewFile {
         offset_bytes: bytes as u64,
         completed_at: Some(1_795_000_000_000),
         blake3: Some(wide(number)),
-        upload_key_hash: [0; 32],
+        upload_key_hash: KeyHash::NONE,
         metadata: String::new(),
         segments: Vec::new(),
         ..new.record

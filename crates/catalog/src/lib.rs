@@ -28,12 +28,13 @@ pub mod sqlite;
 
 pub use error::{Error, ErrorKind};
 pub use record::{
-    Checkpoint, Completion, FileId, FileRecord, FileSummary, KeyHash, Kind, NewFile, OwnerTotals,
-    Segment, SegmentId, ShareId, ShareRecord, State, Totals, Work,
+    Checkpoint, Completion, FileRecord, FileSummary, Kind, NewFile, OwnerTotals, Segment,
+    ShareRecord, State, Totals, Work,
 };
 
 pub use sqlite::SqliteCatalog;
 
+use ddx_id::{DeleteKey, FileId, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 use futures_util::future::BoxFuture;
 use std::path::PathBuf;
 
@@ -68,7 +69,7 @@ pub trait Catalog: Send + Sync + 'static {
     fn share(&self, share_id: ShareId) -> Answer<'_, Option<ShareRecord>>;
 
     /// The share whose key has this hash: files can be added with the key.
-    fn share_by_key(&self, share_key_hash: KeyHash) -> Answer<'_, Option<ShareRecord>>;
+    fn share_by_key(&self, share_key_hash: KeyHash<ShareKey>) -> Answer<'_, Option<ShareRecord>>;
 
     /// The files of a share in the order of their paths (byte order), those after the path `after`.
     /// At most `limit` and [`PAGE_ROWS_MAX`], and no more after [`PAGE_TEXT_BYTES`]: a share may
@@ -95,10 +96,16 @@ pub trait Catalog: Send + Sync + 'static {
     fn file(&self, file_id: FileId) -> Answer<'_, Option<FileRecord>>;
 
     /// The file whose upload key has this hash. An all-zero hash finds nothing.
-    fn file_by_upload_key(&self, upload_key_hash: KeyHash) -> Answer<'_, Option<FileRecord>>;
+    fn file_by_upload_key(
+        &self,
+        upload_key_hash: KeyHash<UploadKey>,
+    ) -> Answer<'_, Option<FileRecord>>;
 
     /// The file whose delete key has this hash. An all-zero hash finds nothing.
-    fn file_by_delete_key(&self, delete_key_hash: KeyHash) -> Answer<'_, Option<FileRecord>>;
+    fn file_by_delete_key(
+        &self,
+        delete_key_hash: KeyHash<DeleteKey>,
+    ) -> Answer<'_, Option<FileRecord>>;
 
     /// The file at this path of a share.
     fn file_by_path(&self, share_id: ShareId, path: String) -> Answer<'_, Option<FileRecord>>;

@@ -3,15 +3,7 @@
 //! Time stamps are milliseconds since the Unix epoch. All ids are 16 random bytes; that they are
 //! random is what makes a link unguessable, so they are made by the engine and never by a database.
 
-/// Internal and API id of a file.
-pub type FileId = [u8; 16];
-/// Id of a share, the public link.
-pub type ShareId = [u8; 16];
-/// Name of a piece of bytes in the store.
-pub type SegmentId = [u8; 16];
-/// BLAKE3 of a secret key. All zero means that there is no key: nothing finds it, and any number of
-/// files may have it.
-pub type KeyHash = [u8; 32];
+use ddx_id::{DeleteKey, FileId, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 
 /// What a file is in a concatenation of uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -65,9 +57,9 @@ pub struct FileRecord {
     pub share_id: ShareId,
     /// Hash of the secret that is the upload's URL. All zero: no client may write, as after a plain
     /// PUT.
-    pub upload_key_hash: KeyHash,
+    pub upload_key_hash: KeyHash<UploadKey>,
     /// Hash of the secret that deletes it. All zero: it can't be deleted by link.
-    pub delete_key_hash: KeyHash,
+    pub delete_key_hash: KeyHash<DeleteKey>,
     /// Who sends it, as the engine names users and addresses.
     pub owner: String,
     /// Its path in the share, unique there. Never a path on this machine's disk.
@@ -164,7 +156,7 @@ pub struct ShareRecord {
     /// Its id.
     pub share_id: ShareId,
     /// Hash of the secret that lets one add files. All zero: no client may.
-    pub share_key_hash: KeyHash,
+    pub share_key_hash: KeyHash<ShareKey>,
     /// When it was made.
     pub created_at: i64,
 }
@@ -176,7 +168,7 @@ pub struct NewFile {
     pub record: FileRecord,
     /// The key of its share, if the share is to be made with it; without effect if the share is
     /// there.
-    pub share_key_hash: KeyHash,
+    pub share_key_hash: KeyHash<ShareKey>,
     /// All bytes of a complete small file.
     pub inline: Option<Vec<u8>>,
 }

@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use ddx_id::{FileId, KeyHash, SegmentId, ShareId};
+
 use crate::{
-    Checkpoint, Completion, ErrorKind, FileId, FileRecord, KeyHash, Kind, NewFile, OwnerTotals,
-    Segment, SegmentId, ShareId, ShareRecord, State, Totals,
+    Checkpoint, Completion, ErrorKind, FileRecord, Kind, NewFile, OwnerTotals, Segment,
+    ShareRecord, State, Totals,
 };
 
 /// What the reference answers.
@@ -31,6 +33,11 @@ pub struct Reference {
 
 fn ensure(holds: bool, otherwise: ErrorKind) -> Verdict {
     if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// Whether it is one key: where there is none, it is not.
+fn same<Key>(one: KeyHash<Key>, two: KeyHash<Key>) -> bool {
+    one == two && !one.is_none()
 }
 
 fn sum(segments: &[Segment]) -> u64 {
@@ -99,7 +106,7 @@ impl Reference {
     pub fn create_share(&mut self, share: ShareRecord) -> Verdict {
         let taken = self.shares.iter().any(|other| {
             other.share_id == share.share_id
-                || (other.share_key_hash == share.share_key_hash && share.share_key_hash != [0; 32])
+                || (other.share_key_hash == share.share_key_hash && !share.share_key_hash.is_none())
         });
         ensure(!taken, ErrorKind::Taken)?;
         self.shares.push(share);
@@ -148,18 +155,17 @@ impl Reference {
             .shares
             .iter()
             .any(|other| other.share_id == share.share_id);
-        let key_taken = share.share_key_hash != [0; 32]
+        let key_taken = !share.share_key_hash.is_none()
             && self
                 .shares
                 .iter()
                 .any(|other| other.share_key_hash == share.share_key_hash);
         ensure(!(makes_share && key_taken), ErrorKind::Taken)?;
-        let same = |one: &KeyHash, two: &KeyHash| one == two && one != &[0; 32];
         let taken = self.files.iter().any(|other| {
             other.file_id == file.file_id
                 || (other.share_id == file.share_id && other.path == file.path)
-                || same(&other.upload_key_hash, &file.upload_key_hash)
-                || same(&other.delete_key_hash, &file.delete_key_hash)
+                || same(other.upload_key_hash, file.upload_key_hash)
+                || same(other.delete_key_hash, file.delete_key_hash)
         });
         ensure(!taken, ErrorKind::Taken)?;
         self.none_doomed(&file.segments)?;

@@ -5,7 +5,9 @@
 //! a backend may assert them once more in its own language, as SQLite does with checks and
 //! triggers.
 
-use crate::{Checkpoint, Completion, Error, ErrorKind, FileId, Kind, NewFile, Segment, State};
+use ddx_id::FileId;
+
+use crate::{Checkpoint, Completion, Error, ErrorKind, Kind, NewFile, Segment, State};
 
 /// What a change has to know of the file as it stands.
 #[derive(Debug, Clone, Copy)]
@@ -238,12 +240,12 @@ mod tests {
     #[test]
     fn a_final_has_the_segments_of_its_parts_in_order() {
         let segment = |name, length_bytes| Segment {
-            segment_id: [name; 16],
+            segment_id: [name; 16].into(),
             length_bytes,
             crc64: 0,
         };
         let part = |segments| PartStanding {
-            file_id: [0; 16],
+            file_id: [0; 16].into(),
             state: Some((Kind::Partial, State::Complete)),
             segments,
         };
@@ -264,7 +266,7 @@ mod tests {
             Some(ErrorKind::Invalid)
         );
         let gone = PartStanding {
-            file_id: [0; 16],
+            file_id: [0; 16].into(),
             state: None,
             segments: Vec::new(),
         };

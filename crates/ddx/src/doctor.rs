@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
+use ddx_id::SegmentId;
 use ddx_memory::{Ledger, Snapshot};
-use ddx_storage::{Lane, LocalDisk, SegmentId, Store};
+use ddx_storage::{Lane, LocalDisk, Store};
 
 use crate::healthcheck;
 use crate::limits;
@@ -212,7 +213,7 @@ fn try_store(
 /// How long the disk takes to make a small write durable: every answer to an upload waits for it.
 fn durable_write(store: &LocalDisk) -> anyhow::Result<Finding> {
     const SLOW_MS: u128 = 50;
-    let id = SegmentId([0xd0; 16]);
+    let id = SegmentId::from_bytes([0xd0; 16]);
     let block = [0x5a; 4096];
     store.create(id, Some(block.len() as u64))?;
     let mut writer = store.open_writer(id, 0)?;

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use ddx_catalog::FileRecord;
+use ddx_id::UploadKey;
 use ddx_memory::Buffer;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,6 @@ use crate::config::Config;
 use crate::create::{Created, NewUpload};
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
-use crate::id::Id;
 use crate::lane::Mark;
 use crate::life::Life;
 use crate::receive::{Context, Filled, buffer_of, receive};
@@ -38,7 +38,7 @@ impl Engine {
     /// arrived of it is durable by then.
     pub fn append<S: Source>(
         &self,
-        upload_key: Id,
+        upload_key: UploadKey,
         append: Append,
         mut source: S,
     ) -> impl Future<Output = Result<FileRecord, Error>> + Send + use<S> {
@@ -47,7 +47,7 @@ impl Engine {
         self.run(&self.0.closing, async move {
             let parts = &*engine.0;
             let record = parts.live_upload(upload_key).await?;
-            let file_id = Id(record.file_id);
+            let file_id = record.file_id;
             let session = parts.sessions.take_over(file_id, arrival).await?;
             // Read again: the one before us has moved it on.
             let record = parts.seated_upload(upload_key, &session).await?;
@@ -76,7 +76,7 @@ impl Engine {
         let (engine, record) = (self.clone(), Box::new(created.record.clone()));
         let outcome = self
             .run(&self.0.closing, async move {
-                let session = engine.0.sit_down(Id(record.file_id)).await?;
+                let session = engine.0.sit_down(record.file_id).await?;
                 let work = engine.0.transfer(&session, record, append, &mut source);
                 work.await
             })
@@ -143,7 +143,7 @@ impl Parts {
                 begun,
             } => (created, append, begun),
         };
-        let session = self.sit_down(Id(created.record.file_id)).await?;
+        let session = self.sit_down(created.record.file_id).await?;
         let record = Box::new(created.record.clone());
         match self
             .receive_into(&session, record, append, source, begun, keep)
@@ -175,7 +175,7 @@ impl Parts {
                 let created = self.register(draft.completed_inline(Vec::new())).await?;
                 return Ok(BegunPut::Whole(Box::new(created)));
             }
-            let (share_id, file_id) = (Id(draft.record.share_id), Id(draft.record.file_id));
+            let (share_id, file_id) = (draft.record.share_id, draft.record.file_id);
             let guard = self.live.begin(share_id, file_id, 0, true);
             let nobody = CancellationToken::new();
             let context = self.context(&draft.record, guard.live(), &nobody, false);
@@ -281,8 +281,8 @@ impl Parts {
         record.length_bytes = life.length_bytes();
         let is_unchecked = append.expected.is_some();
         let guard = self.live.begin(
-            Id(record.share_id),
-            Id(record.file_id),
+            record.share_id,
+            record.file_id,
             life.durable_bytes(),
             is_unchecked,
         );
@@ -352,7 +352,7 @@ impl Parts {
         };
         self.blocking(move |store| {
             store
-                .reserve(ddx_storage::SegmentId(segment.segment_id), length_bytes)
+                .reserve(segment.segment_id, length_bytes)
                 .map_err(on_disk)
         })
         .await
@@ -374,7 +374,7 @@ enum BegunPut {
 /// By how much an upload's first checkpoint comes before its time: a part of the interval that its
 /// id chooses.
 fn sooner(config: &Config, record: &FileRecord) -> Duration {
-    config.checkpoint_every * u32::from(record.file_id[0]) / 256
+    config.checkpoint_every * u32::from(record.file_id.as_bytes()[0]) / 256
 }
 
 impl Parts {
@@ -396,6 +396,8 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
+    use ddx_id::FileId;
+
     use super::*;
 
     #[test]
@@ -405,7 +407,7 @@ mod tests {
         let mut in_each = [0; 8];
         for _ in 0..8_000 {
             let record = FileRecord {
-                file_id: Id::random().0,
+                file_id: FileId::random(),
                 ..FileRecord::default()
             };
             let sooner = sooner(&config, &record);

@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use ddx_catalog::{FileRecord, Kind, NewFile, Segment, ShareRecord, State};
+use ddx_id::{DeleteKey, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 use tokio::sync::oneshot;
 
 use crate::deadline::after;
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
-use crate::id::Id;
 use crate::protocol::Protocol;
 use crate::sealed::sealed;
 use crate::stats::Counted;
@@ -29,7 +29,7 @@ pub struct NewUpload {
     /// Who sends: an account, or an address as `ip:…`. Fairness is among these.
     pub owner: String,
     /// The key of the share that it goes into; a share of its own where None.
-    pub share_key: Option<Id>,
+    pub share_key: Option<ShareKey>,
     /// Its path in the share, checked by the way in.
     pub path: String,
     /// The media type that the client gave.
@@ -59,18 +59,18 @@ pub struct Created {
     /// Its record.
     pub record: FileRecord,
     /// Names its URL.
-    pub upload_key: Id,
+    pub upload_key: UploadKey,
     /// Names the URL that deletes it.
-    pub delete_key: Id,
+    pub delete_key: DeleteKey,
 }
 
 /// A share that was made.
 #[derive(Debug, Clone, Copy)]
 pub struct CreatedShare {
     /// Its link.
-    pub share_id: Id,
+    pub share_id: ShareId,
     /// The secret that adds files.
-    pub share_key: Id,
+    pub share_key: ShareKey,
     /// When.
     pub created_at: i64,
 }
@@ -88,8 +88,8 @@ impl Engine {
             created_at: self.0.now(),
         };
         let record = ShareRecord {
-            share_id: created.share_id.0,
-            share_key_hash: created.share_key.secret_hash(),
+            share_id: created.share_id,
+            share_key_hash: created.share_key.hash(),
             created_at: created.created_at,
         };
         self.0
@@ -146,7 +146,7 @@ impl Engine {
     async fn undo(&self, created: &Created) {
         if let Err(error) = self.0.remove(&created.record).await {
             tracing::error!(
-                file = ?Id(created.record.file_id),
+                file = ?created.record.file_id,
                 error = &error as &dyn std::error::Error,
                 "an upload that its client gave up can't be deleted now; it is deleted when it expires"
             );
@@ -180,8 +180,8 @@ pub(crate) struct Draft {
     pub(crate) record: FileRecord,
     pub(crate) inline: Option<Vec<u8>>,
     pub(crate) with_sha256: bool,
-    upload_key: Id,
-    delete_key: Id,
+    upload_key: UploadKey,
+    delete_key: DeleteKey,
     keep: Option<Duration>,
 }
 
@@ -218,23 +218,25 @@ impl Parts {
         }
         self.check_size(new.length_bytes.unwrap_or(0))?;
         let share_id = match new.share_key {
-            None => self.surroundings.id().0,
+            None => self.surroundings.id(),
             Some(key) => {
                 let share = self
                     .catalog
-                    .share_by_key(key.secret_hash())
+                    .share_by_key(key.hash())
                     .await
                     .map_err(in_catalog)?;
                 share.ok_or(Error::NotFound)?.share_id
             }
         };
         let surroundings = &self.surroundings;
-        let (upload_key, delete_key, at) = (surroundings.id(), surroundings.id(), self.now());
+        let (upload_key, delete_key): (UploadKey, DeleteKey) =
+            (surroundings.id(), surroundings.id());
+        let at = self.now();
         let record = FileRecord {
-            file_id: surroundings.id().0,
+            file_id: surroundings.id(),
             share_id,
-            upload_key_hash: upload_key.secret_hash(),
-            delete_key_hash: delete_key.secret_hash(),
+            upload_key_hash: upload_key.hash(),
+            delete_key_hash: delete_key.hash(),
             owner: new.owner,
             path: new.path,
             content_type: new.content_type,
@@ -269,7 +271,7 @@ impl Parts {
         if let Some(length) = draft.record.length_bytes
             && length > self.config.inline_max_bytes
         {
-            let segment_id = self.surroundings.id().0;
+            let segment_id = self.surroundings.id();
             self.make_segment(segment_id, Some(length)).await?;
             draft.record.segments = vec![Segment {
                 segment_id,
@@ -281,15 +283,11 @@ impl Parts {
 
     pub(crate) async fn make_segment(
         &self,
-        segment_id: [u8; 16],
+        segment_id: SegmentId,
         length_bytes: Option<u64>,
     ) -> Result<(), Error> {
-        self.blocking(move |store| {
-            store
-                .create(ddx_storage::SegmentId(segment_id), length_bytes)
-                .map_err(on_disk)
-        })
-        .await
+        self.blocking(move |store| store.create(segment_id, length_bytes).map_err(on_disk))
+            .await
     }
 
     /// Makes the record durable. A name that is taken in the share gets a number.
@@ -307,7 +305,7 @@ impl Parts {
         let failed = loop {
             let new = NewFile {
                 record: record.clone(),
-                share_key_hash: [0; 32],
+                share_key_hash: KeyHash::NONE,
                 inline: inline.clone(),
             };
             match self.catalog.create(new).await {
@@ -328,7 +326,7 @@ impl Parts {
                         && attempt < NAME_TRIES_MAX =>
                 {
                     attempt += 1;
-                    match self.free_name(Id(record.share_id), &wanted).await {
+                    match self.free_name(record.share_id, &wanted).await {
                         Ok(path) => record.path = path,
                         Err(error) => break error,
                     }
@@ -341,12 +339,8 @@ impl Parts {
         if record.kind != Kind::Final
             && let Some(segment) = record.segments.first().copied()
         {
-            self.blocking(move |store| {
-                store
-                    .delete(ddx_storage::SegmentId(segment.segment_id))
-                    .map_err(on_disk)
-            })
-            .await?;
+            self.blocking(move |store| store.delete(segment.segment_id).map_err(on_disk))
+                .await?;
         }
         Err(failed)
     }
@@ -356,7 +350,7 @@ impl Parts {
     /// The name with a number under which the share has no file. Numbers are given in their order,
     /// so the first free one is found by halves: a client that sends one name over and over costs a
     /// few looks each time.
-    async fn free_name(&self, share_id: Id, wanted: &str) -> Result<String, Error> {
+    async fn free_name(&self, share_id: ShareId, wanted: &str) -> Result<String, Error> {
         let (mut taken, mut free) = (1, 2);
         while self.is_taken(share_id, numbered(wanted, free)).await? {
             if free >= NAME_NUMBER_MAX {
@@ -374,8 +368,8 @@ impl Parts {
         Ok(numbered(wanted, free))
     }
 
-    async fn is_taken(&self, share_id: Id, path: String) -> Result<bool, Error> {
-        let file = self.catalog.file_by_path(share_id.0, path).await;
+    async fn is_taken(&self, share_id: ShareId, path: String) -> Result<bool, Error> {
+        let file = self.catalog.file_by_path(share_id, path).await;
         Ok(file.map_err(in_catalog)?.is_some())
     }
 }

@@ -13,14 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use ddx_catalog::{FileRecord, Kind, State};
 use ddx_memory::{Buffer, Charge, Holder, Lease, Row};
-use ddx_storage::{ErrorKind, SegmentId};
+use ddx_storage::ErrorKind;
 use futures_util::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
-use crate::id::Id;
 use crate::late_digests::OTHER_BYTES;
 use crate::live::Progress;
 use crate::receive::{buffer_of, refused};
@@ -82,7 +81,7 @@ pub struct Download {
 impl std::fmt::Debug for Download {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Download")
-            .field("file", &Id(self.record.file_id))
+            .field("file", &self.record.file_id)
             .finish_non_exhaustive()
     }
 }
@@ -108,7 +107,7 @@ impl Engine {
             // Where no count decides, a file can be read from a disk that can't be written to.
             Err(Error::ReadOnly) if record.max_downloads.is_none() => return Ok(()),
             Err(Error::Catalog(error)) if record.max_downloads.is_none() => {
-                tracing::warn!(file = ?Id(record.file_id), error = &error as &dyn std::error::Error, "a download could not be counted and was given all the same; if this repeats, see to the disk");
+                tracing::warn!(file = ?record.file_id, error = &error as &dyn std::error::Error, "a download could not be counted and was given all the same; if this repeats, see to the disk");
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -173,7 +172,7 @@ impl Parts {
         match self.mark_damaged(record, what).await {
             Err(Error::NotFound) => return Error::NotFound,
             Err(error) => {
-                tracing::error!(file = ?Id(record.file_id), what, error = &error as &dyn std::error::Error, "a file is damaged, which can't be saved in the catalog; its downloads fail; upload it again, and see to the disk");
+                tracing::error!(file = ?record.file_id, what, error = &error as &dyn std::error::Error, "a file is damaged, which can't be saved in the catalog; its downloads fail; upload it again, and see to the disk");
             }
             Ok(()) => {}
         }
@@ -230,7 +229,7 @@ impl Parts {
             pieces.push_back(Piece {
                 begins_at,
                 length_bytes,
-                segment: SegmentFile::new(self.store.clone(), SegmentId(segment.segment_id)),
+                segment: SegmentFile::new(self.store.clone(), segment.segment_id),
             });
             begins_at = begins_at.saturating_add(length_bytes);
         }
@@ -329,7 +328,7 @@ impl Download {
         let end = end.or((!arriving).then_some(self.record.offset_bytes));
         let watching = arriving
             .then(|| {
-                let (share_id, file_id) = (Id(self.record.share_id), Id(self.record.file_id));
+                let (share_id, file_id) = (self.record.share_id, self.record.file_id);
                 self.parts.live.watch(share_id, file_id)
             })
             .flatten();
@@ -506,7 +505,7 @@ impl Reading {
             }
             State::Failed => Err(Error::NotFound),
             State::Receiving | State::Joining => {
-                self.watching = parts.live.watch(Id(record.share_id), Id(file_id));
+                self.watching = parts.live.watch(record.share_id, file_id);
                 // An upload of unknown length gets its segment with its first bytes, as does one
                 // whose reservation has ended.
                 let offset = record.offset_bytes;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ddx_catalog::{Catalog, FileRecord, FileSummary, Kind, OwnerTotals, ShareRecord, State};
+use ddx_id::{DeleteKey, FileId, ShareId, UploadKey};
 use ddx_memory::{Holder, Ledger};
 use ddx_storage::{Lane, Store};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -20,7 +21,6 @@ use crate::chores::Chores;
 use crate::config::Config;
 use crate::deadline::{after, is_over};
 use crate::error::Error;
-use crate::id::Id;
 use crate::last_look::LastLook;
 use crate::live::{LiveUploads, Progress};
 use crate::readers::Readers;
@@ -40,9 +40,9 @@ const SEGMENTS_AT_ONCE: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     /// The share that the file is in.
-    pub share_id: Id,
+    pub share_id: ShareId,
     /// The file.
-    pub file_id: Id,
+    pub file_id: FileId,
     /// It is gone.
     pub gone: bool,
 }
@@ -63,14 +63,14 @@ pub(crate) struct Parts {
     pub(crate) tasks: TaskTracker,
     pub(crate) chores: Chores,
     /// Parts that are complete or gone, while the files that waited for them could not be told so.
-    pub(crate) unjoined: Mutex<Vec<[u8; 16]>>,
+    pub(crate) unjoined: Mutex<Vec<FileId>>,
     pub(crate) last_look: LastLook,
     pub(crate) readers: Readers,
     /// Turns of downloads that may be on blocking threads at once.
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     /// Goes before every user's name, so that no user can choose a name that meets another's.
-    user_salt: Id,
+    user_salt: [u8; 16],
 }
 
 /// The life of uploads and shares. Clones share one engine.
@@ -207,13 +207,17 @@ impl Engine {
 
     /// How an upload moves, if it is being received now.
     #[must_use]
-    pub fn progress(&self, share_id: Id, file_id: Id) -> Option<watch::Receiver<Progress>> {
+    pub fn progress(
+        &self,
+        share_id: ShareId,
+        file_id: FileId,
+    ) -> Option<watch::Receiver<Progress>> {
         self.0.live.watch(share_id, file_id)
     }
 
     /// Files of a share that are being received now, up to `limit` of them.
     #[must_use]
-    pub fn moving(&self, share_id: Id, limit: usize) -> Vec<(Id, Progress)> {
+    pub fn moving(&self, share_id: ShareId, limit: usize) -> Vec<(FileId, Progress)> {
         self.0.live.of_share(share_id, limit)
     }
 
@@ -301,13 +305,13 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Expired`], or if the catalog fails.
-    pub async fn head(&self, upload_key: Id) -> Result<FileRecord, Error> {
+    pub async fn head(&self, upload_key: UploadKey) -> Result<FileRecord, Error> {
         let arrival = self.0.arrive();
         let record = self.0.live_upload(upload_key).await?;
         if record.state != State::Receiving {
             return Ok(record);
         }
-        let file_id = Id(record.file_id);
+        let file_id = record.file_id;
         match self.0.sessions.take_turn(file_id, arrival).await {
             Ok(session) => self.0.seated_upload(upload_key, &session).await,
             // A newer request has it already. What is recorded is true, and more may come at any
@@ -321,7 +325,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Expired`], or if the catalog fails.
-    pub async fn upload(&self, upload_key: Id) -> Result<FileRecord, Error> {
+    pub async fn upload(&self, upload_key: UploadKey) -> Result<FileRecord, Error> {
         self.0.live_upload(upload_key).await
     }
 
@@ -329,10 +333,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
-    pub async fn file(&self, file_id: Id) -> Result<FileRecord, Error> {
+    pub async fn file(&self, file_id: FileId) -> Result<FileRecord, Error> {
         self.0
             .catalog
-            .file(file_id.0)
+            .file(file_id)
             .await
             .map_err(in_catalog)?
             .ok_or(Error::NotFound)
@@ -342,8 +346,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
-    pub async fn share(&self, share_id: Id) -> Result<ShareRecord, Error> {
-        let share = self.0.catalog.share(share_id.0).await;
+    pub async fn share(&self, share_id: ShareId) -> Result<ShareRecord, Error> {
+        let share = self.0.catalog.share(share_id).await;
         share.map_err(in_catalog)?.ok_or(Error::NotFound)
     }
 
@@ -362,11 +366,11 @@ impl Engine {
     /// If the catalog fails.
     pub async fn share_files(
         &self,
-        share_id: Id,
+        share_id: ShareId,
         after: Option<String>,
         limit: u32,
     ) -> Result<Vec<FileSummary>, Error> {
-        let files = self.0.catalog.share_files(share_id.0, after, limit);
+        let files = self.0.catalog.share_files(share_id, after, limit);
         files.await.map_err(in_catalog)
     }
 
@@ -374,10 +378,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
-    pub async fn file_at(&self, share_id: Id, path: String) -> Result<FileRecord, Error> {
+    pub async fn file_at(&self, share_id: ShareId, path: String) -> Result<FileRecord, Error> {
         self.0
             .catalog
-            .file_by_path(share_id.0, path)
+            .file_by_path(share_id, path)
             .await
             .map_err(in_catalog)?
             .ok_or(Error::NotFound)
@@ -388,7 +392,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
-    pub async fn cancel(&self, upload_key: Id) -> Result<(), Error> {
+    pub async fn cancel(&self, upload_key: UploadKey) -> Result<(), Error> {
         let record = self.0.by_upload_key(upload_key).await?;
         self.0.remove(&record).await?;
         if record.state != State::Complete {
@@ -401,11 +405,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], or if the catalog fails.
-    pub async fn delete(&self, delete_key: Id) -> Result<FileRecord, Error> {
+    pub async fn delete(&self, delete_key: DeleteKey) -> Result<FileRecord, Error> {
         let found = self
             .0
             .catalog
-            .file_by_delete_key(delete_key.secret_hash())
+            .file_by_delete_key(delete_key.hash())
             .await
             .map_err(in_catalog)?;
         let record = found.ok_or(Error::NotFound)?;
@@ -437,9 +441,9 @@ impl Engine {
 }
 
 impl Parts {
-    pub(crate) async fn by_upload_key(&self, upload_key: Id) -> Result<FileRecord, Error> {
+    pub(crate) async fn by_upload_key(&self, upload_key: UploadKey) -> Result<FileRecord, Error> {
         self.catalog
-            .file_by_upload_key(upload_key.secret_hash())
+            .file_by_upload_key(upload_key.hash())
             .await
             .map_err(in_catalog)?
             .ok_or(Error::NotFound)
@@ -452,7 +456,7 @@ impl Parts {
 
     /// As [`Parts::by_upload_key`], unless its time is over. That of an upload which is being
     /// written to is not: the request that writes moves it on.
-    pub(crate) async fn live_upload(&self, upload_key: Id) -> Result<FileRecord, Error> {
+    pub(crate) async fn live_upload(&self, upload_key: UploadKey) -> Result<FileRecord, Error> {
         // The record may be old when it comes, and the upload have gone on since.
         let asked_at = self.now();
         let record = self.by_upload_key(upload_key).await?;
@@ -462,7 +466,7 @@ impl Parts {
 
     /// Errs with [`Error::Expired`] for what was over `at` this time, unless bytes arrive for it.
     pub(crate) fn check_lives(&self, record: &FileRecord, at: i64) -> Result<(), Error> {
-        let arrives = record.state != State::Complete && self.sessions.is_taken(Id(record.file_id));
+        let arrives = record.state != State::Complete && self.sessions.is_taken(record.file_id);
         if is_over(record, at) && !arrives {
             return Err(Error::Expired);
         }
@@ -471,7 +475,7 @@ impl Parts {
 
     /// Takes an upload's seat from the request that has it: for the request that made the upload,
     /// and for the one that ends it.
-    pub(crate) async fn sit_down(&self, file_id: Id) -> Result<Session, Error> {
+    pub(crate) async fn sit_down(&self, file_id: FileId) -> Result<Session, Error> {
         loop {
             match self.sessions.take_turn(file_id, self.arrive()).await {
                 // One came between our number and our question: we are the newer one now.
@@ -486,7 +490,7 @@ impl Parts {
     /// request has waited.
     pub(crate) async fn seated_upload(
         &self,
-        upload_key: Id,
+        upload_key: UploadKey,
         seat: &Session,
     ) -> Result<FileRecord, Error> {
         let record = self.by_upload_key(upload_key).await?;
@@ -510,7 +514,7 @@ impl Parts {
 
     pub(crate) fn holder(&self, record: &FileRecord) -> Holder {
         let mut upload = [0; 8];
-        upload.copy_from_slice(&record.file_id[..8]);
+        upload.copy_from_slice(&record.file_id.as_bytes()[..8]);
         Holder {
             user: self.user(&record.owner),
             upload: u64::from_le_bytes(upload),
@@ -520,7 +524,7 @@ impl Parts {
     /// Who reads: each download is a holder of its own.
     pub(crate) fn reader(&self, reader: &str) -> Holder {
         let mut download = [0; 8];
-        download.copy_from_slice(&self.surroundings.id().0[..8]);
+        download.copy_from_slice(&self.surroundings.id::<[u8; 16]>()[..8]);
         Holder {
             user: self.user(reader),
             upload: u64::from_le_bytes(download),
@@ -530,15 +534,15 @@ impl Parts {
     pub(crate) fn tell(&self, record: &FileRecord, gone: bool) {
         // That there is no listener is no error.
         let _ = self.changes.send(Change {
-            share_id: Id(record.share_id),
-            file_id: Id(record.file_id),
+            share_id: record.share_id,
+            file_id: record.file_id,
             gone,
         });
     }
 
     /// Stops who writes to the file, deletes its record, then its bytes.
     pub(crate) async fn remove(&self, record: &FileRecord) -> Result<(), Error> {
-        let file_id = Id(record.file_id);
+        let file_id = record.file_id;
         let _session = self.sit_down(file_id).await?;
         self.remove_seated(record).await
     }
@@ -593,7 +597,7 @@ impl Parts {
             .await;
         match marked {
             Ok(()) => {
-                tracing::error!(file = ?Id(record.file_id), share = ?Id(record.share_id), what, "a file is damaged: its downloads fail from now on; upload it again, and see to the disk");
+                tracing::error!(file = ?record.file_id, share = ?record.share_id, what, "a file is damaged: its downloads fail from now on; upload it again, and see to the disk");
                 self.tell(record, false);
                 Ok(())
             }

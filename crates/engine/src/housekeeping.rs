@@ -10,14 +10,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use ddx_catalog::{Checkpoint, FileRecord, Kind, State};
-use ddx_storage::{SegmentId, Store};
+use ddx_id::{FileId, SegmentId};
+use ddx_storage::Store;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 use crate::chores::Chores;
 use crate::engine::{Engine, Parts, in_catalog};
 use crate::error::Error;
-use crate::id::Id;
 use crate::stats::{Counted, Total};
 
 /// Rows that one step of housekeeping looks at, and one transaction deletes.
@@ -65,8 +65,8 @@ impl Engine {
 }
 
 /// Deletes these segments; those that are gone now.
-pub(crate) fn deleted(store: &dyn Store, mut segments: Vec<[u8; 16]>) -> Vec<[u8; 16]> {
-    segments.retain(|segment| match store.delete(SegmentId(*segment)) {
+pub(crate) fn deleted(store: &dyn Store, mut segments: Vec<SegmentId>) -> Vec<SegmentId> {
+    segments.retain(|segment| match store.delete(*segment) {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(
@@ -170,8 +170,8 @@ impl Parts {
         }
     }
 
-    async fn end_reservation(&self, file_id: [u8; 16]) -> Result<bool, Error> {
-        let Some(_seat) = self.sessions.take_if_free(Id(file_id)) else {
+    async fn end_reservation(&self, file_id: FileId) -> Result<bool, Error> {
+        let Some(_seat) = self.sessions.take_if_free(file_id) else {
             return Ok(false);
         };
         let record = self.catalog.file(file_id).await.map_err(in_catalog)?;
@@ -215,10 +215,10 @@ impl Parts {
             // A request that comes now waits for the seat and then finds nothing.
             let seats: Vec<_> = page
                 .iter()
-                .filter_map(|file_id| self.sessions.take_if_free(Id(*file_id)))
+                .filter_map(|file_id| self.sessions.take_if_free(*file_id))
                 .collect();
             left_alone += u32::try_from(page.len() - seats.len()).unwrap_or(PAGE_ROWS);
-            let files = seats.iter().map(|seat| seat.file_id().0).collect();
+            let files = seats.iter().map(|seat| seat.file_id()).collect();
             let gone = self
                 .catalog
                 .delete_expired(now, files)
@@ -239,7 +239,7 @@ impl Parts {
     }
 
     async fn after_expiry(&self, record: &FileRecord) {
-        tracing::debug!(file = ?Id(record.file_id), state = ?record.state, "expired");
+        tracing::debug!(file = ?record.file_id, state = ?record.state, "expired");
         match record.state {
             State::Complete => self.stats.add(Total::FilesExpired, 1),
             _ => self.stats.count(&record.protocol, Counted::Expired, 1),
@@ -266,7 +266,7 @@ impl Parts {
     }
 
     /// Deletes segments that no record refers to; how many are gone.
-    pub(crate) async fn delete_segments(&self, doomed: Vec<[u8; 16]>) -> Result<usize, Error> {
+    pub(crate) async fn delete_segments(&self, doomed: Vec<SegmentId>) -> Result<usize, Error> {
         let gone = self
             .blocking(move |store| Ok(deleted(store, doomed)))
             .await?;

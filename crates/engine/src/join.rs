@@ -10,12 +10,12 @@ use std::sync::{MutexGuard, PoisonError};
 
 use ddx_catalog::{Completion, FileRecord, Kind, Segment, State};
 use ddx_digest::Crc64;
+use ddx_id::{FileId, UploadKey};
 
 use crate::create::{Created, NewUpload};
 use crate::deadline::after;
 use crate::engine::{Engine, Parts, in_catalog};
 use crate::error::Error;
-use crate::id::Id;
 use crate::stats::{Counted, Total};
 
 /// Files that are joined before the request of their last part is answered, or that one step of
@@ -53,13 +53,13 @@ impl Engine {
     /// # Errors
     /// [`Error::TooManyParts`], [`Error::PartUnknown`], [`Error::PartRepeated`],
     /// [`Error::TooLarge`], [`Error::Closing`].
-    pub async fn join(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
+    pub async fn join(&self, new: NewUpload, part_keys: &[UploadKey]) -> Result<Created, Error> {
         let (engine, part_keys) = (self.clone(), part_keys.to_vec());
         self.make(async move { engine.join_now(new, &part_keys).await })
             .await
     }
 
-    async fn join_now(&self, new: NewUpload, part_keys: &[Id]) -> Result<Created, Error> {
+    async fn join_now(&self, new: NewUpload, part_keys: &[UploadKey]) -> Result<Created, Error> {
         let engine = &self.0;
         let (count, limit) = (part_keys.len(), engine.config.parts_max);
         if count > limit {
@@ -70,7 +70,7 @@ impl Engine {
         for (index, key) in part_keys.iter().enumerate() {
             // A file of one part many times would be read as often for its digest, and cost its
             // sender a line.
-            if !listed.insert(*key) {
+            if !listed.insert(key.hash()) {
                 return Err(Error::PartRepeated { place: index + 1 });
             }
             match engine.live_upload(*key).await {
@@ -108,7 +108,7 @@ impl Engine {
         }
         // A part may have been completed between our look at it and the record that waits for it.
         engine.try_join(created.record.clone()).await?;
-        let record = self.file(Id(created.record.file_id)).await?;
+        let record = self.file(created.record.file_id).await?;
         Ok(Created { record, ..created })
     }
 }
@@ -117,12 +117,12 @@ impl Parts {
     /// A part is complete or gone: completes the files that waited for nothing else, or has them
     /// fail. Only so many at once; the others, and what fails now, are left to housekeeping. The
     /// part itself stands or is gone, whatever becomes of the rest.
-    pub(crate) async fn join_waiting_or_later(&self, part_file_id: [u8; 16]) {
+    pub(crate) async fn join_waiting_or_later(&self, part_file_id: FileId) {
         let is_done = match self.join_page(part_file_id, None).await {
             Ok(next) => next.is_none(),
             Err(error) => {
                 tracing::error!(
-                    part = ?Id(part_file_id),
+                    part = ?part_file_id,
                     error = &error as &dyn std::error::Error,
                     "a file can't be joined from its parts now; it is tried again, and nothing is lost; if this repeats, see to the disk"
                 );
@@ -149,7 +149,7 @@ impl Parts {
         failed
     }
 
-    async fn join_all(&self, part_file_id: [u8; 16]) -> Result<(), Error> {
+    async fn join_all(&self, part_file_id: FileId) -> Result<(), Error> {
         let mut after = None;
         loop {
             after = self.join_page(part_file_id, after).await?;
@@ -163,9 +163,9 @@ impl Parts {
     /// there may be more.
     async fn join_page(
         &self,
-        part_file_id: [u8; 16],
-        after: Option<[u8; 16]>,
-    ) -> Result<Option<[u8; 16]>, Error> {
+        part_file_id: FileId,
+        after: Option<FileId>,
+    ) -> Result<Option<FileId>, Error> {
         let page = self
             .catalog
             .finals_waiting_for(part_file_id, after, PAGE_ROWS)
@@ -179,7 +179,7 @@ impl Parts {
         Ok(last)
     }
 
-    fn unjoined(&self) -> MutexGuard<'_, Vec<[u8; 16]>> {
+    fn unjoined(&self) -> MutexGuard<'_, Vec<FileId>> {
         self.unjoined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

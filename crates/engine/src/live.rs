@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use ddx_id::{FileId, ShareId};
 use ddx_memory::Place;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-use crate::id::Id;
 
 /// Over what time a rate is smoothed.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
@@ -109,30 +108,30 @@ impl Live {
 }
 
 /// Uploads by their file.
-type Files = HashMap<Id, Weak<Live>>;
+type Files = HashMap<FileId, Weak<Live>>;
 
 /// All uploads that are being received, by their share: who follows a share asks for these only.
 #[derive(Debug, Default)]
-pub(crate) struct LiveUploads(Mutex<HashMap<Id, Files>>);
+pub(crate) struct LiveUploads(Mutex<HashMap<ShareId, Files>>);
 
 /// Keeps an upload among the live ones until dropped.
 #[derive(Debug)]
 pub(crate) struct LiveGuard {
     uploads: Arc<LiveUploads>,
-    share_id: Id,
-    file_id: Id,
+    share_id: ShareId,
+    file_id: FileId,
     live: Arc<Live>,
 }
 
 impl LiveUploads {
-    fn map(&self) -> MutexGuard<'_, HashMap<Id, Files>> {
+    fn map(&self) -> MutexGuard<'_, HashMap<ShareId, Files>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn begin(
         self: &Arc<Self>,
-        share_id: Id,
-        file_id: Id,
+        share_id: ShareId,
+        file_id: FileId,
         written_bytes: u64,
         is_unchecked: bool,
     ) -> LiveGuard {
@@ -149,14 +148,18 @@ impl LiveUploads {
         }
     }
 
-    pub(crate) fn watch(&self, share_id: Id, file_id: Id) -> Option<watch::Receiver<Progress>> {
+    pub(crate) fn watch(
+        &self,
+        share_id: ShareId,
+        file_id: FileId,
+    ) -> Option<watch::Receiver<Progress>> {
         let map = self.map();
         let live = map.get(&share_id)?.get(&file_id)?.upgrade()?;
         Some(live.watch())
     }
 
     /// Up to `limit` of those of a share.
-    pub(crate) fn of_share(&self, share_id: Id, limit: usize) -> Vec<(Id, Progress)> {
+    pub(crate) fn of_share(&self, share_id: ShareId, limit: usize) -> Vec<(FileId, Progress)> {
         let map = self.map();
         let files = map.get(&share_id).into_iter().flatten();
         let live = files.filter_map(|(file_id, live)| Some((*file_id, live.upgrade()?)));

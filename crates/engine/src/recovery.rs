@@ -14,12 +14,12 @@
 use std::collections::VecDeque;
 
 use ddx_catalog::{FileRecord, State};
-use ddx_storage::{ErrorKind, SegmentId, Store};
+use ddx_id::SegmentId;
+use ddx_storage::{ErrorKind, Store};
 
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
 use crate::housekeeping::deleted;
-use crate::id::Id;
 use crate::stats::{Counted, Total};
 
 /// Rows that one step looks at.
@@ -79,11 +79,11 @@ fn stands(store: &dyn Store, record: &FileRecord) -> bool {
     let durable = record.offset_bytes;
     let Some(segment) = record.segments.first() else {
         if durable > 0 {
-            tracing::error!(file = ?Id(record.file_id), saved_bytes = durable, "the catalog does not say where the data of an unfinished upload is: the upload is lost and has to be sent again");
+            tracing::error!(file = ?record.file_id, saved_bytes = durable, "the catalog does not say where the data of an unfinished upload is: the upload is lost and has to be sent again");
         }
         return durable == 0;
     };
-    let id = SegmentId(segment.segment_id);
+    let id = segment.segment_id;
     // Also cuts off what was written and never acknowledged.
     let opened = match store.open_writer(id, durable) {
         // A segment is durable with its first bytes: before them the power may have taken it, and
@@ -99,7 +99,7 @@ fn stands(store: &dyn Store, record: &FileRecord) -> bool {
     };
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::Corrupt => {
-            tracing::error!(file = ?Id(record.file_id), segment = %id, saved_bytes = durable, %error, "data of an unfinished upload is missing on the disk: the upload is lost and has to be sent again");
+            tracing::error!(file = ?record.file_id, segment = %id, saved_bytes = durable, %error, "data of an unfinished upload is missing on the disk: the upload is lost and has to be sent again");
             false
         }
         ErrorKind::NoSpace { .. } => true,
@@ -125,7 +125,7 @@ fn reserve(store: &dyn Store, id: SegmentId, length_bytes: Option<u64>) {
 /// Segments that no record knows, until there are enough of them to be deleted together.
 #[derive(Default)]
 struct Strays {
-    found: Vec<[u8; 16]>,
+    found: Vec<SegmentId>,
     catalog_is_sound: bool,
 }
 
@@ -171,14 +171,9 @@ impl Parts {
         Ok(())
     }
 
-    async fn stored(&self, after: Option<[u8; 16]>) -> Result<Vec<[u8; 16]>, Error> {
-        self.blocking(move |store| {
-            let page = store
-                .list(after.map(SegmentId), PAGE_IDS as usize)
-                .map_err(on_disk)?;
-            Ok(page.into_iter().map(|id| id.0).collect())
-        })
-        .await
+    async fn stored(&self, after: Option<SegmentId>) -> Result<Vec<SegmentId>, Error> {
+        self.blocking(move |store| store.list(after, PAGE_IDS as usize).map_err(on_disk))
+            .await
     }
 
     /// Deletes segments that no record knows. Only made ones and those of deleted files are left by
@@ -193,9 +188,7 @@ impl Parts {
             let ids = found.clone();
             let have_bytes = self.blocking(move |store| {
                 // One that can't be examined may have bytes.
-                Ok(ids
-                    .iter()
-                    .any(|id| !matches!(store.length(SegmentId(*id)), Ok(0))))
+                Ok(ids.iter().any(|id| !matches!(store.length(*id), Ok(0))))
             });
             if have_bytes.await? {
                 self.catalog.check().await.map_err(in_catalog)?;
@@ -208,7 +201,7 @@ impl Parts {
 
     /// A segment that records know is not there: complete files that have it are damaged.
     /// Unfinished ones are looked at by themselves.
-    async fn missing(&self, segment_id: [u8; 16]) -> Result<u64, Error> {
+    async fn missing(&self, segment_id: SegmentId) -> Result<u64, Error> {
         let files = self
             .catalog
             .files_of_segment(segment_id, PAGE_ROWS)

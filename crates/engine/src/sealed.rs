@@ -8,8 +8,7 @@
 //! else as well, and what comes out is told to a client and never acted on.
 
 use data_encoding::BASE64_NOPAD;
-
-use crate::id::Id;
+use ddx_id::UploadKey;
 
 /// Between what is kept as it is and what is sealed: neither can hold a line break.
 const MARK: char = '\n';
@@ -17,7 +16,7 @@ const MARK: char = '\n';
 const CONTEXT: &str = "DirectDriveX 2026-11 text sealed by an upload key";
 
 /// The metadata of a record: what is kept as it is, and what is sealed.
-pub(crate) fn sealed(open: String, secret: Option<&str>, upload_key: Id) -> String {
+pub(crate) fn sealed(open: String, secret: Option<&str>, upload_key: UploadKey) -> String {
     match secret {
         None => open,
         Some(secret) => {
@@ -31,7 +30,7 @@ pub(crate) fn sealed(open: String, secret: Option<&str>, upload_key: Id) -> Stri
 /// A record's metadata ([`FileRecord::metadata`](crate::FileRecord)) as its client gave it: what is
 /// kept as it is, and what only this key opens. With another key the latter is nothing.
 #[must_use]
-pub fn unsealed(metadata: &str, upload_key: Id) -> (&str, Option<String>) {
+pub fn unsealed(metadata: &str, upload_key: UploadKey) -> (&str, Option<String>) {
     let Some((open, text)) = metadata.split_once(MARK) else {
         return (metadata, None);
     };
@@ -41,12 +40,9 @@ pub fn unsealed(metadata: &str, upload_key: Id) -> (&str, Option<String>) {
     (open, secret.filter(|secret| !secret.is_empty()))
 }
 
-fn apply_key_stream(bytes: &mut [u8], upload_key: Id) {
+fn apply_key_stream(bytes: &mut [u8], upload_key: UploadKey) {
     let mut stream = vec![0; bytes.len()];
-    blake3::Hasher::new_derive_key(CONTEXT)
-        .update(&upload_key.0)
-        .finalize_xof()
-        .fill(&mut stream);
+    upload_key.fill_derived(CONTEXT, &mut stream);
     for (byte, key) in bytes.iter_mut().zip(stream) {
         *byte ^= key;
     }
@@ -58,7 +54,10 @@ mod tests {
 
     #[test]
     fn a_text_comes_back_by_its_key_only() {
-        let (key, other) = (Id([1; 16]), Id([2; 16]));
+        let (key, other) = (
+            UploadKey::from_bytes([1; 16]),
+            UploadKey::from_bytes([2; 16]),
+        );
         for length in [1, 26, 64, 65, 4_000] {
             let secret: String = "final;/files/a b".chars().cycle().take(length).collect();
             let kept = sealed("name YQ==".to_owned(), Some(&secret), key);
@@ -72,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_is_not_sealed_stays_as_it_is() {
-        let key = Id([1; 16]);
+        let key = UploadKey::from_bytes([1; 16]);
         assert_eq!(sealed("name YQ==".to_owned(), None, key), "name YQ==");
         assert_eq!(unsealed("name YQ==", key), ("name YQ==", None));
         assert_eq!(unsealed("", key), ("", None));
@@ -83,7 +82,11 @@ mod tests {
     /// Records outlive the program that wrote them.
     #[test]
     fn the_form_stays() {
-        let kept = sealed(String::new(), Some("final;/files/x"), Id([7; 16]));
+        let kept = sealed(
+            String::new(),
+            Some("final;/files/x"),
+            UploadKey::from_bytes([7; 16]),
+        );
         assert_eq!(kept, "\nMnJaxLmB+a+XUaygxt8");
     }
 }

@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use ddx_id::FileId;
 use futures_util::future::Either;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::id::Id;
 
 #[derive(Debug)]
 struct Seat {
@@ -43,7 +43,7 @@ pub(crate) struct Arrival {
 /// The seats of all uploads that someone writes to now.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    seats: Mutex<HashMap<Id, Seat>>,
+    seats: Mutex<HashMap<FileId, Seat>>,
     hand_overs: AtomicU64,
     arrivals: AtomicU64,
 }
@@ -52,14 +52,14 @@ pub(crate) struct Sessions {
 #[derive(Debug)]
 pub(crate) struct Session {
     sessions: Arc<Sessions>,
-    file_id: Id,
+    file_id: FileId,
     arrival: Arrival,
     stop: CancellationToken,
     turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Sessions {
-    fn seats(&self) -> MutexGuard<'_, HashMap<Id, Seat>> {
+    fn seats(&self) -> MutexGuard<'_, HashMap<FileId, Seat>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,12 +82,12 @@ impl Sessions {
     }
 
     /// Whether someone writes to this upload, or waits to.
-    pub(crate) fn is_taken(&self, file_id: Id) -> bool {
+    pub(crate) fn is_taken(&self, file_id: FileId) -> bool {
         self.seats().contains_key(&file_id)
     }
 
     /// The seat, if it is free.
-    pub(crate) fn take_if_free(self: &Arc<Self>, file_id: Id) -> Option<Session> {
+    pub(crate) fn take_if_free(self: &Arc<Self>, file_id: FileId) -> Option<Session> {
         let stop = CancellationToken::new();
         let turn: Arc<AsyncMutex<()>> = Arc::default();
         // No other task knows this lock yet, so it is free.
@@ -118,7 +118,7 @@ impl Sessions {
     /// [`Error::Superseded`] by one that came later.
     pub(crate) async fn take_over(
         self: &Arc<Self>,
-        file_id: Id,
+        file_id: FileId,
         arrival: Arrival,
     ) -> Result<Session, Error> {
         let (mut session, turn) = self.ask_for(file_id, arrival, true)?;
@@ -138,7 +138,7 @@ impl Sessions {
     /// [`Error::Superseded`] by one that came later and has the seat already.
     pub(crate) async fn take_turn(
         self: &Arc<Self>,
-        file_id: Id,
+        file_id: FileId,
         arrival: Arrival,
     ) -> Result<Session, Error> {
         let (mut session, turn) = self.ask_for(file_id, arrival, false)?;
@@ -149,7 +149,7 @@ impl Sessions {
     /// Tells the request that writes to stop, and gets in line.
     fn ask_for(
         self: &Arc<Self>,
-        file_id: Id,
+        file_id: FileId,
         arrival: Arrival,
         writes: bool,
     ) -> Result<(Session, impl Future<Output = OwnedMutexGuard<()>> + use<>), Error> {
@@ -204,7 +204,7 @@ impl Sessions {
 
 impl Session {
     /// Whose seat it is.
-    pub(crate) fn file_id(&self) -> Id {
+    pub(crate) fn file_id(&self) -> FileId {
         self.file_id
     }
 
@@ -239,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn the_newest_wins_and_nobody_is_left_behind() {
         let sessions = Arc::new(Sessions::default());
-        let id = Id::random();
+        let id = FileId::random();
         let take = |sessions: &Arc<Sessions>| {
             let (sessions, arrival) = (sessions.clone(), sessions.arrive(0));
             async move { sessions.take_over(id, arrival).await }
@@ -261,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn who_needs_a_moment_waits_for_it_whatever_comes_after() {
         let sessions = Arc::new(Sessions::default());
-        let id = Id::random();
+        let id = FileId::random();
         let first = sessions.take_over(id, sessions.arrive(0)).await;
         let first = first.expect("the seat is free");
         let mut waiting = Vec::new();
@@ -291,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_came_before_and_is_late_takes_over_from_none_that_came_after() {
         let sessions = Arc::new(Sessions::default());
-        let id = Id::random();
+        let id = FileId::random();
         let late = sessions.arrive(0);
         let newer = sessions.take_over(id, sessions.arrive(0)).await;
         let newer = newer.expect("the seat is free");
@@ -306,7 +306,7 @@ mod tests {
     #[tokio::test]
     async fn a_seat_that_is_free_is_taken_and_no_other() {
         let sessions = Arc::new(Sessions::default());
-        let id = Id::random();
+        let id = FileId::random();
         let before = sessions.arrive(0);
         let first = sessions.take_if_free(id).expect("the seat is free");
         assert!(sessions.take_if_free(id).is_none() && sessions.is_taken(id));
@@ -323,7 +323,7 @@ mod tests {
     #[tokio::test]
     async fn other_uploads_are_not_touched() {
         let sessions = Arc::new(Sessions::default());
-        let take = || sessions.take_over(Id::random(), sessions.arrive(0));
+        let take = || sessions.take_over(FileId::random(), sessions.arrive(0));
         let one = take().await.expect("free");
         let _other = take().await.expect("free");
         assert!(!one.stop().is_cancelled());

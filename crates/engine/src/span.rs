@@ -19,8 +19,9 @@ use crate::engine::Parts;
 use crate::error::Error;
 use crate::readers::Reading;
 use crate::stats::Total;
+use ddx_id::SegmentId;
 use ddx_memory::{Holder, Lease};
-use ddx_storage::{Reader, SegmentId, Store};
+use ddx_storage::{Reader, Store};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// How far a download reads ahead at most, in pieces of the size that an upload would get now: 8

@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
-use crate::id::Id;
 use crate::steady::{ClockState, Moment, SteadyClock};
 
 /// A clock is taken to have jumped by this much, where no setting says otherwise.
@@ -164,7 +163,7 @@ impl Surroundings for Machine {
     }
 
     fn random(&self, into: &mut [u8]) {
-        crate::id::fill(into);
+        ddx_id::fill(into);
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
@@ -178,11 +177,11 @@ impl Surroundings for Machine {
 }
 
 impl dyn Surroundings {
-    /// A new id.
-    pub(crate) fn id(&self) -> Id {
-        let mut id = Id([0; 16]);
-        self.random(&mut id.0);
-        id
+    /// A new id, or a new secret.
+    pub(crate) fn id<T: From<[u8; 16]>>(&self) -> T {
+        let mut bytes = [0; 16];
+        self.random(&mut bytes);
+        bytes.into()
     }
 
     /// Begins work that blocks; what it answers. It is done even where the answer is not waited

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ddx_catalog::{Checkpoint, Completion, FileRecord, Kind, Segment};
 use ddx_digest::{Algorithm, Checksum};
-use ddx_storage::{ErrorKind, SegmentId};
+use ddx_id::SegmentId;
+use ddx_storage::ErrorKind;
 
 use crate::deadline::after;
 use crate::engine::{Parts, in_catalog, on_disk};
@@ -106,7 +107,7 @@ impl Work<'_> {
         let parts = self.parts;
         if self.record.segments.is_empty() {
             let segment = Segment {
-                segment_id: parts.surroundings.id().0,
+                segment_id: parts.surroundings.id(),
                 ..Segment::default()
             };
             parts
@@ -179,13 +180,8 @@ impl Work<'_> {
     }
 
     fn segment_id(&self) -> SegmentId {
-        SegmentId(
-            self.record
-                .segments
-                .first()
-                .map(|segment| segment.segment_id)
-                .unwrap_or_default(),
-        )
+        let first = self.record.segments.first();
+        first.map(|segment| segment.segment_id).unwrap_or_default()
     }
 
     pub(crate) fn checkpoint(&self, mark: Mark) -> Checkpoint {
@@ -262,7 +258,7 @@ impl Work<'_> {
             let mut digests = lane.digests;
             drop(lane.writer);
             let segments = vec![Segment {
-                segment_id: self.segment_id().0,
+                segment_id: self.segment_id(),
                 length_bytes: mark.offset,
                 crc64: mark.crc64,
             }];

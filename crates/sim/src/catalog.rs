@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddx_catalog::reference::{Reference, Verdict};
 use ddx_catalog::{
-    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, FileSummary,
-    KeyHash, Kind, NewFile, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, SegmentId, ShareId,
-    ShareRecord, State, Totals, Work,
+    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, FileSummary, Kind,
+    NewFile, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, ShareRecord, State, Totals, Work,
 };
+use ddx_id::{DeleteKey, FileId, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::plan::{CatalogFault, Fault, Plan};
@@ -246,11 +246,11 @@ impl Catalog for SimulatedCatalog {
         })
     }
 
-    fn share_by_key(&self, share_key_hash: KeyHash) -> Answer<'_, Option<ShareRecord>> {
+    fn share_by_key(&self, share_key_hash: KeyHash<ShareKey>) -> Answer<'_, Option<ShareRecord>> {
         self.read(move |records| {
             let mut shares = records.shares.iter();
             shares
-                .find(|share| share.share_key_hash == share_key_hash && share_key_hash != [0; 32])
+                .find(|share| share.share_key_hash == share_key_hash && !share_key_hash.is_none())
                 .copied()
         })
     }
@@ -286,12 +286,12 @@ impl Catalog for SimulatedCatalog {
         self.find(move |file| file.file_id == file_id)
     }
 
-    fn file_by_upload_key(&self, hash: KeyHash) -> Answer<'_, Option<FileRecord>> {
-        self.find(move |file| file.upload_key_hash == hash && hash != [0; 32])
+    fn file_by_upload_key(&self, hash: KeyHash<UploadKey>) -> Answer<'_, Option<FileRecord>> {
+        self.find(move |file| file.upload_key_hash == hash && !hash.is_none())
     }
 
-    fn file_by_delete_key(&self, hash: KeyHash) -> Answer<'_, Option<FileRecord>> {
-        self.find(move |file| file.delete_key_hash == hash && hash != [0; 32])
+    fn file_by_delete_key(&self, hash: KeyHash<DeleteKey>) -> Answer<'_, Option<FileRecord>> {
+        self.find(move |file| file.delete_key_hash == hash && !hash.is_none())
     }
 
     fn file_by_path(&self, share_id: ShareId, path: String) -> Answer<'_, Option<FileRecord>> {

@@ -7,7 +7,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ddx_engine::{Append, Created, Engine, Error, Id, NewUpload, Put, State};
+use ddx_engine::{Append, Created, Engine, Error, NewUpload, Put, State};
+use ddx_id::UploadKey;
 use ddx_storage::conformance::Random;
 
 use crate::held::{Excuse, Held, Next, judge};
@@ -325,7 +326,7 @@ impl Client {
 
     async fn make_joined(&self, engine: &Engine) -> bool {
         while self.told().joined.is_none() {
-            let keys: Vec<Id> = {
+            let keys: Vec<UploadKey> = {
                 let told = self.told();
                 told.parts
                     .iter()

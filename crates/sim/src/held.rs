@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ddx_engine::{Created, Error, FileRecord, Id, State};
+use ddx_engine::{Created, Error, FileRecord, State};
+use ddx_id::{DeleteKey, FileId, UploadKey};
 
 use crate::body::Sent;
 use crate::world::World;
@@ -14,11 +15,11 @@ pub struct Held {
     /// Its name, in what is reported.
     pub name: String,
     /// Names its URL.
-    pub upload_key: Id,
+    pub upload_key: UploadKey,
     /// Deletes it.
-    pub delete_key: Id,
+    pub delete_key: DeleteKey,
     /// Its id.
-    pub file_id: Id,
+    pub file_id: FileId,
     /// Its length, as its client knows it.
     pub length_bytes: u64,
     /// The highest offset that the server has answered with.
@@ -71,7 +72,7 @@ impl Held {
             name,
             upload_key: created.upload_key,
             delete_key: created.delete_key,
-            file_id: Id(created.record.file_id),
+            file_id: created.record.file_id,
             length_bytes,
             acknowledged_bytes: 0,
             is_complete: false,

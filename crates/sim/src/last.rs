@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ddx_catalog::{FileRecord, State};
-use ddx_engine::{Error, Id, Kind};
+use ddx_engine::{Error, Kind};
+use ddx_id::SegmentId;
 use ddx_memory::Row;
 use ddx_storage::Store;
 use tokio::time::{Instant, sleep};
@@ -105,15 +106,15 @@ pub(crate) async fn recover_again(life: &Life, process: &Process) {
 }
 
 /// All that a start may change.
-fn standing(life: &Life) -> (Vec<FileRecord>, BTreeMap<[u8; 16], u64>) {
+fn standing(life: &Life) -> (Vec<FileRecord>, BTreeMap<SegmentId, u64>) {
     (life.records.lock().files.clone(), stored(life))
 }
 
 /// Every segment on the disk, and its length.
-fn stored(life: &Life) -> BTreeMap<[u8; 16], u64> {
+fn stored(life: &Life) -> BTreeMap<SegmentId, u64> {
     let disk = life.world.disk().open();
     let listed = disk.list(None, usize::MAX).and_then(|ids| {
-        let length = |id: ddx_storage::SegmentId| Ok((id.0, disk.length(id)?));
+        let length = |id| Ok((id, disk.length(id)?));
         ids.into_iter().map(length).collect()
     });
     listed.unwrap_or_else(|error: ddx_storage::Error| {
@@ -229,7 +230,7 @@ async fn files(life: &Life, process: &Process) {
 async fn read(client: &Client, process: &Process, record: &FileRecord) {
     loop {
         let failures = client.world.failures();
-        match read_all(&process.engine, Id(record.file_id)).await {
+        match read_all(&process.engine, record.file_id).await {
             Ok((record, bytes)) => {
                 client.check_file(&record.path, &record, &bytes);
                 let count = bytes.len() as u64;
@@ -258,7 +259,7 @@ fn there(life: &Life, client: &Client, records: &[FileRecord]) {
     let told = client.told().clone();
     let held: Vec<&Held> = told.parts.iter().chain([&told.joined]).flatten().collect();
     for held in &held {
-        let found = records.iter().find(|file| Id(file.file_id) == held.file_id);
+        let found = records.iter().find(|file| file.file_id == held.file_id);
         let is_gone = held.is_removed || held.may_have_expired(&life.world);
         match found {
             None if is_gone => {}

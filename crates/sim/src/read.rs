@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ddx_engine::{Engine, Error, FileRecord, Id, State};
+use ddx_engine::{Engine, Error, FileRecord, State};
+use ddx_id::FileId;
 use futures_util::StreamExt;
 
 use crate::client::{Client, RETRY_AFTER};
@@ -152,7 +153,7 @@ impl Client {
 ///
 /// # Errors
 /// The engine's.
-pub async fn read_all(engine: &Engine, file_id: Id) -> Result<(FileRecord, Vec<u8>), Error> {
+pub async fn read_all(engine: &Engine, file_id: FileId) -> Result<(FileRecord, Vec<u8>), Error> {
     let record = engine.file(file_id).await?;
     let download = engine.open(record.clone(), "a reader").await?;
     let mut stream = std::pin::pin!(download.stream(0, Some(record.offset_bytes)));

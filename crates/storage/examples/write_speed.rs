@@ -12,13 +12,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use ddx_digest::{Crc64, FileHasher};
+use ddx_id::SegmentId;
 use ddx_memory::{Config, Ledger};
 use ddx_storage::conformance::Aligned;
-use ddx_storage::{DirectIo, LocalDisk, LocalDiskConfig, SegmentId, Store};
+use ddx_storage::{DirectIo, LocalDisk, LocalDiskConfig, Store};
 
 const GIB: usize = 1 << 30;
 const MIB: usize = 1 << 20;
-const SEGMENT: SegmentId = SegmentId([1; 16]);
+const SEGMENT: SegmentId = SegmentId::from_bytes([1; 16]);
 
 #[derive(Clone, Copy)]
 enum Way {

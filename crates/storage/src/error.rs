@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::SegmentId;
+use ddx_id::SegmentId;
 
 /// Why a store could not do what was asked.
 #[derive(Debug, thiserror::Error)]

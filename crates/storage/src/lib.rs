@@ -18,11 +18,9 @@ pub mod conformance;
 mod error;
 #[cfg(feature = "testing")]
 pub mod faults;
-mod id;
 mod local;
 mod store;
 
 pub use error::{Error, ErrorKind};
-pub use id::{NotASegmentId, SegmentId};
 pub use local::{DirectIo, LocalDisk, LocalDiskConfig};
 pub use store::{Lane, Reader, Space, Store, Writer};

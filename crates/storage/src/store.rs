@@ -3,7 +3,9 @@
 use std::fmt;
 use std::fs::File;
 
-use crate::{Error, SegmentId};
+use ddx_id::SegmentId;
+
+use crate::Error;
 
 /// A keeper of segments. Its methods block; call them on threads that may.
 pub trait Store: Send + Sync + 'static {

@@ -7,6 +7,7 @@ use ddx_catalog::sqlite::{Config, FILE_NAME};
 use ddx_catalog::{
     Catalog, Checkpoint, Error, ErrorKind, FileRecord, Kind, NewFile, Segment, SqliteCatalog, State,
 };
+use ddx_id::KeyHash;
 use rusqlite::types::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -28,16 +29,16 @@ static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
             catalog.create(new(number)).await.expect("a new file");
         }
         let checkpoint = Checkpoint {
-            file_id: [1; 16],
+            file_id: [1; 16].into(),
             offset_bytes: 50,
             digest_state: vec![7; 41],
             updated_at: 2_000,
             ..Checkpoint::default()
         };
         catalog.checkpoint(checkpoint).await.expect("a checkpoint");
-        let failed = catalog.fail([2; 16], "why".to_owned(), 3_000);
+        let failed = catalog.fail([2; 16].into(), "why".to_owned(), 3_000);
         failed.await.expect("a receiving file may fail");
-        catalog.delete([3; 16]).await.expect("a deletion");
+        catalog.delete([3; 16].into()).await.expect("a deletion");
         catalog.close().await.expect("an end");
     });
     std::fs::read(folder.path().join(FILE_NAME)).expect("the catalog's file")
@@ -52,10 +53,10 @@ fn config() -> Config {
 
 fn new(number: u8) -> NewFile {
     let mut record = FileRecord {
-        file_id: [number; 16],
-        share_id: [number / 2; 16],
-        upload_key_hash: [number; 32],
-        delete_key_hash: [number; 32],
+        file_id: [number; 16].into(),
+        share_id: [number / 2; 16].into(),
+        upload_key_hash: [number; 32].into(),
+        delete_key_hash: [number; 32].into(),
         owner: "ip:192.0.2.1".to_owned(),
         path: format!("file-{number}"),
         protocol: "tus".to_owned(),
@@ -71,11 +72,11 @@ fn new(number: u8) -> NewFile {
             record.kind = Kind::Final;
             record.state = State::Joining;
             record.length_bytes = None;
-            record.parts = vec![[1; 16], [1; 16]];
+            record.parts = vec![[1; 16].into(), [1; 16].into()];
         }
         6 => {
             record.state = State::Complete;
-            record.upload_key_hash = [0; 32];
+            record.upload_key_hash = KeyHash::NONE;
             record.length_bytes = Some(5);
             record.offset_bytes = 5;
             record.completed_at = Some(1_000);
@@ -83,14 +84,14 @@ fn new(number: u8) -> NewFile {
         }
         _ => {
             record.segments = vec![Segment {
-                segment_id: [number; 16],
+                segment_id: [number; 16].into(),
                 ..Segment::default()
             }];
         }
     }
     NewFile {
         record,
-        share_key_hash: [0; 32],
+        share_key_hash: KeyHash::NONE,
         inline,
     }
 }
@@ -139,15 +140,25 @@ async fn read_all(catalog: &SqliteCatalog) -> Vec<Result<(), Error>> {
         catalog.doomed_segments(100).await.map(drop),
         catalog.totals().await.map(drop),
         catalog
-            .finals_waiting_for([1; 16], None, 100)
+            .finals_waiting_for([1; 16].into(), None, 100)
             .await
             .map(drop),
     ];
     for number in 1..=6 {
-        reads.push(catalog.file([number; 16]).await.map(drop));
-        reads.push(catalog.inline([number; 16]).await.map(drop));
-        reads.push(catalog.share_files([number; 16], None, 100).await.map(drop));
-        reads.push(catalog.file_by_upload_key([number; 32]).await.map(drop));
+        reads.push(catalog.file([number; 16].into()).await.map(drop));
+        reads.push(catalog.inline([number; 16].into()).await.map(drop));
+        reads.push(
+            catalog
+                .share_files([number; 16].into(), None, 100)
+                .await
+                .map(drop),
+        );
+        reads.push(
+            catalog
+                .file_by_upload_key([number; 32].into())
+                .await
+                .map(drop),
+        );
     }
     reads
 }

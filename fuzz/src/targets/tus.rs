@@ -79,8 +79,10 @@ fn parts(concat: &Concat) {
     let urls: Vec<String> = keys
         .iter()
         .map(|key| {
-            key.parse::<ddx_engine::Id>()
-                .map_or_else(|_| format!("/files/{key}"), |id| format!("/files/{id}"))
+            key.parse::<ddx_id::UploadKey>().map_or_else(
+                |_| format!("/files/{key}"),
+                |key| format!("/files/{}", key.reveal()),
+            )
         })
         .collect();
     let value = format!("final;{}", urls.join(" "));

@@ -1,6 +1,6 @@
 //! Who may know whom. The table below is the map of the workspace: arrows go one way, memory ←
-//! storage ← engine ← http ← ddx and catalog ← engine, and each room leaves out the libraries whose
-//! presence would mean that it does another room's work.
+//! storage ← engine ← http ← ddx and catalog ← engine, with ids under storage and catalog, and each
+//! room leaves out the libraries whose presence would mean that it does another room's work.
 //!
 //! Checked on manifests and on sources: the manifest stops a new dependency, the sources stop what
 //! needs none (`std::env`) and what another crate re-exports.
@@ -50,8 +50,17 @@ const ROOMS: &[Room] = &[
         because: "digests are pure functions of bytes",
     },
     Room {
+        package: "ddx-id",
+        knows: &[],
+        never: &[
+            "tokio", "axum", "hyper", "http", "rusqlite", "clap", "config", "std::fs", "std::net",
+            "std::env",
+        ],
+        because: "a name is bytes and a text, and what it names is another's",
+    },
+    Room {
         package: "ddx-storage",
-        knows: &["ddx-memory"],
+        knows: &["ddx-id", "ddx-memory"],
         never: &[
             "axum",
             "hyper",
@@ -66,7 +75,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         package: "ddx-catalog",
-        knows: &[],
+        knows: &["ddx-id"],
         never: &[
             "axum",
             "hyper",
@@ -80,7 +89,13 @@ const ROOMS: &[Room] = &[
     },
     Room {
         package: "ddx-engine",
-        knows: &["ddx-catalog", "ddx-digest", "ddx-memory", "ddx-storage"],
+        knows: &[
+            "ddx-catalog",
+            "ddx-digest",
+            "ddx-id",
+            "ddx-memory",
+            "ddx-storage",
+        ],
         never: &[
             "axum",
             "hyper",
@@ -96,7 +111,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         package: "ddx-http",
-        knows: &["ddx-digest", "ddx-engine", "ddx-memory"],
+        knows: &["ddx-digest", "ddx-engine", "ddx-id", "ddx-memory"],
         never: &["rusqlite", "rusqlite_migration", "clap", "config"],
         because: "protocols are translated here; rules and records are the engine's",
     },
@@ -114,6 +129,7 @@ const ROOMS: &[Room] = &[
             "ddx-digest",
             "ddx-engine",
             "ddx-http",
+            "ddx-id",
             "ddx-memory",
             "ddx-storage",
         ],
@@ -132,6 +148,7 @@ const ROOMS: &[Room] = &[
             "ddx-catalog",
             "ddx-digest",
             "ddx-engine",
+            "ddx-id",
             "ddx-memory",
             "ddx-storage",
         ],

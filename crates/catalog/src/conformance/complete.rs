@@ -1,6 +1,6 @@
 //! Cases about one file from its end on: complete, failed or damaged.
 
-use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
+use super::material::{at, completion, file, id, new, receiving, refused, segment, small, wide};
 use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State, Totals};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ pub(super) async fn a_complete_file_is_final(catalog: Arc<dyn Catalog>) {
     catalog.create(new(receiving(1))).await.unwrap();
     catalog.checkpoint(at(1, 60)).await.unwrap();
     let last = Completion {
-        sha256: Some(id(33)),
+        sha256: Some(wide(33)),
         expires_at: Some(8_000),
         ..completion(1, vec![segment(1, 60), segment(2, 40)])
     };
@@ -18,8 +18,8 @@ pub(super) async fn a_complete_file_is_final(catalog: Arc<dyn Catalog>) {
         offset_bytes: 100,
         digest_state: Vec::new(),
         crc64: 5,
-        blake3: Some(id(1)),
-        sha256: Some(id(33)),
+        blake3: Some(wide(1)),
+        sha256: Some(wide(33)),
         updated_at: 3_000,
         completed_at: Some(3_000),
         expires_at: Some(8_000),
@@ -28,7 +28,7 @@ pub(super) async fn a_complete_file_is_final(catalog: Arc<dyn Catalog>) {
     };
     assert_eq!(file(&*catalog, 1).await, expected);
     assert_eq!(
-        catalog.file_by_upload_key(id(1)).await.unwrap().as_ref(),
+        catalog.file_by_upload_key(wide(1)).await.unwrap().as_ref(),
         Some(&expected)
     );
     assert_eq!(refused(catalog.complete(last)).await, ErrorKind::Gone);
@@ -57,7 +57,7 @@ pub(super) async fn an_upload_may_end_inline(catalog: Arc<dyn Catalog>) {
     assert_eq!(catalog.inline(id(1)).await.unwrap(), Some(bytes));
     assert_eq!(
         catalog.doomed_segments(9).await.unwrap(),
-        [id::<16>(1)],
+        [id(1)],
         "its segment is not needed any more"
     );
 }
@@ -139,7 +139,7 @@ pub(super) async fn a_failed_file_keeps_its_record(catalog: Arc<dyn Catalog>) {
         refused(catalog.complete(completion(1, vec![segment(1, 100)]))).await,
         ErrorKind::Gone
     );
-    assert_eq!(catalog.expired(7_000, 0, 9).await.unwrap(), [id::<16>(1)]);
+    assert_eq!(catalog.expired(7_000, 0, 9).await.unwrap(), [id(1)]);
 }
 
 pub(super) async fn digests_are_filled_in_once(catalog: Arc<dyn Catalog>) {
@@ -173,38 +173,38 @@ pub(super) async fn digests_are_filled_in_once(catalog: Arc<dyn Catalog>) {
         |files: Vec<FileRecord>| files.iter().map(|file| file.file_id).collect::<Vec<_>>();
     assert_eq!(
         pending(catalog.pending_digests(9).await.unwrap()),
-        [id::<16>(2), id(3), id(1)]
+        [id(2), id(3), id(1)]
     );
-    assert_eq!(
-        pending(catalog.pending_digests(1).await.unwrap()),
-        [id::<16>(2)]
-    );
-    catalog.set_digest(id(2), id(60), None).await.unwrap();
+    assert_eq!(pending(catalog.pending_digests(1).await.unwrap()), [id(2)]);
+    catalog.set_digest(id(2), wide(60), None).await.unwrap();
     catalog
-        .set_digest(id(2), id(60), Some(id(61)))
+        .set_digest(id(2), wide(60), Some(wide(61)))
         .await
         .unwrap();
     assert_eq!(
-        refused(catalog.set_digest(id(2), id(62), None)).await,
+        refused(catalog.set_digest(id(2), wide(62), None)).await,
         ErrorKind::Invalid
     );
     assert_eq!(
-        refused(catalog.set_digest(id(2), id(60), Some(id(62)))).await,
+        refused(catalog.set_digest(id(2), wide(60), Some(wide(62)))).await,
         ErrorKind::Invalid
     );
     let record = file(&*catalog, 2).await;
-    assert_eq!((record.blake3, record.sha256), (Some(id(60)), Some(id(61))));
     assert_eq!(
-        pending(catalog.pending_digests(9).await.unwrap()),
-        [id::<16>(3), id(1)]
+        (record.blake3, record.sha256),
+        (Some(wide(60)), Some(wide(61)))
     );
     assert_eq!(
-        refused(catalog.set_digest(id(9), id(60), None)).await,
+        pending(catalog.pending_digests(9).await.unwrap()),
+        [id(3), id(1)]
+    );
+    assert_eq!(
+        refused(catalog.set_digest(id(9), wide(60), None)).await,
         ErrorKind::Gone
     );
     catalog.create(new(receiving(5))).await.unwrap();
     assert_eq!(
-        refused(catalog.set_digest(id(5), id(60), None)).await,
+        refused(catalog.set_digest(id(5), wide(60), None)).await,
         ErrorKind::Gone
     );
 }
@@ -264,7 +264,7 @@ pub(super) async fn a_damaged_file_says_so_and_gets_no_digest(catalog: Arc<dyn C
     assert_eq!(catalog.totals().await.unwrap().damaged, 1);
     assert_eq!(catalog.pending_digests(9).await.unwrap(), []);
     assert_eq!(
-        refused(catalog.set_digest(id(1), id(7), None)).await,
+        refused(catalog.set_digest(id(1), wide(7), None)).await,
         ErrorKind::Gone
     );
     let found = catalog.files_of_segment(id(1), 9).await.unwrap();

@@ -2,6 +2,7 @@
 
 use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
 use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State};
+use ddx_id::FileId;
 use std::sync::Arc;
 
 /// A final in joining state with these parts.
@@ -127,17 +128,17 @@ pub(super) async fn finals_that_wait_come_page_by_page(catalog: Arc<dyn Catalog>
     for number in [5, 4, 3] {
         catalog.create(new(joining(number, &[1]))).await.unwrap();
     }
-    let after = async |after, limit| -> Vec<[u8; 16]> {
+    let after = async |after, limit| -> Vec<FileId> {
         let page = catalog.finals_waiting_for(id(1), after, limit).await;
         page.unwrap().into_iter().map(|file| file.file_id).collect()
     };
-    assert_eq!(after(None, 2).await, [id::<16>(5), id(4)]);
-    assert_eq!(after(Some(id(4)), 2).await, [id::<16>(3)]);
-    assert_eq!(after(Some(id(3)), 2).await, Vec::<[u8; 16]>::new());
+    assert_eq!(after(None, 2).await, [id(5), id(4)]);
+    assert_eq!(after(Some(id(4)), 2).await, [id(3)]);
+    assert_eq!(after(Some(id(3)), 2).await, Vec::<FileId>::new());
     catalog.delete(id(4)).await.unwrap().unwrap();
     assert_eq!(
         after(Some(id(4)), 2).await,
-        [id::<16>(5), id(3)],
+        [id(5), id(3)],
         "from the first one on, where the last one seen is gone"
     );
 }

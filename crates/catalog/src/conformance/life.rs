@@ -1,7 +1,8 @@
 //! Cases about one file until it is complete.
 
-use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
+use super::material::{at, completion, file, id, new, receiving, refused, segment, small, wide};
 use crate::{Catalog, Checkpoint, ErrorKind, FileRecord, Kind, NewFile, State};
+use ddx_id::KeyHash;
 use std::sync::Arc;
 
 pub(super) async fn a_record_reads_back_as_it_was_written(catalog: Arc<dyn Catalog>) {
@@ -23,11 +24,11 @@ pub(super) async fn a_record_reads_back_as_it_was_written(catalog: Arc<dyn Catal
     catalog.create(new(record.clone())).await.unwrap();
     assert_eq!(catalog.file(id(1)).await.unwrap().as_ref(), Some(&record));
     assert_eq!(
-        catalog.file_by_upload_key(id(1)).await.unwrap().as_ref(),
+        catalog.file_by_upload_key(wide(1)).await.unwrap().as_ref(),
         Some(&record)
     );
     assert_eq!(
-        catalog.file_by_delete_key(id(1)).await.unwrap().as_ref(),
+        catalog.file_by_delete_key(wide(1)).await.unwrap().as_ref(),
         Some(&record)
     );
     assert_eq!(
@@ -56,15 +57,21 @@ pub(super) async fn a_record_reads_back_as_it_was_written(catalog: Arc<dyn Catal
 pub(super) async fn a_file_without_keys_is_found_by_none(catalog: Arc<dyn Catalog>) {
     for number in [1, 2] {
         let keyless = FileRecord {
-            upload_key_hash: [0; 32],
-            delete_key_hash: [0; 32],
+            upload_key_hash: KeyHash::NONE,
+            delete_key_hash: KeyHash::NONE,
             ..receiving(number)
         };
         catalog.create(new(keyless)).await.unwrap();
     }
-    assert_eq!(catalog.file_by_upload_key([0; 32]).await.unwrap(), None);
-    assert_eq!(catalog.file_by_delete_key([0; 32]).await.unwrap(), None);
-    assert_eq!(file(&*catalog, 2).await.upload_key_hash, [0; 32]);
+    assert_eq!(
+        catalog.file_by_upload_key(KeyHash::NONE).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        catalog.file_by_delete_key(KeyHash::NONE).await.unwrap(),
+        None
+    );
+    assert_eq!(file(&*catalog, 2).await.upload_key_hash, KeyHash::NONE);
 }
 
 pub(super) async fn a_small_file_comes_complete_with_its_bytes(catalog: Arc<dyn Catalog>) {
@@ -267,7 +274,7 @@ pub(super) async fn a_checkpoint_may_bring_length_and_segments(catalog: Arc<dyn 
         .await
         .unwrap();
     assert_eq!(file(&*catalog, 1).await.segments, [segment(9, 0)]);
-    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id::<16>(8)]);
+    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(8)]);
 }
 
 pub(super) async fn a_checkpoint_without_an_expiry_leaves_it(catalog: Arc<dyn Catalog>) {

@@ -1,14 +1,25 @@
 //! Records and calls that the cases are made of.
 
+use ddx_id::KeyHash;
+
 use crate::{
     Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, NewFile, Segment, State,
 };
 
-/// An id or hash that is told by a number.
-pub(super) fn id<const N: usize>(number: u32) -> [u8; N] {
-    let mut id = [0x5a; N];
-    id[..4].copy_from_slice(&number.to_be_bytes());
-    id
+fn numbered<const N: usize>(number: u32) -> [u8; N] {
+    let mut bytes = [0x5a; N];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+/// An id that is told by a number.
+pub(super) fn id<T: From<[u8; 16]>>(number: u32) -> T {
+    numbered(number).into()
+}
+
+/// The same for a hash.
+pub(super) fn wide<T: From<[u8; 32]>>(number: u32) -> T {
+    numbered(number).into()
 }
 
 pub(super) fn segment(number: u32, length_bytes: u64) -> Segment {
@@ -24,8 +35,8 @@ pub(super) fn receiving(number: u32) -> FileRecord {
     FileRecord {
         file_id: id(number),
         share_id: id(number),
-        upload_key_hash: id(number),
-        delete_key_hash: id(number),
+        upload_key_hash: wide(number),
+        delete_key_hash: wide(number),
         owner: "ip:192.0.2.1".to_owned(),
         path: format!("file-{number}"),
         protocol: "tus".to_owned(),
@@ -49,7 +60,7 @@ pub(super) fn small(number: u32, bytes: &[u8]) -> NewFile {
     let length_bytes = bytes.len() as u64;
     let record = FileRecord {
         state: State::Complete,
-        upload_key_hash: [0; 32],
+        upload_key_hash: KeyHash::NONE,
         length_bytes: Some(length_bytes),
         offset_bytes: length_bytes,
         completed_at: Some(1_000),
@@ -58,7 +69,7 @@ pub(super) fn small(number: u32, bytes: &[u8]) -> NewFile {
     };
     NewFile {
         record,
-        share_key_hash: [0; 32],
+        share_key_hash: KeyHash::NONE,
         inline: Some(bytes.to_vec()),
     }
 }
@@ -78,7 +89,7 @@ pub(super) fn completion(number: u32, segments: Vec<Segment>) -> Completion {
     Completion {
         file_id: id(number),
         length_bytes: segments.iter().map(|segment| segment.length_bytes).sum(),
-        blake3: Some(id(number)),
+        blake3: Some(wide(number)),
         crc64: 5,
         segments,
         completed_at: 3_000,

@@ -1,11 +1,12 @@
 //! Cases about deletion, expiry, recovery, and the catalog as a whole.
 
-use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
+use super::material::{at, completion, file, id, new, receiving, refused, segment, small, wide};
 use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State};
+use ddx_id::{FileId, SegmentId};
 use std::path::Path;
 use std::sync::Arc;
 
-fn ids(files: Vec<FileRecord>) -> Vec<[u8; 16]> {
+fn ids(files: Vec<FileRecord>) -> Vec<FileId> {
     files.into_iter().map(|file| file.file_id).collect()
 }
 
@@ -27,19 +28,16 @@ pub(super) async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
         .unwrap();
     assert_eq!(catalog.delete(id(1)).await.unwrap(), Some(two.clone()));
     assert_eq!(catalog.file(id(1)).await.unwrap(), None);
-    assert_eq!(catalog.file_by_upload_key(id(1)).await.unwrap(), None);
-    assert_eq!(
-        catalog.doomed_segments(9).await.unwrap(),
-        [id::<16>(11), id(10)]
-    );
-    assert_eq!(catalog.doomed_segments(1).await.unwrap(), [id::<16>(11)]);
+    assert_eq!(catalog.file_by_upload_key(wide(1)).await.unwrap(), None);
+    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(11), id(10)]);
+    assert_eq!(catalog.doomed_segments(1).await.unwrap(), [id(11)]);
     assert!(!catalog.knows_segment(id(11)).await.unwrap());
     assert!(
         catalog.share(id(1)).await.unwrap().is_some(),
         "a file is left in it"
     );
     catalog.forget_segments(vec![id(11), id(99)]).await.unwrap();
-    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id::<16>(10)]);
+    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(10)]);
     catalog.forget_segments(vec![id(10)]).await.unwrap();
     catalog.create(new(two)).await.unwrap();
     catalog.delete(id(1)).await.unwrap().unwrap();
@@ -60,7 +58,7 @@ pub(super) async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
     assert_eq!(catalog.inline(id(3)).await.unwrap(), None);
     assert_eq!(
         catalog.expired(i64::MAX, 0, 9).await.unwrap(),
-        Vec::<[u8; 16]>::new()
+        Vec::<FileId>::new()
     );
 }
 
@@ -93,13 +91,13 @@ pub(super) async fn a_segment_is_doomed_with_its_last_reference(catalog: Arc<dyn
         catalog.delete(id(number)).await.unwrap().unwrap();
         assert_eq!(
             catalog.doomed_segments(9).await.unwrap(),
-            Vec::<[u8; 16]>::new()
+            Vec::<SegmentId>::new()
         );
         assert!(catalog.knows_segment(id(1)).await.unwrap());
     }
     assert_eq!(file(&*catalog, 2).await.segments.len(), 2);
     catalog.delete(id(2)).await.unwrap().unwrap();
-    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id::<16>(1)]);
+    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(1)]);
     assert!(!catalog.knows_segment(id(1)).await.unwrap());
 }
 
@@ -145,19 +143,19 @@ pub(super) async fn expired_files_come_in_their_order(catalog: Arc<dyn Catalog>)
     }
     assert_eq!(
         catalog.expired(99, 0, 9).await.unwrap(),
-        Vec::<[u8; 16]>::new()
+        Vec::<FileId>::new()
     );
     assert_eq!(
         catalog.expired(200, 0, 9).await.unwrap(),
-        [id::<16>(2), id(5), id(4)]
+        [id(2), id(5), id(4)]
     );
     assert_eq!(
         catalog.expired(i64::MAX, 0, 2).await.unwrap(),
-        [id::<16>(2), id(5)]
+        [id(2), id(5)]
     );
     assert_eq!(
         catalog.expired(i64::MAX, 2, 2).await.unwrap(),
-        [id::<16>(4), id(1)],
+        [id(4), id(1)],
         "without the first two"
     );
     // Coming further, and becoming complete, moves the hour.
@@ -178,7 +176,7 @@ pub(super) async fn expired_files_come_in_their_order(catalog: Arc<dyn Catalog>)
         .unwrap();
     assert_eq!(
         catalog.expired(400, 0, 9).await.unwrap(),
-        [id::<16>(5), id(1), id(2)]
+        [id(5), id(1), id(2)]
     );
 }
 
@@ -214,18 +212,15 @@ pub(super) async fn only_what_is_expired_when_it_happens_is_deleted_as_such(
     let before = file(&*catalog, 1).await;
     let named = [seen, vec![id(9)]].concat();
     let gone = catalog.delete_expired(100, named.clone()).await.unwrap();
-    assert_eq!(ids(gone.clone()), [id::<16>(1), id(4)]);
+    assert_eq!(ids(gone.clone()), [id(1), id(4)]);
     assert_eq!(gone[0], before);
-    assert_eq!(
-        catalog.doomed_segments(9).await.unwrap(),
-        [id::<16>(1), id(4)]
-    );
+    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(1), id(4)]);
     assert_eq!(
         catalog.delete_expired(399, named.clone()).await.unwrap(),
         []
     );
     let gone = catalog.delete_expired(400, named).await.unwrap();
-    assert_eq!(ids(gone), [id::<16>(2)]);
+    assert_eq!(ids(gone), [id(2)]);
     assert_eq!(file(&*catalog, 3).await.state, State::Complete);
 }
 
@@ -248,16 +243,16 @@ pub(super) async fn unfinished_files_come_page_by_page(catalog: Arc<dyn Catalog>
     catalog.fail(id(1), "why".to_owned(), 9).await.unwrap();
     assert_eq!(
         ids(catalog.unfinished(2, None).await.unwrap()),
-        [id::<16>(2), id(4)]
+        [id(2), id(4)]
     );
     catalog.delete(id(4)).await.unwrap().unwrap();
     assert_eq!(
         ids(catalog.unfinished(2, Some(id(4))).await.unwrap()),
-        [id::<16>(5), id(6)]
+        [id(5), id(6)]
     );
     assert_eq!(
         ids(catalog.unfinished(2, Some(id(6))).await.unwrap()),
-        Vec::<[u8; 16]>::new()
+        Vec::<FileId>::new()
     );
 }
 
@@ -274,17 +269,11 @@ pub(super) async fn segments_come_page_by_page_for_reconciliation(catalog: Arc<d
         }))
         .await
         .unwrap();
-    assert_eq!(
-        catalog.segments(2, None).await.unwrap(),
-        [id::<16>(1), id(3)]
-    );
-    assert_eq!(
-        catalog.segments(2, Some(id(3))).await.unwrap(),
-        [id::<16>(5)]
-    );
+    assert_eq!(catalog.segments(2, None).await.unwrap(), [id(1), id(3)]);
+    assert_eq!(catalog.segments(2, Some(id(3))).await.unwrap(), [id(5)]);
     assert_eq!(
         catalog.segments(2, Some(id(5))).await.unwrap(),
-        Vec::<[u8; 16]>::new()
+        Vec::<SegmentId>::new()
     );
     assert!(catalog.knows_segment(id(5)).await.unwrap());
     assert!(!catalog.knows_segment(id(2)).await.unwrap());

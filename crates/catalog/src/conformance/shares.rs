@@ -1,20 +1,21 @@
 //! Cases about shares and the files in them.
 
-use super::material::{file, id, new, receiving, refused, small};
+use super::material::{file, id, new, receiving, refused, small, wide};
 use crate::{Catalog, ErrorKind, FileRecord, FileSummary, NewFile, PAGE_TEXT_BYTES, ShareRecord};
+use ddx_id::KeyHash;
 use std::sync::Arc;
 
 pub(super) async fn a_share_is_found_by_id_and_by_key(catalog: Arc<dyn Catalog>) {
     let share = ShareRecord {
         share_id: id(1),
-        share_key_hash: id(2),
+        share_key_hash: wide(2),
         created_at: 77,
     };
     catalog.create_share(share).await.unwrap();
     assert_eq!(catalog.share(id(1)).await.unwrap(), Some(share));
-    assert_eq!(catalog.share_by_key(id(2)).await.unwrap(), Some(share));
+    assert_eq!(catalog.share_by_key(wide(2)).await.unwrap(), Some(share));
     assert_eq!(catalog.share(id(2)).await.unwrap(), None);
-    assert_eq!(catalog.share_by_key(id(1)).await.unwrap(), None);
+    assert_eq!(catalog.share_by_key(wide(1)).await.unwrap(), None);
     assert_eq!(catalog.share_files(id(1), None, 10).await.unwrap(), []);
     assert_eq!(catalog.share_files(id(9), None, 10).await.unwrap(), []);
 }
@@ -22,12 +23,12 @@ pub(super) async fn a_share_is_found_by_id_and_by_key(catalog: Arc<dyn Catalog>)
 pub(super) async fn a_share_exists_once(catalog: Arc<dyn Catalog>) {
     let share = ShareRecord {
         share_id: id(1),
-        share_key_hash: id(2),
+        share_key_hash: wide(2),
         created_at: 77,
     };
     catalog.create_share(share).await.unwrap();
     let same_id = ShareRecord {
-        share_key_hash: id(3),
+        share_key_hash: wide(3),
         ..share
     };
     let same_key = ShareRecord {
@@ -45,23 +46,23 @@ pub(super) async fn a_share_exists_once(catalog: Arc<dyn Catalog>) {
     for number in [4, 5] {
         let keyless = ShareRecord {
             share_id: id(number),
-            share_key_hash: [0; 32],
+            share_key_hash: KeyHash::NONE,
             created_at: 77,
         };
         catalog.create_share(keyless).await.unwrap();
     }
-    assert_eq!(catalog.share_by_key([0; 32]).await.unwrap(), None);
+    assert_eq!(catalog.share_by_key(KeyHash::NONE).await.unwrap(), None);
 }
 
 pub(super) async fn a_file_makes_its_share(catalog: Arc<dyn Catalog>) {
     let keyed = NewFile {
-        share_key_hash: id(50),
+        share_key_hash: wide(50),
         ..new(receiving(1))
     };
     catalog.create(keyed).await.unwrap();
     let share = ShareRecord {
         share_id: id(1),
-        share_key_hash: id(50),
+        share_key_hash: wide(50),
         created_at: 1_000,
     };
     assert_eq!(catalog.share(id(1)).await.unwrap(), Some(share));
@@ -72,18 +73,18 @@ pub(super) async fn a_file_makes_its_share(catalog: Arc<dyn Catalog>) {
     };
     catalog
         .create(NewFile {
-            share_key_hash: id(51),
+            share_key_hash: wide(51),
             ..new(second)
         })
         .await
         .unwrap();
-    assert_eq!(catalog.share_by_key(id(51)).await.unwrap(), None);
+    assert_eq!(catalog.share_by_key(wide(51)).await.unwrap(), None);
     assert_eq!(catalog.share(id(1)).await.unwrap(), Some(share));
     assert_eq!(catalog.share_files(id(1), None, 10).await.unwrap().len(), 2);
     // A share whose key exists is not made, nor is its file.
     assert_eq!(
         refused(catalog.create(NewFile {
-            share_key_hash: id(50),
+            share_key_hash: wide(50),
             ..new(receiving(3))
         }))
         .await,
@@ -115,11 +116,11 @@ pub(super) async fn a_path_is_taken_once_in_a_share(catalog: Arc<dyn Catalog>) {
             ..receiving(3)
         },
         FileRecord {
-            upload_key_hash: id(1),
+            upload_key_hash: wide(1),
             ..receiving(3)
         },
         FileRecord {
-            delete_key_hash: id(1),
+            delete_key_hash: wide(1),
             ..receiving(3)
         },
     ] {
@@ -210,7 +211,7 @@ pub(super) async fn shares_that_stay_empty_are_forgotten(catalog: Arc<dyn Catalo
         catalog
             .create_share(ShareRecord {
                 share_id: id(number),
-                share_key_hash: id(number),
+                share_key_hash: wide(number),
                 created_at,
             })
             .await

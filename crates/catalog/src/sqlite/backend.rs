@@ -3,9 +3,10 @@
 
 use super::{SqliteCatalog, changes, check, queries, removal, schema};
 use crate::{
-    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, FileSummary,
-    KeyHash, NewFile, OwnerTotals, SegmentId, ShareId, ShareRecord, Totals, Work,
+    Answer, Catalog, Checkpoint, Completion, Error, ErrorKind, FileRecord, FileSummary, NewFile,
+    OwnerTotals, ShareRecord, Totals, Work,
 };
+use ddx_id::{DeleteKey, FileId, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 use std::path::PathBuf;
 
 impl SqliteCatalog {
@@ -53,7 +54,7 @@ impl Catalog for SqliteCatalog {
         Box::pin(self.query(move |from| queries::share(from, &share_id)))
     }
 
-    fn share_by_key(&self, share_key_hash: KeyHash) -> Answer<'_, Option<ShareRecord>> {
+    fn share_by_key(&self, share_key_hash: KeyHash<ShareKey>) -> Answer<'_, Option<ShareRecord>> {
         Box::pin(self.query(move |from| queries::share_by_key(from, &share_key_hash)))
     }
 
@@ -99,11 +100,17 @@ impl Catalog for SqliteCatalog {
         Box::pin(self.query(move |from| queries::file(from, &file_id)))
     }
 
-    fn file_by_upload_key(&self, upload_key_hash: KeyHash) -> Answer<'_, Option<FileRecord>> {
+    fn file_by_upload_key(
+        &self,
+        upload_key_hash: KeyHash<UploadKey>,
+    ) -> Answer<'_, Option<FileRecord>> {
         Box::pin(self.query(move |from| queries::file_by_upload_key(from, &upload_key_hash)))
     }
 
-    fn file_by_delete_key(&self, delete_key_hash: KeyHash) -> Answer<'_, Option<FileRecord>> {
+    fn file_by_delete_key(
+        &self,
+        delete_key_hash: KeyHash<DeleteKey>,
+    ) -> Answer<'_, Option<FileRecord>> {
         Box::pin(self.query(move |from| queries::file_by_delete_key(from, &delete_key_hash)))
     }
 

@@ -10,9 +10,10 @@ use crate::rules::{
     family_due_before,
 };
 use crate::{
-    Checkpoint, Completion, Error, ErrorKind, FileId, FileRecord, Kind, NewFile, Segment,
-    SegmentId, ShareRecord, State,
+    Checkpoint, Completion, Error, ErrorKind, FileRecord, Kind, NewFile, Segment, ShareRecord,
+    State,
 };
+use ddx_id::{FileId, SegmentId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 pub(super) fn create_share(connection: &Connection, share: &ShareRecord) -> Result<(), Error> {
@@ -23,7 +24,7 @@ fn insert_share(connection: &Connection, share: &ShareRecord, empty: bool) -> Re
     const SQL: &str =
         "INSERT INTO shares (share_id, share_key_hash, created_at, empty) VALUES (?1, ?2, ?3, ?4)";
     Ok(connection.prepare_cached(SQL)?.insert(params![
-        share.share_id,
+        share.share_id.as_bytes(),
         key_to_row(&share.share_key_hash),
         share.created_at,
         empty
@@ -37,7 +38,9 @@ fn share_for(connection: &Connection, new: &NewFile) -> Result<i64, Error> {
     let file = &new.record;
     let found: Option<(i64, bool)> = connection
         .prepare_cached(FIND)?
-        .query_row([file.share_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row([file.share_id.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
     let Some((share_no, empty)) = found else {
         let share = ShareRecord {
@@ -73,7 +76,7 @@ pub(super) fn create(connection: &Connection, new: &NewFile) -> Result<(), Error
     for (position, part) in (0_i64..).zip(&file.parts) {
         connection
             .prepare_cached(PART)?
-            .execute((file_no, position, part))?;
+            .execute((file_no, position, part.as_bytes()))?;
     }
     match file.expires_at.filter(|_| file.state == State::Joining) {
         Some(expires_at) => keep_family(connection, file_no, expires_at),
@@ -89,7 +92,7 @@ fn insert_file(connection: &Connection, new: &NewFile, share_no: i64) -> Result<
     let file = &new.record;
     let complete = file.state == State::Complete;
     Ok(connection.prepare_cached(SQL)?.insert(params![
-        file.file_id,
+        file.file_id.as_bytes(),
         share_no,
         file.path,
         key_to_row(&file.upload_key_hash),
@@ -146,7 +149,7 @@ fn insert_segments(
     for (position, segment) in (0_i64..).zip(segments) {
         let doomed: bool = connection
             .prepare_cached(DOOMED)?
-            .query_row([segment.segment_id], |row| row.get(0))?;
+            .query_row([segment.segment_id.as_bytes()], |row| row.get(0))?;
         if doomed {
             return Err(Error::new(
                 ErrorKind::Gone,
@@ -156,7 +159,7 @@ fn insert_segments(
         connection.prepare_cached(SQL)?.execute((
             file_no,
             position,
-            segment.segment_id,
+            segment.segment_id.as_bytes(),
             signed(segment.length_bytes)?,
             crc_to_row(segment.crc64),
         ))?;
@@ -189,7 +192,9 @@ pub(super) fn doom(
     const SQL: &str = "INSERT INTO doomed_segments (segment_id) SELECT ?1 \
         WHERE NOT EXISTS (SELECT 1 FROM file_segments WHERE segment_id = ?1) ON CONFLICT DO NOTHING";
     for segment in segments {
-        connection.prepare_cached(SQL)?.execute([segment])?;
+        connection
+            .prepare_cached(SQL)?
+            .execute([segment.as_bytes()])?;
     }
     Ok(())
 }
@@ -213,7 +218,7 @@ fn standing(connection: &Connection, file_id: &FileId) -> Result<(i64, Standing)
     };
     connection
         .prepare_cached(SQL)?
-        .query_row([file_id], read)
+        .query_row([file_id.as_bytes()], read)
         .optional()?
         .ok_or_else(|| Error::new(ErrorKind::Gone, "there is no such file"))
 }
@@ -282,7 +287,10 @@ fn keep_families_of(
         JOIN uploads u USING (file_no) WHERE p.part_file_id = ?1 AND f.state = 1 AND u.expires_at < ?2";
     let due: Vec<i64> = connection
         .prepare_cached(DUE)?
-        .query_map((part, family_due_before(at, expires_at)), |row| row.get(0))?
+        .query_map(
+            (part.as_bytes(), family_due_before(at, expires_at)),
+            |row| row.get(0),
+        )?
         .collect::<Result<_, _>>()?;
     for file_no in due {
         keep_family(connection, file_no, expires_at)?;
@@ -399,7 +407,9 @@ pub(super) fn set_damage(
 ) -> Result<(), Error> {
     const SQL: &str =
         "UPDATE files SET damage = coalesce(damage, ?2) WHERE file_id = ?1 AND state = 2";
-    let changed = connection.prepare_cached(SQL)?.execute((file_id, damage))?;
+    let changed = connection
+        .prepare_cached(SQL)?
+        .execute((file_id.as_bytes(), damage))?;
     if changed == 0 {
         return Err(Error::new(
             ErrorKind::Gone,
@@ -418,9 +428,10 @@ pub(super) fn set_limits(
     const SQL: &str =
         "UPDATE files SET max_downloads = ?2, expires_at = ?3 WHERE file_id = ?1 AND state = 2";
     let max_downloads = max_downloads.map(signed).transpose()?;
-    let changed = connection
-        .prepare_cached(SQL)?
-        .execute((file_id, max_downloads, expires_at))?;
+    let changed =
+        connection
+            .prepare_cached(SQL)?
+            .execute((file_id.as_bytes(), max_downloads, expires_at))?;
     if changed == 0 {
         return Err(Error::new(
             ErrorKind::Gone,
@@ -438,12 +449,16 @@ pub(super) fn count_download(
     const SQL: &str = "UPDATE files SET downloads = downloads + 1 WHERE file_id = ?1 AND state = 2 \
         AND (max_downloads IS NULL OR downloads < max_downloads) AND (expires_at IS NULL OR expires_at > ?2)";
     const THERE: &str = "SELECT EXISTS (SELECT 1 FROM files WHERE file_id = ?1 AND state = 2)";
-    if connection.prepare_cached(SQL)?.execute((file_id, now))? == 1 {
+    if connection
+        .prepare_cached(SQL)?
+        .execute((file_id.as_bytes(), now))?
+        == 1
+    {
         return Ok(true);
     }
     let there: bool = connection
         .prepare_cached(THERE)?
-        .query_row([file_id], |row| row.get(0))?;
+        .query_row([file_id.as_bytes()], |row| row.get(0))?;
     if there {
         Ok(false)
     } else {

@@ -1,11 +1,12 @@
 //! Reads. A listing first takes the row numbers from one index and then loads each row: one
 //! statement makes all records, and none of them sorts.
 
-use super::rows::{file_no, load, share_from, size_at, summary_from};
+use super::rows::{file_no, id_at, load, share_from, size_at, summary_from};
 use crate::{
-    Error, FileId, FileRecord, FileSummary, KeyHash, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES,
-    SegmentId, ShareId, ShareRecord, Totals,
+    Error, FileRecord, FileSummary, OwnerTotals, PAGE_ROWS_MAX, PAGE_TEXT_BYTES, ShareRecord,
+    Totals,
 };
+use ddx_id::{DeleteKey, FileId, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 use rusqlite::{Connection, OptionalExtension, Params};
 
 const SHARE: &str = "SELECT share_id, share_key_hash, created_at FROM shares WHERE share_id = ?1";
@@ -51,17 +52,17 @@ pub(super) fn share(
 ) -> Result<Option<ShareRecord>, Error> {
     Ok(connection
         .prepare_cached(SHARE)?
-        .query_row([share_id], share_from)
+        .query_row([share_id.as_bytes()], share_from)
         .optional()?)
 }
 
 pub(super) fn share_by_key(
     connection: &Connection,
-    hash: &KeyHash,
+    hash: &KeyHash<ShareKey>,
 ) -> Result<Option<ShareRecord>, Error> {
     Ok(connection
         .prepare_cached(SHARE_BY_KEY)?
-        .query_row([hash], share_from)
+        .query_row([hash.as_bytes()], share_from)
         .optional()?)
 }
 
@@ -72,9 +73,10 @@ pub(super) fn share_files(
     limit: u32,
 ) -> Result<Vec<FileSummary>, Error> {
     let mut statement = connection.prepare_cached(SHARE_FILES)?;
-    let rows = statement.query_map((share_id, after.unwrap_or_default(), page(limit)), |row| {
-        summary_from(row, share_id)
-    })?;
+    let rows = statement.query_map(
+        (share_id.as_bytes(), after.unwrap_or_default(), page(limit)),
+        |row| summary_from(row, share_id),
+    )?;
     let (mut files, mut text_bytes) = (Vec::new(), 0);
     for file in rows {
         let file = file?;
@@ -95,16 +97,16 @@ pub(super) fn file(connection: &Connection, file_id: &FileId) -> Result<Option<F
 
 pub(super) fn file_by_upload_key(
     connection: &Connection,
-    hash: &KeyHash,
+    hash: &KeyHash<UploadKey>,
 ) -> Result<Option<FileRecord>, Error> {
-    one(connection, FILE_BY_UPLOAD_KEY, [hash])
+    one(connection, FILE_BY_UPLOAD_KEY, [hash.as_bytes()])
 }
 
 pub(super) fn file_by_delete_key(
     connection: &Connection,
-    hash: &KeyHash,
+    hash: &KeyHash<DeleteKey>,
 ) -> Result<Option<FileRecord>, Error> {
-    one(connection, FILE_BY_DELETE_KEY, [hash])
+    one(connection, FILE_BY_DELETE_KEY, [hash.as_bytes()])
 }
 
 pub(super) fn file_by_path(
@@ -112,13 +114,13 @@ pub(super) fn file_by_path(
     share_id: &ShareId,
     path: &str,
 ) -> Result<Option<FileRecord>, Error> {
-    one(connection, FILE_BY_PATH, (share_id, path))
+    one(connection, FILE_BY_PATH, (share_id.as_bytes(), path))
 }
 
 pub(super) fn inline(connection: &Connection, file_id: &FileId) -> Result<Option<Vec<u8>>, Error> {
     Ok(connection
         .prepare_cached(INLINE)?
-        .query_row([file_id], |row| row.get(0))
+        .query_row([file_id.as_bytes()], |row| row.get(0))
         .optional()?)
 }
 
@@ -129,11 +131,15 @@ pub(super) fn finals_waiting_for(
     limit: u32,
 ) -> Result<Vec<FileRecord>, Error> {
     match after {
-        None => list(connection, FINALS_WAITING_FOR, (part, page(limit))),
+        None => list(
+            connection,
+            FINALS_WAITING_FOR,
+            (part.as_bytes(), page(limit)),
+        ),
         Some(after) => list(
             connection,
             FINALS_WAITING_FOR_AFTER,
-            (part, page(limit), after),
+            (part.as_bytes(), page(limit), after.as_bytes()),
         ),
     }
 }
@@ -154,7 +160,7 @@ pub(super) fn expired(
     let mut file_id = connection.prepare_cached(FILE_ID)?;
     numbers(connection, EXPIRED, (now, page(limit), skip))?
         .into_iter()
-        .map(|file_no| Ok(file_id.query_row([file_no], |row| row.get(0))?))
+        .map(|file_no| Ok(file_id.query_row([file_no], |row| id_at(row, 0))?))
         .collect()
 }
 
@@ -167,7 +173,7 @@ pub(super) fn reserved_unbegun(
         ORDER BY reserved_at LIMIT ?2";
     connection
         .prepare_cached(SQL)?
-        .query_map((before, page(limit)), |row| row.get(0))?
+        .query_map((before, page(limit)), |row| id_at(row, 0))?
         .map(|row| Ok(row?))
         .collect()
 }
@@ -179,7 +185,11 @@ pub(super) fn unfinished(
 ) -> Result<Vec<FileRecord>, Error> {
     match after {
         None => list(connection, UNFINISHED, [page(limit)]),
-        Some(after) => list(connection, UNFINISHED_AFTER, (page(limit), after)),
+        Some(after) => list(
+            connection,
+            UNFINISHED_AFTER,
+            (page(limit), after.as_bytes()),
+        ),
     }
 }
 
@@ -189,7 +199,7 @@ pub(super) fn doomed_segments(
 ) -> Result<Vec<SegmentId>, Error> {
     Ok(connection
         .prepare_cached(DOOMED_SEGMENTS)?
-        .query_map([page(limit)], |row| row.get(0))?
+        .query_map([page(limit)], |row| id_at(row, 0))?
         .collect::<Result<_, _>>()?)
 }
 
@@ -198,7 +208,11 @@ pub(super) fn files_of_segment(
     segment_id: &SegmentId,
     limit: u32,
 ) -> Result<Vec<FileRecord>, Error> {
-    list(connection, FILES_OF_SEGMENT, (segment_id, page(limit)))
+    list(
+        connection,
+        FILES_OF_SEGMENT,
+        (segment_id.as_bytes(), page(limit)),
+    )
 }
 
 pub(super) fn knows_segment(
@@ -207,7 +221,7 @@ pub(super) fn knows_segment(
 ) -> Result<bool, Error> {
     Ok(connection
         .prepare_cached(KNOWS_SEGMENT)?
-        .query_row([segment_id], |row| row.get(0))?)
+        .query_row([segment_id.as_bytes()], |row| row.get(0))?)
 }
 
 pub(super) fn segments(
@@ -216,10 +230,10 @@ pub(super) fn segments(
     after: Option<&SegmentId>,
 ) -> Result<Vec<SegmentId>, Error> {
     // No id is empty, so an empty one is before all.
-    let after: &[u8] = after.map_or(&[], |after| after);
+    let after: &[u8] = after.map_or(&[], |after| after.as_bytes());
     Ok(connection
         .prepare_cached(SEGMENTS)?
-        .query_map((after, page(limit)), |row| row.get(0))?
+        .query_map((after, page(limit)), |row| id_at(row, 0))?
         .collect::<Result<_, _>>()?)
 }
 

@@ -6,7 +6,8 @@
 
 use super::changes::doom;
 use super::rows::{file_no, load};
-use crate::{Error, FileId, FileRecord, PAGE_ROWS_MAX, SegmentId};
+use crate::{Error, FileRecord, PAGE_ROWS_MAX};
+use ddx_id::{FileId, SegmentId};
 use rusqlite::Connection;
 
 pub(super) fn delete(
@@ -27,7 +28,9 @@ pub(super) fn delete(
         connection,
         file.segments.iter().map(|segment| segment.segment_id),
     )?;
-    connection.prepare_cached(SHARE)?.execute([file.share_id])?;
+    connection
+        .prepare_cached(SHARE)?
+        .execute([file.share_id.as_bytes()])?;
     Ok(Some(file))
 }
 
@@ -42,7 +45,7 @@ pub(super) fn delete_expired(
     for file_id in files {
         let is_over: bool = connection
             .prepare_cached(IS_OVER)?
-            .query_row((file_id, now), |row| row.get(0))?;
+            .query_row((file_id.as_bytes(), now), |row| row.get(0))?;
         if is_over {
             gone.extend(delete(connection, file_id)?);
         }
@@ -57,7 +60,7 @@ pub(super) fn forget_segments(
     let mut statement =
         connection.prepare_cached("DELETE FROM doomed_segments WHERE segment_id = ?1")?;
     for segment in segments {
-        statement.execute([segment])?;
+        statement.execute([segment.as_bytes()])?;
     }
     Ok(())
 }

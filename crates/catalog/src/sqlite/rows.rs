@@ -1,9 +1,7 @@
 //! Between rows and records.
 
-use crate::{
-    Error, ErrorKind, FileId, FileRecord, FileSummary, KeyHash, Kind, Segment, ShareId,
-    ShareRecord, State,
-};
+use crate::{Error, ErrorKind, FileRecord, FileSummary, Kind, Segment, ShareRecord, State};
+use ddx_id::{FileId, KeyHash, ShareId};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 pub(super) fn kind_code(kind: Kind) -> i64 {
@@ -73,18 +71,23 @@ fn crc_at(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 /// An all-zero hash is no key, and NULL in the table.
-pub(super) fn key_to_row(hash: &KeyHash) -> Option<&KeyHash> {
-    (hash != &[0; 32]).then_some(hash)
+pub(super) fn key_to_row<Key>(hash: &KeyHash<Key>) -> Option<&[u8; 32]> {
+    (!hash.is_none()).then_some(hash.as_bytes())
 }
 
-fn key_at(row: &Row<'_>, column: usize) -> rusqlite::Result<KeyHash> {
-    row.get::<_, Option<KeyHash>>(column)
-        .map(|hash| hash.unwrap_or([0; 32]))
+/// An id is its bytes.
+pub(super) fn id_at<T: From<[u8; 16]>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    row.get::<_, [u8; 16]>(column).map(T::from)
+}
+
+fn key_at<Key>(row: &Row<'_>, column: usize) -> rusqlite::Result<KeyHash<Key>> {
+    row.get::<_, Option<[u8; 32]>>(column)
+        .map(|hash| hash.map_or(KeyHash::NONE, KeyHash::from_bytes))
 }
 
 pub(super) fn share_from(row: &Row<'_>) -> rusqlite::Result<ShareRecord> {
     Ok(ShareRecord {
-        share_id: row.get(0)?,
+        share_id: id_at(row, 0)?,
         share_key_hash: key_at(row, 1)?,
         created_at: row.get(2)?,
     })
@@ -99,8 +102,8 @@ const FILE: &str = "SELECT f.file_id, s.share_id, f.upload_key_hash, f.delete_ke
 
 pub(super) fn file_from(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
     Ok(FileRecord {
-        file_id: row.get(0)?,
-        share_id: row.get(1)?,
+        file_id: id_at(row, 0)?,
+        share_id: id_at(row, 1)?,
         upload_key_hash: key_at(row, 2)?,
         delete_key_hash: key_at(row, 3)?,
         owner: row.get(4)?,
@@ -133,7 +136,7 @@ pub(super) fn file_from(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
 /// A row of a share's listing.
 pub(super) fn summary_from(row: &Row<'_>, share_id: &ShareId) -> rusqlite::Result<FileSummary> {
     Ok(FileSummary {
-        file_id: row.get(0)?,
+        file_id: id_at(row, 0)?,
         share_id: *share_id,
         path: row.get(1)?,
         content_type: row.get(2)?,
@@ -170,7 +173,7 @@ pub(super) fn load_segments(connection: &Connection, file_no: i64) -> Result<Vec
     const SQL: &str = "SELECT segment_id, length_bytes, crc64 FROM file_segments WHERE file_no = ?1 ORDER BY position";
     let segment = |row: &Row<'_>| {
         Ok(Segment {
-            segment_id: row.get(0)?,
+            segment_id: id_at(row, 0)?,
             length_bytes: size_at(row, 1)?,
             crc64: crc_at(row, 2)?,
         })
@@ -185,7 +188,7 @@ pub(super) fn load_parts(connection: &Connection, file_no: i64) -> Result<Vec<Fi
     const SQL: &str = "SELECT part_file_id FROM file_parts WHERE file_no = ?1 ORDER BY position";
     Ok(connection
         .prepare_cached(SQL)?
-        .query_map([file_no], |row| row.get(0))?
+        .query_map([file_no], |row| id_at(row, 0))?
         .collect::<Result<_, _>>()?)
 }
 
@@ -194,6 +197,6 @@ pub(super) fn file_no(connection: &Connection, file_id: &FileId) -> Result<Optio
     const SQL: &str = "SELECT file_no FROM files WHERE file_id = ?1";
     Ok(connection
         .prepare_cached(SQL)?
-        .query_row([file_id], |row| row.get(0))
+        .query_row([file_id.as_bytes()], |row| row.get(0))
         .optional()?)
 }

@@ -3,13 +3,14 @@
 
 use super::{Config, FILE_NAME, SqliteCatalog, schema};
 use crate::{Catalog, Error, ErrorKind, FileRecord, NewFile, State};
+use ddx_id::SegmentId;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 
 fn small(number: u8, bytes: usize) -> NewFile {
     let record = FileRecord {
-        file_id: [number; 16],
-        share_id: [number; 16],
+        file_id: [number; 16].into(),
+        share_id: [number; 16].into(),
         path: "name".to_owned(),
         state: State::Complete,
         length_bytes: Some(bytes as u64),
@@ -59,7 +60,7 @@ async fn a_change_that_fails_half_done_or_panics_leaves_the_others_alone() {
             (7, Err(error)) => assert_eq!(error.kind(), ErrorKind::Other),
             (_, answer) => {
                 assert_eq!(answer.unwrap(), number);
-                expected.push([number; 16]);
+                expected.push(SegmentId::from_bytes([number; 16]));
             }
         }
     }
@@ -112,7 +113,7 @@ async fn with_a_full_disk_files_are_deleted_and_then_made_again() {
     let creation = small(9, 50_000);
     let (made_before, deleted, made_after) = tokio::join!(
         catalog.create(creation.clone()),
-        catalog.delete([1; 16]),
+        catalog.delete([1; 16].into()),
         catalog.create(small(10, 40_000)),
     );
     assert_eq!(made_before.unwrap_err().kind(), ErrorKind::Full);
@@ -125,10 +126,10 @@ async fn with_a_full_disk_files_are_deleted_and_then_made_again() {
             .unwrap_err()
             .retryable()
     );
-    catalog.delete([2; 16]).await.unwrap().unwrap();
+    catalog.delete([2; 16].into()).await.unwrap().unwrap();
     catalog.create(creation).await.unwrap();
     assert_eq!(
-        catalog.inline([9; 16]).await.unwrap(),
+        catalog.inline([9; 16].into()).await.unwrap(),
         Some(vec![9; 50_000])
     );
     catalog.check().await.unwrap();
@@ -140,8 +141,8 @@ async fn the_rules_of_states_are_asserted_in_sql_too() {
     let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
     catalog.create(small(1, 3)).await.unwrap();
     let receiving = FileRecord {
-        file_id: [2; 16],
-        share_id: [2; 16],
+        file_id: [2; 16].into(),
+        share_id: [2; 16].into(),
         offset_bytes: 9,
         ..FileRecord::default()
     };
@@ -195,8 +196,8 @@ async fn the_check_finds_what_the_rules_forbid() {
         let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
         catalog.create(small(1, 3)).await.unwrap();
         let receiving = FileRecord {
-            file_id: [2; 16],
-            share_id: [2; 16],
+            file_id: [2; 16].into(),
+            share_id: [2; 16].into(),
             offset_bytes: 9,
             segments: vec![crate::Segment::default()],
             ..FileRecord::default()
@@ -233,7 +234,7 @@ async fn deleted_inline_bytes_give_their_space_back() {
     join_all((1..=120_u8).map(|number| catalog.create(small(number, 100_000)))).await;
     let full = pages().await.unwrap();
     assert!(full > 2_500, "{full}");
-    join_all((1..=110_u8).map(|number| catalog.delete([number; 16]))).await;
+    join_all((1..=110_u8).map(|number| catalog.delete([number; 16].into()))).await;
     let shrunk = async {
         while pages().await.unwrap() > full / 2 {
             tokio::task::yield_now().await;
@@ -244,7 +245,7 @@ async fn deleted_inline_bytes_give_their_space_back() {
         .unwrap();
     catalog.check().await.unwrap();
     assert_eq!(
-        catalog.inline([120; 16]).await.unwrap(),
+        catalog.inline([120; 16].into()).await.unwrap(),
         Some(vec![120; 100_000])
     );
     catalog.close().await.unwrap();

@@ -11,8 +11,8 @@ fn small(number: u32, bytes: usize) -> NewFile {
     let mut id = [0; 16];
     id[..4].copy_from_slice(&number.to_be_bytes());
     let record = FileRecord {
-        file_id: id,
-        share_id: id,
+        file_id: id.into(),
+        share_id: id.into(),
         path: "name".to_owned(),
         state: State::Complete,
         length_bytes: Some(bytes as u64),

@@ -15,11 +15,11 @@ const FOLDER: &str = "DDX_CATALOG_CRASH_FOLDER";
 const FIRST: &str = "DDX_CATALOG_CRASH_FIRST";
 const ROUNDS: u32 = 8;
 
-fn id(number: u32) -> [u8; 16] {
-    let mut id = [0; 16];
+fn id<T: From<[u8; 16]>>(number: u32) -> T {
+    let mut id = [0_u8; 16];
     id[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b1).to_be_bytes());
     id[4..8].copy_from_slice(&number.to_be_bytes());
-    id
+    id.into()
 }
 
 fn contents(number: u32) -> Vec<u8> {

@@ -22,8 +22,8 @@ impl Crashed {
         for number in 1..=RECORDS {
             let new = NewFile {
                 record: FileRecord {
-                    file_id: [number; 16],
-                    share_id: [number; 16],
+                    file_id: [number; 16].into(),
+                    share_id: [number; 16].into(),
                     ..FileRecord::default()
                 },
                 ..NewFile::default()

@@ -31,13 +31,17 @@ enum Call {
     Reopen,
 }
 
-fn id<const N: usize>(number: u8) -> [u8; N] {
-    [number; N]
+fn id<T: From<[u8; 16]>>(number: u8) -> T {
+    [number; 16].into()
+}
+
+fn wide<T: From<[u8; 32]>>(number: u8) -> T {
+    [number; 32].into()
 }
 
 /// A key, now and then none.
-fn key() -> impl Strategy<Value = [u8; 32]> {
-    (0..12_u8).prop_map(id)
+fn key<T: From<[u8; 32]> + Debug>() -> impl Strategy<Value = T> {
+    (0..12_u8).prop_map(wide)
 }
 
 fn time() -> impl Strategy<Value = i64> {
@@ -286,10 +290,10 @@ async fn make(call: &Call, catalog: &SqliteCatalog, reference: &mut Reference) {
             alike(real, reference.fail(id(file), "why", 8), call);
         }
         Call::SetDigest(file, one, two) => {
-            let real = catalog.set_digest(id(file), id(one), two.map(id)).await;
+            let real = catalog.set_digest(id(file), wide(one), two.map(wide)).await;
             alike(
                 real,
-                reference.set_digest(id(file), id(one), two.map(id)),
+                reference.set_digest(id(file), wide(one), two.map(wide)),
                 call,
             );
         }
@@ -344,11 +348,16 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
             catalog.file(file_id).await.unwrap().as_ref(),
             reference.file(file_id)
         );
-        let key = id(number);
-        let by_upload = found(&|file| number > 0 && file.upload_key_hash == key);
-        assert_eq!(catalog.file_by_upload_key(key).await.unwrap(), by_upload);
-        let by_delete = found(&|file| number > 0 && file.delete_key_hash == key);
-        assert_eq!(catalog.file_by_delete_key(key).await.unwrap(), by_delete);
+        let by_upload = found(&|file| number > 0 && file.upload_key_hash == wide(number));
+        assert_eq!(
+            catalog.file_by_upload_key(wide(number)).await.unwrap(),
+            by_upload
+        );
+        let by_delete = found(&|file| number > 0 && file.delete_key_hash == wide(number));
+        assert_eq!(
+            catalog.file_by_delete_key(wide(number)).await.unwrap(),
+            by_delete
+        );
         let bytes = reference
             .inline
             .iter()
@@ -361,7 +370,7 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
         );
         let refers = |file: &&FileRecord| {
             let segments = &mut file.segments.iter();
-            segments.any(|segment| segment.segment_id == id::<16>(number))
+            segments.any(|segment| segment.segment_id == id(number))
         };
         assert_eq!(
             catalog.files_of_segment(id(number), 99).await.unwrap(),
@@ -390,9 +399,9 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
         let by_key = reference
             .shares
             .iter()
-            .find(|share| number > 0 && share.share_key_hash == key)
+            .find(|share| number > 0 && share.share_key_hash == wide(number))
             .copied();
-        assert_eq!(catalog.share_by_key(key).await.unwrap(), by_key);
+        assert_eq!(catalog.share_by_key(wide(number)).await.unwrap(), by_key);
         assert_eq!(
             catalog.share_files(id(number), None, 99).await.unwrap(),
             reference

@@ -28,25 +28,25 @@ async fn is_read(folder: &Path) {
     let before = files_in(folder);
     let catalog = open(folder).unwrap();
     for number in 1..=RECORDS {
-        assert!(catalog.file([number; 16]).await.unwrap().is_some());
+        assert!(catalog.file([number; 16].into()).await.unwrap().is_some());
     }
     catalog.check().await.unwrap();
     let new = NewFile {
         record: FileRecord {
-            file_id: [0xff; 16],
+            file_id: [0xff; 16].into(),
             ..FileRecord::default()
         },
         ..NewFile::default()
     };
     let refused = [
         catalog.create(new).await.unwrap_err(),
-        catalog.delete([1; 16]).await.unwrap_err(),
+        catalog.delete([1; 16].into()).await.unwrap_err(),
     ];
     for error in refused {
         assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
     }
     catalog.give_back_caches().await.unwrap();
-    assert!(catalog.file([1; 16]).await.unwrap().is_some());
+    assert!(catalog.file([1; 16].into()).await.unwrap().is_some());
     catalog.close().await.unwrap();
     assert_eq!(files_in(folder), before);
 }

@@ -84,23 +84,23 @@ async fn every_older_schema_is_brought_up_to_date_and_copied_before() {
                 unfinished: 2
             }
         );
-        let small = catalog.file([0x11; 16]).await.unwrap().unwrap();
+        let small = catalog.file([0x11; 16].into()).await.unwrap().unwrap();
         assert_eq!(
             (small.state, small.path.as_str(), small.crc64),
             (State::Complete, "small.txt", u64::MAX)
         );
         assert_eq!(
-            catalog.inline([0x11; 16]).await.unwrap(),
+            catalog.inline([0x11; 16].into()).await.unwrap(),
             Some(b"abc".to_vec())
         );
-        let receiving = catalog.file([0x22; 16]).await.unwrap().unwrap();
+        let receiving = catalog.file([0x22; 16].into()).await.unwrap().unwrap();
         assert_eq!(
             (receiving.offset_bytes, receiving.digest_state.as_slice()),
             (50, [7, 8].as_slice())
         );
         assert_eq!(
             catalog
-                .file([0x33; 16])
+                .file([0x33; 16].into())
                 .await
                 .unwrap()
                 .unwrap()
@@ -197,7 +197,7 @@ async fn keys_are_taken_out_of_older_records() {
 
     let catalog = open(folder.path()).unwrap();
     for number in 0..METADATA.len() * 30 {
-        let record = catalog.file(id(number)).await.unwrap().unwrap();
+        let record = catalog.file(id(number).into()).await.unwrap().unwrap();
         let (before, after) = METADATA[number % METADATA.len()];
         assert_eq!(record.metadata, after, "of {before:?}");
     }
@@ -287,8 +287,8 @@ async fn a_damaged_or_foreign_file_is_refused_with_its_remedy() {
     let catalog = open(folder.path()).unwrap();
     for number in 1..50_u8 {
         let record = FileRecord {
-            file_id: [number; 16],
-            share_id: [number; 16],
+            file_id: [number; 16].into(),
+            share_id: [number; 16].into(),
             state: State::Complete,
             length_bytes: Some(9_000),
             offset_bytes: 9_000,
@@ -405,7 +405,7 @@ async fn a_catalog_that_lost_its_log_is_refused() {
         assert!(left == lost, "a refused start changed the log");
     }
     let catalog = open(crashed.with_log(&whole)).expect("with its log it is the newest");
-    assert!(catalog.file([RECORDS; 16]).await.unwrap().is_some());
+    assert!(catalog.file([RECORDS; 16].into()).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -432,8 +432,8 @@ async fn damage_in_the_midst_of_a_log_is_told_from_an_unfinished_write() {
             );
             assert!(fs::read(folder.join(LOG)).unwrap() == damaged);
             let accepted = accepting(folder).unwrap();
-            assert!(accepted.file([1; 16]).await.unwrap().is_some());
-            assert!(accepted.file([RECORDS; 16]).await.unwrap().is_none());
+            assert!(accepted.file([1; 16].into()).await.unwrap().is_some());
+            assert!(accepted.file([RECORDS; 16].into()).await.unwrap().is_none());
         }
     }
     // What a crash in the last commit leaves: a part of it, or all of it with a block that never
@@ -506,8 +506,8 @@ async fn a_backup_is_a_catalog_of_that_moment() {
     let catalog = open(&folder.path().join("first")).unwrap();
     let new = |number: u8| NewFile {
         record: FileRecord {
-            file_id: [number; 16],
-            share_id: [number; 16],
+            file_id: [number; 16].into(),
+            share_id: [number; 16].into(),
             ..FileRecord::default()
         },
         ..NewFile::default()
@@ -531,10 +531,10 @@ async fn a_backup_is_a_catalog_of_that_moment() {
     assert_eq!(fs::read_dir(&second).unwrap().count(), 1);
     let restored = open(&second).unwrap();
     assert_eq!(
-        restored.file([1; 16]).await.unwrap(),
-        catalog.file([1; 16]).await.unwrap()
+        restored.file([1; 16].into()).await.unwrap(),
+        catalog.file([1; 16].into()).await.unwrap()
     );
-    assert_eq!(restored.file([3; 16]).await.unwrap(), None);
+    assert_eq!(restored.file([3; 16].into()).await.unwrap(), None);
     restored.check().await.unwrap();
     restored.create(new(3)).await.unwrap();
 }

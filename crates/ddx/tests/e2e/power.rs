@@ -23,7 +23,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ddx_catalog::sqlite::Config;
 use ddx_catalog::{Catalog, SqliteCatalog};
-use ddx_storage::SegmentId;
 use ddx_testkit::{
     Client, Data, MIB, Part, PowerCut, PowerDisk, Request, Server, Turn, Tus, Upload, from_env,
 };
@@ -201,10 +200,7 @@ async fn disk_and_catalog_agree(data_dir: &Path) -> Result<()> {
     catalog.check().await?;
     let mut known = catalog.segments(1_000, None).await?;
     known.extend(catalog.doomed_segments(1_000).await?);
-    let known: BTreeSet<String> = known
-        .into_iter()
-        .map(|id| SegmentId(id).to_string())
-        .collect();
+    let known: BTreeSet<String> = known.into_iter().map(|id| id.to_string()).collect();
     for shard in std::fs::read_dir(data_dir.join("segments"))? {
         for segment in std::fs::read_dir(shard?.path())? {
             let name = segment?.file_name().to_string_lossy().into_owned();

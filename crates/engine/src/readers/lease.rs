@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use ddx_id::LeaseId;
 use ddx_memory::Charge;
 
 use super::reader::{Mark, Reader};
 use crate::deadline::after;
-use crate::id::Id;
 
 /// Pieces that are remembered of what one reader had. Where there are more the closest two become
 /// one, which counts a download early, never late. One more than this fills the list's memory, a
@@ -23,7 +23,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(60);
 /// A reader's hold on a file whose number of downloads is limited.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) id: Id,
+    pub(super) id: LeaseId,
     /// The client: a part of all leases is its.
     pub(super) client: Mark,
     /// The client and its program.
@@ -37,7 +37,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(id: Id, reader: &Reader, now: i64, charge: Charge) -> Self {
+    pub(super) fn new(id: LeaseId, reader: &Reader, now: i64, charge: Charge) -> Self {
         Self {
             id,
             client: reader.client,

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ddx_id::{FileId, LeaseId};
 use ddx_memory::{Charge, Ledger, Row};
 use tokio::sync::Notify;
 
@@ -12,13 +13,12 @@ use super::lease::{LEASE_BYTES, Lease};
 use super::reader::{Mark, Reader};
 use crate::config::Config;
 use crate::error::Error;
-use crate::id::Id;
 use crate::receive::refused;
 
 /// A request for bytes of a file whose number of downloads is limited.
 #[derive(Debug)]
 pub(super) struct Asked<'r> {
-    pub(super) file_id: Id,
+    pub(super) file_id: FileId,
     /// As many downloads are used up, as the record says.
     pub(super) downloads: u64,
     /// As many there are.
@@ -39,18 +39,18 @@ struct File {
 /// The leases of all files, and how many each client has.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
-    files: HashMap<Id, File>,
+    files: HashMap<FileId, File>,
     of_client: HashMap<Mark, usize>,
     count: usize,
 }
 
 impl Leases {
-    pub(super) fn of_file(&self, file_id: Id) -> impl Iterator<Item = &Lease> {
+    pub(super) fn of_file(&self, file_id: FileId) -> impl Iterator<Item = &Lease> {
         let file = self.files.get(&file_id).into_iter();
         file.flat_map(|file| &file.leases)
     }
 
-    pub(super) fn get_mut(&mut self, file_id: Id, lease: Id) -> Option<&mut Lease> {
+    pub(super) fn get_mut(&mut self, file_id: FileId, lease: LeaseId) -> Option<&mut Lease> {
         let leases = &mut self.files.get_mut(&file_id)?.leases;
         leases.iter_mut().find(|it| it.id == lease)
     }
@@ -58,8 +58,8 @@ impl Leases {
     /// Notes that a reader had these bytes. Whether its download counts by that.
     pub(super) fn had(
         &mut self,
-        file_id: Id,
-        lease: Id,
+        file_id: FileId,
+        lease: LeaseId,
         range: Range<u64>,
         length_bytes: u64,
     ) -> bool {
@@ -82,7 +82,11 @@ impl Leases {
     ///
     /// # Errors
     /// [`Error::DownloadsUsedUp`], [`Error::DownloadTaken`].
-    pub(super) fn choose(&self, asked: &Asked<'_>, config: &Config) -> Result<Option<Id>, Error> {
+    pub(super) fn choose(
+        &self,
+        asked: &Asked<'_>,
+        config: &Config,
+    ) -> Result<Option<LeaseId>, Error> {
         let limit = asked.limit;
         let known = self
             .files
@@ -112,7 +116,7 @@ impl Leases {
     }
 
     /// Whether a request is under way whose lease would hold nothing if it ended now.
-    pub(super) fn may_be_free_soon(&self, file_id: Id, preview_bytes: u64) -> bool {
+    pub(super) fn may_be_free_soon(&self, file_id: FileId, preview_bytes: u64) -> bool {
         let mut leases = self.of_file(file_id);
         leases.any(|lease| lease.requests > 0 && lease.had_bytes() <= preview_bytes)
     }
@@ -125,10 +129,10 @@ impl Leases {
     pub(super) fn begin(
         &mut self,
         asked: &Asked<'_>,
-        id: Id,
+        id: LeaseId,
         config: &Config,
         ledger: &Ledger,
-    ) -> Result<Id, Error> {
+    ) -> Result<LeaseId, Error> {
         let now = asked.now;
         let mut charge = self.charge(asked.reader, config, ledger);
         if charge.is_err() {
@@ -234,10 +238,10 @@ mod tests {
         }
 
         /// Reads these bytes of a file of a million bytes that can be downloaded a hundred times.
-        fn read(&mut self, client: &str, agent: &str, range: Range<u64>) -> Result<Id, Error> {
+        fn read(&mut self, client: &str, agent: &str, range: Range<u64>) -> Result<LeaseId, Error> {
             let reader = Reader::new(None, client, agent);
             let asked = Asked {
-                file_id: Id([7; 16]),
+                file_id: FileId::from_bytes([7; 16]),
                 downloads: 0,
                 limit: 100,
                 reader: &reader,
@@ -248,7 +252,7 @@ mod tests {
                 Some(id) => id,
                 None => self
                     .leases
-                    .begin(&asked, Id::random(), &self.config, &self.ledger)?,
+                    .begin(&asked, LeaseId::random(), &self.config, &self.ledger)?,
             };
             self.leases.had(asked.file_id, id, range, 1_000_000);
             Ok(id)
@@ -298,7 +302,11 @@ mod tests {
         world.read("one", "d", 0..500_000).unwrap();
         assert_eq!(world.leases.count, 2);
         assert_eq!(world.read("one", "a", 500_000..500_001).unwrap(), cut);
-        let file = world.leases.files.get(&Id([7; 16])).unwrap();
+        let file = world
+            .leases
+            .files
+            .get(&FileId::from_bytes([7; 16]))
+            .unwrap();
         assert_eq!(file.downloads, 1, "what was counted stays counted");
     }
 

@@ -1,6 +1,6 @@
 //! Who reads a file whose number of downloads is limited.
 
-use crate::id::Id;
+use ddx_id::LeaseId;
 
 /// A part of a BLAKE3 digest: of fixed size, however long the text is that a client sent.
 pub(super) type Mark = [u8; 16];
@@ -9,7 +9,7 @@ pub(super) type Mark = [u8; 16];
 #[derive(Debug, Clone)]
 pub struct Reader {
     /// The lease that the client says is its own.
-    pub lease: Option<Id>,
+    pub lease: Option<LeaseId>,
     pub(super) client: Mark,
     pub(super) traits: Mark,
 }
@@ -17,7 +17,7 @@ pub struct Reader {
 impl Reader {
     /// A reader by the client's address, or network, and the name of its program.
     #[must_use]
-    pub fn new(lease: Option<Id>, client: &str, agent: &str) -> Self {
+    pub fn new(lease: Option<LeaseId>, client: &str, agent: &str) -> Self {
         let mark = |hasher: &blake3::Hasher| {
             let mut mark = Mark::default();
             hasher.finalize_xof().fill(&mut mark);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ddx_catalog::FileRecord;
+use ddx_id::{FileId, LeaseId};
 
 use super::leases::Asked;
 use super::reader::Reader;
 use crate::engine::{Engine, Parts};
 use crate::error::Error;
-use crate::id::Id;
 
 /// A client that has its last byte may ask anew, or others may, before this is noted here: so long
 /// is waited for it.
@@ -20,9 +20,9 @@ const NOTED_WITHIN: Duration = Duration::from_secs(1);
 /// One request's part in a lease.
 pub struct Reading {
     parts: Arc<Parts>,
-    file_id: Id,
+    file_id: FileId,
     length_bytes: u64,
-    lease: Id,
+    lease: LeaseId,
 }
 
 impl std::fmt::Debug for Reading {
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Reading {
 impl Reading {
     /// What names the lease. Only its reader should know it.
     #[must_use]
-    pub fn lease(&self) -> Id {
+    pub fn lease(&self) -> LeaseId {
         self.lease
     }
 
@@ -49,7 +49,7 @@ impl Reading {
         drop(leases);
         let (parts, file_id) = (self.parts.clone(), self.file_id);
         let count = async move {
-            let counted = parts.catalog.count_download(file_id.0, parts.now()).await;
+            let counted = parts.catalog.count_download(file_id, parts.now()).await;
             if let Err(error) = counted {
                 tracing::error!(file = ?file_id, error = &error as &dyn std::error::Error, "a download that ended could not be counted; if this repeats, see to the disk");
             }
@@ -95,7 +95,7 @@ impl Engine {
             let _ = tokio::time::timeout(NOTED_WITHIN, parts.before_is_noted(record, reader)).await;
         }
         let asked = Asked {
-            file_id: Id(record.file_id),
+            file_id: record.file_id,
             downloads: record.downloads,
             limit,
             reader,
@@ -153,7 +153,7 @@ impl Parts {
             changed.as_mut().enable();
             let is_busy = {
                 let leases = self.readers.leases();
-                let mut of_file = leases.of_file(Id(record.file_id));
+                let mut of_file = leases.of_file(record.file_id);
                 of_file.any(|lease| lease.requests > 0 && lease.is_of(reader))
             };
             if !is_busy {

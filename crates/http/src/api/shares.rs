@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use ddx_engine::{FileSummary, Id};
+use ddx_engine::FileSummary;
+use ddx_id::{FileId, ShareId};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -88,7 +89,7 @@ pub(super) async fn create(
     let share = app.engine().create_share().await.map_err(problem)?;
     let body = CreatedShare {
         share_id: share.share_id.to_string(),
-        share_key: share.share_key.to_string(),
+        share_key: share.share_key.reveal(),
         link: base.share(share.share_id),
         created_at: app.engine().time_of_day(share.created_at),
     };
@@ -111,7 +112,7 @@ pub(super) async fn show(
     Query(page): Query<Page>,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    let share_id: Id = share_id
+    let share_id: ShareId = share_id
         .parse()
         .map_err(|_| Problem::new(Kind::ShareNotFound))?;
     let share = app.engine().share(share_id).await.map_err(share_problem)?;
@@ -175,7 +176,7 @@ pub(super) async fn file(
     base: PublicBase,
     Path(file_id): Path<String>,
 ) -> Result<Response, Problem> {
-    let file_id: Id = file_id.parse().map_err(|_| Problem::new(Kind::NotFound))?;
+    let file_id: FileId = file_id.parse().map_err(|_| Problem::new(Kind::NotFound))?;
     let record = app.engine().file(file_id).await.map_err(problem)?;
     let file = File::now(&record.into(), &base, &app);
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(file)).into_response())

@@ -4,7 +4,8 @@
 //! done for it.
 
 use axum::extract::{FromRequestParts, Request};
-use ddx_engine::{Created, Id};
+use ddx_engine::Created;
+use ddx_id::{DeleteKey, ShareId};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -70,12 +71,12 @@ impl PublicBase {
     }
 
     /// A share's link: a page for people, the bytes for programs.
-    pub(crate) fn share(&self, share_id: Id) -> String {
+    pub(crate) fn share(&self, share_id: ShareId) -> String {
         self.base.link(&format!("/d/{share_id}"))
     }
 
     /// The link of one file of a share.
-    pub(crate) fn file(&self, share_id: Id, path: &str) -> String {
+    pub(crate) fn file(&self, share_id: ShareId, path: &str) -> String {
         self.base
             .link(&format!("/d/{share_id}/{}", names::encode_path(path)))
     }
@@ -90,17 +91,17 @@ impl PublicBase {
     }
 
     /// The address that deletes a file; who knows it may.
-    pub(crate) fn delete(&self, delete_key: Id) -> String {
-        self.base.link(&format!("/delete/{delete_key}"))
+    pub(crate) fn delete(&self, delete_key: DeleteKey) -> String {
+        self.base.link(&format!("/delete/{}", delete_key.reveal()))
     }
 
     /// The fields that tell who made a file all that he can do with it.
     pub(crate) fn tell_created(&self, headers: &mut HeaderMap, created: &Created) {
-        let share_id = Id(created.record.share_id);
+        let share_id = created.record.share_id;
         let told = [
             (X_URL_SHARE, self.share(share_id)),
             (X_URL_DELETE, self.delete(created.delete_key)),
-            (X_FILE_ID, Id(created.record.file_id).to_string()),
+            (X_FILE_ID, created.record.file_id.to_string()),
             (X_SHARE_ID, share_id.to_string()),
         ];
         for (name, value) in told {

@@ -6,7 +6,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use ddx_engine::{FileRecord, Id, State};
+use ddx_engine::{FileRecord, State};
 use futures_util::{Stream, StreamExt, stream};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -45,7 +45,7 @@ pub(crate) async fn deliver(
         return deliver_arriving(app, record, method, wanted, reader).await;
     }
     let validators = Validators {
-        etag: ETag::strong(&Id(record.file_id).to_string()),
+        etag: ETag::strong(&record.file_id.to_string()),
         modified_at: app
             .engine()
             .time_of_day(record.completed_at.unwrap_or(record.created_at)),
@@ -77,18 +77,12 @@ pub(crate) async fn deliver(
     if *method == Method::GET {
         match record.max_downloads {
             Some(limit) if length > 0 => {
-                let who = one_time::reader(request, Id(record.file_id), reader);
+                let who = one_time::reader(request, record.file_id, reader);
                 let is_whole = asked_bytes(&answer, length) >= length;
                 let reading = app.engine().read_limited(&record, limit, &who, is_whole);
                 let reading = reading.await.map_err(problem)?;
                 let lasts = app.engine().config().download_lease;
-                one_time::tell_lease(
-                    &mut fields,
-                    Id(record.file_id),
-                    &who,
-                    reading.lease(),
-                    lasts,
-                );
+                one_time::tell_lease(&mut fields, record.file_id, &who, reading.lease(), lasts);
                 download.noted_by(reading);
             }
             _ => app
@@ -180,7 +174,7 @@ fn lay_out(
             (status, span.bytes(), vec![Piece::File(span)])
         }
         Answer::Parts(spans) => {
-            let boundary = Id::random().to_string();
+            let boundary = ddx_id::random_text();
             let parts = Byteranges::new(&spans, length, content_type, &boundary);
             fields.insert(header::CONTENT_TYPE, parts.content_type());
             let length_bytes = parts.content_length();

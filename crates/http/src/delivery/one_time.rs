@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use ddx_engine::{Id, Reader};
+use ddx_engine::Reader;
+use ddx_id::{FileId, LeaseId};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 
 /// The cookie's name: one for each file, so that none is sent in the place of another.
-fn cookie_of(file_id: Id) -> String {
+fn cookie_of(file_id: FileId) -> String {
     format!("ddx-reader-{file_id}")
 }
 
@@ -50,7 +51,7 @@ pub(crate) fn only_looks(headers: &HeaderMap) -> bool {
 }
 
 /// Who asks for this file; `from` is the address, or the network that one client has to itself.
-pub(crate) fn reader(request: &Parts, file_id: Id, from: &str) -> Reader {
+pub(crate) fn reader(request: &Parts, file_id: FileId, from: &str) -> Reader {
     let own = cookie_of(file_id);
     let cookies = request.headers.get_all(header::COOKIE).iter();
     let lease = cookies
@@ -65,9 +66,9 @@ pub(crate) fn reader(request: &Parts, file_id: Id, from: &str) -> Reader {
 /// Gives the reader's lease a name that it brings along.
 pub(crate) fn tell_lease(
     fields: &mut HeaderMap,
-    file_id: Id,
+    file_id: FileId,
     reader: &Reader,
-    lease: Id,
+    lease: LeaseId,
     lasts: Duration,
 ) {
     if reader.lease == Some(lease) {

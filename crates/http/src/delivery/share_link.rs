@@ -3,7 +3,8 @@
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use ddx_engine::{Error, FileSummary, Id, Kind as UploadKind, State as FileState};
+use ddx_engine::{Error, FileSummary, Kind as UploadKind, State as FileState};
+use ddx_id::ShareId;
 use http::Request;
 use http::request::Parts;
 
@@ -75,7 +76,7 @@ pub(super) async fn file(
 }
 
 /// The id of a share, whatever a sentence or a bracket has left behind it.
-fn id_of(share_id: &str) -> Result<Id, Problem> {
+fn id_of(share_id: &str) -> Result<ShareId, Problem> {
     without_tail(share_id)
         .parse()
         .map_err(|_| Problem::new(Kind::ShareNotFound))
@@ -112,7 +113,7 @@ async fn bytes_or_list(
     app: &App,
     base: &PublicBase,
     client: Client,
-    share_id: Id,
+    share_id: ShareId,
     request: &Parts,
 ) -> Result<Response, Problem> {
     // Most shares are one file, which is not to wait for the memory of a list.
@@ -138,7 +139,7 @@ async fn bytes_or_list(
     }
     let missing = || Problem::new(Kind::ShareNotFound);
     let only = shown.pop().ok_or_else(missing)?;
-    let record = app.engine().file(Id(only.file_id)).await;
+    let record = app.engine().file(only.file_id).await;
     let record = record.map_err(share_problem)?;
     deliver(
         app,
@@ -156,7 +157,7 @@ struct Lines(PublicBase);
 impl Draw for Lines {
     fn file(&mut self, file: &FileSummary, into: &mut Vec<u8>) -> bool {
         if is_shown(file) {
-            let link = self.0.file(Id(file.share_id), &file.path);
+            let link = self.0.file(file.share_id, &file.path);
             into.extend_from_slice(link.as_bytes());
             into.push(b'\n');
         }
@@ -174,7 +175,7 @@ async fn file_bytes(
     request: &Parts,
 ) -> Result<Response, Problem> {
     let missing = || Problem::new(Kind::NotFound);
-    let share_id: Id = share_id.parse().map_err(|_| missing())?;
+    let share_id: ShareId = share_id.parse().map_err(|_| missing())?;
     // The path as it came: what the router has decoded can't tell an encoded slash from a plain
     // one. The prefix before all of the server's paths is off already; a folder may be named `d` as
     // well.

@@ -1,6 +1,6 @@
 //! A file as the API and the pages show it: its record, and what moves.
 
-use ddx_engine::{Engine, FileSummary, Id, Progress, State};
+use ddx_engine::{Engine, FileSummary, Progress, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -95,7 +95,7 @@ impl File {
     pub(crate) fn now(file: &FileSummary, base: &PublicBase, app: &App) -> Self {
         let progress = app
             .engine()
-            .progress(Id(file.share_id), Id(file.file_id))
+            .progress(file.share_id, file.file_id)
             .map(|watch| watch.borrow().clone());
         Self::new(file, progress.as_ref(), base, app.engine())
     }
@@ -112,8 +112,8 @@ impl File {
             .map_or(0, |progress| progress.written_bytes)
             .max(record.offset_bytes);
         Self {
-            file_id: Id(record.file_id).to_string(),
-            share_id: Id(record.share_id).to_string(),
+            file_id: record.file_id.to_string(),
+            share_id: record.share_id.to_string(),
             path: record.path.clone(),
             name: names::file_name(&record.path).to_owned(),
             size_bytes: record.length_bytes,
@@ -136,7 +136,7 @@ impl File {
             created_at: engine.time_of_day(record.created_at),
             completed_at: record.completed_at.map(|at| engine.time_of_day(at)),
             expires_at: record.expires_at.map(|at| engine.time_of_day(at)),
-            link: base.file(Id(record.share_id), &record.path),
+            link: base.file(record.share_id, &record.path),
             rate_bytes_per_second: moving.map(|progress| progress.rate_bytes_per_second),
             waiting: moving
                 .and_then(|progress| progress.waiting.as_ref())

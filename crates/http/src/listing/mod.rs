@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use ddx_engine::{Engine, Error, FileSummary, Id, Kind};
+use ddx_engine::{Engine, Error, FileSummary, Kind};
+use ddx_id::{FileId, ShareId};
 use ddx_memory::Charge;
 use futures_util::Stream;
 use http::header;
@@ -47,14 +48,17 @@ pub(crate) struct Listing {
 #[derive(Debug)]
 enum Source {
     /// A share, after this path.
-    Share { share_id: Id, after: Option<String> },
+    Share {
+        share_id: ShareId,
+        after: Option<String>,
+    },
     /// These files.
-    Files(VecDeque<Id>),
+    Files(VecDeque<FileId>),
 }
 
 impl Listing {
     /// The files of a share after the path `after`, parts of joined files left out.
-    pub(crate) fn of_share(share_id: Id, after: Option<String>, charge: Charge) -> Self {
+    pub(crate) fn of_share(share_id: ShareId, after: Option<String>, charge: Charge) -> Self {
         let source = Source::Share { share_id, after };
         let mut listing = Self::of(source, PAGE_ROWS);
         listing.go_on(charge);
@@ -72,13 +76,13 @@ impl Listing {
 
     /// The same, to look at a few files at once and not for long: what its request holds anyway
     /// covers that.
-    pub(crate) fn glance_at(share_id: Id) -> Self {
+    pub(crate) fn glance_at(share_id: ShareId) -> Self {
         let after = None;
         Self::of(Source::Share { share_id, after }, GLANCE_ROWS)
     }
 
     /// These files in their order, looked at one by one: what their request holds covers that.
-    pub(crate) fn of_files(files: VecDeque<Id>) -> Self {
+    pub(crate) fn of_files(files: VecDeque<FileId>) -> Self {
         Self::of(Source::Files(files), 1)
     }
 

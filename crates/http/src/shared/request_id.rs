@@ -5,7 +5,6 @@
 //! another's.
 
 use axum::response::{IntoResponse, Response};
-use ddx_engine::Id;
 use http::{HeaderName, HeaderValue, header};
 
 use crate::shared::problem::{Problem, RefusedAs};
@@ -32,7 +31,7 @@ pub(crate) struct RequestId(String);
 impl RequestId {
     /// Of a request that has come now.
     pub(crate) fn new() -> Self {
-        Self(Id::random().to_string())
+        Self(ddx_id::random_text())
     }
 
     /// What is logged within it carries the name. An error's level: a filter that lets any line of

@@ -1,7 +1,9 @@
 //! Sentences about segments coming and going.
 
+use ddx_id::SegmentId;
+
 use super::{Aligned, Random, Subject, content, listed, segment};
-use crate::{ErrorKind, SegmentId, Store};
+use crate::{ErrorKind, Store};
 
 fn kind<T>(result: Result<T, crate::Error>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())

@@ -14,7 +14,9 @@ pub use lifecycle::*;
 pub use material::{Aligned, Random};
 pub use space::*;
 
-use crate::{SegmentId, Store};
+use ddx_id::SegmentId;
+
+use crate::Store;
 
 /// A store to be examined.
 pub trait Subject {
@@ -64,7 +66,7 @@ fn segment(n: u8) -> SegmentId {
     let mut id = [0xa5; 16];
     id[0] = n.wrapping_mul(83);
     id[15] = n;
-    SegmentId(id)
+    SegmentId::from_bytes(id)
 }
 
 /// All segments with their lengths, in the order of their ids.

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
+use ddx_id::SegmentId;
+
+use crate::{Error, ErrorKind, Lane, Reader, Space, Store, Writer};
 
 /// A call that may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

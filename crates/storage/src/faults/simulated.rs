@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ddx_id::SegmentId;
+
 use super::content::Content;
 use crate::conformance::Random;
-use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
+use crate::{Error, ErrorKind, Lane, Reader, Space, Store, Writer};
 
 /// A disk in memory. Clones are the same disk.
 ///

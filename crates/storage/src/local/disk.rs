@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use ddx_id::SegmentId;
 use ddx_memory::Ledger;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -13,7 +14,7 @@ use super::layout::Layout;
 use super::probe;
 use super::registry::Registry;
 use super::space::Account;
-use crate::{Error, Lane, SegmentId};
+use crate::{Error, Lane};
 
 /// What a store and its writers share.
 pub(super) struct Disk {

@@ -17,10 +17,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use ddx_id::SegmentId;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::{Error, SegmentId};
+use crate::Error;
 
 const FOLDER: &str = "segments";
 const SHARDS: usize = 1 << 10;
@@ -227,12 +228,12 @@ fn shard_name(shard: usize) -> String {
     let bits = u16::try_from(shard << 6).unwrap_or(u16::MAX).to_be_bytes();
     let mut id = [0; 16];
     id[..2].copy_from_slice(&bits);
-    path_of(SegmentId(id))[..2].to_owned()
+    path_of(SegmentId::from_bytes(id))[..2].to_owned()
 }
 
 fn shard_of(id: SegmentId) -> usize {
     // Two characters of five bits.
-    usize::from(id.0[0]) << 2 | usize::from(id.0[1]) >> 6
+    usize::from(id.as_bytes()[0]) << 2 | usize::from(id.as_bytes()[1]) >> 6
 }
 
 fn open_folder(at: impl std::os::fd::AsFd, path: impl rustix::path::Arg) -> io::Result<OwnedFd> {
@@ -330,7 +331,7 @@ mod tests {
     #[test]
     fn the_shard_is_the_first_two_characters() {
         for bytes in [[0u8; 16], [0xff; 16], [0x5a; 16], *b"0123456789abcdef"] {
-            let id = SegmentId(bytes);
+            let id = SegmentId::from_bytes(bytes);
             let alphabet = "abcdefghijklmnopqrstuvwxyz234567";
             let shard = shard_of(id);
             let expected: String = [shard >> 5, shard & 31]
@@ -345,7 +346,7 @@ mod tests {
     fn strangers_are_left_alone() {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::make(root.path()).unwrap();
-        let id = SegmentId([7; 16]);
+        let id = SegmentId::from_bytes([7; 16]);
         layout.create(id).unwrap();
         let folder = root.path().join("segments");
         std::fs::write(folder.join("file"), b"x").unwrap();

@@ -30,6 +30,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ddx_id::SegmentId;
 use ddx_memory::Ledger;
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
@@ -41,7 +42,7 @@ use self::layout::Layout;
 use self::reader::LocalReader;
 use self::space::Account;
 use self::writer::{Cover, LocalWriter};
-use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
+use crate::{Error, ErrorKind, Lane, Reader, Space, Store, Writer};
 
 const LOCK: &str = "lock";
 const LOCK_POLL_EVERY: Duration = Duration::from_millis(20);

@@ -10,9 +10,10 @@ use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt as _;
 
+use ddx_id::SegmentId;
 use rustix::fs::{Advice, fadvise};
 
-use crate::{Error, Reader, SegmentId};
+use crate::{Error, Reader};
 
 /// The kernel takes no more of one such advice than its own window, which is 128 KiB on most disks.
 const PREFETCH_BYTES: usize = 128 << 10;

@@ -10,8 +10,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ddx_id::SegmentId;
+
 use super::space::Ration;
-use crate::{Error, ErrorKind, SegmentId};
+use crate::{Error, ErrorKind};
 
 #[derive(Default)]
 pub(super) struct Registry(Mutex<HashMap<SegmentId, Entry>>);
@@ -190,7 +192,7 @@ impl Drop for OpenMark {
 mod tests {
     use super::*;
 
-    const ID: SegmentId = SegmentId([3; 16]);
+    const ID: SegmentId = SegmentId::from_bytes([3; 16]);
 
     #[test]
     fn one_writer_at_a_time_and_no_entry_without_need() {

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use ddx_id::SegmentId;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -24,7 +25,7 @@ use super::probe::is_refusal;
 use super::registry::OpenMark;
 use super::space::Ration;
 use super::window::{Room, Windows};
-use crate::{Error, Lane, SegmentId, Writer};
+use crate::{Error, Lane, Writer};
 
 pub(super) struct LocalWriter {
     disk: Arc<Disk>,

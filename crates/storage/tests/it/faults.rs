@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ddx_id::SegmentId;
 use ddx_storage::conformance::{Random, Subject};
 use ddx_storage::faults::{Call, Fault, FaultyStore, SimulatedDisk};
-use ddx_storage::{ErrorKind, SegmentId, Store};
+use ddx_storage::{ErrorKind, Store};
 
 fn id(n: u8) -> SegmentId {
-    SegmentId([n; 16])
+    SegmentId::from_bytes([n; 16])
 }
 
 mod simulated_disk_conforms {
@@ -106,7 +107,10 @@ fn power_cuts_take_what_was_not_synced_and_nothing_else() {
                         .unwrap(),
                     bytes.len()
                 );
-                assert!(bytes.iter().all(|byte| *byte == id.0[0] + 1), "seed {seed}");
+                assert!(
+                    bytes.iter().all(|byte| *byte == id.as_bytes()[0] + 1),
+                    "seed {seed}"
+                );
             }
             for (id, length) in written {
                 match found.get(&id) {

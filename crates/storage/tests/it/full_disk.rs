@@ -7,17 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use ddx_id::SegmentId;
 use ddx_memory::{Config, Ledger};
 use ddx_storage::conformance::Aligned;
-use ddx_storage::{
-    DirectIo, Error, ErrorKind, Lane, LocalDisk, LocalDiskConfig, SegmentId, Store, Writer,
-};
+use ddx_storage::{DirectIo, Error, ErrorKind, Lane, LocalDisk, LocalDiskConfig, Store, Writer};
 use ddx_testkit::Image;
 
 const MIB: u64 = 1 << 20;
 
 fn id(n: u8) -> SegmentId {
-    SegmentId([n; 16])
+    SegmentId::from_bytes([n; 16])
 }
 
 fn open(root: &Path, config: LocalDiskConfig) -> LocalDisk {

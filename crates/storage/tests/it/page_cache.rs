@@ -4,9 +4,10 @@
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 
+use ddx_id::SegmentId;
 use ddx_memory::{Config, Ledger, Row};
 use ddx_storage::conformance::Aligned;
-use ddx_storage::{DirectIo, LocalDisk, LocalDiskConfig, SegmentId, Store};
+use ddx_storage::{DirectIo, LocalDisk, LocalDiskConfig, Store};
 
 const MIB: u64 = 1 << 20;
 const PAGE: u64 = 4096;
@@ -72,7 +73,7 @@ impl Setting {
 }
 
 fn id(n: u8) -> SegmentId {
-    SegmentId([n; 16])
+    SegmentId::from_bytes([n; 16])
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ddx_engine::{Change, Error, FileSummary, Id, Kind, Progress};
+use ddx_engine::{Change, Error, FileSummary, Kind, Progress};
+use ddx_id::{FileId, ShareId};
 use ddx_memory::Charge;
 use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -39,9 +40,9 @@ const HUB_BYTES: u64 = 2 * journal::BYTES_MAX as u64 + (32 << 10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
     /// All files of a share.
-    Share(Id),
+    Share(ShareId),
     /// One file, of this share.
-    File { share_id: Id, file_id: Id },
+    File { share_id: ShareId, file_id: FileId },
     /// The server.
     System,
 }
@@ -151,7 +152,7 @@ struct Watcher {
     journal: Arc<Journal>,
     news: watch::Sender<u64>,
     changes: Receiver<Change>,
-    moving: HashMap<Id, Moving>,
+    moving: HashMap<FileId, Moving>,
 }
 
 impl Watcher {
@@ -200,18 +201,18 @@ impl Watcher {
         }
     }
 
-    fn tell(&self, file_id: Id, frame: Bytes) {
+    fn tell(&self, file_id: FileId, frame: Bytes) {
         self.news.send_replace(self.journal.tell(file_id, frame));
     }
 
-    fn tell_gone(&mut self, file_id: Id) {
+    fn tell_gone(&mut self, file_id: FileId) {
         self.moving.remove(&file_id);
         let gone = serde_json::json!({ "file_id": file_id.to_string() });
         self.tell(file_id, frame("gone", &gone));
     }
 
     /// What the catalog says of a file; None where it is gone, or a part that is not shown.
-    async fn shown(&self, file_id: Id) -> Result<Option<FileSummary>, Error> {
+    async fn shown(&self, file_id: FileId) -> Result<Option<FileSummary>, Error> {
         let record = match self.app.engine().file(file_id).await {
             Ok(record) => record,
             Err(Error::NotFound) => return Ok(None),
@@ -223,7 +224,7 @@ impl Watcher {
 
     /// Tells a file of which the catalog has something new. That it is gone is told by another
     /// change.
-    async fn tell_changed(&mut self, file_id: Id) -> Result<(), Error> {
+    async fn tell_changed(&mut self, file_id: FileId) -> Result<(), Error> {
         self.moving.remove(&file_id);
         if let Some(file) = self.shown(file_id).await? {
             self.tell(
@@ -247,16 +248,16 @@ impl Watcher {
             }
             Subject::System => {
                 let status = status_document(&self.app).await;
-                self.tell(Id([0; 16]), frame("snapshot", &status));
+                self.tell(FileId::from_bytes([0; 16]), frame("snapshot", &status));
                 Ok(())
             }
         }
     }
 
     /// Tells what has moved, and once more what has stopped.
-    async fn look_at(&mut self, now: Vec<(Id, Progress)>) -> Result<(), Error> {
-        let live: HashSet<Id> = now.iter().map(|(file_id, _)| *file_id).collect();
-        let stopped: Vec<Id> = self.moving.keys().copied().collect();
+    async fn look_at(&mut self, now: Vec<(FileId, Progress)>) -> Result<(), Error> {
+        let live: HashSet<FileId> = now.iter().map(|(file_id, _)| *file_id).collect();
+        let stopped: Vec<FileId> = self.moving.keys().copied().collect();
         for file_id in stopped.into_iter().filter(|id| !live.contains(id)) {
             self.tell_changed(file_id).await?;
         }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use ddx_engine::Id;
+use ddx_id::FileId;
 
 /// Frames that are kept, at most; the newest one always.
 pub(super) const BYTES_MAX: usize = 16 << 10;
@@ -20,8 +20,8 @@ pub(super) struct Journal(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    frames: BTreeMap<u64, (Id, Bytes)>,
-    versions: HashMap<Id, u64>,
+    frames: BTreeMap<u64, (FileId, Bytes)>,
+    versions: HashMap<FileId, u64>,
     bytes: usize,
     last: u64,
     /// Of this version and those before it something may be missing.
@@ -50,7 +50,7 @@ impl Journal {
     }
 
     /// Tells the newest state of a file; its version.
-    pub(super) fn tell(&self, file_id: Id, frame: Bytes) -> u64 {
+    pub(super) fn tell(&self, file_id: FileId, frame: Bytes) -> u64 {
         let mut state = self.state();
         if let Some(before) = state.versions.get(&file_id).copied() {
             state.remove(before);
@@ -114,7 +114,11 @@ mod tests {
 
     #[test]
     fn each_file_is_told_once_in_its_newest_state() {
-        let (journal, one, two) = (Journal::default(), Id([1; 16]), Id([2; 16]));
+        let (journal, one, two) = (
+            Journal::default(),
+            FileId::from_bytes([1; 16]),
+            FileId::from_bytes([2; 16]),
+        );
         assert_eq!(journal.next(0), Next::Nothing);
         journal.tell(one, frame("10 %"));
         journal.tell(two, frame("new"));
@@ -128,12 +132,12 @@ mod tests {
     fn what_falls_out_is_known_to_be_lost() {
         let journal = Journal::default();
         let large = Bytes::from(vec![b'x'; BYTES_MAX / 2 + 1]);
-        journal.tell(Id([1; 16]), large.clone());
-        journal.tell(Id([2; 16]), large.clone());
+        journal.tell(FileId::from_bytes([1; 16]), large.clone());
+        journal.tell(FileId::from_bytes([2; 16]), large.clone());
         assert_eq!(journal.next(0), Next::Lost, "the first fell out");
         assert_eq!(journal.next(1), Next::Frame(2, large.clone()));
         let huge = Bytes::from(vec![b'x'; BYTES_MAX * 2]);
-        journal.tell(Id([3; 16]), huge.clone());
+        journal.tell(FileId::from_bytes([3; 16]), huge.clone());
         assert_eq!(journal.next(2), Next::Frame(3, huge), "the newest stays");
         assert_eq!(journal.lose(), 4);
         assert_eq!(

@@ -17,7 +17,8 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use ddx_engine::{Error, FileSummary, Id};
+use ddx_engine::{Error, FileSummary};
+use ddx_id::{ShareId, UploadKey};
 use ddx_memory::Charge;
 use http::{HeaderMap, header};
 use tokio::sync::watch;
@@ -131,7 +132,7 @@ async fn share(
     Path(share_id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let share_id: Id = share_id
+    let share_id: ShareId = share_id
         .parse()
         .map_err(|_| Problem::new(Kind::ShareNotFound))?;
     app.engine().share(share_id).await.map_err(share_problem)?;
@@ -156,14 +157,14 @@ async fn upload(
     Path(upload_key): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let upload_key: Id = upload_key
+    let upload_key: UploadKey = upload_key
         .parse()
         .map_err(|_| Problem::new(Kind::UploadNotFound))?;
     let record = app.engine().upload(upload_key).await;
     let file = FileSummary::from(record.map_err(upload_problem)?);
     let subject = Subject::File {
-        share_id: Id(file.share_id),
-        file_id: Id(file.file_id),
+        share_id: file.share_id,
+        file_id: file.file_id,
     };
     let stream = Stream::begin(app, &hubs, base, client, subject)?;
     Ok(answer(stream.with_listing(Some(file))?, &headers))

@@ -12,7 +12,8 @@ use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use ddx_engine::{Created, Cut, Engine, FileSummary, Id, NewUpload, Put, Source, Taken};
+use ddx_engine::{Created, Cut, Engine, FileSummary, NewUpload, Put, Source, Taken};
+use ddx_id::{DeleteKey, FileId, ShareKey};
 use ddx_memory::Charge;
 use http::{Request, StatusCode, header};
 use tracing::Instrument as _;
@@ -50,8 +51,8 @@ struct FormShape {
 /// A file of the form.
 #[derive(Debug, Clone, Copy)]
 struct Made {
-    file_id: Id,
-    delete_key: Id,
+    file_id: FileId,
+    delete_key: DeleteKey,
 }
 
 /// All files of a form. Until they are told to the client its keys are not known outside, so
@@ -147,7 +148,7 @@ pub(super) async fn form(
         files.made.clear();
         return Ok(answer(&app, &base, &first, format));
     }
-    let share = base.share(Id(first.record.share_id));
+    let share = base.share(first.record.share_id);
     let (media_type, head) = match format {
         Format::Json => {
             let link = serde_json::to_string(&share).unwrap_or_default();
@@ -242,7 +243,7 @@ async fn receive(
             .await;
         let made = made.map_err(|error| body_problem(error, Stays::Nothing))?;
         files.made.push_back(Made {
-            file_id: Id(made.record.file_id),
+            file_id: made.record.file_id,
             delete_key: made.delete_key,
         });
         files.first.get_or_insert(made);
@@ -292,7 +293,7 @@ struct Links {
 impl Draw for Links {
     fn file(&mut self, file: &FileSummary, into: &mut Vec<u8>) -> bool {
         let made = std::iter::from_fn(|| self.made.pop_front());
-        let Some(made) = made.into_iter().find(|made| made.file_id.0 == file.file_id) else {
+        let Some(made) = made.into_iter().find(|made| made.file_id == file.file_id) else {
             return false;
         };
         match self.format {
@@ -305,7 +306,7 @@ impl Draw for Links {
                 let _ = serde_json::to_writer(into, &told);
             }
             Format::Text | Format::Html => {
-                let link = self.base.file(Id(file.share_id), &file.path);
+                let link = self.base.file(file.share_id, &file.path);
                 into.extend_from_slice(link.as_bytes());
                 into.push(b'\n');
             }
@@ -322,7 +323,7 @@ impl Draw for Links {
 
 fn new_file(
     client: Client,
-    share_key: Id,
+    share_key: ShareKey,
     part: &Part,
     limits: &names::Limits,
 ) -> Result<NewUpload, Problem> {

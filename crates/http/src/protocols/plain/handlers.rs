@@ -6,7 +6,8 @@
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use ddx_engine::{Created, Expected, FileSummary, Id, NewUpload, Protocol, Put};
+use ddx_engine::{Created, Expected, FileSummary, NewUpload, Protocol, Put};
+use ddx_id::DeleteKey;
 use http::{HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -139,7 +140,7 @@ pub(super) async fn delete(
     State(app): State<App>,
     Path(key): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let key: Id = key.parse().map_err(|_| Problem::new(Kind::NotFound))?;
+    let key: DeleteKey = key.parse().map_err(|_| Problem::new(Kind::NotFound))?;
     app.engine().delete(key).await.map_err(problem)?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -172,7 +173,12 @@ pub(super) struct ToldFile {
 }
 
 impl ToldFile {
-    pub(super) fn new(app: &App, file: &FileSummary, delete_key: Id, base: &PublicBase) -> Self {
+    pub(super) fn new(
+        app: &App,
+        file: &FileSummary,
+        delete_key: DeleteKey,
+        base: &PublicBase,
+    ) -> Self {
         Self {
             file: File::new(file, None, base, app.engine()),
             delete_link: base.delete(delete_key),
@@ -182,7 +188,7 @@ impl ToldFile {
 
 /// What is told of one file: its link, which is the share's.
 pub(super) fn answer(app: &App, base: &PublicBase, created: &Created, format: Format) -> Response {
-    let share = base.share(Id(created.record.share_id));
+    let share = base.share(created.record.share_id);
     let mut response = match format {
         Format::Json => {
             let file = ToldFile::new(

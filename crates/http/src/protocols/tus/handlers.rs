@@ -5,9 +5,10 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use ddx_digest::Algorithm;
 use ddx_engine::{
-    Append, Error, Expected, FileRecord, Id, Kind as UploadKind, NewUpload, Protocol,
+    Append, Error, Expected, FileRecord, Kind as UploadKind, NewUpload, Protocol,
     State as UploadState,
 };
+use ddx_id::{ShareKey, UploadKey};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 
 use super::headers::{self, Concat, Length};
@@ -51,7 +52,7 @@ pub(super) async fn upload(
     if let Ok(Method::OPTIONS) = method {
         return finish(Ok(options(&app)));
     }
-    let Ok(key) = key.parse::<Id>() else {
+    let Ok(key) = key.parse::<UploadKey>() else {
         return finish(Err(Problem::new(Kind::UploadNotFound)));
     };
     let answer = match method {
@@ -122,7 +123,7 @@ async fn create(
     let share_key = match metadata.share() {
         None => None,
         Some(text) => Some(
-            text.parse::<Id>()
+            text.parse::<ShareKey>()
                 .map_err(|_| Problem::new(Kind::ShareNotFound))?,
         ),
     };
@@ -156,7 +157,7 @@ async fn create(
         other => problem(other),
     };
     if let Some(Concat::Final(keys)) = &creation.concat {
-        let keys: Result<Vec<Id>, _> = keys.iter().map(|key| key.parse()).collect();
+        let keys: Result<Vec<UploadKey>, _> = keys.iter().map(|key| key.parse()).collect();
         let keys = keys.map_err(|_| Problem::new(Kind::ConcatPart))?;
         let joined = Box::pin(app.engine().join(new, &keys)).await;
         let created = joined.map_err(share_missing)?;
@@ -209,7 +210,7 @@ fn created_answer(
         .expires_at
         .filter(|_| record.state != UploadState::Complete)
         .map(|at| app.engine().time_of_day(at));
-    let location = base.location(&format!("/files/{}", created.upload_key));
+    let location = base.location(&format!("/files/{}", created.upload_key.reveal()));
     let mut response = StatusCode::CREATED.into_response();
     let headers = response.headers_mut();
     headers.extend(headers::created(&location, offset, expires_at));
@@ -219,7 +220,7 @@ fn created_answer(
     response
 }
 
-async fn head(app: &App, key: Id) -> Result<Response, Problem> {
+async fn head(app: &App, key: UploadKey) -> Result<Response, Problem> {
     let record = app.engine().head(key).await.map_err(upload_problem)?;
     if record.state == UploadState::Failed {
         return Err(Problem::new(Kind::UploadFailed));
@@ -247,7 +248,7 @@ async fn head(app: &App, key: Id) -> Result<Response, Problem> {
 async fn patch(
     app: &App,
     client: Client,
-    key: Id,
+    key: UploadKey,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let given = headers::append(request.headers(), &limits(app))?;
@@ -290,7 +291,7 @@ fn patched(app: &App, record: &FileRecord) -> Response {
     response
 }
 
-async fn terminate(app: &App, key: Id) -> Result<Response, Problem> {
+async fn terminate(app: &App, key: UploadKey) -> Result<Response, Problem> {
     app.engine().cancel(key).await.map_err(upload_problem)?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().extend(headers::terminated());
@@ -301,7 +302,7 @@ async fn terminate(app: &App, key: Id) -> Result<Response, Problem> {
 async fn bytes(
     app: &App,
     client: Client,
-    key: Id,
+    key: UploadKey,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let record = app.engine().upload(key).await.map_err(upload_problem)?;
