@@ -293,7 +293,8 @@ export interface paths {
         get?: never;
         /**
          * Sends a file, and answers with its link.
-         * @description The name may be a path, whose folders the receiver sees. A body that is cut leaves nothing.
+         * @description The name may be a path, whose folders the receiver sees. A body that is cut leaves nothing. A
+         *     digest in `Repr-Digest` or `Content-Digest` (RFC 9530) is checked.
          */
         put: operations["send_file"];
         post?: never;
@@ -430,18 +431,21 @@ export interface components {
         FileState: "receiving" | "joining" | "complete" | "failed";
         /** @description The fields of a form. */
         FormShape: {
-            /** @description One file or more, under any name of a field. */
-            file: number[][];
+            /**
+             * Format: binary
+             * @description A file, under any name of a field; more of them may follow.
+             */
+            file: string;
             /**
              * Format: int64
              * @description For how many days they are kept.
              */
-            "max-days"?: number | null;
+            "max-days"?: number;
             /**
              * Format: int64
              * @description How often each may be downloaded.
              */
-            "max-downloads"?: number | null;
+            "max-downloads"?: number;
         };
         /** @description What a client should know before it sends. */
         Limits: {
@@ -1119,11 +1123,9 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description How often it may be downloaded. */
-                "Max-Downloads"?: number | null;
+                "Max-Downloads"?: number;
                 /** @description For how many days it is kept. */
-                "Max-Days"?: number | null;
-                /** @description A digest of it (RFC 9530), which is checked. */
-                "Repr-Digest"?: string | null;
+                "Max-Days"?: number;
             };
             path: {
                 /** @description The file's name. */

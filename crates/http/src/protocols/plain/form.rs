@@ -35,16 +35,16 @@ use crate::shared::problem::{Kind, Problem};
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it is read part by part; this is its shape")]
 struct FormShape {
-    /// One file or more, under any name of a field.
-    #[schema(min_items = 1)]
-    file: Vec<Vec<u8>>,
+    /// A file, under any name of a field; more of them may follow.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
     /// How often each may be downloaded.
     #[serde(rename = "max-downloads")]
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[schema(value_type = u64, required = false, minimum = 1, maximum = 1_000_000)]
     max_downloads: Option<u64>,
     /// For how many days they are kept.
     #[serde(rename = "max-days")]
-    #[schema(minimum = 1, maximum = 3_650)]
+    #[schema(value_type = u64, required = false, minimum = 1, maximum = 3_650)]
     max_days: Option<u64>,
 }
 

@@ -10,7 +10,7 @@ use ddx_engine::{Created, Expected, FileSummary, NewUpload, Protocol, Put};
 use ddx_id::DeleteKey;
 use http::{HeaderValue, Request, StatusCode, header};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::headers;
 use crate::app::{App, Client, PublicBase};
@@ -28,9 +28,28 @@ pub(super) const PROTOCOL: Protocol = Protocol {
     is_resumable: false,
 };
 
+/// What a sender may ask for; as the contract tells it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "`headers` reads them; this is their shape")]
+struct Fields {
+    /// How often it may be downloaded.
+    #[param(
+        rename = "Max-Downloads",
+        nullable = false,
+        minimum = 1,
+        maximum = 1_000_000
+    )]
+    max_downloads: Option<u64>,
+    /// For how many days it is kept.
+    #[param(rename = "Max-Days", nullable = false, minimum = 1, maximum = 3_650)]
+    max_days: Option<u64>,
+}
+
 /// Sends a file, and answers with its link.
 ///
-/// The name may be a path, whose folders the receiver sees. A body that is cut leaves nothing.
+/// The name may be a path, whose folders the receiver sees. A body that is cut leaves nothing. A
+/// digest in `Repr-Digest` or `Content-Digest` (RFC 9530) is checked.
 #[utoipa::path(
     put,
     path = "/{name}",
@@ -38,9 +57,7 @@ pub(super) const PROTOCOL: Protocol = Protocol {
     tag = "plain uploads",
     params(
         ("name" = String, Path, description = "The file's name."),
-        ("Max-Downloads" = Option<u64>, Header, minimum = 1, maximum = 1_000_000, description = "How often it may be downloaded."),
-        ("Max-Days" = Option<u64>, Header, minimum = 1, maximum = 3_650, description = "For how many days it is kept."),
-        ("Repr-Digest" = Option<String>, Header, description = "A digest of it (RFC 9530), which is checked."),
+        Fields,
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 201, description = "It is stored; `X-Url-Delete` has the address that deletes it.", content(
