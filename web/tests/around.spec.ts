@@ -154,6 +154,7 @@ test('what is dropped on the half for it is added to the link that is there', as
   await other.drop(200, 300);
   await expect(page.getByTestId('share-card')).toHaveCount(2);
   await expect.poll(() => link(page)).not.toBe(address);
+  await phase(page, 'third.txt', 'done');
   expect(await (await fetch(`${await link(page)}/third.txt`)).text()).toBe('333');
 });
 

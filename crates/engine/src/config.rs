@@ -113,3 +113,29 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_by_a_protocol_that_is_not_spoken_any_more_is_kept() {
+        let whole = Protocol {
+            name: "whole",
+            is_resumable: false,
+        };
+        let config = Config {
+            protocols: vec![whole],
+            ..Config::default()
+        };
+        let of = |protocol: &str| {
+            config.protocol_of(&FileRecord {
+                protocol: protocol.to_owned(),
+                ..FileRecord::default()
+            })
+        };
+        assert_eq!(of("whole"), whole);
+        assert_eq!(of("gone"), Protocol::OTHER);
+        assert!(of("gone").is_resumable);
+    }
+}

@@ -167,3 +167,24 @@ impl Stats {
         self.totals[what as usize].load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_protocol_is_counted_by_itself() {
+        let protocol = |name| Protocol {
+            name,
+            is_resumable: true,
+        };
+        let stats = Stats::new(&[protocol("one"), protocol("two")]);
+        for (name, by) in [("one", 1), ("two", 2), ("gone", 4), ("other", 8)] {
+            stats.count(name, Counted::Bytes, by);
+        }
+        let counted = |name| stats.counted(name, Counted::Bytes);
+        assert_eq!((counted("one"), counted("two")), (1, 2));
+        assert_eq!(counted("other"), 12, "all that is not spoken");
+        assert!(stats.protocols().eq(["one", "two", "other"]));
+    }
+}

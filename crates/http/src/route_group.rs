@@ -17,7 +17,7 @@ pub(crate) struct RouteGroup {
     pub(crate) root: MethodRouter<App>,
     /// What a request at this route is, if it is this group's. Asked in the order of the groups.
     pub(crate) describe: fn(&Method, &str) -> Option<RouteInfo>,
-    /// Whether a file may lie at a path: its bytes need no place among the answers that wait.
+    /// Whether a file may lie at a path: its reader may rest longer than others.
     pub(crate) may_be_file: fn(&str) -> bool,
     /// A method that it takes also at the addresses of other groups, the API's apart, where those
     /// don't.
