@@ -134,7 +134,7 @@ fn memory(snapshot: &Snapshot) -> Vec<Finding> {
     });
     let doubts = snapshot.doubts.iter();
     findings.extend(doubts.map(|doubt| warning("memory", doubt.to_string())));
-    let kills: u64 = snapshot.levels.iter().map(|level| level.oom_kills).sum();
+    let kills: u64 = snapshot.limits.iter().map(|limit| limit.oom_kills).sum();
     if kills > 0 {
         let text = format!(
             "the kernel has killed {kills} processes in these control groups because memory ran out; check what else runs there"

@@ -60,7 +60,7 @@ fn divided(count: u32, by: u32) -> u32 {
 
 /// What follows from the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct Bounds {
     pub(crate) total: u64,
     pub(crate) reserve: u64,
     pub(crate) ceiling: u64,
@@ -71,7 +71,7 @@ pub(crate) struct Limits {
     pub(crate) drift_alarm: u64,
 }
 
-impl Limits {
+impl Bounds {
     pub(crate) fn of(total: u64, config: &Config) -> Self {
         let reserve = config
             .reserve_bytes
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn reserves() {
-        let reserve = |total| Limits::of(total, &Config::default()).reserve;
+        let reserve = |total| Bounds::of(total, &Config::default()).reserve;
         assert_eq!(reserve(32 * MIB), 8 * MIB);
         assert_eq!(reserve(512 * MIB), 128 * MIB);
         assert_eq!(reserve(4 * GIB), 512 * MIB);
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn the_smallest_box_has_a_floor_within_its_reserve() {
-        let limits = Limits::of(32 * MIB, &Config::default());
+        let bounds = Bounds::of(32 * MIB, &Config::default());
         assert_eq!(
-            (limits.ceiling, limits.floor, limits.granule_max),
+            (bounds.ceiling, bounds.floor, bounds.granule_max),
             (16 * MIB, 4 * MIB, 2 * MIB)
         );
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::classes::{Class, previous_power_of_two};
-use crate::{Doubt, Ledger, Level, Tightest};
+use crate::{Doubt, Ledger, MemoryLimit, Tightest};
 
 /// How many uploads at once at one rate.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -22,14 +22,14 @@ pub struct PlannedRate {
 /// What this machine can do.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Plan {
-    /// The least limit on any level, in bytes.
+    /// The least limit found, in bytes.
     pub total_bytes: u64,
     /// The least headroom.
     pub available_bytes: u64,
     /// Where the least headroom is.
     pub tightest: Tightest,
-    /// Every level found, the innermost first, the host last.
-    pub levels: Arc<[Level]>,
+    /// Every limit found, the innermost group first, the host last.
+    pub limits: Arc<[MemoryLimit]>,
     /// What this machine does not tell, and how it was estimated.
     pub doubts: Arc<[Doubt]>,
     /// The class by size.
@@ -88,7 +88,7 @@ impl Ledger {
             total_bytes: snapshot.total_bytes,
             available_bytes: snapshot.available_bytes,
             tightest: snapshot.tightest.clone(),
-            levels: snapshot.levels.clone(),
+            limits: snapshot.limits.clone(),
             doubts: snapshot.doubts.clone(),
             class: Class::of(snapshot.total_bytes, config.class_buffers),
             reserve_bytes: snapshot.reserve_bytes,

@@ -123,9 +123,9 @@ impl Pressure {
         // Beyond a limit of version 2, or killed for it. These counters rise with plain page cache
         // as well, which is why nothing shrinks on their word alone.
         let events = reading
-            .levels
+            .limits
             .iter()
-            .map(|level| level.limit_events.saturating_add(level.oom_kills))
+            .map(|limit| limit.limit_events.saturating_add(limit.oom_kills))
             .sum();
         stalled |= self.limit_events.is_some_and(|before| events > before);
         self.limit_events = Some(events);

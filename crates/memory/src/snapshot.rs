@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::{Doubt, Host, Level, LevelKind, Process, Row};
+use crate::{Doubt, Host, LimitKind, MemoryLimit, Process, Row};
 
 /// How tight memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -54,7 +54,7 @@ pub struct StallView {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Tightest {
     /// Its kind.
-    pub kind: LevelKind,
+    pub kind: LimitKind,
     /// Its directory, or a word.
     pub path: Arc<str>,
 }
@@ -75,17 +75,17 @@ pub struct Snapshot {
     pub read_error: Option<Arc<str>>,
     /// What this machine does not tell, and how it was estimated.
     pub doubts: Arc<[Doubt]>,
-    /// The least limit on any level.
+    /// The least limit found.
     pub total_bytes: u64,
-    /// The least headroom on any level.
+    /// The least headroom under any limit.
     pub available_bytes: u64,
-    /// `total − available`: where the least headroom is at the least limit, exactly that level's
-    /// hard usage.
+    /// `total − available`: where the least headroom is at the least limit, exactly the hard
+    /// usage under it.
     pub used_bytes: u64,
-    /// The level with the least headroom.
+    /// The limit with the least headroom.
     pub tightest: Tightest,
-    /// Every level found, the innermost first, the host last.
-    pub levels: Arc<[Level]>,
+    /// Every limit found, the innermost group first, the host last.
+    pub limits: Arc<[MemoryLimit]>,
     /// The host.
     pub host: Host,
     /// Our process.

@@ -66,7 +66,7 @@ pub use ledger::{Charge, Ledger};
 pub use plan::{Plan, PlannedRate, Size};
 pub use probe::Machine;
 pub use queue::{Admission, Place};
-pub use reading::{Doubt, Host, Level, LevelKind, Process, Reading, Source, Stall};
+pub use reading::{Doubt, Host, LimitKind, MemoryLimit, Process, Reading, Source, Stall};
 pub use row::Row;
 pub use snapshot::{Band, Rung, Snapshot, StallView, Tightest};
 

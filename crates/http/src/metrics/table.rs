@@ -103,9 +103,9 @@ metrics! {
     MemoryRow "ddx_memory_row_bytes" Type::Gauge, "bytes", [label("row", &[])],
         "Memory by line of the ledger; the lines add up to the total and what is overcommitted";
     MemoryTotal "ddx_memory_total_bytes" Type::Gauge, "bytes", [],
-        "The least memory limit on any level: cgroups, host, configuration";
+        "The least memory limit found: cgroups, host, configuration";
     MemoryAvailable "ddx_memory_available_bytes" Type::Gauge, "bytes", [],
-        "The least headroom on any level";
+        "The least headroom under any limit";
     MemoryUsed "ddx_memory_used_bytes" Type::Gauge, "bytes", [],
         "Total less available";
     MemoryReserve "ddx_memory_reserve_bytes" Type::Gauge, "bytes", [],

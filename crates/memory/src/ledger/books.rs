@@ -73,7 +73,7 @@ pub(crate) struct Books {
 impl Books {
     pub(crate) fn new(config: Config, measure: Measure, now: Duration) -> Self {
         let mut queue = Queue::new(config.waiters_max);
-        queue.set_ceiling(measure.limits.ceiling);
+        queue.set_ceiling(measure.bounds.ceiling);
         // The first reading is heard as well, or stall right after the start would have nothing to
         // be compared with.
         let mut pressure = Pressure::new(now);
@@ -138,7 +138,7 @@ impl Books {
         self.measure
             .budget
             .saturating_sub(self.charges_held())
-            .min(self.measure.limits.ceiling)
+            .min(self.measure.bounds.ceiling)
     }
 
     pub(crate) fn free(&self) -> u64 {
@@ -158,7 +158,7 @@ impl Books {
     pub(crate) fn granule(&self) -> u64 {
         previous_power_of_two(self.share() / 2).clamp(
             self.config.granule_bytes_min,
-            self.measure.limits.granule_max,
+            self.measure.bounds.granule_max,
         )
     }
 
@@ -176,7 +176,7 @@ impl Books {
     /// The part of the floor that need not be one upload's: a granule of the two, and no more than
     /// the ceiling lets all have.
     pub(crate) fn shared_floor(&self) -> u64 {
-        (self.measure.limits.floor / 2).min(self.measure.limits.ceiling)
+        (self.measure.bounds.floor / 2).min(self.measure.bounds.ceiling)
     }
 
     /// Whether it fits into what all may share of the floor, each its part. Where others took the
@@ -223,7 +223,7 @@ impl Books {
     /// Whether the floor covers it: one upload may always proceed with two granules.
     fn floor_covers(&self, slot: Option<u32>, held: u64, bytes: u64) -> bool {
         let free_to_bless = self.blessed.is_none() || (slot.is_some() && self.blessed == slot);
-        free_to_bless && !self.is_full(held) && held + bytes <= self.measure.limits.floor
+        free_to_bless && !self.is_full(held) && held + bytes <= self.measure.bounds.floor
     }
 
     /// Takes bytes for an upload that does not wait; the slot it is booked under.
@@ -376,7 +376,7 @@ impl Books {
     /// None waits for more than the largest piece, whatever it asked for: it would never come
     /// under pressure.
     fn bytes_for(&self, asked: u64) -> u64 {
-        asked.min(whole_pages(self.measure.limits.granule_max))
+        asked.min(whole_pages(self.measure.bounds.granule_max))
     }
 
     fn is_below_own_share(&self, request: &Request) -> bool {
@@ -411,7 +411,7 @@ impl Books {
         let rung = self.pressure.rung();
         let may_hold = if rung >= Rung::BlessedOnly {
             if self.blessed == Some(slot) {
-                self.measure.limits.floor
+                self.measure.bounds.floor
             } else {
                 0
             }
@@ -440,7 +440,7 @@ impl Books {
     /// some where there is hardly one.
     pub(crate) fn room_for(&self, row: Row) -> u64 {
         let down_to_floor = (self.measure.budget + self.measure.reserve.min(self.measure.base()))
-            .saturating_sub(self.charges_held() + self.leased + self.measure.limits.floor);
+            .saturating_sub(self.charges_held() + self.leased + self.measure.bounds.floor);
         match row {
             Row::DirtyWindows => {
                 let part = if self.pressure.rung() >= Rung::ShrinkDirty {
@@ -448,17 +448,17 @@ impl Books {
                 } else {
                     4
                 };
-                let most = (self.measure.limits.ceiling / part).max(self.config.granule_bytes_min);
+                let most = (self.measure.bounds.ceiling / part).max(self.config.granule_bytes_min);
                 self.free().min(most.saturating_sub(self.charge_of(row)))
             }
             Row::Downloads => self.free(),
             Row::Answers => {
-                let most = (self.measure.limits.ceiling / 4).max(ANSWERS_BYTES_MIN);
+                let most = (self.measure.bounds.ceiling / 4).max(ANSWERS_BYTES_MIN);
                 down_to_floor.min(most.saturating_sub(self.charge_of(row)))
             }
             // They last for hours.
             Row::Readers => {
-                let most = (self.measure.limits.ceiling / 16).max(READERS_BYTES_MIN);
+                let most = (self.measure.bounds.ceiling / 16).max(READERS_BYTES_MIN);
                 self.free().min(most.saturating_sub(self.charge_of(row)))
             }
             _ => down_to_floor,
@@ -517,7 +517,7 @@ impl Books {
     /// what there is (and at least a quarter of itself): or a machine whose other programs rest
     /// within our reserve would be shut for good though nothing is wrong.
     pub(crate) fn reserve_now(&self, now: Duration) -> u64 {
-        let full = self.measure.limits.reserve;
+        let full = self.measure.bounds.reserve;
         if self.config.reserve_bytes.is_some() || !self.pressure.is_calm(&self.config, now) {
             return full;
         }
@@ -539,7 +539,7 @@ impl Books {
         let reserve = self.reserve_now(now);
         self.measure.set_reserve(reserve);
         self.measure.rise(since_last, &self.config);
-        self.queue.set_ceiling(self.measure.limits.ceiling);
+        self.queue.set_ceiling(self.measure.bounds.ceiling);
         self.note_drain(since_last);
         self.judge(now);
         if self.pressure.rung() >= Rung::CacheBack {
@@ -549,7 +549,7 @@ impl Books {
         }
         // There is plenty again: the blessing is not needed, and must be there for one that needs
         // it next.
-        if self.free() >= self.measure.limits.floor {
+        if self.free() >= self.measure.bounds.floor {
             self.blessed = None;
         }
         self.queue.rank_all();
@@ -590,7 +590,7 @@ impl Books {
     pub(crate) fn drain_time(&self, bytes: u64) -> Duration {
         let rate = self
             .drain_per_second
-            .max(self.measure.limits.ceiling / 60)
+            .max(self.measure.bounds.ceiling / 60)
             .max(1);
         Duration::from_millis(
             u64::try_from(u128::from(bytes) * 1000 / u128::from(rate)).unwrap_or(u64::MAX),

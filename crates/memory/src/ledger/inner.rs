@@ -228,7 +228,7 @@ impl Inner {
         let most = self
             .config
             .cache_bytes_max
-            .min(books.measure.limits.ceiling / 8);
+            .min(books.measure.bounds.ceiling / 8);
         let keep = books.pressure.rung() < Rung::CacheBack
             && !books.closing
             && books.queue.waiting() == 0

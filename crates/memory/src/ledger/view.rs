@@ -29,16 +29,16 @@ impl Inner {
                 .as_ref()
                 .map(|error| std::sync::Arc::from(&**error)),
             doubts: measure.doubts.clone(),
-            total_bytes: measure.limits.total,
+            total_bytes: measure.bounds.total,
             available_bytes: measure.available,
-            used_bytes: measure.limits.total - measure.available,
+            used_bytes: measure.bounds.total - measure.available,
             tightest: measure.tightest.clone(),
-            levels: measure.levels.clone(),
+            limits: measure.limits.clone(),
             host: measure.reading.host,
             process: measure.reading.process,
             reserve_bytes: measure.reserve,
-            ceiling_bytes: measure.limits.ceiling,
-            floor_bytes: measure.limits.floor,
+            ceiling_bytes: measure.bounds.ceiling,
+            floor_bytes: measure.bounds.floor,
             leased_bytes: books.leased,
             pool_resident_bytes: measure.pool_resident,
             pool_mapped_bytes: books.pool.mapped_bytes(),
@@ -57,7 +57,7 @@ impl Inner {
             drain_bytes_per_second: books.drain_per_second,
             drift_bytes: parts.drift,
             drift_alarm: parts.drift
-                > i64::try_from(measure.limits.drift_alarm).unwrap_or(i64::MAX),
+                > i64::try_from(measure.bounds.drift_alarm).unwrap_or(i64::MAX),
             closing: books.closing,
         };
         drop(books);
@@ -92,7 +92,7 @@ impl Books {
     /// is promised stands in full; what then is left is reserve, withheld and free, in this order.
     fn parts(&self) -> Parts {
         let measure = &self.measure;
-        let total = measure.limits.total;
+        let total = measure.bounds.total;
         let foreign = total - measure.available - measure.pool_resident - measure.touched.sum();
         let baseline = measure.baseline.min(foreign);
         // Touched memory whose charge is gone since the sample stands nowhere until the next.

@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ddx_memory::{
-    Admission, Config, Holder, Host, Lease, Ledger, Level, LevelKind, ManualClock, ProbeError,
-    Process, Reading, Refusal, Row, Snapshot, Source, Stall,
+    Admission, Config, Holder, Host, Lease, Ledger, LimitKind, ManualClock, MemoryLimit,
+    ProbeError, Process, Reading, Refusal, Row, Snapshot, Source, Stall,
 };
 
 pub(crate) const KIB: u64 = 1 << 10;
@@ -60,7 +60,7 @@ impl Source for Script {
                     .saturating_sub(facts.anon_bytes),
                 ..Host::default()
             },
-            levels: facts
+            limits: facts
                 .socket_bytes
                 .map(|bytes| group(&facts, bytes))
                 .into_iter()
@@ -78,10 +78,10 @@ impl Source for Script {
     }
 }
 
-fn group(facts: &Facts, socket_bytes: u64) -> Level {
+fn group(facts: &Facts, socket_bytes: u64) -> MemoryLimit {
     let hard_bytes = facts.others_bytes + facts.anon_bytes + socket_bytes;
-    Level {
-        kind: LevelKind::CgroupV2,
+    MemoryLimit {
+        kind: LimitKind::CgroupV2,
         path: "/group".into(),
         limit_bytes: Some(facts.total_bytes),
         hard_bytes,
