@@ -40,8 +40,9 @@
 //!   lowers `available` alike.
 //! - **Falls at once, rises slowly, fails closed.** A machine that can't be read keeps its figure
 //!   for two seconds and then grants the floor only.
-//! - **Never latched.** Holdings shrink only when level *and* stall agree; with nothing leased the
-//!   band is not [`Band::Critical`], and a minute without stall releases whatever the level says.
+//! - **Never latched.** Holdings shrink only when fill *and* stall agree; with nothing leased the
+//!   pressure level is not [`PressureLevel::Critical`], and a minute without stall releases
+//!   whatever the fill says.
 //! - **Fair, and none waits for ever.** Next is the user that has had the least byte·seconds, then
 //!   the upload of that user; a hundred uploads of one user do not hold up the one of another. None
 //!   is overtaken for want of memory. A request that waits for what its own upload holds waits for
@@ -110,4 +111,4 @@ pub use queue::{Admission, Place};
 pub use reading::{Doubt, Host, LimitKind, MemoryLimit, Process, Reading, Source, Stall};
 pub use row::Row;
 pub use sampler::Sampler;
-pub use snapshot::{Band, Rung, Snapshot, StallView, Tightest};
+pub use snapshot::{PressureLevel, PressureStep, Snapshot, StallView, Tightest};

@@ -11,12 +11,12 @@ use crate::{Doubt, Host, LimitKind, MemoryLimit, Process, Row};
 /// How tight memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Band {
+pub enum PressureLevel {
     /// There is enough.
     Normal,
     /// Growth is slowed.
     Constrained,
-    /// Level and stall agree: holdings shrink, one upload at a time goes on.
+    /// Fill and stall agree: holdings shrink, one upload at a time goes on.
     Critical,
 }
 
@@ -24,7 +24,7 @@ pub enum Band {
 /// ever dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rung {
+pub enum PressureStep {
     /// Nothing is held back.
     Open,
     /// Freed buffers are not kept.
@@ -114,9 +114,9 @@ pub struct Snapshot {
     /// The lines.
     pub rows: Vec<(Row, u64)>,
     /// How tight it is.
-    pub band: Band,
+    pub pressure_level: PressureLevel,
     /// What is done about it.
-    pub rung: Rung,
+    pub pressure_step: PressureStep,
     /// The second witness.
     pub stall: StallView,
     /// Requests that wait.

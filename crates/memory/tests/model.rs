@@ -68,7 +68,7 @@ pub use probe::Machine;
 pub use queue::{Admission, Place};
 pub use reading::{Doubt, Host, LimitKind, MemoryLimit, Process, Reading, Source, Stall};
 pub use row::Row;
-pub use snapshot::{Band, Rung, Snapshot, StallView, Tightest};
+pub use snapshot::{PressureLevel, PressureStep, Snapshot, StallView, Tightest};
 
 use shuttle::future::block_on;
 use shuttle::thread;

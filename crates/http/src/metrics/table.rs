@@ -122,9 +122,9 @@ metrics! {
         "What was promised and others took since; nothing more is promised until it is zero";
     MemoryDrift "ddx_memory_drift_bytes" Type::Gauge, "bytes", [],
         "Memory of the process that no line of the ledger explains; negative if less is used than charged";
-    MemoryBand "ddx_memory_band" Type::Gauge, "", [],
+    MemoryPressureLevel "ddx_memory_pressure_level" Type::Gauge, "", [],
         "How tight memory is: 0 normal, 1 constrained, 2 critical";
-    MemoryRung "ddx_memory_rung" Type::Gauge, "", [],
+    MemoryPressureStep "ddx_memory_pressure_step" Type::Gauge, "", [],
         "How many steps are taken because memory is tight: 0 none, 5 all";
     MemoryStalled "ddx_memory_stalled" Type::Gauge, "", [],
         "1 if the kernel says that tasks stall for memory";

@@ -13,7 +13,7 @@ use crate::classes::{PIECE_BYTES, previous_power_of_two};
 use crate::holder::Purpose;
 use crate::pressure::{Fill, Pressure};
 use crate::queue::{Queue, Request};
-use crate::{Config, Holder, Refusal, Row, Rung};
+use crate::{Config, Holder, PressureStep, Refusal, Row};
 
 /// So much listings and event streams may have together however low the ceiling is, if it is there.
 const ANSWERS_BYTES_MIN: u64 = 1 << 20;
@@ -166,11 +166,11 @@ impl Books {
 
     /// Whether `bytes` may be granted to an upload that holds `held`, by the figures.
     fn fits(&self, held: u64, bytes: u64) -> bool {
-        let rung = self.pressure.rung();
-        if rung >= Rung::BlessedOnly || bytes > self.free() || self.is_full(held) {
+        let step = self.pressure.step();
+        if step >= PressureStep::BlessedOnly || bytes > self.free() || self.is_full(held) {
             return false;
         }
-        held == 0 || rung < Rung::OneGranule || held + bytes <= self.share()
+        held == 0 || step < PressureStep::OneGranule || held + bytes <= self.share()
     }
 
     /// The part of the floor that need not be one upload's: a granule of the two, and no more than
@@ -362,7 +362,7 @@ impl Books {
         let held = self.queue.held(request.upload);
         let waits_for_memory_of_others = held < self.leased
             && self.bytes_for(request.bytes) > self.free()
-            && self.pressure.rung() < Rung::BlessedOnly;
+            && self.pressure.step() < PressureStep::BlessedOnly;
         let instead = if self.is_full(held) {
             self.queue.first_that_holds(true)
         } else if held > 0 && !waits_for_memory_of_others {
@@ -408,14 +408,14 @@ impl Books {
     /// one that runs to its end would make all others wait for as long as its client pleases.
     pub(crate) fn surplus(&mut self, slot: u32, now: Duration) -> u64 {
         let held = self.queue.held(slot);
-        let rung = self.pressure.rung();
-        let may_hold = if rung >= Rung::BlessedOnly {
+        let step = self.pressure.step();
+        let may_hold = if step >= PressureStep::BlessedOnly {
             if self.blessed == Some(slot) {
                 self.measure.bounds.floor
             } else {
                 0
             }
-        } else if rung >= Rung::TakeSurplus {
+        } else if step >= PressureStep::TakeSurplus {
             self.granule()
         } else if self.queue.waiting() > 0 {
             if self.blessed != Some(slot) && self.queue.is_turn_of_another(slot, now) {
@@ -443,7 +443,7 @@ impl Books {
             .saturating_sub(self.charges_held() + self.leased + self.measure.bounds.floor);
         match row {
             Row::DirtyWindows => {
-                let part = if self.pressure.rung() >= Rung::ShrinkDirty {
+                let part = if self.pressure.step() >= PressureStep::ShrinkDirty {
                     64
                 } else {
                     4
@@ -542,7 +542,7 @@ impl Books {
         self.queue.set_ceiling(self.measure.bounds.ceiling);
         self.note_drain(since_last);
         self.judge(now);
-        if self.pressure.rung() >= Rung::CacheBack {
+        if self.pressure.step() >= PressureStep::CacheBack {
             self.pool.shrink_to(0, &mut deferred.mappings);
         } else if let Some(before) = now.checked_sub(self.config.cache_idle_after) {
             self.pool.expire(before, &mut deferred.mappings);

@@ -12,7 +12,7 @@ use crate::holder::Purpose;
 use crate::queue::{Request, State};
 use crate::reading::Source;
 use crate::sync::{Mutex, MutexGuard};
-use crate::{Clock, Config, Error, Holder, Place, Refusal, Rung};
+use crate::{Clock, Config, Error, Holder, Place, PressureStep, Refusal};
 
 /// What all handles share.
 pub(crate) struct Inner {
@@ -229,7 +229,7 @@ impl Inner {
             .config
             .cache_bytes_max
             .min(books.measure.bounds.ceiling / 8);
-        let keep = books.pressure.rung() < Rung::CacheBack
+        let keep = books.pressure.step() < PressureStep::CacheBack
             && !books.closing
             && books.queue.waiting() == 0
             && books.pool.kept_bytes() + bytes <= most

@@ -2,7 +2,7 @@
 //! that the test moves.
 
 use crate::support::{GIB, MIB, World, assert_adds_up, granted, holder, millis, secs};
-use ddx_memory::{Band, Buffer, Config, Error, Ledger, Refusal, Row, Rung};
+use ddx_memory::{Buffer, Config, Error, Ledger, PressureLevel, PressureStep, Refusal, Row};
 
 #[test]
 fn charges_take_from_what_is_free_and_are_refused_with_the_figure_that_decided() {
@@ -97,7 +97,7 @@ fn dirty_windows_are_a_quarter_of_the_ceiling_and_shrink_as_memory_fills() {
     drop(world.ledger.charge(Row::DirtyWindows, ceiling / 4).unwrap());
     let lease = world.lease(holder(1, 1), ceiling / 100 * 87);
     world.sample_after(millis(200));
-    assert_eq!(world.snapshot().rung, Rung::ShrinkDirty);
+    assert_eq!(world.snapshot().pressure_step, PressureStep::ShrinkDirty);
     assert!(
         world
             .ledger
@@ -210,13 +210,16 @@ fn the_first_grant_after_a_pause_rests_on_a_fresh_reading() {
 }
 
 #[test]
-fn level_alone_is_never_critical_and_stall_alone_is_never_more_than_normal() {
+fn fill_alone_is_never_critical_and_stall_alone_is_never_more_than_normal() {
     let world = World::new(GIB);
     world.stall_for(secs(2));
     world.stall_for(secs(2));
     let snapshot = world.snapshot();
     assert!(snapshot.stall.stalled && snapshot.stall.witnessed);
-    assert_eq!((snapshot.band, snapshot.rung), (Band::Normal, Rung::Open));
+    assert_eq!(
+        (snapshot.pressure_level, snapshot.pressure_step),
+        (PressureLevel::Normal, PressureStep::Open)
+    );
     let lease = world.lease(holder(1, 1), 64 * MIB);
     world
         .script
@@ -224,12 +227,12 @@ fn level_alone_is_never_critical_and_stall_alone_is_never_more_than_normal() {
     for _ in 0..3 {
         world.sample_after(secs(2));
     }
-    assert_eq!(world.snapshot().band, Band::Constrained);
+    assert_eq!(world.snapshot().pressure_level, PressureLevel::Constrained);
     drop(lease);
 }
 
 #[test]
-fn level_and_stall_together_leave_only_the_blessed_one_and_calm_releases() {
+fn fill_and_stall_together_leave_only_the_blessed_one_and_calm_releases() {
     let world = World::new(GIB);
     let lease = world.lease(holder(1, 1), 64 * MIB);
     world
@@ -238,8 +241,8 @@ fn level_and_stall_together_leave_only_the_blessed_one_and_calm_releases() {
     world.stall_for(secs(2));
     let snapshot = world.snapshot();
     assert_eq!(
-        (snapshot.band, snapshot.rung),
-        (Band::Critical, Rung::BlessedOnly)
+        (snapshot.pressure_level, snapshot.pressure_step),
+        (PressureLevel::Critical, PressureStep::BlessedOnly)
     );
     assert_eq!(lease.surplus_bytes(), 64 * MIB, "all of it is asked back");
     let blessed = world.lease(holder(2, 1), MIB);
@@ -248,28 +251,28 @@ fn level_and_stall_together_leave_only_the_blessed_one_and_calm_releases() {
         world.sample_after(secs(2));
     }
     assert_eq!(
-        world.snapshot().band,
-        Band::Constrained,
+        world.snapshot().pressure_level,
+        PressureLevel::Constrained,
         "a minute without stall"
     );
     drop((lease, blessed));
 }
 
 #[test]
-fn rungs_are_left_at_nine_tenths_of_where_they_are_entered() {
+fn steps_are_left_at_nine_tenths_of_where_they_are_entered() {
     let world = World::new(GIB);
     let ceiling = world.snapshot().ceiling_bytes;
     let mut lease = world.lease(holder(1, 1), ceiling / 100 * 91);
-    let mut rung_at = |percent: u64| {
+    let mut step_at = |percent: u64| {
         lease.shrink_to(ceiling / 100 * percent);
         world.sample_after(millis(200));
-        world.snapshot().rung
+        world.snapshot().pressure_step
     };
-    assert_eq!(rung_at(91), Rung::OneGranule);
-    assert_eq!(rung_at(82), Rung::OneGranule);
-    assert_eq!(rung_at(80), Rung::ShrinkDirty);
-    assert_eq!(rung_at(75), Rung::CacheBack);
-    assert_eq!(rung_at(71), Rung::Open);
+    assert_eq!(step_at(91), PressureStep::OneGranule);
+    assert_eq!(step_at(82), PressureStep::OneGranule);
+    assert_eq!(step_at(80), PressureStep::ShrinkDirty);
+    assert_eq!(step_at(75), PressureStep::CacheBack);
+    assert_eq!(step_at(71), PressureStep::Open);
 }
 
 #[test]

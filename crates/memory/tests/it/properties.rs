@@ -6,7 +6,7 @@
 //! start, whatever came before.
 
 use crate::support::{KIB, MIB, World, answer, assert_adds_up, holder, millis, secs};
-use ddx_memory::{Admission, Band, Charge, Config, Holder, Lease, Row};
+use ddx_memory::{Admission, Charge, Config, Holder, Lease, PressureLevel, Row};
 use proptest::prelude::*;
 
 /// What may happen. Numbers that choose are taken modulo what there is.
@@ -74,7 +74,7 @@ fn told(snapshot: &ddx_memory::Snapshot) -> String {
         snapshot.leased_bytes,
         snapshot.active_uploads,
         snapshot.waiting,
-        snapshot.rung
+        snapshot.pressure_step
     )
 }
 
@@ -254,7 +254,7 @@ impl Life {
             .uploads_max
             .is_some_and(|max| snapshot.active_uploads >= max);
         assert!(
-            !all_fit || full || snapshot.rung == ddx_memory::Rung::BlessedOnly,
+            !all_fit || full || snapshot.pressure_step == ddx_memory::PressureStep::BlessedOnly,
             "they wait though they fit: {}",
             told(snapshot)
         );
@@ -301,8 +301,8 @@ impl Life {
         );
         assert!(snapshot.free_to_lease_bytes >= idle.free_to_lease_bytes);
         assert_eq!(
-            (snapshot.band, snapshot.overcommitted_bytes),
-            (Band::Normal, 0)
+            (snapshot.pressure_level, snapshot.overcommitted_bytes),
+            (PressureLevel::Normal, 0)
         );
     }
 }
@@ -370,7 +370,7 @@ proptest! {
             facts.fails = false;
         });
         life.world.sample_after(millis(200));
-        prop_assert!(life.world.snapshot().band != Band::Critical, "nothing is leased");
+        prop_assert!(life.world.snapshot().pressure_level != PressureLevel::Critical, "nothing is leased");
         let mut waiting = life.world.ledger.admit(holder(99, 1), 64 * KIB).unwrap();
         life.world.sample_after(millis(200));
         prop_assert!(answer(&mut waiting).is_some_and(|answer| answer.is_ok()));
@@ -393,7 +393,7 @@ proptest! {
         for _ in 0..31 {
             world.sample_after(secs(2));
         }
-        prop_assert!(world.snapshot().band != Band::Critical);
+        prop_assert!(world.snapshot().pressure_level != PressureLevel::Critical);
         drop(held);
         prop_assert!(answer(&mut waiting).is_some_and(|answer| answer.is_ok()));
     }

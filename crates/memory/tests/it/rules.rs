@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{GIB, KIB, MIB, World, answer, granted, holder, millis, secs};
-use ddx_memory::{Config, Ledger, Refusal, Row, Rung};
+use ddx_memory::{Config, Ledger, PressureStep, Refusal, Row};
 
 #[test]
 fn a_grant_beyond_what_is_free_waits_and_one_within_does_not() {
@@ -201,7 +201,7 @@ fn a_request_that_waits_for_its_own_holdings_holds_up_nobody_else() {
     // Holds nearly all, and asks for more than the share of one: it waits for itself.
     let mut lease = world.lease(holder(1, 1), world.free() - 8 * MIB);
     world.sample_after(millis(200));
-    assert_eq!(world.snapshot().rung, Rung::OneGranule);
+    assert_eq!(world.snapshot().pressure_step, PressureStep::OneGranule);
     let mut own = world.wait_for(holder(1, 1), 4 * MIB);
     let mut other = world.ledger.admit(holder(2, 1), MIB).unwrap();
     let other = granted(&mut other).expect("there are eight megabytes");

@@ -50,8 +50,8 @@ pub(super) struct Watch {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     looks: u64,
-    bands: BTreeMap<String, u64>,
-    rungs: BTreeMap<String, u64>,
+    levels: BTreeMap<String, u64>,
+    steps: BTreeMap<String, u64>,
     stalled_looks: u64,
     waiting: f64,
     leased: f64,
@@ -191,7 +191,10 @@ impl Looker {
         let ledger = &status.json["ledger"];
         let seen = &mut self.seen;
         seen.looks += 1;
-        for (counts, name) in [(&mut seen.bands, "band"), (&mut seen.rungs, "rung")] {
+        for (counts, name) in [
+            (&mut seen.levels, "pressure_level"),
+            (&mut seen.steps, "pressure_step"),
+        ] {
             let word = ledger[name].as_str().context(name)?;
             *counts.entry(word.to_owned()).or_default() += 1;
         }
@@ -260,12 +263,12 @@ impl fmt::Display for Seen {
         let mib = |bytes: f64| bytes / MIB as f64;
         write!(
             f,
-            "{} looks: bands {:?}, rungs {:?}, stalled in {}; leased at most {:.1} of {:.1} MiB, waiting at most {} \
+            "{} looks: levels {:?}, steps {:?}, stalled in {}; leased at most {:.1} of {:.1} MiB, waiting at most {} \
              ({} waits), overcommitted at most {:.1} MiB, drift {:.1} to {:.1} MiB, the server's anonymous memory at \
              most {:.1} MiB; box: hard at most {:.1} MiB, peak {:.1}, least headroom {:.1}; slowest status {:?}",
             self.looks,
-            self.bands,
-            self.rungs,
+            self.levels,
+            self.steps,
             self.stalled_looks,
             mib(self.leased),
             mib(self.ceiling),
