@@ -380,7 +380,7 @@ fn sooner(config: &Config, record: &FileRecord) -> Duration {
 impl Parts {
     /// A small leased buffer for reading back.
     pub(crate) async fn scratch(&self, holder: ddx_memory::Holder) -> Result<Buffer, Error> {
-        let bytes = self.config.granule_min_bytes;
+        let bytes = self.config.buffer_bytes_min;
         let lease = match self.ledger.try_lease(holder, bytes) {
             Some(lease) => lease,
             None => self

@@ -15,11 +15,11 @@ pub struct Config {
     /// Files of at most this size live in the catalog itself.
     pub inline_max_bytes: u64,
     /// The smallest buffer, and what is waited for in the queue.
-    pub granule_min_bytes: u64,
+    pub buffer_bytes_min: u64,
     /// The largest buffer.
-    pub granule_max_bytes: u64,
+    pub buffer_bytes_max: u64,
     /// A buffer that fills in less than this is followed by a larger one.
-    pub granule_time: Duration,
+    pub buffer_fill_time: Duration,
     /// How long a partly filled buffer waits for more bytes before it is written and given back.
     pub linger: Duration,
     /// A client that sends slowly is read when so many of its bytes have gathered in the kernel,
@@ -84,9 +84,9 @@ impl Default for Config {
         Self {
             protocols: Vec::new(),
             inline_max_bytes: 16 << 10,
-            granule_min_bytes: 16 << 10,
-            granule_max_bytes: 4 << 20,
-            granule_time: Duration::from_millis(50),
+            buffer_bytes_min: 16 << 10,
+            buffer_bytes_max: 4 << 20,
+            buffer_fill_time: Duration::from_millis(50),
             linger: Duration::from_millis(25),
             slow_read_bytes: 8 << 10,
             slow_read_every: Duration::from_secs(5),

@@ -25,7 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// How far a download reads ahead at most, in pieces of the size that an upload would get now: 8
 /// MiB while few are active.
-const AHEAD_GRANULES: u64 = 2;
+const BUFFERS_AHEAD: u64 = 2;
 /// The least that is read ahead: a client that takes little has little read for it.
 const WINDOW_BYTES_MIN: u64 = 16 << 10;
 /// What is read ahead at first.
@@ -328,7 +328,7 @@ impl Span {
                 pages.segment = segment;
                 (pages.sent_to, pages.asked_to) = (offset, offset);
             }
-            pages.window_max_bytes = AHEAD_GRANULES * self.parts.ledger.granule_bytes();
+            pages.window_max_bytes = BUFFERS_AHEAD * self.parts.ledger.buffer_bytes();
             Turn {
                 pages,
                 end,

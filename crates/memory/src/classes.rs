@@ -64,10 +64,10 @@ pub(crate) struct Bounds {
     pub(crate) total: u64,
     pub(crate) reserve: u64,
     pub(crate) ceiling: u64,
-    /// What one upload may hold at any pressure: two granules. It is taken out of the reserve.
+    /// What one upload may hold at any pressure: two buffers. It is taken out of the reserve.
     pub(crate) floor: u64,
     /// The largest piece for an upload that waits.
-    pub(crate) granule_max: u64,
+    pub(crate) buffer_max: u64,
     pub(crate) drift_alarm: u64,
 }
 
@@ -86,9 +86,9 @@ impl Bounds {
         // Half of the default reserve whatever reserve is configured: the floor must stand even
         // with a reserve of zero.
         let floor = (default_reserve(total) / 2)
-            .clamp(2 * config.granule_bytes_min, 2 * config.granule_bytes_max);
-        let granule_max = previous_power_of_two(floor / 2)
-            .clamp(config.granule_bytes_min, config.granule_bytes_max);
+            .clamp(2 * config.buffer_bytes_min, 2 * config.buffer_bytes_max);
+        let buffer_max = previous_power_of_two(floor / 2)
+            .clamp(config.buffer_bytes_min, config.buffer_bytes_max);
         let drift_alarm = config
             .drift_alarm_bytes
             .unwrap_or((total / 8).max(16 * MIB));
@@ -97,7 +97,7 @@ impl Bounds {
             reserve,
             ceiling,
             floor,
-            granule_max,
+            buffer_max,
             drift_alarm,
         }
     }
@@ -166,7 +166,7 @@ mod tests {
     fn the_smallest_box_has_a_floor_within_its_reserve() {
         let bounds = Bounds::of(32 * MIB, &Config::default());
         assert_eq!(
-            (bounds.ceiling, bounds.floor, bounds.granule_max),
+            (bounds.ceiling, bounds.floor, bounds.buffer_max),
             (16 * MIB, 4 * MIB, 2 * MIB)
         );
     }

@@ -31,7 +31,7 @@
 //!   dropped, every row of ours is zero and no user is remembered.
 //! - **Nothing beyond what there is.** A grant fits into
 //!   `available + pool_resident − reserve − leased − charged` and under the ceiling. The one
-//!   exception is the floor: a single upload may always hold two granules, and all others may share
+//!   exception is the floor: a single upload may always hold two buffers, and all others may share
 //!   one more, so that there is always progress, and one that stands still does not stop the rest.
 //! - **Downloads leave uploads their half.** A download keeps its memory until its client takes it.
 //!   All together hold no more than half, none may go on at any pressure, and one that waits holds
@@ -53,8 +53,8 @@
 //! # How to use it elsewhere
 //!
 //! Open one ledger for the process and keep [`Sampler`] ([`Ledger::try_spawn_sampler`]) for as long
-//! as it runs; without it the machine is read before large grants only. Lease a granule
-//! ([`Ledger::granule_bytes`]) when there are bytes to put into it and not before, ask
+//! as it runs; without it the machine is read before large grants only. Lease a buffer
+//! ([`Ledger::buffer_bytes`]) when there are bytes to put into it and not before, ask
 //! [`Lease::surplus_bytes`] at the end of each chunk and give that back, wait ([`Ledger::admit`])
 //! only while holding nothing, and grow with [`Lease::try_grow`], which never waits. [`Admission`]
 //! is a future for any executor, and [`Admission::wait`] serves a thread. Charge what is not leased

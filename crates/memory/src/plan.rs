@@ -12,7 +12,7 @@ pub struct PlannedRate {
     /// Bytes per second of each upload.
     pub bytes_per_second: u64,
     /// The piece it fills: an eighth of a second's worth, a power of two.
-    pub granule_bytes: u64,
+    pub buffer_bytes: u64,
     /// What each holds: two pieces and its connection.
     pub each_bytes: u64,
     /// How many at once without a wait.
@@ -64,21 +64,21 @@ impl Ledger {
         let rates = RATES
             .into_iter()
             .map(|bytes_per_second| {
-                let granule_bytes = previous_power_of_two(bytes_per_second / 8)
-                    .clamp(config.granule_bytes_min, config.granule_bytes_max);
-                // A trickle is written straight from the frame it came in and shares one granule's
+                let buffer_bytes = previous_power_of_two(bytes_per_second / 8)
+                    .clamp(config.buffer_bytes_min, config.buffer_bytes_max);
+                // A trickle is written straight from the frame it came in and shares one buffer's
                 // time with others.
-                let held = if bytes_per_second <= config.granule_bytes_min {
+                let held = if bytes_per_second <= config.buffer_bytes_min {
                     0
                 } else {
-                    2 * granule_bytes
+                    2 * buffer_bytes
                 };
                 let each_bytes = held + config.connection_bytes;
                 let by_buffers = leasable.checked_div(held).unwrap_or(u64::MAX);
                 let uploads = by_buffers.min(in_all / each_bytes.max(1)).max(1);
                 PlannedRate {
                     bytes_per_second,
-                    granule_bytes,
+                    buffer_bytes,
                     each_bytes,
                     uploads,
                 }

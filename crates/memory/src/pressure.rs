@@ -19,7 +19,7 @@ use crate::{Config, PressureLevel, PressureStep, StallView};
 /// Where a step is entered, in thousandths; it is left at 9/10 of it.
 const CACHE_BACK: u64 = 800;
 const SHRINK_DIRTY: u64 = 850;
-const ONE_GRANULE: u64 = 900;
+const ONE_BUFFER: u64 = 900;
 /// Half of the reserve is gone: with stall, holdings shrink.
 const CRITICAL: u64 = 1500;
 
@@ -173,8 +173,8 @@ impl Pressure {
                 }
         };
         let inside = self.step_by_fill;
-        self.step_by_fill = if above(ONE_GRANULE, inside >= PressureStep::OneGranule) {
-            PressureStep::OneGranule
+        self.step_by_fill = if above(ONE_BUFFER, inside >= PressureStep::OneBuffer) {
+            PressureStep::OneBuffer
         } else if above(SHRINK_DIRTY, inside >= PressureStep::ShrinkDirty) {
             PressureStep::ShrinkDirty
         } else if above(CACHE_BACK, inside >= PressureStep::CacheBack) {
@@ -190,7 +190,7 @@ impl Pressure {
             .is_some_and(|last| now.saturating_sub(last) < config.stall_window);
         self.level = match (critical, self.step_by_fill) {
             (true, _) => PressureLevel::Critical,
-            (false, PressureStep::OneGranule) => PressureLevel::Constrained,
+            (false, PressureStep::OneBuffer) => PressureLevel::Constrained,
             (false, _) => PressureLevel::Normal,
         };
         self.step = match self.level {

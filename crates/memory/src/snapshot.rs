@@ -31,9 +31,9 @@ pub enum PressureStep {
     CacheBack,
     /// Dirty windows shrink to one each.
     ShrinkDirty,
-    /// One that holds a granule gets no more than its share.
-    OneGranule,
-    /// What is held beyond a granule is asked back at chunk ends.
+    /// One that holds a buffer gets no more than its share.
+    OneBuffer,
+    /// What is held beyond a buffer is asked back at chunk ends.
     TakeSurplus,
     /// Only the blessed upload goes on.
     BlessedOnly,

@@ -30,9 +30,9 @@ pub struct Setting {
     /// Files of at most this size live in the catalog.
     pub inline_max_bytes: u64,
     /// The smallest buffer.
-    pub granule_min_bytes: u64,
+    pub buffer_bytes_min: u64,
     /// The largest buffer.
-    pub granule_max_bytes: u64,
+    pub buffer_bytes_max: u64,
     /// After how many bytes an upload is made durable on its way.
     pub checkpoint_bytes: u64,
     /// How often it is made durable on its way.
@@ -339,8 +339,8 @@ impl Setting {
             memory_bytes: pick(random, &[8, 12, 16, 64]) << 20,
             disk_bytes: pick(random, &[2, 4, 16]) << 20,
             inline_max_bytes: pick(random, &[0, 1 << 10, 16 << 10]),
-            granule_min_bytes: pick(random, &[4, 16]) << 10,
-            granule_max_bytes: pick(random, &[16, 64, 256]) << 10,
+            buffer_bytes_min: pick(random, &[4, 16]) << 10,
+            buffer_bytes_max: pick(random, &[16, 64, 256]) << 10,
             checkpoint_bytes: pick(random, &[8 << 10, 64 << 10, 256 << 20]),
             checkpoint_ms: pick(random, &[20, 500, 5_000]),
             disk_ms: pick(random, &[0, 2, 10, 50]),

@@ -40,8 +40,8 @@ impl Settings {
             waiters_max: self.waiters_max,
             uploads_max: self.uploads_max,
             connection_bytes: CONNECTION_BYTES + self.tls_cert.as_ref().map_or(0, |_| TLS_BYTES),
-            granule_bytes_min: ddx_engine::Config::default().granule_min_bytes,
-            granule_bytes_max: self.granule_max_bytes,
+            buffer_bytes_min: ddx_engine::Config::default().buffer_bytes_min,
+            buffer_bytes_max: self.upload_buffer_bytes_max,
             sample_every: self.memory_sample_every,
             ..ddx_memory::Config::default()
         }
@@ -178,7 +178,7 @@ impl Settings {
         ddx_engine::Config {
             inline_max_bytes: self.inline_max_bytes,
             protocols: ddx_http::protocols::spoken(),
-            granule_max_bytes: self.granule_max_bytes,
+            buffer_bytes_max: self.upload_buffer_bytes_max,
             checkpoint_every: self.checkpoint_every,
             checkpoint_bytes: self.checkpoint_bytes,
             body_idle: self.body_idle_timeout,

@@ -205,7 +205,7 @@ settings! {
         "inline_max" => inline_max_bytes: Size = "16KiB" in "0".."1MiB";
         /// The largest buffer that one upload fills before it is written to the disk. Larger
         /// buffers make single fast uploads faster and leave less memory to others.
-        "granule_max" => granule_max_bytes: Size = "4MiB" in "64KiB".."32MiB";
+        "upload_buffer_bytes_max" => upload_buffer_bytes_max: Size = "4MiB" in "64KiB".."32MiB";
         /// An upload in progress is saved this often. After a crash or a power cut clients send
         /// again what came since. Shorter costs more disk time.
         "checkpoint_every" => checkpoint_every: Span = "5s" in "100ms".."10m";

@@ -150,16 +150,14 @@ impl Books {
     pub(crate) fn share(&self) -> u64 {
         let uploads = (self.queue.active() + self.queue.waiting()).max(1);
         let even = self.leasable().max(self.shared_floor()) / 8 * 7 / uploads;
-        let even = even.clamp(self.config.granule_bytes_min, self.config.upload_bytes_max);
+        let even = even.clamp(self.config.buffer_bytes_min, self.config.upload_bytes_max);
         even / PIECE_BYTES * PIECE_BYTES
     }
 
     /// The piece to ask for now: two of them fit into a share.
-    pub(crate) fn granule(&self) -> u64 {
-        previous_power_of_two(self.share() / 2).clamp(
-            self.config.granule_bytes_min,
-            self.measure.bounds.granule_max,
-        )
+    pub(crate) fn buffer_bytes(&self) -> u64 {
+        previous_power_of_two(self.share() / 2)
+            .clamp(self.config.buffer_bytes_min, self.measure.bounds.buffer_max)
     }
 
     // ---- grants ----
@@ -170,10 +168,10 @@ impl Books {
         if step >= PressureStep::BlessedOnly || bytes > self.free() || self.is_full(held) {
             return false;
         }
-        held == 0 || step < PressureStep::OneGranule || held + bytes <= self.share()
+        held == 0 || step < PressureStep::OneBuffer || held + bytes <= self.share()
     }
 
-    /// The part of the floor that need not be one upload's: a granule of the two, and no more than
+    /// The part of the floor that need not be one upload's: a buffer of the two, and no more than
     /// the ceiling lets all have.
     pub(crate) fn shared_floor(&self) -> u64 {
         (self.measure.bounds.floor / 2).min(self.measure.bounds.ceiling)
@@ -220,7 +218,7 @@ impl Books {
                 .is_some_and(|max| self.queue.active() >= max)
     }
 
-    /// Whether the floor covers it: one upload may always proceed with two granules.
+    /// Whether the floor covers it: one upload may always proceed with two buffers.
     fn floor_covers(&self, slot: Option<u32>, held: u64, bytes: u64) -> bool {
         let free_to_bless = self.blessed.is_none() || (slot.is_some() && self.blessed == slot);
         free_to_bless && !self.is_full(held) && held + bytes <= self.measure.bounds.floor
@@ -376,7 +374,7 @@ impl Books {
     /// None waits for more than the largest piece, whatever it asked for: it would never come
     /// under pressure.
     fn bytes_for(&self, asked: u64) -> u64 {
-        asked.min(whole_pages(self.measure.bounds.granule_max))
+        asked.min(whole_pages(self.measure.bounds.buffer_max))
     }
 
     fn is_below_own_share(&self, request: &Request) -> bool {
@@ -416,7 +414,7 @@ impl Books {
                 0
             }
         } else if step >= PressureStep::TakeSurplus {
-            self.granule()
+            self.buffer_bytes()
         } else if self.queue.waiting() > 0 {
             if self.blessed != Some(slot) && self.queue.is_turn_of_another(slot, now) {
                 0
@@ -448,7 +446,7 @@ impl Books {
                 } else {
                     4
                 };
-                let most = (self.measure.bounds.ceiling / part).max(self.config.granule_bytes_min);
+                let most = (self.measure.bounds.ceiling / part).max(self.config.buffer_bytes_min);
                 self.free().min(most.saturating_sub(self.charge_of(row)))
             }
             Row::Downloads => self.free(),

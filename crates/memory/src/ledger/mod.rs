@@ -129,10 +129,10 @@ impl Ledger {
     }
 
     /// Leases `bytes` (rounded up to pages), now or when their turn comes. To be asked for one
-    /// granule at a time, by an upload that has bytes to put into it; what an upload holds already
+    /// buffer at a time, by an upload that has bytes to put into it; what an upload holds already
     /// it should not keep from others while it waits.
     ///
-    /// Who has to wait gets at most the largest granule (4 MiB, less on machines below 128 MiB),
+    /// Who has to wait gets at most the largest buffer (4 MiB, less on machines below 128 MiB),
     /// even if more was asked for: [`Lease::bytes`] tells.
     ///
     /// # Errors
@@ -169,10 +169,10 @@ impl Ledger {
         lock(&self.inner.books).share()
     }
 
-    /// The piece to ask for now: a power of two, half of a share, between
-    /// `Config::granule_bytes_min` and the largest granule.
-    pub fn granule_bytes(&self) -> u64 {
-        lock(&self.inner.books).granule()
+    /// The buffer size to ask for now: a power of two, half of a share, between
+    /// `Config::buffer_bytes_min` and the largest buffer.
+    pub fn buffer_bytes(&self) -> u64 {
+        lock(&self.inner.books).buffer_bytes()
     }
 
     /// Admits nothing new: waiters are refused, new uploads as well; what holds memory goes on and

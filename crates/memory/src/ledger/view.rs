@@ -69,13 +69,13 @@ impl Inner {
 }
 
 impl Books {
-    /// How many more uploads could be admitted now, each with the least granule and a connection's
+    /// How many more uploads could be admitted now, each with the least buffer and a connection's
     /// fixed charge.
     fn slots_available(&self) -> u64 {
         if self.closing {
             return 0;
         }
-        let each = self.config.granule_bytes_min + self.config.connection_bytes;
+        let each = self.config.buffer_bytes_min + self.config.connection_bytes;
         let by_memory = self
             .free()
             .max(self.shared_floor().saturating_sub(self.leased))

@@ -268,8 +268,8 @@ fn steps_are_left_at_nine_tenths_of_where_they_are_entered() {
         world.sample_after(millis(200));
         world.snapshot().pressure_step
     };
-    assert_eq!(step_at(91), PressureStep::OneGranule);
-    assert_eq!(step_at(82), PressureStep::OneGranule);
+    assert_eq!(step_at(91), PressureStep::OneBuffer);
+    assert_eq!(step_at(82), PressureStep::OneBuffer);
     assert_eq!(step_at(80), PressureStep::ShrinkDirty);
     assert_eq!(step_at(75), PressureStep::CacheBack);
     assert_eq!(step_at(71), PressureStep::Open);
@@ -365,16 +365,16 @@ fn a_ledger_is_not_opened_on_settings_or_machines_that_can_not_be() {
     let open = |config: Config| Ledger::on_this_machine(config).map(|_| ()).unwrap_err();
     let broken: [(&str, Config); 6] = [
         (
-            "granule_bytes_min",
+            "buffer_bytes_min",
             Config {
-                granule_bytes_min: 100,
+                buffer_bytes_min: 100,
                 ..Config::default()
             },
         ),
         (
-            "granule_bytes_max",
+            "buffer_bytes_max",
             Config {
-                granule_bytes_max: 4096,
+                buffer_bytes_max: 4096,
                 ..Config::default()
             },
         ),

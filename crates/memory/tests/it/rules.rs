@@ -61,7 +61,7 @@ fn the_floor_goes_to_a_waiter_once_the_blessed_one_is_done() {
 }
 
 #[test]
-fn beside_the_blessed_one_all_others_share_a_granule() {
+fn beside_the_blessed_one_all_others_share_a_buffer() {
     let world = World::new(GIB);
     world.script.change(|facts| facts.others_bytes = GIB);
     world.sample_after(millis(200));
@@ -201,7 +201,7 @@ fn a_request_that_waits_for_its_own_holdings_holds_up_nobody_else() {
     // Holds nearly all, and asks for more than the share of one: it waits for itself.
     let mut lease = world.lease(holder(1, 1), world.free() - 8 * MIB);
     world.sample_after(millis(200));
-    assert_eq!(world.snapshot().pressure_step, PressureStep::OneGranule);
+    assert_eq!(world.snapshot().pressure_step, PressureStep::OneBuffer);
     let mut own = world.wait_for(holder(1, 1), 4 * MIB);
     let mut other = world.ledger.admit(holder(2, 1), MIB).unwrap();
     let other = granted(&mut other).expect("there are eight megabytes");
@@ -315,14 +315,14 @@ fn who_holds_more_than_his_share_is_asked_for_it_only_while_others_wait() {
 }
 
 #[test]
-fn shares_and_granules_get_smaller_as_more_come_long_before_anybody_waits() {
+fn shares_and_buffers_get_smaller_as_more_come_long_before_anybody_waits() {
     let world = World::new(GIB);
     let mut leases = Vec::new();
-    let mut before = (world.ledger.share_bytes(), world.ledger.granule_bytes());
+    let mut before = (world.ledger.share_bytes(), world.ledger.buffer_bytes());
     assert_eq!(before, (16 * MIB, 4 * MIB));
     for user in 0..500 {
         leases.push(world.lease(holder(user, 1), 64 * KIB));
-        let now = (world.ledger.share_bytes(), world.ledger.granule_bytes());
+        let now = (world.ledger.share_bytes(), world.ledger.buffer_bytes());
         assert!(now.0 <= before.0 && now.1 <= before.1);
         assert!(now.1.is_power_of_two() && now.1 >= 64 * KIB);
         before = now;

@@ -2,7 +2,7 @@
 //!
 //! Measured: direct I/O from aligned buffers is as fast as the disk, steady, and keeps the page
 //! cache, which counts against the memory limit, out of the game; buffered writing with a sync at
-//! the end is anywhere between a sixth of that and all of it. So granules go directly and the rest
+//! the end is anywhere between a sixth of that and all of it. So buffers go directly and the rest
 //! through small windows ([`writer`], [`window`]). A known length is reserved with `fallocate`
 //! (under a millisecond per GiB on ext4, and no slower to write into), see [`space`].
 //!
