@@ -113,11 +113,7 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
             limit_bytes = bytes,
             "larger files are refused: this process may not write them; to take them, raise `ulimit -f` or LimitFSIZE= of systemd"
         );
-        settings.max_file_size_bytes = Some(
-            settings
-                .max_file_size_bytes
-                .map_or(bytes, |max| max.min(bytes)),
-        );
+        settings.file_bytes_max = Some(settings.file_bytes_max.map_or(bytes, |max| max.min(bytes)));
     }
     let files_max = limits::raise_open_files()?;
     let tls = match (&settings.tls_cert, &settings.tls_key) {

@@ -98,7 +98,7 @@ struct Pages {
     asked_to: u64,
     /// Of the lease, what stands for the connection's send queue.
     queue_bytes: u64,
-    window_max_bytes: u64,
+    window_bytes_max: u64,
 }
 
 impl Pages {
@@ -123,7 +123,7 @@ impl Pages {
     /// A client that takes what it gets is read further ahead for.
     fn widen(&mut self) {
         let window = self.window_bytes();
-        if window < self.window_max_bytes {
+        if window < self.window_bytes_max {
             // Without more memory it goes on with what there is.
             let _ = self.lease.try_grow(window);
         }
@@ -317,7 +317,7 @@ impl Span {
                 sent_to: offset,
                 asked_to: offset,
                 queue_bytes,
-                window_max_bytes: 0,
+                window_bytes_max: 0,
             });
         }
         let thread = self.parts.turns.clone().acquire_owned().await;
@@ -328,7 +328,7 @@ impl Span {
                 pages.segment = segment;
                 (pages.sent_to, pages.asked_to) = (offset, offset);
             }
-            pages.window_max_bytes = BUFFERS_AHEAD * self.parts.ledger.buffer_bytes();
+            pages.window_bytes_max = BUFFERS_AHEAD * self.parts.ledger.buffer_bytes();
             Turn {
                 pages,
                 end,

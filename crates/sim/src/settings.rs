@@ -37,7 +37,7 @@ pub(crate) fn settings(setting: &Setting) -> Config {
     let upload_expires = Duration::from_millis(setting.upload_expires_ms);
     Config {
         protocols: vec![WHOLE, RESUMABLE],
-        inline_max_bytes: setting.inline_max_bytes,
+        inline_bytes_max: setting.inline_bytes_max,
         buffer_bytes_min: setting.buffer_bytes_min,
         buffer_bytes_max: setting.buffer_bytes_max.max(setting.buffer_bytes_min),
         checkpoint_every: Duration::from_millis(setting.checkpoint_ms),

@@ -51,8 +51,8 @@ export interface NewShare {
 }
 
 export interface Limits {
-  max_file_bytes: number | null;
-  request_body_max_bytes: number;
+  file_bytes_max: number | null;
+  request_body_bytes_max: number;
   /** Exact for operators; for others at most a third is missing. */
   free_bytes: number | null;
   upload_expires_ms: number | null;

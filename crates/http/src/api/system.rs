@@ -172,8 +172,8 @@ pub(super) async fn upload_status(
 
 #[derive(Debug, Serialize)]
 struct Limits {
-    max_file_bytes: Option<u64>,
-    request_body_max_bytes: u64,
+    file_bytes_max: Option<u64>,
+    request_body_bytes_max: u64,
     free_bytes: Option<u64>,
     upload_expires_ms: u64,
     file_expires_ms: Option<u64>,
@@ -194,8 +194,8 @@ pub(super) async fn limits(
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let engine = app.engine().config();
     let limits = Limits {
-        max_file_bytes: engine.file_max_bytes,
-        request_body_max_bytes: app.config().request_body_max_bytes,
+        file_bytes_max: engine.file_bytes_max,
+        request_body_bytes_max: app.config().request_body_bytes_max,
         free_bytes: free_bytes.map(|bytes| if is_exact { bytes } else { coarse(bytes) }),
         upload_expires_ms: ms(engine.upload_expires),
         file_expires_ms: engine.file_expires.map(ms),
