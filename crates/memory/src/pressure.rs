@@ -194,7 +194,7 @@ impl Pressure {
             (false, _) => PressureLevel::Normal,
         };
         self.step = match self.level {
-            PressureLevel::Critical => PressureStep::BlessedOnly,
+            PressureLevel::Critical => PressureStep::GuaranteedOnly,
             PressureLevel::Constrained if recently && permille >= 1000 => PressureStep::TakeSurplus,
             _ => self.step_by_fill,
         };

@@ -35,8 +35,8 @@ pub enum PressureStep {
     OneBuffer,
     /// What is held beyond a buffer is asked back at chunk ends.
     TakeSurplus,
-    /// Only the blessed upload goes on.
-    BlessedOnly,
+    /// Only the upload that has the progress guarantee goes on.
+    GuaranteedOnly,
 }
 
 /// What the second witness says.

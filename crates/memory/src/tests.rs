@@ -79,7 +79,7 @@ fn nobody_is_remembered_once_all_are_gone() {
     let books = lock(&ledger.inner().books);
     assert_eq!(books.queue.entries(), 0);
     assert_eq!((books.leased, books.queue.held_in_all()), (0, 0));
-    assert_eq!(books.blessed, None);
+    assert_eq!(books.guaranteed, None);
     assert_eq!(books.charge_of(Row::Waiters), 0);
 }
 
@@ -104,7 +104,7 @@ fn what_a_user_holds_counts_against_him_in_the_moment_in_which_he_gives_it_back(
     let mut greedy = ledger.try_lease(holder(1, 1), all).unwrap();
     // The one that may go on at any pressure is another one.
     let floor = ledger.snapshot().floor_bytes;
-    let blessed = ledger.try_lease(holder(3, 1), floor).unwrap();
+    let guaranteed = ledger.try_lease(holder(3, 1), floor).unwrap();
     // Of two that have had the same so far the older request is the greedy user's.
     let mut again = ledger.admit(holder(1, 2), MIB).unwrap();
     let mut modest = ledger.admit(holder(2, 1), MIB).unwrap();
@@ -115,5 +115,5 @@ fn what_a_user_holds_counts_against_him_in_the_moment_in_which_he_gives_it_back(
         "he held nearly all for ten seconds"
     );
     assert!(granted(&mut modest).is_some());
-    drop((greedy, blessed));
+    drop((greedy, guaranteed));
 }

@@ -42,7 +42,7 @@ struct Next {
     number: u64,
     slot: u32,
     bytes: u64,
-    blesses: bool,
+    by_guarantee: bool,
     purpose: Purpose,
 }
 
@@ -57,8 +57,9 @@ pub(crate) struct Books {
     /// Of it, what downloads hold: a row of its own.
     pub(crate) leased_to_downloads: u64,
     charges: [u64; Row::CHARGEABLE.len()],
-    /// The one upload that may go on at any pressure, while it holds anything.
-    pub(crate) blessed: Option<u32>,
+    /// The upload that has the progress guarantee, while it holds anything: it may go on at any
+    /// pressure.
+    pub(crate) guaranteed: Option<u32>,
     pub(crate) closing: bool,
     pub(crate) version: u64,
     /// Σ of bytes ever given back, and what of it the last sample had seen.
@@ -87,7 +88,7 @@ impl Books {
             leased: 0,
             leased_to_downloads: 0,
             charges: [0; Row::CHARGEABLE.len()],
-            blessed: None,
+            guaranteed: None,
             closing: false,
             version: 0,
             returned: 0,
@@ -165,7 +166,7 @@ impl Books {
     /// Whether `bytes` may be granted to an upload that holds `held`, by the figures.
     fn fits(&self, held: u64, bytes: u64) -> bool {
         let step = self.pressure.step();
-        if step >= PressureStep::BlessedOnly || bytes > self.free() || self.is_full(held) {
+        if step >= PressureStep::GuaranteedOnly || bytes > self.free() || self.is_full(held) {
             return false;
         }
         held == 0 || step < PressureStep::OneBuffer || held + bytes <= self.share()
@@ -178,7 +179,7 @@ impl Books {
     }
 
     /// Whether it fits into what all may share of the floor, each its part. Where others took the
-    /// memory the blessed upload alone would go on, and all would take turns by the smallest piece,
+    /// memory the guaranteed upload alone would go on, and all would take turns by the smallest piece,
     /// one at a time: that is a stop for all. Shared, the same memory keeps them all moving.
     fn shared_floor_covers(&self, held: u64, bytes: u64) -> bool {
         self.leased + bytes <= self.shared_floor()
@@ -220,8 +221,9 @@ impl Books {
 
     /// Whether the floor covers it: one upload may always proceed with two buffers.
     fn floor_covers(&self, slot: Option<u32>, held: u64, bytes: u64) -> bool {
-        let free_to_bless = self.blessed.is_none() || (slot.is_some() && self.blessed == slot);
-        free_to_bless && !self.is_full(held) && held + bytes <= self.measure.bounds.floor
+        let guarantee_is_free =
+            self.guaranteed.is_none() || (slot.is_some() && self.guaranteed == slot);
+        guarantee_is_free && !self.is_full(held) && held + bytes <= self.measure.bounds.floor
     }
 
     /// Takes bytes for an upload that does not wait; the slot it is booked under.
@@ -236,9 +238,9 @@ impl Books {
         if self.closing && slot.is_none() {
             return None;
         }
-        let blesses = self.decide(holder.user, slot, bytes, purpose)?;
+        let by_guarantee = self.decide(holder.user, slot, bytes, purpose)?;
         let slot = self.queue.slot(holder);
-        self.book(slot, bytes, blesses, purpose);
+        self.book(slot, bytes, by_guarantee, purpose);
         self.queue.hold(slot, bytes, now, true);
         Some(slot)
     }
@@ -246,10 +248,10 @@ impl Books {
     /// The same for a lease that there is already.
     pub(crate) fn grow(&mut self, slot: u32, by: u64, now: Duration, purpose: Purpose) -> bool {
         let user = self.queue.user_of(slot);
-        let Some(blesses) = self.decide(user, Some(slot), by, purpose) else {
+        let Some(by_guarantee) = self.decide(user, Some(slot), by, purpose) else {
             return false;
         };
-        self.book(slot, by, blesses, purpose);
+        self.book(slot, by, by_guarantee, purpose);
         self.queue.hold(slot, by, now, false);
         true
     }
@@ -266,17 +268,17 @@ impl Books {
         if nobody_waits && self.fits(held, bytes) {
             return Some(false);
         }
-        // Who waits comes first, unless this upload is the blessed one already.
-        let may = nobody_waits || (slot.is_some() && self.blessed == slot);
+        // Who waits comes first, unless this upload is the guaranteed one already.
+        let may = nobody_waits || (slot.is_some() && self.guaranteed == slot);
         if may && purpose == Purpose::Upload && self.floor_covers(slot, held, bytes) {
             return Some(true);
         }
         (nobody_waits && self.shared_floor_covers(held, bytes)).then_some(false)
     }
 
-    fn book(&mut self, slot: u32, bytes: u64, blesses: bool, purpose: Purpose) {
-        if blesses {
-            self.blessed = Some(slot);
+    fn book(&mut self, slot: u32, bytes: u64, by_guarantee: bool, purpose: Purpose) {
+        if by_guarantee {
+            self.guaranteed = Some(slot);
         }
         self.leased += bytes;
         if purpose == Purpose::Download {
@@ -310,8 +312,8 @@ impl Books {
         }
         self.returned += bytes;
         self.version += 1;
-        if self.blessed == Some(slot) && self.queue.held(slot) == bytes {
-            self.blessed = None;
+        if self.guaranteed == Some(slot) && self.queue.held(slot) == bytes {
+            self.guaranteed = None;
         }
         self.queue.give_back(slot, bytes, now, lease_ends);
     }
@@ -319,7 +321,7 @@ impl Books {
     /// Serves those who wait, in order, for as long as the next one's request is met.
     pub(crate) fn pump(&mut self, now: Duration, deferred: &mut Deferred) {
         while let Some(next) = self.next_to_serve(now) {
-            self.book(next.slot, next.bytes, next.blesses, next.purpose);
+            self.book(next.slot, next.bytes, next.by_guarantee, next.purpose);
             let waker = self.queue.grant(next.number, next.bytes, now);
             deferred.wakers.extend(waker);
         }
@@ -360,7 +362,7 @@ impl Books {
         let held = self.queue.held(request.upload);
         let waits_for_memory_of_others = held < self.leased
             && self.bytes_for(request.bytes) > self.free()
-            && self.pressure.step() < PressureStep::BlessedOnly;
+            && self.pressure.step() < PressureStep::GuaranteedOnly;
         let instead = if self.is_full(held) {
             self.queue.first_that_holds(true)
         } else if held > 0 && !waits_for_memory_of_others {
@@ -388,16 +390,16 @@ impl Books {
         let held = self.queue.held(slot);
         let fits = self.fits(held, bytes);
         let purpose = request.purpose;
-        let blesses =
+        let by_guarantee =
             !fits && purpose == Purpose::Upload && self.floor_covers(Some(slot), held, bytes);
-        let covered = fits || blesses || self.shared_floor_covers(held, bytes);
+        let covered = fits || by_guarantee || self.shared_floor_covers(held, bytes);
         let leaves_room = self.leaves_room_for_uploads(bytes, purpose)
             && self.leaves_room_for_others(request.holder.user, bytes, purpose);
         (covered && leaves_room).then_some(Next {
             number,
             slot,
             bytes,
-            blesses,
+            by_guarantee,
             purpose,
         })
     }
@@ -407,8 +409,8 @@ impl Books {
     pub(crate) fn surplus(&mut self, slot: u32, now: Duration) -> u64 {
         let held = self.queue.held(slot);
         let step = self.pressure.step();
-        let may_hold = if step >= PressureStep::BlessedOnly {
-            if self.blessed == Some(slot) {
+        let may_hold = if step >= PressureStep::GuaranteedOnly {
+            if self.guaranteed == Some(slot) {
                 self.measure.bounds.floor
             } else {
                 0
@@ -416,7 +418,7 @@ impl Books {
         } else if step >= PressureStep::TakeSurplus {
             self.buffer_bytes()
         } else if self.queue.waiting() > 0 {
-            if self.blessed != Some(slot) && self.queue.is_turn_of_another(slot, now) {
+            if self.guaranteed != Some(slot) && self.queue.is_turn_of_another(slot, now) {
                 0
             } else {
                 self.share()
@@ -545,10 +547,10 @@ impl Books {
         } else if let Some(before) = now.checked_sub(self.config.cache_idle_after) {
             self.pool.expire(before, &mut deferred.mappings);
         }
-        // There is plenty again: the blessing is not needed, and must be there for one that needs
+        // There is plenty again: the guarantee is not needed, and must be there for one that needs
         // it next.
         if self.free() >= self.measure.bounds.floor {
-            self.blessed = None;
+            self.guaranteed = None;
         }
         self.queue.rank_all();
         self.version += 1;

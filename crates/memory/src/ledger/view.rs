@@ -80,7 +80,7 @@ impl Books {
             .free()
             .max(self.shared_floor().saturating_sub(self.leased))
             / each;
-        let by_floor = u64::from(self.blessed.is_none() && self.queue.waiting() == 0);
+        let by_floor = u64::from(self.guaranteed.is_none() && self.queue.waiting() == 0);
         let most = self
             .config
             .uploads_max

@@ -232,7 +232,7 @@ fn fill_alone_is_never_critical_and_stall_alone_is_never_more_than_normal() {
 }
 
 #[test]
-fn fill_and_stall_together_leave_only_the_blessed_one_and_calm_releases() {
+fn fill_and_stall_together_leave_only_the_guaranteed_one_and_calm_releases() {
     let world = World::new(GIB);
     let lease = world.lease(holder(1, 1), 64 * MIB);
     world
@@ -242,11 +242,11 @@ fn fill_and_stall_together_leave_only_the_blessed_one_and_calm_releases() {
     let snapshot = world.snapshot();
     assert_eq!(
         (snapshot.pressure_level, snapshot.pressure_step),
-        (PressureLevel::Critical, PressureStep::BlessedOnly)
+        (PressureLevel::Critical, PressureStep::GuaranteedOnly)
     );
     assert_eq!(lease.surplus_bytes(), 64 * MIB, "all of it is asked back");
-    let blessed = world.lease(holder(2, 1), MIB);
-    assert_eq!(blessed.surplus_bytes(), 0);
+    let guaranteed = world.lease(holder(2, 1), MIB);
+    assert_eq!(guaranteed.surplus_bytes(), 0);
     for _ in 0..30 {
         world.sample_after(secs(2));
     }
@@ -255,7 +255,7 @@ fn fill_and_stall_together_leave_only_the_blessed_one_and_calm_releases() {
         PressureLevel::Constrained,
         "a minute without stall"
     );
-    drop((lease, blessed));
+    drop((lease, guaranteed));
 }
 
 #[test]

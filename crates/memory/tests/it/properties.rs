@@ -254,7 +254,7 @@ impl Life {
             .uploads_max
             .is_some_and(|max| snapshot.active_uploads >= max);
         assert!(
-            !all_fit || full || snapshot.pressure_step == ddx_memory::PressureStep::BlessedOnly,
+            !all_fit || full || snapshot.pressure_step == ddx_memory::PressureStep::GuaranteedOnly,
             "they wait though they fit: {}",
             told(snapshot)
         );

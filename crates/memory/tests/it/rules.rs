@@ -26,11 +26,11 @@ fn one_upload_may_hold_the_floor_at_any_pressure_and_no_second_one_may() {
     world.sample_after(millis(200));
     assert_eq!(world.free(), 0);
     let floor = world.snapshot().floor_bytes;
-    let mut blessed = world.lease(holder(1, 1), floor / 2);
+    let mut guaranteed = world.lease(holder(1, 1), floor / 2);
     assert!(world.ledger.try_lease(holder(2, 1), 64 * KIB).is_none());
-    assert!(blessed.try_grow(floor / 2));
-    assert!(!blessed.try_grow(4 * KIB), "beyond the floor");
-    drop(blessed);
+    assert!(guaranteed.try_grow(floor / 2));
+    assert!(!guaranteed.try_grow(4 * KIB), "beyond the floor");
+    drop(guaranteed);
     assert!(world.ledger.try_lease(holder(2, 1), 64 * KIB).is_some());
 }
 
@@ -40,28 +40,28 @@ fn the_floor_is_free_for_another_once_there_was_plenty() {
     let others = |bytes| world.script.change(|facts| facts.others_bytes = bytes);
     others(GIB);
     world.sample_after(millis(200));
-    let blessed = world.lease(holder(1, 1), MIB);
+    let guaranteed = world.lease(holder(1, 1), MIB);
     others(0);
     world.sample_after(millis(10_000));
     others(GIB);
     world.sample_after(millis(200));
     assert!(world.ledger.try_lease(holder(2, 1), 64 * KIB).is_some());
-    drop(blessed);
+    drop(guaranteed);
 }
 
 #[test]
-fn the_floor_goes_to_a_waiter_once_the_blessed_one_is_done() {
+fn the_floor_goes_to_a_waiter_once_the_guaranteed_one_is_done() {
     let world = World::new(GIB);
     world.script.change(|facts| facts.others_bytes = GIB);
     world.sample_after(millis(200));
-    let blessed = world.lease(holder(1, 1), world.snapshot().floor_bytes);
+    let guaranteed = world.lease(holder(1, 1), world.snapshot().floor_bytes);
     let mut waiting = world.wait_for(holder(2, 1), MIB);
-    drop(blessed);
+    drop(guaranteed);
     assert_eq!(granted(&mut waiting).unwrap().bytes(), MIB);
 }
 
 #[test]
-fn beside_the_blessed_one_all_others_share_a_buffer() {
+fn beside_the_guaranteed_one_all_others_share_a_buffer() {
     let world = World::new(GIB);
     world.script.change(|facts| facts.others_bytes = GIB);
     world.sample_after(millis(200));
@@ -86,7 +86,7 @@ fn beside_the_blessed_one_all_others_share_a_buffer() {
     assert!(others[0].try_grow(64 * KIB));
     let mut waiting = world.wait_for(holder(3, 1), shared);
     drop(stuck);
-    // It fits nowhere beside them, and is the next to be blessed.
+    // It fits nowhere beside them, and is the next to have the guarantee.
     assert_eq!(granted(&mut waiting).unwrap().bytes(), shared);
     drop(others);
 }
@@ -103,9 +103,9 @@ fn what_is_shared_at_any_pressure_stays_below_a_ceiling_that_was_set() {
     let first = world.lease(holder(1, 1), 64 * KIB);
     let second = world.lease(holder(2, 1), 64 * KIB);
     // The floor is for one, and is that one's whatever the ceiling.
-    let blessed = world.lease(holder(3, 1), 64 * KIB);
+    let guaranteed = world.lease(holder(3, 1), 64 * KIB);
     assert!(world.ledger.try_lease(holder(4, 1), 64 * KIB).is_none());
-    drop((first, second, blessed));
+    drop((first, second, guaranteed));
 }
 
 #[test]
