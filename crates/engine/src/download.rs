@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ddx_catalog::{FileRecord, Kind, State};
-use ddx_memory::{Buffer, Charge, Holder, Lease, Row};
+use ddx_memory::{Account, Buffer, Charge, Holder, Lease};
 use ddx_storage::{ErrorKind, SegmentId};
 use futures_util::Stream;
 use tokio::sync::watch;
@@ -163,7 +163,7 @@ impl Parts {
         }
         let charge = self
             .ledger
-            .charge(Row::Answers, count as u64 * SEGMENT_BYTES);
+            .charge(Account::Answers, count as u64 * SEGMENT_BYTES);
         charge.map(Arc::new).map(Some).map_err(refused)
     }
 

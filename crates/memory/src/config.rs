@@ -73,8 +73,8 @@ pub struct Config {
     pub stall_window: Duration,
     /// Without stall for so long, what pressure took is given back. Default 60 s.
     pub calm_after: Duration,
-    /// Memory of our process that no row explains, from which on `Snapshot::drift_alarm` is set.
-    /// Default: an eighth of the limit, at least 16 MiB.
+    /// Memory of our process that no account explains, from which on `Snapshot::drift_alarm` is
+    /// set. Default: an eighth of the limit, at least 16 MiB.
     pub drift_alarm_bytes: Option<u64>,
 }
 

@@ -25,10 +25,10 @@
 //! # What it promises
 //!
 //! - **One figure.** Grants, the queue, alerts and the status page read the same books under the
-//!   same lock: a [`Snapshot`] is what decided. Its rows add up to the total, and to what is
+//!   same lock: a [`Snapshot`] is what decided. Its accounts add up to the total, and to what is
 //!   promised beyond it when others took memory meanwhile.
 //! - **Leases add up.** The sum of all [`Lease`]s is `leased_bytes` at every moment; when all are
-//!   dropped, every row of ours is zero and no user is remembered.
+//!   dropped, every account of ours is zero and no user is remembered.
 //! - **Nothing beyond what there is.** A grant fits into
 //!   `available + pool_resident − reserve − leased − charged` and under the ceiling. The one
 //!   exception is the floor: a single upload may always hold two buffers, and all others may share
@@ -58,8 +58,8 @@
 //! [`Lease::surplus_bytes`] at the end of each chunk and give that back, wait ([`Ledger::admit`])
 //! only while holding nothing, and grow with [`Lease::try_grow`], which never waits. [`Admission`]
 //! is a future for any executor, and [`Admission::wait`] serves a thread. Charge what is not leased
-//! (connections, page cache of buffered writers, downloads) to its [`Row`]; what is neither leased
-//! nor charged shows itself as [`Row::Drift`]. Simulations give their own [`Source`] and
+//! (connections, page cache of buffered writers, downloads) to its [`Account`]; what is neither
+//! leased nor charged shows itself as [`Account::Drift`]. Simulations give their own [`Source`] and
 //! [`ManualClock`].
 //!
 //! Linux only: control groups of either version, `/proc`, `mmap`. Without control groups the host
@@ -75,6 +75,7 @@
 //! a real memory box whose counters the ledger must meet (`tests/memory_box.rs`, which needs root
 //! and a writable memory controller and fails without).
 
+mod account;
 mod buffer;
 mod classes;
 mod clock;
@@ -89,7 +90,6 @@ mod pressure;
 mod probe;
 mod queue;
 mod reading;
-mod row;
 mod sampler;
 mod snapshot;
 mod sync;
@@ -97,6 +97,7 @@ mod sync;
 mod tests;
 mod trigger;
 
+pub use account::Account;
 pub use buffer::Buffer;
 pub use classes::Class;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -109,6 +110,5 @@ pub use plan::{Plan, PlannedRate, Size};
 pub use probe::Machine;
 pub use queue::{Admission, Place};
 pub use reading::{Doubt, Host, LimitKind, MemoryLimit, Process, Reading, Source, Stall};
-pub use row::Row;
 pub use sampler::Sampler;
 pub use snapshot::{PressureLevel, PressureStep, Snapshot, StallView, Tightest};

@@ -49,7 +49,7 @@ impl fmt::Display for Plan {
             writeln!(f, "  note: {doubt}")?;
         }
         writeln!(f, "\nHow this server uses it")?;
-        for (name, bytes, meaning) in self.rows() {
+        for (name, bytes, meaning) in self.figures() {
             writeln!(f, "  {name:<16} {:>10}  {meaning}", Size(bytes).to_string())?;
         }
         writeln!(f, "\nUploads at once, whatever the size of their files")?;
@@ -97,7 +97,7 @@ impl Plan {
     }
 
     /// Each figure, and what it is for.
-    fn rows(&self) -> [(&'static str, u64, String); 8] {
+    fn figures(&self) -> [(&'static str, u64, String); 8] {
         let class = &self.class;
         let machines = match class.name {
             "4gb" => "up to 4 GiB",

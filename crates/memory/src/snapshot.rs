@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::{Doubt, Host, LimitKind, MemoryLimit, Process, Row};
+use crate::{Account, Doubt, Host, LimitKind, MemoryLimit, Process};
 
 /// How tight memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -111,8 +111,8 @@ pub struct Snapshot {
     /// Promised beyond what there is, because others took memory since. Nothing more is promised
     /// until it is zero.
     pub overcommitted_bytes: u64,
-    /// The lines.
-    pub rows: Vec<(Row, u64)>,
+    /// What is held, by account.
+    pub accounts: Vec<(Account, u64)>,
     /// How tight it is.
     pub pressure_level: PressureLevel,
     /// What is done about it.
@@ -139,11 +139,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The bytes of one line.
-    pub fn row(&self, row: Row) -> u64 {
-        self.rows
+    /// The bytes of one account.
+    pub fn account(&self, account: Account) -> u64 {
+        self.accounts
             .iter()
-            .find(|(name, _)| *name == row)
+            .find(|(name, _)| *name == account)
             .map_or(0, |(_, bytes)| *bytes)
     }
 

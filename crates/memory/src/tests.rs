@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::ledger::lock;
 use crate::{
-    Admission, Config, Holder, Host, Lease, Ledger, ManualClock, ProbeError, Process, Reading, Row,
-    Source,
+    Account, Admission, Config, Holder, Host, Lease, Ledger, ManualClock, ProbeError, Process,
+    Reading, Source,
 };
 
 const MIB: u64 = 1 << 20;
@@ -80,7 +80,7 @@ fn nobody_is_remembered_once_all_are_gone() {
     assert_eq!(books.queue.entries(), 0);
     assert_eq!((books.leased, books.queue.held_in_all()), (0, 0));
     assert_eq!(books.guaranteed, None);
-    assert_eq!(books.charge_of(Row::Waiters), 0);
+    assert_eq!(books.charge_of(Account::Waiters), 0);
 }
 
 #[test]

@@ -20,6 +20,8 @@ mod sync {
     pub(crate) use shuttle::thread;
 }
 
+#[path = "../src/account.rs"]
+mod account;
 #[path = "../src/buffer/mod.rs"]
 mod buffer;
 #[path = "../src/classes.rs"]
@@ -46,8 +48,6 @@ mod probe;
 mod queue;
 #[path = "../src/reading.rs"]
 mod reading;
-#[path = "../src/row.rs"]
-mod row;
 #[path = "../src/snapshot.rs"]
 mod snapshot;
 
@@ -55,6 +55,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+pub use account::Account;
 pub use buffer::Buffer;
 pub use classes::Class;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -67,7 +68,6 @@ pub use plan::{Plan, PlannedRate, Size};
 pub use probe::Machine;
 pub use queue::{Admission, Place};
 pub use reading::{Doubt, Host, LimitKind, MemoryLimit, Process, Reading, Source, Stall};
-pub use row::Row;
 pub use snapshot::{PressureLevel, PressureStep, Snapshot, StallView, Tightest};
 
 use shuttle::future::block_on;
@@ -128,7 +128,7 @@ fn assert_empty(ledger: &Ledger) {
         ),
         (0, 0, 0)
     );
-    assert_eq!(snapshot.row(Row::Waiters), 0);
+    assert_eq!(snapshot.account(Account::Waiters), 0);
 }
 
 /// Polls once, as a task that is dropped soon after.
@@ -253,7 +253,7 @@ fn shrinking_growing_charging_and_sampling_wake_waiters_as_well() {
             let sampler = {
                 let ledger = ledger.clone();
                 thread::spawn(move || {
-                    drop(ledger.charge(Row::Connections, 4 * KIB));
+                    drop(ledger.charge(Account::Connections, 4 * KIB));
                     ledger.sample();
                     ledger.snapshot()
                 })
@@ -268,7 +268,7 @@ fn shrinking_growing_charging_and_sampling_wake_waiters_as_well() {
             waiter.join().unwrap();
             let _ = shrinker.join().unwrap();
             let snapshot = sampler.join().unwrap();
-            let sum: u64 = snapshot.rows.iter().map(|(_, bytes)| bytes).sum();
+            let sum: u64 = snapshot.accounts.iter().map(|(_, bytes)| bytes).sum();
             assert_eq!(sum, snapshot.total_bytes + snapshot.overcommitted_bytes);
             drop(guaranteed);
             assert_empty(&ledger);

@@ -213,7 +213,7 @@ async fn a_file_of_many_parts_is_charged_while_it_is_read() -> Result<()> {
     ensure!(conn.head().await?.number("content-length")? == PARTS * MIB);
     for (what, bytes) in [("it is charged", PARTS * 256), ("it is given back", 0)] {
         until(what, Duration::from_secs(20), || async {
-            Ok(client.status().await?.rows()?["answers"] == i64::try_from(bytes)?)
+            Ok(client.status().await?.accounts()?["answers"] == i64::try_from(bytes)?)
         })
         .await?;
         conn.reset()?;

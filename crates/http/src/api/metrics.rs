@@ -43,9 +43,9 @@ pub(super) async fn metrics(State(app): State<App>, _: Operator) -> Response {
 fn tell_memory(app: &App) {
     let ledger = fresh(app);
     let set = |metric, value: f64| app.metrics().set(metric, &[], value);
-    for (row, bytes) in &ledger.rows {
+    for (account, bytes) in &ledger.accounts {
         app.metrics()
-            .set(Metric::MemoryRow, &[row.name()], *bytes as f64);
+            .set(Metric::MemoryAccount, &[account.name()], *bytes as f64);
     }
     for doubt in Doubt::ALL {
         let holds = ledger.doubts.contains(&doubt);

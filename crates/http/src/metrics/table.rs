@@ -100,8 +100,8 @@ const fn label(name: &'static str, values: &'static [&'static str]) -> Label {
 
 metrics! {
     // Memory: read from the ledger's snapshot when /metrics is asked for.
-    MemoryRow "ddx_memory_row_bytes" Type::Gauge, "bytes", [label("row", &[])],
-        "Memory by line of the ledger; the lines add up to the total and what is overcommitted";
+    MemoryAccount "ddx_memory_account_bytes" Type::Gauge, "bytes", [label("account", &[])],
+        "Memory by account of the ledger; the accounts add up to the total and what is overcommitted";
     MemoryTotal "ddx_memory_total_bytes" Type::Gauge, "bytes", [],
         "The least memory limit found: cgroups, host, configuration";
     MemoryAvailable "ddx_memory_available_bytes" Type::Gauge, "bytes", [],

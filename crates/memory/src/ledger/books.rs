@@ -13,7 +13,7 @@ use crate::classes::{PIECE_BYTES, previous_power_of_two};
 use crate::holder::Purpose;
 use crate::pressure::{Fill, Pressure};
 use crate::queue::{Queue, Request};
-use crate::{Config, Holder, PressureStep, Refusal, Row};
+use crate::{Account, Config, Holder, PressureStep, Refusal};
 
 /// So much listings and event streams may have together however low the ceiling is, if it is there.
 const ANSWERS_BYTES_MIN: u64 = 1 << 20;
@@ -54,9 +54,9 @@ pub(crate) struct Books {
     pub(crate) queue: Queue,
     pub(crate) pool: Pool,
     pub(crate) leased: u64,
-    /// Of it, what downloads hold: a row of its own.
+    /// Of it, what downloads hold: an account of its own.
     pub(crate) leased_to_downloads: u64,
-    charges: [u64; Row::CHARGEABLE.len()],
+    charges: [u64; Account::CHARGEABLE.len()],
     /// The upload that has the progress guarantee, while it holds anything: it may go on at any
     /// pressure.
     pub(crate) guaranteed: Option<u32>,
@@ -87,7 +87,7 @@ impl Books {
             pool: Pool::default(),
             leased: 0,
             leased_to_downloads: 0,
-            charges: [0; Row::CHARGEABLE.len()],
+            charges: [0; Account::CHARGEABLE.len()],
             guaranteed: None,
             closing: false,
             version: 0,
@@ -101,12 +101,12 @@ impl Books {
 
     // ---- what is free ----
 
-    pub(crate) fn charge_of(&self, row: Row) -> u64 {
-        let fixed = Row::CHARGEABLE
+    pub(crate) fn charge_of(&self, account: Account) -> u64 {
+        let fixed = Account::CHARGEABLE
             .iter()
-            .position(|other| *other == row)
+            .position(|other| *other == account)
             .map_or(0, |index| self.charges[index]);
-        let waiters = if row == Row::Waiters {
+        let waiters = if account == Account::Waiters {
             self.queue.waiting() * self.config.waiter_bytes
         } else {
             0
@@ -116,13 +116,13 @@ impl Books {
 
     pub(crate) fn charged(&self) -> Charged {
         Charged {
-            anon: self.charge_of(Row::Connections)
-                + self.charge_of(Row::Answers)
-                + self.charge_of(Row::Readers)
-                + self.charge_of(Row::Waiters)
-                + self.charge_of(Row::Downloads),
-            socket: self.charge_of(Row::SocketMemory),
-            dirty: self.charge_of(Row::DirtyWindows),
+            anon: self.charge_of(Account::Connections)
+                + self.charge_of(Account::Answers)
+                + self.charge_of(Account::Readers)
+                + self.charge_of(Account::Waiters)
+                + self.charge_of(Account::Downloads),
+            socket: self.charge_of(Account::SocketMemory),
+            dirty: self.charge_of(Account::DirtyWindows),
         }
     }
 
@@ -179,8 +179,8 @@ impl Books {
     }
 
     /// Whether it fits into what all may share of the floor, each its part. Where others took the
-    /// memory the guaranteed upload alone would go on, and all would take turns by the smallest piece,
-    /// one at a time: that is a stop for all. Shared, the same memory keeps them all moving.
+    /// memory the guaranteed upload alone would go on, and all would take turns by the smallest
+    /// piece, one at a time: that is a stop for all. Shared, the same memory keeps them all moving.
     fn shared_floor_covers(&self, held: u64, bytes: u64) -> bool {
         self.leased + bytes <= self.shared_floor()
             && !self.is_full(held)
@@ -431,49 +431,54 @@ impl Books {
 
     // ---- fixed charges ----
 
-    /// What a row may still be charged. Connections and what goes with them may use the reserve
-    /// down to the floor: they are accepted already, and refusing them would fail a client that
-    /// asks for little. Windows and downloads may not.
+    /// What an account may still be charged. Connections and what goes with them may use the
+    /// reserve down to the floor: they are accepted already, and refusing them would fail a client
+    /// that asks for little. Windows and downloads may not.
     ///
     /// Listings and event streams may, too, since pages have to work while uploads hold all the
     /// rest; but all of them together get a quarter of the ceiling, as anyone can ask for them, and
     /// some where there is hardly one.
-    pub(crate) fn room_for(&self, row: Row) -> u64 {
+    pub(crate) fn room_for(&self, account: Account) -> u64 {
         let down_to_floor = (self.measure.budget + self.measure.reserve.min(self.measure.base()))
             .saturating_sub(self.charges_held() + self.leased + self.measure.bounds.floor);
-        match row {
-            Row::DirtyWindows => {
+        match account {
+            Account::DirtyWindows => {
                 let part = if self.pressure.step() >= PressureStep::ShrinkDirty {
                     64
                 } else {
                     4
                 };
                 let most = (self.measure.bounds.ceiling / part).max(self.config.buffer_bytes_min);
-                self.free().min(most.saturating_sub(self.charge_of(row)))
+                self.free()
+                    .min(most.saturating_sub(self.charge_of(account)))
             }
-            Row::Downloads => self.free(),
-            Row::Answers => {
+            Account::Downloads => self.free(),
+            Account::Answers => {
                 let most = (self.measure.bounds.ceiling / 4).max(ANSWERS_BYTES_MIN);
-                down_to_floor.min(most.saturating_sub(self.charge_of(row)))
+                down_to_floor.min(most.saturating_sub(self.charge_of(account)))
             }
             // They last for hours.
-            Row::Readers => {
+            Account::Readers => {
                 let most = (self.measure.bounds.ceiling / 16).max(READERS_BYTES_MIN);
-                self.free().min(most.saturating_sub(self.charge_of(row)))
+                self.free()
+                    .min(most.saturating_sub(self.charge_of(account)))
             }
             _ => down_to_floor,
         }
     }
 
-    pub(crate) fn charge(&mut self, row: Row, bytes: u64) -> Result<(), Refusal> {
-        let Some(index) = Row::CHARGEABLE.iter().position(|other| *other == row) else {
-            return Err(Refusal::NotChargeable(row));
+    pub(crate) fn charge(&mut self, account: Account, bytes: u64) -> Result<(), Refusal> {
+        let Some(index) = Account::CHARGEABLE
+            .iter()
+            .position(|other| *other == account)
+        else {
+            return Err(Refusal::NotChargeable(account));
         };
-        let room = self.room_for(row);
+        let room = self.room_for(account);
         if bytes > room {
             let retry_after = self.drain_time(bytes - room);
             return Err(Refusal::NoMemory {
-                row,
+                account,
                 needed_bytes: bytes,
                 free_bytes: room,
                 retry_after,
@@ -484,8 +489,11 @@ impl Books {
         Ok(())
     }
 
-    pub(crate) fn discharge(&mut self, row: Row, bytes: u64) {
-        if let Some(index) = Row::CHARGEABLE.iter().position(|other| *other == row) {
+    pub(crate) fn discharge(&mut self, account: Account, bytes: u64) {
+        if let Some(index) = Account::CHARGEABLE
+            .iter()
+            .position(|other| *other == account)
+        {
             debug_assert!(
                 self.charges[index] >= bytes,
                 "more is discharged than was charged"

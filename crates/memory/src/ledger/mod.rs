@@ -19,7 +19,8 @@ use crate::holder::Purpose;
 use crate::reading::Source;
 use crate::sync::Arc;
 use crate::{
-    Admission, Clock, Config, Error, Holder, Lease, Machine, Refusal, Row, Snapshot, SystemClock,
+    Account, Admission, Clock, Config, Error, Holder, Lease, Machine, Refusal, Snapshot,
+    SystemClock,
 };
 
 /// What the machine has, who holds it, who waits. A cheap handle: clones share the same books.
@@ -87,17 +88,18 @@ impl Ledger {
         std::sync::Arc::new(self.inner.snapshot())
     }
 
-    /// Books a fixed amount under a row until the charge is dropped.
+    /// Books a fixed amount under an account until the charge is dropped.
     ///
     /// # Errors
-    /// [`Refusal::NoMemory`] if it does not fit, [`Refusal::NotChargeable`] for rows that are
+    /// [`Refusal::NoMemory`] if it does not fit, [`Refusal::NotChargeable`] for accounts that are
     /// computed.
-    pub fn charge(&self, row: Row, bytes: u64) -> Result<Charge, Refusal> {
+    pub fn charge(&self, account: Account, bytes: u64) -> Result<Charge, Refusal> {
         // What is kept of freed buffers makes room for it at once.
-        self.inner.change(|books, _, _| books.charge(row, bytes))?;
+        self.inner
+            .change(|books, _, _| books.charge(account, bytes))?;
         Ok(Charge {
             inner: self.inner.clone(),
-            row,
+            account,
             bytes,
         })
     }
@@ -107,7 +109,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::charge`].
     pub fn charge_connection(&self) -> Result<Charge, Refusal> {
-        self.charge(Row::Connections, self.inner.config.connection_bytes)
+        self.charge(Account::Connections, self.inner.config.connection_bytes)
     }
 
     /// Leases `bytes` (rounded up to pages of 4096) without waiting; `None` if they can't be had
@@ -116,8 +118,8 @@ impl Ledger {
         self.lease_now(holder, bytes, Purpose::Upload)
     }
 
-    /// The same for a download: it stands under [`Row::Downloads`], and downloads together get no
-    /// more than half of what may be leased, since their clients may be in no hurry to take it.
+    /// The same for a download: it stands under [`Account::Downloads`], and downloads together get
+    /// no more than half of what may be leased, since their clients may be in no hurry to take it.
     pub fn try_lease_for_download(&self, holder: Holder, bytes: u64) -> Option<Lease> {
         self.lease_now(holder, bytes, Purpose::Download)
     }
@@ -192,19 +194,19 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// A fixed charge under a row; dropping it takes it out of the books.
+/// A fixed charge under an account; dropping it takes it out of the books.
 #[derive(Debug)]
 #[must_use = "dropping a charge discharges it"]
 pub struct Charge {
     inner: Arc<Inner>,
-    row: Row,
+    account: Account,
     bytes: u64,
 }
 
 impl Charge {
-    /// Its row.
-    pub fn row(&self) -> Row {
-        self.row
+    /// Its account.
+    pub fn account(&self) -> Account {
+        self.account
     }
 
     /// Its bytes.
@@ -217,16 +219,17 @@ impl Charge {
     /// # Errors
     /// As [`Ledger::charge`]; what was booked before stays.
     pub fn grow(&mut self, by: u64) -> Result<(), Refusal> {
-        let row = self.row;
-        self.inner.change(|books, _, _| books.charge(row, by))?;
+        let account = self.account;
+        self.inner.change(|books, _, _| books.charge(account, by))?;
         self.bytes += by;
         Ok(())
     }
 
     /// Books so much less, at most all.
     pub fn shrink(&mut self, by: u64) {
-        let (row, by) = (self.row, by.min(self.bytes));
-        self.inner.change(|books, _, _| books.discharge(row, by));
+        let (account, by) = (self.account, by.min(self.bytes));
+        self.inner
+            .change(|books, _, _| books.discharge(account, by));
         self.bytes -= by;
     }
 }
@@ -234,6 +237,6 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.inner
-            .change(|books, _, _| books.discharge(self.row, self.bytes));
+            .change(|books, _, _| books.discharge(self.account, self.bytes));
     }
 }

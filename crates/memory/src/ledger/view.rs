@@ -1,12 +1,12 @@
-//! The snapshot: the books, told in rows that add up.
+//! The snapshot: the books, told in accounts that add up.
 
 use super::books::Books;
 use super::inner::{Inner, lock};
-use crate::{Row, Snapshot};
+use crate::{Account, Snapshot};
 
 /// Numbers copied under the lock; the snapshot is put together outside it.
 struct Parts {
-    rows: [u64; Row::ALL.len()],
+    accounts: [u64; Account::ALL.len()],
     overcommitted: u64,
     drift: i64,
 }
@@ -46,7 +46,7 @@ impl Inner {
             free_to_lease_bytes: free,
             share_bytes: books.share(),
             overcommitted_bytes: parts.overcommitted,
-            rows: Vec::new(),
+            accounts: Vec::new(),
             pressure_level: books.pressure.level(),
             pressure_step: books.pressure.step(),
             stall: books.pressure.view(now),
@@ -62,7 +62,7 @@ impl Inner {
         };
         drop(books);
         Snapshot {
-            rows: Row::ALL.into_iter().zip(parts.rows).collect(),
+            accounts: Account::ALL.into_iter().zip(parts.accounts).collect(),
             ..snapshot
         }
     }
@@ -88,8 +88,9 @@ impl Books {
         by_memory.max(by_floor).min(most)
     }
 
-    /// The rows. What is used and not ours is what the sample says less what of ours it saw; what
-    /// is promised stands in full; what then is left is reserve, withheld and free, in this order.
+    /// The accounts. What is used and not ours is what the sample says less what of ours it saw;
+    /// what is promised stands in full; what then is left is reserve, withheld and free, in this
+    /// order.
     fn parts(&self) -> Parts {
         let measure = &self.measure;
         let total = measure.bounds.total;
@@ -107,28 +108,33 @@ impl Books {
             .min(foreign - baseline - drifted);
         let others = foreign - baseline - drifted - sockets;
 
-        let fixed: u64 = Row::CHARGEABLE.iter().map(|row| self.charge_of(*row)).sum();
+        let fixed: u64 = Account::CHARGEABLE
+            .iter()
+            .map(|account| self.charge_of(*account))
+            .sum();
         let promised = self.leased + fixed + unsettled;
         let left = measure.base().saturating_sub(promised);
         let reserve = left.min(measure.reserve);
         let withheld = (measure.target - measure.budget).min(left - reserve);
-        let rows = Row::ALL.map(|row| match row {
-            Row::Buffers => self.leased - self.leased_to_downloads,
-            Row::Downloads => self.charge_of(row) + self.leased_to_downloads,
-            Row::Baseline => baseline,
-            Row::Drift => drifted + unsettled,
-            Row::Others => others,
-            Row::SocketMemory => self.charge_of(row) + sockets,
-            Row::Reserve => reserve,
-            Row::Withheld => withheld,
-            Row::Free => left - reserve - withheld,
-            Row::Connections | Row::Answers | Row::Readers | Row::DirtyWindows | Row::Waiters => {
-                self.charge_of(row)
-            }
+        let accounts = Account::ALL.map(|account| match account {
+            Account::Buffers => self.leased - self.leased_to_downloads,
+            Account::Downloads => self.charge_of(account) + self.leased_to_downloads,
+            Account::Baseline => baseline,
+            Account::Drift => drifted + unsettled,
+            Account::Others => others,
+            Account::SocketMemory => self.charge_of(account) + sockets,
+            Account::Reserve => reserve,
+            Account::Withheld => withheld,
+            Account::Free => left - reserve - withheld,
+            Account::Connections
+            | Account::Answers
+            | Account::Readers
+            | Account::DirtyWindows
+            | Account::Waiters => self.charge_of(account),
         });
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         Parts {
-            rows,
+            accounts,
             overcommitted: promised.saturating_sub(measure.base()),
             drift: signed(measure.other_anon) - signed(self.charged().anon),
         }

@@ -16,9 +16,9 @@
 //!
 //! Nothing here locks, reads a clock or wakes a task: the ledger does, under its one lock.
 
-mod account;
 mod admission;
 mod place;
+mod service;
 mod slab;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,7 +30,7 @@ pub use place::Place;
 
 use crate::holder::Purpose;
 use crate::{Holder, Refusal};
-use account::{Account, Round};
+use service::{Round, Service};
 use slab::Slab;
 
 /// A stale key is brought up to date when it comes to the front; so many at once, to bound the time
@@ -40,7 +40,7 @@ const REFRESH_MAX: usize = 64;
 #[derive(Debug)]
 struct User {
     id: u64,
-    account: Account,
+    service: Service,
     /// Of what it holds, what downloads hold.
     downloads_bytes: u64,
     /// Its uploads that wait: service had, oldest request, upload.
@@ -58,7 +58,7 @@ struct User {
 struct Upload {
     holder: Holder,
     user: u32,
-    account: Account,
+    service: Service,
     /// Its requests, oldest first.
     requests: BTreeSet<u64>,
     key: Option<(u128, u64)>,
@@ -163,7 +163,7 @@ impl Queue {
             None => {
                 let user = self.users.insert(User {
                     id: holder.user,
-                    account: Account::default(),
+                    service: Service::default(),
                     downloads_bytes: 0,
                     order: BTreeSet::new(),
                     uploads: 0,
@@ -179,7 +179,7 @@ impl Queue {
         let slot = self.uploads.insert(Upload {
             holder,
             user,
-            account: Account::default(),
+            service: Service::default(),
             requests: BTreeSet::new(),
             key: None,
             leases: 0,
@@ -190,7 +190,7 @@ impl Queue {
     }
 
     pub(crate) fn held(&self, slot: u32) -> u64 {
-        self.uploads.at(slot).account.held
+        self.uploads.at(slot).service.held
     }
 
     /// Whose it is.
@@ -219,7 +219,7 @@ impl Queue {
     /// Σ of what all uploads hold; the ledger keeps its own sum, and compares at each sample of a
     /// debug build.
     pub(crate) fn held_in_all(&self) -> u64 {
-        self.uploads.iter().map(|upload| upload.account.held).sum()
+        self.uploads.iter().map(|upload| upload.service.held).sum()
     }
 
     /// Users, uploads and requests that are remembered.
@@ -232,15 +232,15 @@ impl Queue {
     pub(crate) fn hold(&mut self, slot: u32, bytes: u64, now: Duration, new_lease: bool) {
         let upload = self.uploads.at_mut(slot);
         let user = self.users.at_mut(upload.user);
-        user.account.settle(&self.round, now, self.least);
+        user.service.accrue(&self.round, now, self.least);
         upload
-            .account
-            .settle(&self.round, now, user.account.least_below);
-        if upload.account.held == 0 && bytes > 0 {
+            .service
+            .accrue(&self.round, now, user.service.least_below);
+        if upload.service.held == 0 && bytes > 0 {
             self.active += 1;
         }
-        upload.account.held += bytes;
-        user.account.held += bytes;
+        upload.service.held += bytes;
+        user.service.held += bytes;
         upload.leases += u32::from(new_lease);
     }
 
@@ -248,19 +248,19 @@ impl Queue {
     pub(crate) fn give_back(&mut self, slot: u32, bytes: u64, now: Duration, lease_ends: bool) {
         let upload = self.uploads.at_mut(slot);
         let user = self.users.at_mut(upload.user);
-        user.account.settle(&self.round, now, self.least);
+        user.service.accrue(&self.round, now, self.least);
         upload
-            .account
-            .settle(&self.round, now, user.account.least_below);
+            .service
+            .accrue(&self.round, now, user.service.least_below);
         debug_assert!(
-            upload.account.held >= bytes,
+            upload.service.held >= bytes,
             "an upload gives back more than it holds"
         );
-        if upload.account.held > 0 && upload.account.held == bytes {
+        if upload.service.held > 0 && upload.service.held == bytes {
             self.active -= 1;
         }
-        upload.account.held -= bytes;
-        user.account.held -= bytes;
+        upload.service.held -= bytes;
+        user.service.held -= bytes;
         if lease_ends {
             upload.leases -= 1;
             self.forget_if_idle(slot);
@@ -282,15 +282,15 @@ impl Queue {
         self.next_request += 1;
         let upload = self.uploads.at_mut(slot);
         let user = self.users.at_mut(upload.user);
-        user.account.settle(&self.round, now, self.least);
+        user.service.accrue(&self.round, now, self.least);
         upload
-            .account
-            .settle(&self.round, now, user.account.least_below);
+            .service
+            .accrue(&self.round, now, user.service.least_below);
         if user.waiting == 0 {
-            user.account.no_credit(self.least);
+            user.service.no_credit(self.least);
         }
         if upload.requests.is_empty() {
-            upload.account.no_credit(user.account.least_below);
+            upload.service.no_credit(user.service.least_below);
         }
         // Others are served in turn: of each waiting user at most as many as this one has before
         // it.
@@ -344,8 +344,8 @@ impl Queue {
             user.order.remove(&(service, oldest, slot));
         }
         if let Some(oldest) = upload.requests.first().copied() {
-            upload.key = Some((upload.account.service, oldest));
-            user.order.insert((upload.account.service, oldest, slot));
+            upload.key = Some((upload.service.received, oldest));
+            user.order.insert((upload.service.received, oldest, slot));
         }
         let user = upload.user;
         self.place_user(user);
@@ -358,8 +358,8 @@ impl Queue {
         }
         // The oldest request of the upload that is next stands for the user among equals.
         if let Some((_, oldest, _)) = user.order.first().copied() {
-            user.key = Some((user.account.service, oldest));
-            self.order.insert((user.account.service, oldest, slot));
+            user.key = Some((user.service.received, oldest));
+            self.order.insert((user.service.received, oldest, slot));
         }
     }
 
@@ -368,11 +368,11 @@ impl Queue {
         let mut front = self.order.first()?.2;
         for _ in 0..REFRESH_MAX {
             let user = self.users.at_mut(front);
-            user.account.settle(&self.round, now, self.least);
+            user.service.accrue(&self.round, now, self.least);
             // Held against the key, not against the sheet before: others settle the sheet as well.
             if user
                 .key
-                .is_some_and(|(service, _)| service == user.account.service)
+                .is_some_and(|(service, _)| service == user.service.received)
             {
                 break;
             }
@@ -381,12 +381,12 @@ impl Queue {
         }
         let mut upload = self.users.at(front).order.first()?.2;
         for _ in 0..REFRESH_MAX {
-            let least = self.users.at(front).account.least_below;
+            let least = self.users.at(front).service.least_below;
             let entry = self.uploads.at_mut(upload);
-            entry.account.settle(&self.round, now, least);
+            entry.service.accrue(&self.round, now, least);
             if entry
                 .key
-                .is_some_and(|(service, _)| service == entry.account.service)
+                .is_some_and(|(service, _)| service == entry.service.received)
             {
                 break;
             }
@@ -402,7 +402,7 @@ impl Queue {
         users
             .flat_map(|user| user.order.iter())
             .map(|(_, _, upload)| self.uploads.at(*upload))
-            .find(|upload| (upload.account.held > 0) == something)
+            .find(|upload| (upload.service.held > 0) == something)
             .and_then(|upload| upload.requests.first().copied())
     }
 
@@ -422,7 +422,7 @@ impl Queue {
             return false;
         };
         let next = next.upload;
-        let (mine, theirs) = (self.settled(slot, now), self.settled(next, now));
+        let (mine, theirs) = (self.accrued(slot, now), self.accrued(next, now));
         if self.uploads.at(slot).user == self.uploads.at(next).user {
             mine.1 > theirs.1
         } else {
@@ -431,14 +431,14 @@ impl Queue {
     }
 
     /// What an upload's user, and the upload among its user's, have had until now.
-    fn settled(&mut self, slot: u32, now: Duration) -> (u128, u128) {
+    fn accrued(&mut self, slot: u32, now: Duration) -> (u128, u128) {
         let upload = self.uploads.at_mut(slot);
         let user = self.users.at_mut(upload.user);
-        user.account.settle(&self.round, now, self.least);
+        user.service.accrue(&self.round, now, self.least);
         upload
-            .account
-            .settle(&self.round, now, user.account.least_below);
-        (user.account.service, upload.account.service)
+            .service
+            .accrue(&self.round, now, user.service.least_below);
+        (user.service.received, upload.service.received)
     }
 
     pub(crate) fn request(&self, number: u64) -> Option<&Request> {
@@ -457,10 +457,10 @@ impl Queue {
         let upload = self.uploads.at_mut(slot);
         upload.fetches += 1;
         let user = self.users.at_mut(upload.user);
-        self.least = self.least.max(user.account.service);
-        user.account.least_below = user.account.least_below.max(upload.account.service);
-        upload.account.charge_ahead(bytes);
-        user.account.charge_ahead(bytes);
+        self.least = self.least.max(user.service.received);
+        user.service.least_below = user.service.least_below.max(upload.service.received);
+        upload.service.charge_ahead(bytes);
+        user.service.charge_ahead(bytes);
         self.place_upload(slot);
         self.end_round_if_over();
         let request = self.requests.get_mut(&number)?;
@@ -543,7 +543,7 @@ impl Queue {
         if user.listed {
             return;
         }
-        let in_debt = self.round.contended && user.account.service > self.least;
+        let in_debt = self.round.contended && user.service.received > self.least;
         if in_debt && self.debtors.len() < self.debtors_max {
             user.listed = true;
             self.debtors.push(user_slot);

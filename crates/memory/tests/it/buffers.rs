@@ -118,7 +118,9 @@ fn kept_buffers_make_room_for_leases_charges_and_waiters() {
     drop(Buffer::new(world.lease(holder(1, 1), MIB)).unwrap());
     let held = world.lease(holder(2, 1), world.free() - MIB);
     assert_eq!(world.snapshot().pool_kept_bytes, MIB);
-    let charge = world.ledger.charge(ddx_memory::Row::Connections, 40 * MIB);
+    let charge = world
+        .ledger
+        .charge(ddx_memory::Account::Connections, 40 * MIB);
     assert_eq!(
         world.snapshot().pool_kept_bytes,
         0,

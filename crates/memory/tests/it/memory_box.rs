@@ -119,7 +119,7 @@ fn assert_near(ours: u64, kernels: u64, what: &str) {
 }
 
 fn assert_adds_up(snapshot: &Snapshot) {
-    let sum: u64 = snapshot.rows.iter().map(|(_, bytes)| bytes).sum();
+    let sum: u64 = snapshot.accounts.iter().map(|(_, bytes)| bytes).sum();
     assert_eq!(sum, snapshot.total_bytes + snapshot.overcommitted_bytes);
 }
 

@@ -187,13 +187,13 @@ fn the_printed_plan_is_read_without_other_documents_on_every_machine() {
             assert!(line.chars().count() <= 150, "{line}");
         }
         let uses = text.split("How this server uses it\n").nth(1).unwrap();
-        for row in uses.lines().take_while(|line| !line.is_empty()) {
+        for line in uses.lines().take_while(|line| !line.is_empty()) {
             let has_unit = [" B ", " KiB ", " MiB ", " GiB "]
                 .iter()
-                .any(|unit| row.contains(unit));
+                .any(|unit| line.contains(unit));
             assert!(
-                has_unit && row.ends_with('.'),
-                "a figure without unit or sentence: {row}"
+                has_unit && line.ends_with('.'),
+                "a figure without unit or sentence: {line}"
             );
         }
     }

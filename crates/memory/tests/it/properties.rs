@@ -6,7 +6,7 @@
 //! start, whatever came before.
 
 use crate::support::{KIB, MIB, World, answer, assert_adds_up, holder, millis, secs};
-use ddx_memory::{Admission, Charge, Config, Holder, Lease, PressureLevel, Row};
+use ddx_memory::{Account, Admission, Charge, Config, Holder, Lease, PressureLevel};
 use proptest::prelude::*;
 
 /// What may happen. Numbers that choose are taken modulo what there is.
@@ -46,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (any::<usize>(), bytes()).prop_map(|(which, to)| Step::Shrink(which, to)),
         2 => (any::<usize>(), bytes()).prop_map(|(which, part)| Step::Split(which, part)),
         6 => any::<usize>().prop_map(Step::Drop),
-        2 => (any::<usize>(), 1..4 * MIB).prop_map(|(row, bytes)| Step::Charge(row, bytes)),
+        2 => (any::<usize>(), 1..4 * MIB).prop_map(|(account, bytes)| Step::Charge(account, bytes)),
         2 => any::<usize>().prop_map(Step::Discharge),
         2 => (0..=TOTAL).prop_map(Step::Others),
         2 => (0..2_000_000u64).prop_map(Step::Stall),
@@ -119,9 +119,9 @@ impl Life {
             Step::Leave(which) => {
                 chosen(&self.waiting, which).map(|index| self.waiting.swap_remove(index));
             }
-            Step::Charge(row, bytes) => {
-                let row = Row::CHARGEABLE[row % Row::CHARGEABLE.len()];
-                self.charges.extend(ledger.charge(row, bytes));
+            Step::Charge(account, bytes) => {
+                let account = Account::CHARGEABLE[account % Account::CHARGEABLE.len()];
+                self.charges.extend(ledger.charge(account, bytes));
             }
             Step::Discharge(which) => {
                 chosen(&self.charges, which).map(|index| self.charges.swap_remove(index));
@@ -210,19 +210,19 @@ impl Life {
                 "nothing is granted and not fetched"
             );
         }
-        for row in Row::CHARGEABLE {
+        for account in Account::CHARGEABLE {
             let charged: u64 = self
                 .charges
                 .iter()
-                .filter(|it| it.row() == row)
+                .filter(|it| it.account() == account)
                 .map(Charge::bytes)
                 .sum();
-            let waiters = if row == Row::Waiters {
+            let waiters = if account == Account::Waiters {
                 snapshot.waiting * self.world.ledger.config().waiter_bytes
             } else {
                 0
             };
-            assert_eq!(snapshot.row(row), charged + waiters, "{row:?}");
+            assert_eq!(snapshot.account(account), charged + waiters, "{account:?}");
         }
         assert_adds_up(&snapshot);
         assert!(
@@ -279,17 +279,17 @@ impl Life {
             self.world.sample_after(secs(1));
         }
         let snapshot = self.world.snapshot();
-        for row in [
-            Row::Buffers,
-            Row::Waiters,
-            Row::Connections,
-            Row::Downloads,
-            Row::DirtyWindows,
-            Row::SocketMemory,
-            Row::Drift,
-            Row::Others,
+        for account in [
+            Account::Buffers,
+            Account::Waiters,
+            Account::Connections,
+            Account::Downloads,
+            Account::DirtyWindows,
+            Account::SocketMemory,
+            Account::Drift,
+            Account::Others,
         ] {
-            assert_eq!(snapshot.row(row), 0, "{row:?}");
+            assert_eq!(snapshot.account(account), 0, "{account:?}");
         }
         assert_eq!(
             (

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{GIB, KIB, MIB, World, answer, granted, holder, millis, secs};
-use ddx_memory::{Config, Ledger, PressureStep, Refusal, Row};
+use ddx_memory::{Account, Config, Ledger, PressureStep, Refusal};
 
 #[test]
 fn a_grant_beyond_what_is_free_waits_and_one_within_does_not() {
@@ -383,26 +383,29 @@ fn many_small_grants_are_not_given_on_an_old_figure() {
 #[test]
 fn what_a_download_holds_has_a_row_of_its_own() {
     let world = World::new(GIB);
-    let rows = || {
+    let accounts = || {
         let snapshot = world.snapshot();
-        (snapshot.row(Row::Buffers), snapshot.row(Row::Downloads))
+        (
+            snapshot.account(Account::Buffers),
+            snapshot.account(Account::Downloads),
+        )
     };
     let upload = world.lease(holder(1, 1), MIB);
     let mut download = world
         .ledger
         .try_lease_for_download(holder(2, 1), MIB)
         .unwrap();
-    assert_eq!(rows(), (MIB, MIB));
+    assert_eq!(accounts(), (MIB, MIB));
     assert!(download.try_grow(MIB));
     let part = download.split(64 * KIB).unwrap();
-    assert_eq!(rows(), (MIB, 2 * MIB));
+    assert_eq!(accounts(), (MIB, 2 * MIB));
     download.shrink_to(64 * KIB);
-    assert_eq!(rows(), (MIB, 128 * KIB));
+    assert_eq!(accounts(), (MIB, 128 * KIB));
     assert_eq!(world.snapshot().leased_bytes, MIB + 128 * KIB);
     drop((download, part));
-    assert_eq!(rows(), (MIB, 0));
+    assert_eq!(accounts(), (MIB, 0));
     drop(upload);
-    assert_eq!(rows(), (0, 0));
+    assert_eq!(accounts(), (0, 0));
 }
 
 #[test]
@@ -419,8 +422,8 @@ fn downloads_that_stand_still_leave_uploads_their_half() {
         }
     }
     let snapshot = world.snapshot();
-    assert!(snapshot.row(Row::Downloads) <= all / 2);
-    assert!(snapshot.row(Row::Downloads) + MIB > all / 2);
+    assert!(snapshot.account(Account::Downloads) <= all / 2);
+    assert!(snapshot.account(Account::Downloads) + MIB > all / 2);
     // One more waits, and holds up no upload: neither one that finds memory, nor one that has to
     // wait.
     let one_more = world.ledger.admit_for_download(holder(4, 1), MIB);
@@ -432,7 +435,7 @@ fn downloads_that_stand_still_leave_uploads_their_half() {
     let mut upload = world.ledger.admit(holder(3, 1), MIB).unwrap();
     assert_eq!(granted(&mut upload).unwrap().bytes(), MIB);
     drop((downloads, next, one_more));
-    assert_eq!(world.snapshot().row(Row::Downloads), 0);
+    assert_eq!(world.snapshot().account(Account::Downloads), 0);
 }
 
 #[test]
@@ -446,7 +449,7 @@ fn one_clients_downloads_leave_half_to_those_of_others() {
     {
         downloads.push(lease);
     }
-    let held = world.snapshot().row(Row::Downloads);
+    let held = world.snapshot().account(Account::Downloads);
     assert!(
         held <= most / 2 && held + MIB > most / 2,
         "{held} of {most}"
@@ -476,7 +479,7 @@ fn one_clients_downloads_leave_half_to_those_of_others() {
     downloads.pop();
     assert!(waiting.iter_mut().any(|one| granted(one).is_some()));
     drop((downloads, waiting));
-    assert_eq!(world.snapshot().row(Row::Downloads), 0);
+    assert_eq!(world.snapshot().account(Account::Downloads), 0);
 }
 
 #[test]

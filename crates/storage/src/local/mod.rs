@@ -39,7 +39,7 @@ pub use self::config::{DirectIo, LocalDiskConfig};
 use self::disk::Disk;
 use self::layout::Layout;
 use self::reader::LocalReader;
-use self::space::Account;
+use self::space::Reservations;
 use self::writer::{Cover, LocalWriter};
 use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
 
@@ -90,14 +90,14 @@ impl LocalDisk {
             .try_clone()
             .map_err(|e| Error::io("open the data folder a second time", e))?;
         let memory = lives_in_memory.then(|| ledger.clone());
-        let account = Account::new(folder, config.clone(), memory, counts_late);
+        let reservations = Reservations::new(folder, config.clone(), memory, counts_late);
         tracing::info!(folder = %root.display(), writes_by = %lane, keeps_reservations, "the data folder is open");
         let registry = Arc::default();
         let disk = Disk {
             config,
             ledger,
             layout,
-            account,
+            reservations,
             registry,
             lane,
             keeps_reservations,
@@ -183,9 +183,12 @@ impl Store for LocalDisk {
         let disk = &self.0;
         // Even nothing needs an inode, and an upload of unknown length that can't begin is to hear
         // it now.
-        drop(disk.account.claim(length_bytes.unwrap_or(BLOCK_BYTES))?);
+        drop(
+            disk.reservations
+                .claim(length_bytes.unwrap_or(BLOCK_BYTES))?,
+        );
         let file = disk.layout.create(id).map_err(|error| match error.kind() {
-            ErrorKind::NoSpace { needed_bytes, .. } => disk.account.full(needed_bytes),
+            ErrorKind::NoSpace { needed_bytes, .. } => disk.reservations.full(needed_bytes),
             _ => error,
         })?;
         let reserved = disk.reserve(id, &file, length_bytes.unwrap_or(0));
@@ -244,7 +247,7 @@ impl Store for LocalDisk {
 
     fn delete(&self, id: SegmentId) -> Result<(), Error> {
         self.0.layout.remove(id)?;
-        self.0.account.freed();
+        self.0.reservations.freed();
         self.0.registry.deleted(id);
         Ok(())
     }
@@ -258,7 +261,7 @@ impl Store for LocalDisk {
     }
 
     fn space(&self) -> Result<Space, Error> {
-        self.0.account.space()
+        self.0.reservations.space()
     }
 
     fn try_change(&self) -> Result<(), Error> {
@@ -266,7 +269,7 @@ impl Store for LocalDisk {
     }
 
     fn written_beside(&self, bytes: u64) {
-        self.0.account.written(bytes);
+        self.0.reservations.written(bytes);
     }
 
     fn lane(&self) -> Lane {

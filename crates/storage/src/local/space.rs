@@ -26,13 +26,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ddx_memory::{Ledger, Row};
+use ddx_memory::{Account, Ledger};
 
 use super::config::LocalDiskConfig;
 use crate::{Error, Space};
 
-/// The account of one disk.
-pub(super) struct Account {
+/// The reservations of one disk.
+pub(super) struct Reservations {
     folder: OwnedFd,
     config: LocalDiskConfig,
     /// Where the file system lives in memory.
@@ -99,7 +99,7 @@ impl Late {
     }
 }
 
-impl Account {
+impl Reservations {
     /// The disk on which this folder lies. `memory` where that is no disk; `counts_late` if it
     /// takes its time to count.
     pub(super) fn new(
@@ -157,7 +157,7 @@ impl Account {
         // What root may use beyond it is there for repairs, not for uploads.
         let on_disk = disk.f_bavail.saturating_mul(disk.f_frsize);
         let free_bytes = self.memory.as_ref().map_or(on_disk, |ledger| {
-            let in_memory = ledger.snapshot().row(Row::Free);
+            let in_memory = ledger.snapshot().account(Account::Free);
             on_disk.min(in_memory.saturating_add(floor_bytes))
         });
         Ok(Space {
@@ -187,7 +187,7 @@ impl Account {
             if *settling == 0 {
                 return Err(no_space(bytes, space));
             }
-            // Another claim stands twice in the account just now; whether this one fits shows when
+            // Another claim stands twice in the sum just now; whether this one fits shows when
             // it doesn't.
             settling = self
                 .settled
@@ -200,7 +200,7 @@ impl Account {
     pub(super) fn ration(self: &Arc<Self>, bytes: u64) -> Ration {
         self.rationed.fetch_add(bytes, Ordering::AcqRel);
         Ration {
-            account: self.clone(),
+            reservations: self.clone(),
             left_bytes: AtomicU64::new(bytes),
         }
     }
@@ -241,15 +241,15 @@ fn no_space(needed_bytes: u64, space: Space) -> Error {
 }
 
 /// While it lives, claims that don't fit wait for it instead of being refused.
-struct Settling<'a>(&'a Account);
+struct Settling<'a>(&'a Reservations);
 
 impl<'a> Settling<'a> {
-    fn begin(account: &'a Account) -> Self {
-        *account
+    fn begin(reservations: &'a Reservations) -> Self {
+        *reservations
             .settling
             .lock()
             .unwrap_or_else(PoisonError::into_inner) += 1;
-        Self(account)
+        Self(reservations)
     }
 }
 
@@ -267,7 +267,7 @@ impl Drop for Settling<'_> {
 /// Bytes promised to one segment and not written yet. What is left of it goes back when it is
 /// dropped.
 pub(super) struct Ration {
-    account: Arc<Account>,
+    reservations: Arc<Reservations>,
     left_bytes: AtomicU64,
 }
 
@@ -284,8 +284,8 @@ impl Ration {
             .left_bytes
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
             .unwrap_or_default();
-        self.account.written(before.min(bytes));
-        self.account
+        self.reservations.written(before.min(bytes));
+        self.reservations
             .rationed
             .fetch_sub(before.min(bytes), Ordering::AcqRel);
     }
@@ -299,7 +299,7 @@ impl Ration {
     /// Gives back what is left, also while others hold it.
     pub(super) fn give_back(&self) {
         let left = self.left_bytes.swap(0, Ordering::AcqRel);
-        self.account.rationed.fetch_sub(left, Ordering::AcqRel);
+        self.reservations.rationed.fetch_sub(left, Ordering::AcqRel);
     }
 }
 
@@ -314,12 +314,13 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
 
-    /// An account of the disk under the temporary folder, whose floor leaves `available` bytes.
-    fn account(available: u64) -> (tempfile::TempDir, Arc<Account>) {
+    /// The reservations of the disk under the temporary folder, whose floor leaves `available`
+    /// bytes.
+    fn reservations(available: u64) -> (tempfile::TempDir, Arc<Reservations>) {
         // tmpfs: others don't write there so much that the figures move between two calls.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let open = || OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
-        let free = Account::new(open(), LocalDiskConfig::default(), None, false)
+        let free = Reservations::new(open(), LocalDiskConfig::default(), None, false)
             .space()
             .unwrap()
             .free_bytes;
@@ -327,15 +328,15 @@ mod tests {
             free_floor_bytes: Some(free - available),
             ..LocalDiskConfig::default()
         };
-        let account = Account::new(open(), config, None, false);
-        (folder, account)
+        let reservations = Reservations::new(open(), config, None, false);
+        (folder, reservations)
     }
 
     #[test]
     fn promises_end_at_the_floor_and_come_back() {
-        let (_folder, account) = account(100 << 20);
-        let most = account.claim(60 << 20).unwrap();
-        let refused = account.claim(60 << 20).map(drop).unwrap_err();
+        let (_folder, reservations) = reservations(100 << 20);
+        let most = reservations.claim(60 << 20).unwrap();
+        let refused = reservations.claim(60 << 20).map(drop).unwrap_err();
         let ErrorKind::NoSpace {
             needed_bytes,
             free_bytes,
@@ -347,32 +348,32 @@ mod tests {
         assert_eq!(needed_bytes, 60 << 20);
         assert!(free_bytes < floor_bytes + (60 << 20));
         most.used(50 << 20);
-        assert_eq!(account.space().unwrap().reserved_bytes, 10 << 20);
-        let more = account.claim(60 << 20).unwrap();
+        assert_eq!(reservations.space().unwrap().reserved_bytes, 10 << 20);
+        let more = reservations.claim(60 << 20).unwrap();
         most.join(&more);
         assert_eq!((most.left_bytes(), more.left_bytes()), (70 << 20, 0));
         drop(more);
-        assert_eq!(account.space().unwrap().reserved_bytes, 70 << 20);
+        assert_eq!(reservations.space().unwrap().reserved_bytes, 70 << 20);
         most.used(u64::MAX);
-        assert_eq!(account.space().unwrap().reserved_bytes, 0);
-        most.join(&account.ration(5));
+        assert_eq!(reservations.space().unwrap().reserved_bytes, 0);
+        most.join(&reservations.ration(5));
         most.give_back();
         drop(most);
-        assert_eq!(account.space().unwrap().reserved_bytes, 0);
+        assert_eq!(reservations.space().unwrap().reserved_bytes, 0);
     }
 
     /// Two that fit together must both get in, even if the second asks while the first stands twice
-    /// in the account.
+    /// in the reservations.
     #[test]
     fn a_claim_waits_for_the_one_that_settles() {
-        let (folder, account) = account(100 << 20);
-        let settled = account
+        let (folder, reservations) = reservations(100 << 20);
+        let settled = reservations
             .settle(60 << 20, || {
                 let file = std::fs::File::create(folder.path().join("kept")).unwrap();
                 rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, 60 << 20)
                     .unwrap();
-                // Now 60 are gone from the disk and 60 stand in the account: 30 more wait.
-                let other = account.clone();
+                // Now 60 are gone from the disk and 60 stand in the reservations: 30 more wait.
+                let other = reservations.clone();
                 let waiting = std::thread::spawn(move || {
                     other.claim(30 << 20).map(|ration| ration.left_bytes())
                 });
@@ -380,7 +381,7 @@ mod tests {
             })
             .unwrap();
         assert_eq!(settled.join().unwrap().unwrap(), 30 << 20);
-        let refused = account.claim(60 << 20).map(drop).unwrap_err();
+        let refused = reservations.claim(60 << 20).map(drop).unwrap_err();
         assert!(matches!(refused.kind(), ErrorKind::NoSpace { .. }));
     }
 }

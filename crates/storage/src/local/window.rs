@@ -2,10 +2,10 @@
 //!
 //! Ordinary writes make dirty pages: memory that the kernel can't take back before the disk has it,
 //! and that counts against our limit. So a writer may have only as much of it as it was charged for
-//! ([`Row::DirtyWindows`]): it fills one window while the one before is being written, then waits
-//! for that and drops its pages (`DONTNEED` on dirty pages drops nothing, hence the wait). Windows
-//! grow fourfold while a writer fills them and fall back when it is slow, so that ten thousand slow
-//! writers hold 16 KiB each at most, and only between a write and its `sync`.
+//! ([`Account::DirtyWindows`]): it fills one window while the one before is being written, then
+//! waits for that and drops its pages (`DONTNEED` on dirty pages drops nothing, hence the wait).
+//! Windows grow fourfold while a writer fills them and fall back when it is slow, so that ten
+//! thousand slow writers hold 16 KiB each at most, and only between a write and its `sync`.
 //!
 //! A refused charge never fails an upload. The window gets smaller, the previous one is waited for,
 //! and in the end the bytes are written through, a piece at a time: slower, and no more memory than
@@ -19,7 +19,7 @@ use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use ddx_memory::{Charge, Ledger, Row};
+use ddx_memory::{Account, Charge, Ledger};
 use rustix::fs::Advice;
 
 use super::config::{BLOCK_BYTES, LocalDiskConfig};
@@ -94,7 +94,7 @@ impl Windows {
             .max(wanted.min(self.bytes_next.saturating_mul(4)))
             .min(self.bytes_max);
         let charge = loop {
-            match self.ledger.charge(Row::DirtyWindows, bytes) {
+            match self.ledger.charge(Account::DirtyWindows, bytes) {
                 Ok(charge) => break charge,
                 Err(_) if bytes > self.bytes_min => {
                     bytes = whole_pages(bytes / 2).max(self.bytes_min)

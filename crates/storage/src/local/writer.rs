@@ -124,10 +124,10 @@ impl LocalWriter {
             .clamp(config.growth_bytes_min, config.growth_bytes_max)
             .max(missing);
         let step = step.next_multiple_of(BLOCK_BYTES);
-        let account = &self.disk.account;
-        let (ration, step) = match account.claim(step) {
+        let reservations = &self.disk.reservations;
+        let (ration, step) = match reservations.claim(step) {
             Ok(ration) => (ration, step),
-            Err(_) => (account.claim(missing)?, missing),
+            Err(_) => (reservations.claim(missing)?, missing),
         };
         self.cover.until += step;
         match &self.cover.ration {
@@ -152,7 +152,7 @@ impl LocalWriter {
         let error = io::Error::from(errno);
         if crate::error::is_full(&error) {
             // Nothing of this piece was taken, and nothing before it is in doubt.
-            return self.disk.account.full(left_bytes as u64);
+            return self.disk.reservations.full(left_bytes as u64);
         }
         self.fail(error, "write")
     }

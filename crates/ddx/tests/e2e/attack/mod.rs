@@ -146,7 +146,7 @@ async fn at_rest(server: &Arc<Server>, memory_box: &Arc<MemoryBox>) -> Result<()
     if full() {
         // The budget rises by 5 % of the limit a second.
         until("all is offered again", Duration::from_secs(25), || async {
-            Ok(client.status().await?.rows()?["withheld"] == 0)
+            Ok(client.status().await?.accounts()?["withheld"] == 0)
         })
         .await?;
     }

@@ -31,7 +31,7 @@ const FAILURES: [&str; 6] = [
     r#"ddx_queue_refused_total{reason="closing"}"#,
 ];
 
-/// What of the process's memory no row needs to explain.
+/// What of the process's memory no account needs to explain.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Drift {
     /// Less than the server's own alarm.
@@ -231,25 +231,25 @@ fn figure(status: &Status, name: &str) -> Result<f64> {
 /// What one status promises about itself.
 fn adds_up(status: &Status) -> Result<()> {
     let ledger = &status.json["ledger"];
-    let rows = status.rows()?;
-    ensure!(rows.len() == 14, "rows: {rows:?}");
+    let accounts = status.accounts()?;
+    ensure!(accounts.len() == 14, "accounts: {accounts:?}");
     ensure!(
-        rows.values().all(|bytes| *bytes >= 0),
-        "below zero: {rows:?}"
+        accounts.values().all(|bytes| *bytes >= 0),
+        "below zero: {accounts:?}"
     );
-    let sum: i64 = rows.values().sum();
+    let sum: i64 = accounts.values().sum();
     let promised = figure(status, "total_bytes")? + figure(status, "overcommitted_bytes")?;
-    ensure!(sum as f64 == promised, "rows are {sum}, not {promised}");
+    ensure!(sum as f64 == promised, "accounts are {sum}, not {promised}");
     ensure!(
         ledger["read_error"].is_null(),
         "the machine could not be read"
     );
     let leased = figure(status, "leased_bytes")?;
-    let buffers = rows["buffers"] as f64;
-    let most = buffers + rows["downloads"] as f64;
+    let buffers = accounts["buffers"] as f64;
+    let most = buffers + accounts["downloads"] as f64;
     ensure!(
         (buffers..=most).contains(&leased),
-        "leased {leased}, in rows {buffers} to {most}"
+        "leased {leased}, in accounts {buffers} to {most}"
     );
     if figure(status, "overcommitted_bytes")? > 0.0 {
         let free = figure(status, "free_to_lease_bytes")?;

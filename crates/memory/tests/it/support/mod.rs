@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ddx_memory::{
-    Admission, Config, Holder, Host, Lease, Ledger, LimitKind, ManualClock, MemoryLimit,
-    ProbeError, Process, Reading, Refusal, Row, Snapshot, Source, Stall,
+    Account, Admission, Config, Holder, Host, Lease, Ledger, LimitKind, ManualClock, MemoryLimit,
+    ProbeError, Process, Reading, Refusal, Snapshot, Source, Stall,
 };
 
 pub(crate) const KIB: u64 = 1 << 10;
@@ -190,13 +190,13 @@ pub(crate) fn granted(admission: &mut Admission) -> Option<Lease> {
     answer(admission).map(|answer| answer.unwrap())
 }
 
-/// The rows add up to the total and what is promised beyond it.
+/// The accounts add up to the total and what is promised beyond it.
 pub(crate) fn assert_adds_up(snapshot: &Snapshot) {
-    let sum: u64 = snapshot.rows.iter().map(|(_, bytes)| bytes).sum();
+    let sum: u64 = snapshot.accounts.iter().map(|(_, bytes)| bytes).sum();
     assert_eq!(
         sum,
         snapshot.total_bytes + snapshot.overcommitted_bytes,
-        "the rows don't add up: {snapshot:?}"
+        "the accounts don't add up: {snapshot:?}"
     );
-    assert_eq!(snapshot.row(Row::Buffers), snapshot.leased_bytes);
+    assert_eq!(snapshot.account(Account::Buffers), snapshot.leased_bytes);
 }
