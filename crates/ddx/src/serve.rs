@@ -243,10 +243,10 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
         settings.storage(),
         settings.catalog(),
     );
-    let books = ledger.clone();
+    let of_disk = ledger.clone();
     let time = settings.clone();
     let (disk, catalog, keeper) = tokio::task::spawn_blocking(move || {
-        let disk = LocalDisk::open(&folder, storage, books)
+        let disk = LocalDisk::open(&folder, storage, of_disk)
             .map_err(|error| start_errors::data_folder(&folder, &error))?;
         if !catalog.accept_older && !SqliteCatalog::is_in(&folder) {
             refuse_files_without_records(&folder, &disk)?;

@@ -24,7 +24,7 @@
 //!
 //! # What it promises
 //!
-//! - **One figure.** Grants, the queue, alerts and the status page read the same books under the
+//! - **One figure.** Grants, the queue, alerts and the status page read the same state under the
 //!   same lock: a [`Snapshot`] is what decided. Its accounts add up to the total, and to what is
 //!   promised beyond it when others took memory meanwhile.
 //! - **Leases add up.** The sum of all [`Lease`]s is `leased_bytes` at every moment; when all are

@@ -115,7 +115,7 @@ impl Pressure {
     }
 
     /// Takes the second witness's word from a reading.
-    pub(crate) fn hear(&mut self, reading: &Reading, config: &Config, now: Duration) {
+    pub(crate) fn record_reading(&mut self, reading: &Reading, config: &Config, now: Duration) {
         let mut stalled = std::mem::take(&mut self.triggered);
         if let Some(totals) = reading.stall {
             stalled |= self.count(totals, config, now);

@@ -1,7 +1,7 @@
 //! The one memory figure.
 //!
 //! Admission, buffers, alerts, metrics and the status page read this and nothing else. A snapshot
-//! is taken from the very books that decide, under their lock, so that what is shown is what
+//! is taken from the very state that decides, under its lock, so that what is shown is what
 //! decided.
 
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub struct Tightest {
 pub struct Snapshot {
     /// Which sample of the machine this rests on.
     pub epoch: u64,
-    /// Rises with every change of the books.
+    /// Rises with every change of the state.
     pub version: u64,
     /// When that sample was taken: milliseconds since the Unix epoch.
     pub taken_at: i64,

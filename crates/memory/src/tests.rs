@@ -45,7 +45,7 @@ fn ledger() -> (Ledger, Arc<ManualClock>) {
 }
 
 fn entries(ledger: &Ledger) -> usize {
-    lock(&ledger.inner().books).queue.entries()
+    lock(&ledger.inner().state).queue.entries()
 }
 
 fn holder(user: u64, upload: u64) -> Holder {
@@ -76,11 +76,11 @@ fn nobody_is_remembered_once_all_are_gone() {
     waiting.truncate(1000);
     drop(leases);
     drop(waiting);
-    let books = lock(&ledger.inner().books);
-    assert_eq!(books.queue.entries(), 0);
-    assert_eq!((books.leased, books.queue.held_in_all()), (0, 0));
-    assert_eq!(books.guaranteed, None);
-    assert_eq!(books.charge_of(Account::Waiters), 0);
+    let state = lock(&ledger.inner().state);
+    assert_eq!(state.queue.entries(), 0);
+    assert_eq!((state.leased, state.queue.held_in_all()), (0, 0));
+    assert_eq!(state.guaranteed, None);
+    assert_eq!(state.charge_of(Account::Waiters), 0);
 }
 
 #[test]

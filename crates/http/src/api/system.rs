@@ -86,7 +86,7 @@ fn gb(bytes: u64) -> f64 {
     (bytes as f64 / f64::from(1 << 30) * 10_000.0).round() / 10_000.0
 }
 
-/// The books as they stand, on a reading of the machine that is not from before the question.
+/// The ledger as it stands, on a reading of the machine that is not from before the question.
 pub(super) fn fresh(app: &App) -> std::sync::Arc<Snapshot> {
     let ledger = app.engine().ledger();
     let snapshot = ledger.snapshot();

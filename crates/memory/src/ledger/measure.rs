@@ -40,7 +40,7 @@ pub(crate) struct Measure {
     pub(crate) baseline: u64,
     /// Of the fixed charges, what the sample saw touched.
     pub(crate) touched: Touched,
-    /// `min(reserve, …)` as it is now, see `Books::reserve_now`.
+    /// `min(reserve, …)` as it is now, see `LedgerState::reserve_now`.
     pub(crate) reserve: u64,
     /// What may be promised by this sample.
     pub(crate) target: u64,

@@ -1,13 +1,13 @@
 //! The ledger: one lock, one figure.
 //!
-//! Grants, charges, the queue and the snapshot all go through the same books, so that there is no
+//! Grants, charges, the queue and the snapshot all go through the same state, so that there is no
 //! second account that could say something else. The lock is held for some hundred nanoseconds at a
 //! time; reading the machine, unmapping and waking happen outside it. Reading has a lock of its
 //! own: of several who want a fresh figure, one reads.
 
-mod books;
 mod inner;
 mod measure;
+mod state;
 mod view;
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::{
     SystemClock,
 };
 
-/// What the machine has, who holds it, who waits. A cheap handle: clones share the same books.
+/// What the machine has, who holds it, who waits. A cheap handle: clones share the same state.
 #[derive(Clone)]
 pub struct Ledger {
     inner: Arc<Inner>,
@@ -77,9 +77,9 @@ impl Ledger {
     /// its baseline, and what comes from here on is drift.
     pub fn settle_baseline(&self) {
         self.sample();
-        self.inner.change(|books, _, _| {
-            let charged = books.charged();
-            books.measure.settle_baseline(charged);
+        self.inner.change(|state, _, _| {
+            let charged = state.charged();
+            state.measure.settle_baseline(charged);
         });
     }
 
@@ -88,7 +88,7 @@ impl Ledger {
         std::sync::Arc::new(self.inner.snapshot())
     }
 
-    /// Books a fixed amount under an account until the charge is dropped.
+    /// LedgerState a fixed amount under an account until the charge is dropped.
     ///
     /// # Errors
     /// [`Refusal::NoMemory`] if it does not fit, [`Refusal::NotChargeable`] for accounts that are
@@ -96,7 +96,7 @@ impl Ledger {
     pub fn charge(&self, account: Account, bytes: u64) -> Result<Charge, Refusal> {
         // What is kept of freed buffers makes room for it at once.
         self.inner
-            .change(|books, _, _| books.charge(account, bytes))?;
+            .change(|state, _, _| state.charge(account, bytes))?;
         Ok(Charge {
             inner: self.inner.clone(),
             account,
@@ -104,7 +104,7 @@ impl Ledger {
         })
     }
 
-    /// Books one connection ([`Config::connection_bytes`]).
+    /// LedgerState one connection ([`Config::connection_bytes`]).
     ///
     /// # Errors
     /// As [`Ledger::charge`].
@@ -168,13 +168,13 @@ impl Ledger {
     /// What one active upload may hold now: its fair share, which gets smaller as more come, long
     /// before any upload waits.
     pub fn share_bytes(&self) -> u64 {
-        lock(&self.inner.books).share()
+        lock(&self.inner.state).share()
     }
 
     /// The buffer size to ask for now: a power of two, half of a share, between
     /// `Config::buffer_bytes_min` and the largest buffer.
     pub fn buffer_bytes(&self) -> u64 {
-        lock(&self.inner.books).buffer_bytes()
+        lock(&self.inner.state).buffer_bytes()
     }
 
     /// Admits nothing new: waiters are refused, new uploads as well; what holds memory goes on and
@@ -194,7 +194,7 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// A fixed charge under an account; dropping it takes it out of the books.
+/// A fixed charge under an account; dropping it takes it out of the account.
 #[derive(Debug)]
 #[must_use = "dropping a charge discharges it"]
 pub struct Charge {
@@ -214,22 +214,22 @@ impl Charge {
         self.bytes
     }
 
-    /// Books so much more.
+    /// LedgerState so much more.
     ///
     /// # Errors
     /// As [`Ledger::charge`]; what was booked before stays.
     pub fn grow(&mut self, by: u64) -> Result<(), Refusal> {
         let account = self.account;
-        self.inner.change(|books, _, _| books.charge(account, by))?;
+        self.inner.change(|state, _, _| state.charge(account, by))?;
         self.bytes += by;
         Ok(())
     }
 
-    /// Books so much less, at most all.
+    /// LedgerState so much less, at most all.
     pub fn shrink(&mut self, by: u64) {
         let (account, by) = (self.account, by.min(self.bytes));
         self.inner
-            .change(|books, _, _| books.discharge(account, by));
+            .change(|state, _, _| state.discharge(account, by));
         self.bytes -= by;
     }
 }
@@ -237,6 +237,6 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.inner
-            .change(|books, _, _| books.discharge(self.account, self.bytes));
+            .change(|state, _, _| state.discharge(self.account, self.bytes));
     }
 }

@@ -1,7 +1,7 @@
-//! The snapshot: the books, told in accounts that add up.
+//! The snapshot: the state of the ledger, told in accounts that add up.
 
-use super::books::Books;
 use super::inner::{Inner, lock};
+use super::state::LedgerState;
 use crate::{Account, Snapshot};
 
 /// Numbers copied under the lock; the snapshot is put together outside it.
@@ -14,13 +14,13 @@ struct Parts {
 impl Inner {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let now = self.now();
-        let books = lock(&self.books);
-        let parts = books.parts();
-        let measure = &books.measure;
-        let free = books.free();
+        let state = lock(&self.state);
+        let parts = state.parts();
+        let measure = &state.measure;
+        let free = state.free();
         let snapshot = Snapshot {
             epoch: measure.epoch,
-            version: books.version,
+            version: state.version,
             taken_at: measure.taken_at,
             age_ms: u64::try_from(now.saturating_sub(measure.taken).as_millis())
                 .unwrap_or(u64::MAX),
@@ -39,28 +39,28 @@ impl Inner {
             reserve_bytes: measure.reserve,
             ceiling_bytes: measure.bounds.ceiling,
             floor_bytes: measure.bounds.floor,
-            leased_bytes: books.leased,
+            leased_bytes: state.leased,
             pool_resident_bytes: measure.pool_resident,
-            pool_mapped_bytes: books.pool.mapped_bytes(),
-            pool_kept_bytes: books.pool.kept_bytes(),
+            pool_mapped_bytes: state.pool.mapped_bytes(),
+            pool_kept_bytes: state.pool.kept_bytes(),
             free_to_lease_bytes: free,
-            share_bytes: books.share(),
+            share_bytes: state.share(),
             overcommitted_bytes: parts.overcommitted,
             accounts: Vec::new(),
-            pressure_level: books.pressure.level(),
-            pressure_step: books.pressure.step(),
-            stall: books.pressure.view(now),
-            waiting: books.queue.waiting(),
-            waiting_bytes: books.queue.waiting_bytes(),
-            active_uploads: books.queue.active(),
-            slots_available: books.slots_available(),
-            drain_bytes_per_second: books.drain_per_second,
+            pressure_level: state.pressure.level(),
+            pressure_step: state.pressure.step(),
+            stall: state.pressure.view(now),
+            waiting: state.queue.waiting(),
+            waiting_bytes: state.queue.waiting_bytes(),
+            active_uploads: state.queue.active(),
+            slots_available: state.slots_available(),
+            drain_bytes_per_second: state.drain_per_second,
             drift_bytes: parts.drift,
             drift_alarm: parts.drift
                 > i64::try_from(measure.bounds.drift_alarm).unwrap_or(i64::MAX),
-            closing: books.closing,
+            closing: state.closing,
         };
-        drop(books);
+        drop(state);
         Snapshot {
             accounts: Account::ALL.into_iter().zip(parts.accounts).collect(),
             ..snapshot
@@ -68,7 +68,7 @@ impl Inner {
     }
 }
 
-impl Books {
+impl LedgerState {
     /// How many more uploads could be admitted now, each with the least buffer and a connection's
     /// fixed charge.
     fn slots_available(&self) -> u64 {

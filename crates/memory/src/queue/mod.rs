@@ -10,9 +10,9 @@
 //! There is no overtaking: when the next one's request does not fit, none behind is served before
 //! it, or a stream of small requests would starve a large one. The one exception is a request that
 //! waits for what its own upload holds, which would wait for ever and all others with it: see
-//! `Books::next_to_serve`. `ahead` in a [`Place`] is the number of requests that would be served
-//! first if all hold equally long; it is exact when taken by [`Queue::rank_all`] and a bound when a
-//! request comes in.
+//! `LedgerState::next_to_serve`. `ahead` in a [`Place`] is the number of requests that would be
+//! served first if all hold equally long; it is exact when taken by [`Queue::rank_all`] and a bound
+//! when a request comes in.
 //!
 //! Nothing here locks, reads a clock or wakes a task: the ledger does, under its one lock.
 

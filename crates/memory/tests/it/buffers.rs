@@ -15,7 +15,7 @@ fn a_buffer_is_as_long_as_its_lease_zeroed_and_aligned() {
 }
 
 #[test]
-fn growing_keeps_the_contents_and_zeroes_the_rest_and_the_books_follow() {
+fn growing_keeps_the_contents_and_zeroes_the_rest_and_the_ledger_follows() {
     let world = World::new(GIB);
     let mut buffer = Buffer::new(world.lease(holder(1, 1), 64 * KIB)).unwrap();
     for (index, byte) in buffer.iter_mut().enumerate() {

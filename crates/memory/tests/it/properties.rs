@@ -1,7 +1,7 @@
 //! What holds whatever happens: random lives of a ledger on a machine whose other users, stalls and
 //! failures are random as well.
 //!
-//! Three sentences are proved on each: the books add up at every step; none waits that could be
+//! Three sentences are proved on each: the accounts add up at every step; none waits that could be
 //! served; and once the machine is calm again and nothing is leased, everything is as it was at the
 //! start, whatever came before.
 
@@ -193,7 +193,7 @@ impl Life {
         );
     }
 
-    /// The books at every step.
+    /// The accounts at every step.
     fn check(&self) {
         let snapshot = self.world.snapshot();
         let leased: u64 = self.leases.iter().map(Lease::bytes).sum();
@@ -266,7 +266,7 @@ impl Life {
         );
     }
 
-    /// Everything goes, the machine gets calm: the books are as they were at the start.
+    /// Everything goes, the machine gets calm: the ledger is as it was at the start.
     fn end(mut self, idle: &ddx_memory::Snapshot) {
         self.leases.clear();
         self.charges.clear();
@@ -335,7 +335,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_books_add_up_at_every_step_and_all_is_zero_in_the_end(
+    fn the_accounts_add_up_at_every_step_and_all_is_zero_in_the_end(
         config in config(),
         steps in prop::collection::vec(step(), 1..120),
         close_at in prop::option::weighted(0.2, 0..120usize),

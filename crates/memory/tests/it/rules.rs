@@ -109,7 +109,7 @@ fn what_is_shared_at_any_pressure_stays_below_a_ceiling_that_was_set() {
 }
 
 #[test]
-fn a_lease_grows_shrinks_and_splits_and_the_books_follow() {
+fn a_lease_grows_shrinks_and_splits_and_the_ledger_follows() {
     let world = World::new(GIB);
     let leased = || world.snapshot().leased_bytes;
     let mut lease = world.lease(holder(1, 1), 1);
