@@ -9,7 +9,7 @@ use super::state::{Deferred, LedgerState};
 use crate::buffer::pool::{Census, Token};
 use crate::buffer::{Mapping, whole_pages};
 use crate::holder::Purpose;
-use crate::queue::{Request, State};
+use crate::queue::{Request, RequestState};
 use crate::reading::Source;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Clock, Config, Error, Holder, Place, PressureStep, Refusal};
@@ -171,7 +171,7 @@ impl Inner {
         let request = self.change(|state, now, _| {
             let request = state.queue.finish(number);
             if let Some(request) = &request
-                && let State::Granted(bytes) = request.state
+                && let RequestState::Granted(bytes) = request.state
             {
                 state.give_back(request.upload, bytes, now, true, request.purpose);
             }
