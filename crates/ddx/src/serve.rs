@@ -157,7 +157,7 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
     let app = ddx_http::App::new(parts.engine.clone(), http, closing.clone(), connections)
         .counting_lost_lines(move || lost.count());
     served.is_ready(ddx_http::router(app));
-    parts.ledger.settle_baseline();
+    parts.ledger.finalize_baseline();
     introduce(&parts, &settings, scheme, address);
     let trimming = tokio::spawn(allocator::give_back(
         parts.ledger.clone(),

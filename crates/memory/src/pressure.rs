@@ -162,7 +162,7 @@ impl Pressure {
     }
 
     /// Decides level and step from the fill and what was heard.
-    pub(crate) fn judge(&mut self, fill: Fill, config: &Config, now: Duration) {
+    pub(crate) fn evaluate(&mut self, fill: Fill, config: &Config, now: Duration) {
         let permille = fill.permille();
         let above = |threshold: u64, inside: bool| {
             permille

@@ -75,7 +75,7 @@ pub(crate) struct Charged {
 impl Measure {
     /// The first sample: believed as it is.
     pub(crate) fn first(reading: Reading, config: &Config, now: Duration, at: i64) -> Self {
-        let (limits, tightest, total, available) = judge(&reading, config);
+        let (limits, tightest, total, available) = evaluate(&reading, config);
         let bounds = Bounds::of(total, config);
         let mut measure = Self {
             epoch: 0,
@@ -114,7 +114,7 @@ impl Measure {
         now: Duration,
         at: i64,
     ) {
-        let (limits, tightest, total, available) = judge(&reading, config);
+        let (limits, tightest, total, available) = evaluate(&reading, config);
         self.bounds = Bounds::of(total, config);
         self.limits = limits;
         self.doubts = reading.doubts.as_slice().into();
@@ -159,7 +159,7 @@ impl Measure {
     }
 
     /// Takes what is not explained by these charges into the baseline.
-    pub(crate) fn settle_baseline(&mut self, charged: Charged) {
+    pub(crate) fn finalize_baseline(&mut self, charged: Charged) {
         let unexplained = self.other_anon.saturating_sub(charged.anon);
         self.baseline += unexplained;
         self.other_anon -= unexplained;
@@ -205,7 +205,7 @@ impl Measure {
 }
 
 /// All limits, the one with the least headroom, the least limit, the least headroom.
-fn judge(
+fn evaluate(
     reading: &Reading,
     config: &Config,
 ) -> (std::sync::Arc<[MemoryLimit]>, Tightest, u64, u64) {

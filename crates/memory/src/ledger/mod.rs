@@ -75,11 +75,11 @@ impl Ledger {
 
     /// The process has started: what it holds now and nothing explains (caches, threads, tables) is
     /// its baseline, and what comes from here on is drift.
-    pub fn settle_baseline(&self) {
+    pub fn finalize_baseline(&self) {
         self.sample();
         self.inner.change(|state, _, _| {
             let charged = state.charged();
-            state.measure.settle_baseline(charged);
+            state.measure.finalize_baseline(charged);
         });
     }
 

@@ -97,7 +97,7 @@ impl LedgerState {
         let foreign = total - measure.available - measure.pool_resident - measure.touched.sum();
         let baseline = measure.baseline.min(foreign);
         // Touched memory whose charge is gone since the sample stands nowhere until the next.
-        let unsettled = measure.touched.anon.saturating_sub(self.charged().anon);
+        let lingering = measure.touched.anon.saturating_sub(self.charged().anon);
         let drifted = measure
             .other_anon
             .saturating_sub(measure.touched.anon)
@@ -112,7 +112,7 @@ impl LedgerState {
             .iter()
             .map(|account| self.charge_of(*account))
             .sum();
-        let promised = self.leased + fixed + unsettled;
+        let promised = self.leased + fixed + lingering;
         let left = measure.base().saturating_sub(promised);
         let reserve = left.min(measure.reserve);
         let withheld = (measure.target - measure.budget).min(left - reserve);
@@ -120,7 +120,7 @@ impl LedgerState {
             Account::Buffers => self.leased - self.leased_to_downloads,
             Account::Downloads => self.charge_of(account) + self.leased_to_downloads,
             Account::Baseline => baseline,
-            Account::Drift => drifted + unsettled,
+            Account::Drift => drifted + lingering,
             Account::Others => others,
             Account::SocketMemory => self.charge_of(account) + sockets,
             Account::Reserve => reserve,

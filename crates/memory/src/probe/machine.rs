@@ -108,7 +108,7 @@ impl Machine {
     }
 
     /// Makes sure that `place` is where we are now.
-    fn settle(&mut self) -> Result<(), ProbeError> {
+    fn refresh_place(&mut self) -> Result<(), ProbeError> {
         let membership = self.membership()?;
         let stays = self.place.as_ref().is_some_and(|place| {
             let is_as_it_was = place.own.as_ref().is_none_or(|own| {
@@ -300,7 +300,7 @@ impl Default for Machine {
 
 impl Source for Machine {
     fn read(&mut self) -> Result<Reading, ProbeError> {
-        self.settle()?;
+        self.refresh_place()?;
         let mut doubts = Vec::new();
         let place = self.place.as_ref();
         if place.is_some_and(|place| place.missed.is_some()) {

@@ -42,7 +42,7 @@ impl Queue {
         for _ in 0..REFRESH_MAX {
             let user = self.users.at_mut(front);
             user.service.accrue(&self.round, now, self.least);
-            // Held against the key, not against the sheet before: others settle the sheet as well.
+            // Held against the key, not against what stood before: others let it accrue as well.
             if user
                 .key
                 .is_some_and(|(service, _)| service == user.service.received)

@@ -2,7 +2,7 @@
 //!
 //! Service is counted only while others wait: a user who had an idle machine for an hour took
 //! nothing from others and owes nothing. Each spell in which an upload waits is a *round*; a new
-//! round begins with clean sheets.
+//! round begins from zero.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl Service {
         let had = self
             .received
             .saturating_add(u128::from(self.held).saturating_mul(micros));
-        // The cap never takes away what is already on the sheet, so that service does not go back
+        // The cap never takes away what is already counted, so that service does not go back
         // within a round.
         self.received = had
             .min(least.saturating_add(round.debt_max))

@@ -313,7 +313,7 @@ fn what_is_held_when_the_start_is_over_is_no_drift() {
     let baseline = world.snapshot().account(Account::Baseline);
     let charge = world.ledger.charge(Account::Connections, 10 * MIB).unwrap();
     world.script.change(|facts| facts.anon_bytes = 30 * MIB);
-    world.ledger.settle_baseline();
+    world.ledger.finalize_baseline();
     let snapshot = world.snapshot();
     assert_eq!(snapshot.drift_bytes, 0);
     assert_eq!(snapshot.account(Account::Drift), 0);

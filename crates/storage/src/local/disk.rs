@@ -60,7 +60,7 @@ impl Disk {
         if missing == 0 {
             return Ok(());
         }
-        self.reservations.settle(missing, || {
+        self.reservations.hand_over(missing, || {
             // The whole range: what is allocated already stays as it is.
             self.allocate(id, file, 0, length_bytes, missing)
         })
@@ -103,14 +103,14 @@ impl Disk {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let allocated = probe::allocated_bytes(stat);
         let kept = self.keeps_reservations && allocated > at;
-        let meanwhile = kept.then(|| self.reservations.ration(allocated - at));
+        let meanwhile = kept.then(|| self.reservations.reserve_unchecked(allocated - at));
         rustix::fs::ftruncate(file, at)
             .map_err(|e| Error::io(format!("cut segment {id} at {at}"), e))?;
         if kept {
             self.allocate(id, file, at, allocated - at, allocated - at)?;
         } else if self.registry.promise(id).is_some() {
             self.registry
-                .keep(id, 0, self.reservations.ration(size - at));
+                .keep(id, 0, self.reservations.reserve_unchecked(size - at));
         }
         drop(meanwhile);
         Ok(())

@@ -222,14 +222,17 @@ impl Store for LocalDisk {
             stat = examine()?;
         }
         let allocated_until = probe::allocated_bytes(&stat).max(at);
-        let (until, ration) = match disk.registry.promise(id) {
-            Some(promise) => (promise.until.max(allocated_until), Some(promise.ration)),
+        let (until, reservation) = match disk.registry.promise(id) {
+            Some(promise) => (
+                promise.until.max(allocated_until),
+                Some(promise.reservation),
+            ),
             None => (allocated_until, None),
         };
         let cover = Cover {
             allocated_until,
             until,
-            ration,
+            reservation,
         };
         Ok(Box::new(LocalWriter::new(
             disk.clone(),

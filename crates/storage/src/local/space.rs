@@ -6,7 +6,7 @@
 //!
 //! - The file system keeps it (`fallocate`): it is no longer free, survives restarts, and goes with
 //!   the file.
-//! - We keep it, as a [`Ration`]: for lengths that are unknown, and on file systems without
+//! - We keep it, as a [`Reservation`]: for lengths that are unknown, and on file systems without
 //!   `fallocate`. It shrinks as bytes are written, since the file system then counts them, and ends
 //!   with the process.
 //!
@@ -37,13 +37,13 @@ pub(super) struct Reservations {
     config: LocalDiskConfig,
     /// Where the file system lives in memory.
     memory: Option<Ledger>,
-    /// Σ of all rations.
-    rationed: AtomicU64,
+    /// Σ of all reservations.
+    reserved: AtomicU64,
     /// Where the file system counts late.
     late: Option<Late>,
     /// How many claims are being turned into `fallocate`d blocks: meanwhile they count twice.
-    settling: Mutex<u64>,
-    settled: Condvar,
+    handing_over: Mutex<u64>,
+    handed_over: Condvar,
 }
 
 /// What the file system has not counted yet.
@@ -112,10 +112,10 @@ impl Reservations {
             folder,
             config,
             memory,
-            rationed: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
             late: counts_late.then(Late::default),
-            settling: Mutex::new(0),
-            settled: Condvar::new(),
+            handing_over: Mutex::new(0),
+            handed_over: Condvar::new(),
         })
     }
 
@@ -149,7 +149,7 @@ impl Reservations {
     fn look(&self) -> Result<Space, Error> {
         // In this order: what is written in between is counted twice, and not never.
         let late = self.late.as_ref().map_or(0, Late::bytes);
-        let reserved_bytes = late + self.rationed.load(Ordering::Acquire);
+        let reserved_bytes = late + self.reserved.load(Ordering::Acquire);
         let disk = rustix::fs::fstatvfs(&self.folder)
             .map_err(|e| Error::io("read how much space is free in the data folder", e))?;
         let total_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
@@ -169,13 +169,16 @@ impl Reservations {
     }
 
     /// Promises `bytes` out of what is not promised yet.
-    pub(super) fn claim(self: &Arc<Self>, bytes: u64) -> Result<Ration, Error> {
-        let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn claim(self: &Arc<Self>, bytes: u64) -> Result<Reservation, Error> {
+        let mut handing_over = self
+            .handing_over
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut has_committed = false;
         loop {
             let space = self.look()?;
             if bytes <= space.available_bytes() {
-                return Ok(self.ration(bytes));
+                return Ok(self.reserve_unchecked(bytes));
             }
             if let Some(late) = self.late.as_ref().filter(|late| late.is_behind())
                 && !has_committed
@@ -184,35 +187,35 @@ impl Reservations {
                 late.commit(&self.folder)?;
                 continue;
             }
-            if *settling == 0 {
+            if *handing_over == 0 {
                 return Err(no_space(bytes, space));
             }
             // Another claim stands twice in the sum just now; whether this one fits shows when
             // it doesn't.
-            settling = self
-                .settled
-                .wait(settling)
+            handing_over = self
+                .handed_over
+                .wait(handing_over)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Promises without asking: for bytes that were ours a moment ago.
-    pub(super) fn ration(self: &Arc<Self>, bytes: u64) -> Ration {
-        self.rationed.fetch_add(bytes, Ordering::AcqRel);
-        Ration {
+    pub(super) fn reserve_unchecked(self: &Arc<Self>, bytes: u64) -> Reservation {
+        self.reserved.fetch_add(bytes, Ordering::AcqRel);
+        Reservation {
             reservations: self.clone(),
             left_bytes: AtomicU64::new(bytes),
         }
     }
 
     /// Runs `reserve`, which makes the file system keep `bytes` in place of us.
-    pub(super) fn settle<T>(
+    pub(super) fn hand_over<T>(
         self: &Arc<Self>,
         bytes: u64,
         reserve: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
         let claim = self.claim(bytes)?;
-        let _settling = Settling::begin(self);
+        let _handing_over = HandOver::begin(self);
         let reserved = reserve();
         self.written(bytes);
         if let Some(ledger) = &self.memory {
@@ -241,37 +244,37 @@ fn no_space(needed_bytes: u64, space: Space) -> Error {
 }
 
 /// While it lives, claims that don't fit wait for it instead of being refused.
-struct Settling<'a>(&'a Reservations);
+struct HandOver<'a>(&'a Reservations);
 
-impl<'a> Settling<'a> {
+impl<'a> HandOver<'a> {
     fn begin(reservations: &'a Reservations) -> Self {
         *reservations
-            .settling
+            .handing_over
             .lock()
             .unwrap_or_else(PoisonError::into_inner) += 1;
         Self(reservations)
     }
 }
 
-impl Drop for Settling<'_> {
+impl Drop for HandOver<'_> {
     fn drop(&mut self) {
         *self
             .0
-            .settling
+            .handing_over
             .lock()
             .unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.settled.notify_all();
+        self.0.handed_over.notify_all();
     }
 }
 
 /// Bytes promised to one segment and not written yet. What is left of it goes back when it is
 /// dropped.
-pub(super) struct Ration {
+pub(super) struct Reservation {
     reservations: Arc<Reservations>,
     left_bytes: AtomicU64,
 }
 
-impl Ration {
+impl Reservation {
     /// How much of it is left, in bytes.
     pub(super) fn left_bytes(&self) -> u64 {
         self.left_bytes.load(Ordering::Acquire)
@@ -286,12 +289,12 @@ impl Ration {
             .unwrap_or_default();
         self.reservations.written(before.min(bytes));
         self.reservations
-            .rationed
+            .reserved
             .fetch_sub(before.min(bytes), Ordering::AcqRel);
     }
 
     /// Takes another promise into this one.
-    pub(super) fn join(&self, other: &Ration) {
+    pub(super) fn join(&self, other: &Reservation) {
         let bytes = other.left_bytes.swap(0, Ordering::AcqRel);
         self.left_bytes.fetch_add(bytes, Ordering::AcqRel);
     }
@@ -299,11 +302,11 @@ impl Ration {
     /// Gives back what is left, also while others hold it.
     pub(super) fn give_back(&self) {
         let left = self.left_bytes.swap(0, Ordering::AcqRel);
-        self.reservations.rationed.fetch_sub(left, Ordering::AcqRel);
+        self.reservations.reserved.fetch_sub(left, Ordering::AcqRel);
     }
 }
 
-impl Drop for Ration {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.give_back();
     }
@@ -356,7 +359,7 @@ mod tests {
         assert_eq!(reservations.space().unwrap().reserved_bytes, 70 << 20);
         most.used(u64::MAX);
         assert_eq!(reservations.space().unwrap().reserved_bytes, 0);
-        most.join(&reservations.ration(5));
+        most.join(&reservations.reserve_unchecked(5));
         most.give_back();
         drop(most);
         assert_eq!(reservations.space().unwrap().reserved_bytes, 0);
@@ -365,22 +368,24 @@ mod tests {
     /// Two that fit together must both get in, even if the second asks while the first stands twice
     /// in the reservations.
     #[test]
-    fn a_claim_waits_for_the_one_that_settles() {
+    fn a_claim_waits_for_the_one_that_is_handed_over() {
         let (folder, reservations) = reservations(100 << 20);
-        let settled = reservations
-            .settle(60 << 20, || {
+        let handed_over = reservations
+            .hand_over(60 << 20, || {
                 let file = std::fs::File::create(folder.path().join("kept")).unwrap();
                 rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, 60 << 20)
                     .unwrap();
                 // Now 60 are gone from the disk and 60 stand in the reservations: 30 more wait.
                 let other = reservations.clone();
                 let waiting = std::thread::spawn(move || {
-                    other.claim(30 << 20).map(|ration| ration.left_bytes())
+                    other
+                        .claim(30 << 20)
+                        .map(|reservation| reservation.left_bytes())
                 });
                 Ok(waiting)
             })
             .unwrap();
-        assert_eq!(settled.join().unwrap().unwrap(), 30 << 20);
+        assert_eq!(handed_over.join().unwrap().unwrap(), 30 << 20);
         let refused = reservations.claim(60 << 20).map(drop).unwrap_err();
         assert!(matches!(refused.kind(), ErrorKind::NoSpace { .. }));
     }

@@ -44,8 +44,8 @@ pub(super) struct Windows {
     /// Below this offset nothing of what we wrote is in the page cache; `None`: nowhere.
     cached_from: Option<u64>,
     began: Instant,
-    /// It was settled before its end: a slow or a long file.
-    has_settled: bool,
+    /// It was written back before its end: a slow or a long file.
+    was_written_back: bool,
 }
 
 /// Dirty pages and the right to have them.
@@ -77,7 +77,7 @@ impl Windows {
             previous: None,
             cached_from: None,
             began: Instant::now(),
-            has_settled: false,
+            was_written_back: false,
         }
     }
 
@@ -150,7 +150,7 @@ impl Windows {
 
     /// Waits until all is written, and gives pages and charges back.
     pub(super) fn write_back(&mut self, file: &File) -> io::Result<()> {
-        self.has_settled = true;
+        self.was_written_back = true;
         self.retire(file)?;
         if let Some(window) = self.current.take().filter(|window| window.dirty_bytes > 0) {
             self.fit(window.dirty_bytes);
@@ -167,7 +167,7 @@ impl Windows {
     }
 
     /// Everything up to `offset` was made durable, so nothing is dirty.
-    pub(super) fn settled(&mut self, file: &File, offset: u64) {
+    pub(super) fn synced(&mut self, file: &File, offset: u64) {
         self.previous = None;
         if let Some(window) = self.current.take() {
             self.fit(window.dirty_bytes);
@@ -178,8 +178,8 @@ impl Windows {
     /// Drops clean pages up to `offset` if they are worth the call. A few pages are not, but those
     /// of thousands of slow files are.
     fn drop_many(&mut self, file: &File, offset: u64) {
-        let has_settled = std::mem::replace(&mut self.has_settled, true);
-        let is_slow = has_settled || self.began.elapsed() >= SLOW;
+        let was_written_back = std::mem::replace(&mut self.was_written_back, true);
+        let is_slow = was_written_back || self.began.elapsed() >= SLOW;
         let bytes_min = if is_slow { 1 } else { self.drop_bytes_min };
         if self
             .cached_from

@@ -22,7 +22,7 @@ use super::disk::Disk;
 use super::layout::Ticket;
 use super::probe::is_refusal;
 use super::registry::OpenMark;
-use super::space::Ration;
+use super::space::Reservation;
 use super::window::{Room, Windows};
 use crate::{Error, Lane, SegmentId, Writer};
 
@@ -54,9 +54,9 @@ enum Direct {
 pub(super) struct Cover {
     /// To here blocks are allocated on the disk.
     pub(super) allocated_until: u64,
-    /// To here they are, or the ration pays for them.
+    /// To here they are, or the reservation pays for them.
     pub(super) until: u64,
-    pub(super) ration: Option<Arc<Ration>>,
+    pub(super) reservation: Option<Arc<Reservation>>,
 }
 
 impl LocalWriter {
@@ -125,14 +125,14 @@ impl LocalWriter {
             .max(missing);
         let step = step.next_multiple_of(BLOCK_BYTES);
         let reservations = &self.disk.reservations;
-        let (ration, step) = match reservations.claim(step) {
-            Ok(ration) => (ration, step),
+        let (reservation, step) = match reservations.claim(step) {
+            Ok(reservation) => (reservation, step),
             Err(_) => (reservations.claim(missing)?, missing),
         };
         self.cover.until += step;
-        match &self.cover.ration {
-            Some(own) => own.join(&ration),
-            None => self.cover.ration = Some(Arc::new(ration)),
+        match &self.cover.reservation {
+            Some(own) => own.join(&reservation),
+            None => self.cover.reservation = Some(Arc::new(reservation)),
         }
         Ok(())
     }
@@ -142,8 +142,8 @@ impl LocalWriter {
         let from = self.offset.max(self.cover.allocated_until);
         self.offset += bytes;
         self.unsynced = true;
-        if let (Some(ration), true) = (&self.cover.ration, self.offset > from) {
-            ration.used(self.offset - from);
+        if let (Some(reservation), true) = (&self.cover.reservation, self.offset > from) {
+            reservation.used(self.offset - from);
         }
     }
 
@@ -275,14 +275,14 @@ impl Writer for LocalWriter {
         }
         if let Some(ticket) = self.entry {
             // Not marked as failed: the bytes are safe, and the folder can be flushed again.
-            self.disk.layout.settle(self.id, ticket)?;
+            self.disk.layout.sync_dir(self.id, ticket)?;
             self.entry = None;
         }
         if self.unsynced {
             self.unsynced = false;
             self.synced = self.offset;
             self.mark.all_safe();
-            self.windows.settled(&self.file, self.offset);
+            self.windows.synced(&self.file, self.offset);
         }
         Ok(())
     }
@@ -307,10 +307,10 @@ impl Drop for LocalWriter {
             self.mark.safe_only_until(self.synced);
             self.windows.abandon(&self.file);
         }
-        if let Some(ration) = &self.cover.ration {
+        if let Some(reservation) = &self.cover.reservation {
             self.disk
                 .registry
-                .forget_promise_if_used_up(self.id, ration);
+                .forget_promise_if_used_up(self.id, reservation);
         }
     }
 }

@@ -51,7 +51,7 @@ impl LedgerState {
         self.measure.rise(since_last, &self.config);
         self.queue.set_ceiling(self.measure.bounds.ceiling);
         self.note_drain(since_last);
-        self.judge(now);
+        self.evaluate_pressure(now);
         if self.pressure.step() >= PressureStep::CacheBack {
             self.pool.shrink_to(0, &mut deferred.mappings);
         } else if let Some(before) = now.checked_sub(self.config.cache_idle_after) {
@@ -69,7 +69,7 @@ impl LedgerState {
         self.free_seen = self.free();
     }
 
-    fn judge(&mut self, now: Duration) {
+    fn evaluate_pressure(&mut self, now: Duration) {
         let left = self
             .measure
             .base()
@@ -81,7 +81,7 @@ impl LedgerState {
             reserve_left: left.min(self.measure.reserve),
             idle: self.leased == 0 && self.pool.kept_bytes() == 0,
         };
-        self.pressure.judge(fill, &self.config, now);
+        self.pressure.evaluate(fill, &self.config, now);
     }
 
     /// Bytes given back per second, smoothed over some five samples.
