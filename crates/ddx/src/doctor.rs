@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use ddx_memory::{Ledger, Snapshot};
-use ddx_storage::{Lane, LocalDisk, SegmentId, Store};
+use ddx_storage::{LocalDisk, SegmentId, Store, WriteMode};
 
 use crate::healthcheck;
 use crate::limits;
@@ -196,12 +196,12 @@ fn try_store(
     } else {
         good("data folder", figures)
     });
-    findings.push(match store.lane() {
-        Lane::Direct => good("disk", "direct I/O is available"),
-        Lane::Windowed { reason } => {
+    findings.push(match store.write_mode() {
+        WriteMode::Direct => good("disk", "direct I/O is available"),
+        WriteMode::Windowed { reason } => {
             warning("disk", format!("direct I/O is not available: {reason}"))
         }
-        Lane::ReadOnly => warning("disk", "read-only"),
+        WriteMode::ReadOnly => warning("disk", "read-only"),
     });
     if usable > 0 {
         findings.push(durable_write(&store)?);

@@ -19,7 +19,7 @@ use ddx_catalog::sqlite::SqliteCatalog;
 use ddx_engine::{Engine, Machine, Total};
 use ddx_http::server::{Connections, Server, acceptor};
 use ddx_memory::{Ledger, Plan, Size};
-use ddx_storage::{Lane, LocalDisk, Store};
+use ddx_storage::{LocalDisk, Store, WriteMode};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
@@ -252,8 +252,8 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
             refuse_files_without_records(&folder, &disk)?;
         }
         let keeper = clock::Keeper::of(&folder, &time, !SqliteCatalog::is_in(&folder));
-        let opened = match disk.lane() {
-            Lane::ReadOnly => SqliteCatalog::open_read_only(&folder, catalog),
+        let opened = match disk.write_mode() {
+            WriteMode::ReadOnly => SqliteCatalog::open_read_only(&folder, catalog),
             _ => SqliteCatalog::open(&folder, catalog),
         };
         let catalog = opened.map_err(|error| start_errors::catalog(&folder, &error))?;
@@ -261,7 +261,7 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
     })
     .await??;
     let catalog = Arc::new(catalog);
-    let writes = !matches!(disk.lane(), Lane::ReadOnly);
+    let writes = !matches!(disk.write_mode(), WriteMode::ReadOnly);
     let store: Arc<dyn Store> = Arc::new(disk);
     let config = settings.engine();
     let machine = Machine::living_by(keeper.clock(), config.writer_threads);
@@ -318,7 +318,7 @@ fn introduce(parts: &Parts, settings: &Settings, scheme: &str, address: SocketAd
     text += &format!(
         "data    {}, {}\nlistening on {scheme}://{address}\n",
         settings.data_dir.display(),
-        parts.engine.store().lane()
+        parts.engine.store().write_mode()
     );
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -25,7 +25,7 @@ pub(super) struct Status {
     ledger: std::sync::Arc<Snapshot>,
     disk: Option<Disk>,
     /// How bytes get to the disk.
-    disk_lane: String,
+    disk_write_mode: String,
     clock: Clock,
     uptime_ms: u64,
     version: &'static str,
@@ -111,7 +111,7 @@ pub(crate) async fn status_document(app: &App) -> impl Serialize + use<> {
         load: load(app, &snapshot),
         ledger: snapshot,
         disk: disk(app).await.ok(),
-        disk_lane: app.engine().store().lane().to_string(),
+        disk_write_mode: app.engine().store().write_mode().to_string(),
         uptime_ms: u64::try_from(app.uptime().as_millis()).unwrap_or(u64::MAX),
         version: app.config().version,
     }

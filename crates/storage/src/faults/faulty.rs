@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
+use crate::{Error, ErrorKind, Reader, SegmentId, Space, Store, WriteMode, Writer};
 
 /// A call that may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +145,8 @@ impl<S: Store> Store for FaultyStore<S> {
         self.store.space()
     }
 
-    fn lane(&self) -> Lane {
-        self.store.lane()
+    fn write_mode(&self) -> WriteMode {
+        self.store.write_mode()
     }
 }
 

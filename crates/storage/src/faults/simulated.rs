@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::content::Content;
 use crate::conformance::Random;
-use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
+use crate::{Error, ErrorKind, Reader, SegmentId, Space, Store, WriteMode, Writer};
 
 /// A disk in memory. Clones are the same disk.
 ///
@@ -281,8 +281,8 @@ impl Store for Handle {
         Ok(self.disk()?.space())
     }
 
-    fn lane(&self) -> Lane {
-        Lane::Windowed {
+    fn write_mode(&self) -> WriteMode {
+        WriteMode::Windowed {
             reason: "a simulated disk".to_owned(),
         }
     }

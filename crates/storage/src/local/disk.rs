@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::probe;
 use super::registry::Registry;
 use super::space::Reservations;
-use crate::{Error, Lane, SegmentId};
+use crate::{Error, SegmentId, WriteMode};
 
 /// What a store and its writers share.
 pub(super) struct Disk {
@@ -22,7 +22,7 @@ pub(super) struct Disk {
     pub(super) layout: Layout,
     pub(super) reservations: Arc<Reservations>,
     pub(super) registry: Arc<Registry>,
-    pub(super) lane: Lane,
+    pub(super) write_mode: WriteMode,
     pub(super) keeps_reservations: bool,
     /// Held for its `flock`.
     pub(super) _lock: File,

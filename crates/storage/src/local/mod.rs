@@ -9,7 +9,7 @@
 //! Rejected: io_uring, which many containers forbid; `mmap`, whose I/O errors are signals; one big
 //! file with our own allocator, which is a file system.
 //!
-//! For the operator: the folder may be on any file system; `Lane` says what it is good for. It
+//! For the operator: the folder may be on any file system; `WriteMode` says what it is good for. It
 //! belongs to one server at a time, which `flock` on the file `lock` sees to. Where its file system
 //! takes no changes, segments are read and every change is refused.
 
@@ -41,7 +41,7 @@ use self::layout::Layout;
 use self::reader::LocalReader;
 use self::space::Reservations;
 use self::writer::{Cover, LocalWriter};
-use crate::{Error, ErrorKind, Lane, Reader, SegmentId, Space, Store, Writer};
+use crate::{Error, ErrorKind, Reader, SegmentId, Space, Store, WriteMode, Writer};
 
 const LOCK: &str = "lock";
 const LOCK_POLL_EVERY: Duration = Duration::from_millis(20);
@@ -54,7 +54,7 @@ pub struct LocalDisk(Arc<Disk>);
 impl std::fmt::Debug for LocalDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LocalDisk")
-            .field("lane", &self.0.lane)
+            .field("write_mode", &self.0.write_mode)
             .finish_non_exhaustive()
     }
 }
@@ -62,7 +62,7 @@ impl std::fmt::Debug for LocalDisk {
 impl LocalDisk {
     /// Opens the store in `root`, which is made if it does not exist, and tries what its file
     /// system can do. One that takes no changes can be read from until the store is opened anew
-    /// ([`Lane::ReadOnly`]).
+    /// ([`WriteMode::ReadOnly`]).
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) if another server has it, [`Setting`](ErrorKind::Setting), I/O.
@@ -80,7 +80,7 @@ impl LocalDisk {
             taken => taken?,
         };
         let probe::Findings {
-            lane,
+            write_mode,
             keeps_reservations,
             lives_in_memory,
             counts_late,
@@ -91,7 +91,7 @@ impl LocalDisk {
             .map_err(|e| Error::io("open the data folder a second time", e))?;
         let memory = lives_in_memory.then(|| ledger.clone());
         let reservations = Reservations::new(folder, config.clone(), memory, counts_late);
-        tracing::info!(folder = %root.display(), writes_by = %lane, keeps_reservations, "the data folder is open");
+        tracing::info!(folder = %root.display(), writes_by = %write_mode, keeps_reservations, "the data folder is open");
         let registry = Arc::default();
         let disk = Disk {
             config,
@@ -99,7 +99,7 @@ impl LocalDisk {
             layout,
             reservations,
             registry,
-            lane,
+            write_mode,
             keeps_reservations,
             _lock: lock,
         };
@@ -275,7 +275,7 @@ impl Store for LocalDisk {
         self.0.reservations.written(bytes);
     }
 
-    fn lane(&self) -> Lane {
-        self.0.lane.clone()
+    fn write_mode(&self) -> WriteMode {
+        self.0.write_mode.clone()
     }
 }

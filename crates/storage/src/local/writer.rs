@@ -1,4 +1,4 @@
-//! Appending to a segment, by two lanes.
+//! Appending to a segment, by two write modes.
 //!
 //! Direct: whole blocks whose address and offset are both aligned go from the caller's buffer to
 //! the disk with O_DIRECT, through a second descriptor of the same file, opened when the first such
@@ -24,7 +24,7 @@ use super::probe::is_refusal;
 use super::registry::OpenMark;
 use super::space::Reservation;
 use super::window::{Room, Windows};
-use crate::{Error, Lane, SegmentId, Writer};
+use crate::{Error, SegmentId, WriteMode, Writer};
 
 pub(super) struct LocalWriter {
     disk: Arc<Disk>,
@@ -62,7 +62,7 @@ pub(super) struct Cover {
 impl LocalWriter {
     pub(super) fn new(disk: Arc<Disk>, mark: OpenMark, file: File, at: u64, cover: Cover) -> Self {
         let id = mark.id();
-        let direct = if disk.lane == Lane::Direct {
+        let direct = if disk.write_mode == WriteMode::Direct {
             Direct::Possible
         } else {
             Direct::Impossible
@@ -188,7 +188,7 @@ impl LocalWriter {
 
     /// Writes whole aligned blocks past the page cache; returns how many bytes it got rid of. What
     /// is left, because this file can't do it or a write came back short of a block, is for the
-    /// other lane.
+    /// other mode.
     fn write_direct(&mut self, blocks: &[u8]) -> Result<usize, Error> {
         let mut done = 0;
         while done < blocks.len() && (done as u64).is_multiple_of(BLOCK_BYTES) {
@@ -221,7 +221,7 @@ impl LocalWriter {
                 .open_segment(self.id, OFlags::WRONLY | OFlags::DIRECT)
             {
                 Ok(file) => Direct::Open(file),
-                // No descriptor left, for instance: the other lane does it as well, and the next
+                // No descriptor left, for instance: the other mode does it as well, and the next
                 // writer tries anew.
                 Err(error) => {
                     tracing::debug!(segment = %self.id, %error, "no descriptor for direct I/O");
@@ -236,7 +236,7 @@ impl LocalWriter {
     }
 }
 
-/// Where in a piece the part for the direct lane lies, if there is one: whole blocks, aligned in
+/// Where in a piece the part for the direct mode lies, if there is one: whole blocks, aligned in
 /// memory and in the file, and at least `bytes_min` of them.
 fn direct_part(offset: u64, bytes: &[u8], bytes_min: u64) -> Option<std::ops::Range<usize>> {
     const BLOCK: usize = BLOCK_BYTES as usize;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ddx_memory::{Config, Ledger};
 use ddx_storage::conformance::Aligned;
 use ddx_storage::{
-    DirectIo, Error, ErrorKind, Lane, LocalDisk, LocalDiskConfig, SegmentId, Store, Writer,
+    DirectIo, Error, ErrorKind, LocalDisk, LocalDiskConfig, SegmentId, Store, WriteMode, Writer,
 };
 use ddx_testkit::Image;
 
@@ -349,7 +349,7 @@ fn exclusive_a_folder_that_takes_no_changes_can_be_read() {
     let image = Image::new(32 * MIB).unwrap();
     let config = LocalDiskConfig::default;
     let store = open(&image.path(), config());
-    assert_ne!(store.lane(), Lane::ReadOnly);
+    assert_ne!(store.write_mode(), WriteMode::ReadOnly);
     store.create(id(1), None).unwrap();
     let mut writer = store.open_writer(id(1), 0).unwrap();
     writer.write(&[7; 5000]).unwrap();
@@ -359,7 +359,7 @@ fn exclusive_a_folder_that_takes_no_changes_can_be_read() {
     image.remount("ro").unwrap();
 
     let store = open(&image.path(), config());
-    assert_eq!(store.lane(), Lane::ReadOnly);
+    assert_eq!(store.write_mode(), WriteMode::ReadOnly);
     assert_eq!(content(&store, id(1), 5000), [7; 5000]);
     assert_eq!(store.list(None, 9).unwrap(), [id(1)]);
     assert!(store.space().unwrap().total_bytes > 0);
