@@ -1,7 +1,7 @@
 //! The ledger: one lock, one figure.
 //!
 //! Grants, charges, the queue and the snapshot all go through the same state, so that there is no
-//! second account that could say something else. The lock is held for some hundred nanoseconds at a
+//! second count that could say something else. The lock is held for some hundred nanoseconds at a
 //! time; reading the machine, unmapping and waking happen outside it. Reading has a lock of its
 //! own: of several who want a fresh figure, one reads.
 

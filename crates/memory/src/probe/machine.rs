@@ -35,12 +35,12 @@ const FIRST_NAMESPACE: &str = "cgroup:[4026531835]";
 pub struct Machine {
     root: PathBuf,
     pid: u32,
-    place: Option<Place>,
+    place: Option<GroupPath>,
 }
 
 /// Where our group was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct GroupPath {
     /// The text of `/proc/self/cgroup` that led here; `None` where it can't be read.
     membership: Option<String>,
     kind: Option<LimitKind>,
@@ -124,7 +124,7 @@ impl Machine {
         Ok(())
     }
 
-    fn resolve(&self, membership: Option<String>) -> Result<Place, ProbeError> {
+    fn resolve(&self, membership: Option<String>) -> Result<GroupPath, ProbeError> {
         let text = membership.as_deref().unwrap_or_default();
         let ours = cgroup::membership(text);
         let mounts = match ours {
@@ -153,7 +153,7 @@ impl Machine {
         let unified = cgroup::unified_path(text).and_then(|path| self.find(&unified_mounts, &path));
         let unified = unified.filter(|found| found.is_ours);
         let upwards = |found: &Found| self.upwards(&found.dir, &found.top);
-        Ok(Place {
+        Ok(GroupPath {
             kind: kind.filter(|_| found.is_some()),
             own: found.as_ref().map(|found| found.dir.clone()),
             dirs: found.as_ref().map_or_else(Vec::new, upwards),
@@ -213,7 +213,7 @@ impl Machine {
         dirs
     }
 
-    fn limits(&self, place: &Place, total_bytes: u64) -> Result<Vec<MemoryLimit>, ProbeError> {
+    fn limits(&self, place: &GroupPath, total_bytes: u64) -> Result<Vec<MemoryLimit>, ProbeError> {
         let mut limits = Vec::with_capacity(place.dirs.len());
         for dir in &place.dirs {
             let shown_as = dir.to_string_lossy();

@@ -43,12 +43,12 @@ pub enum Fault {
 }
 
 /// Says what goes wrong at a call. To make a disk slow it blocks.
-pub trait Plan: Send + Sync + 'static {
+pub trait FaultPlan: Send + Sync + 'static {
     /// What is to go wrong at this call; `None` lets it through.
     fn at(&self, call: Call) -> Option<Fault>;
 }
 
-impl<F: Fn(Call) -> Option<Fault> + Send + Sync + 'static> Plan for F {
+impl<F: Fn(Call) -> Option<Fault> + Send + Sync + 'static> FaultPlan for F {
     fn at(&self, call: Call) -> Option<Fault> {
         self(call)
     }
@@ -58,12 +58,12 @@ impl<F: Fn(Call) -> Option<Fault> + Send + Sync + 'static> Plan for F {
 #[derive(Clone)]
 pub struct FaultyStore<S> {
     store: S,
-    plan: Arc<dyn Plan>,
+    plan: Arc<dyn FaultPlan>,
 }
 
 impl<S: Store> FaultyStore<S> {
     /// Puts the plan before the store.
-    pub fn new(store: S, plan: impl Plan) -> Self {
+    pub fn new(store: S, plan: impl FaultPlan) -> Self {
         Self {
             store,
             plan: Arc::new(plan),
@@ -153,7 +153,7 @@ impl<S: Store> Store for FaultyStore<S> {
 struct FaultyWriter {
     writer: Box<dyn Writer>,
     id: SegmentId,
-    plan: Arc<dyn Plan>,
+    plan: Arc<dyn FaultPlan>,
     failed: bool,
 }
 
@@ -204,7 +204,7 @@ impl Writer for FaultyWriter {
 struct FaultyReader {
     reader: Box<dyn Reader>,
     id: SegmentId,
-    plan: Arc<dyn Plan>,
+    plan: Arc<dyn FaultPlan>,
 }
 
 impl Reader for FaultyReader {

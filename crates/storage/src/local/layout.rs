@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_left_alone() {
+    fn unknown_entries_are_left_alone() {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::make(root.path()).unwrap();
         let id = SegmentId([7; 16]);

@@ -149,14 +149,17 @@ fn the_last_block(config: LocalDiskConfig) {
     for _ in 0..4 {
         growing.write(&buffer[..100_001]).unwrap();
     }
-    let stranger = image.path().join("stranger");
+    let other = image.path().join("other");
     let taken = Command::new("dd")
         .arg("if=/dev/zero")
         .arg("bs=64k")
-        .arg(format!("of={}", stranger.display()))
+        .arg(format!("of={}", other.display()))
         .output()
         .unwrap();
-    assert!(!taken.status.success(), "the stranger was to fill the disk");
+    assert!(
+        !taken.status.success(),
+        "the other program was to fill the disk"
+    );
     assert!(image.free_bytes().unwrap() < 64 << 10);
     let refused = fill(growing.as_mut(), &buffer);
     assert!(
@@ -184,7 +187,7 @@ fn the_last_block(config: LocalDiskConfig) {
     }
     reserved.sync().unwrap();
     assert!(content(&store, id(1), 8 << 20) == buffer.repeat(8));
-    std::fs::remove_file(stranger).unwrap();
+    std::fs::remove_file(other).unwrap();
     growing.write(&buffer).unwrap();
     growing.sync().unwrap();
     assert_eq!(growing.offset(), at + MIB);
@@ -194,12 +197,12 @@ fn the_last_block(config: LocalDiskConfig) {
 }
 
 #[test]
-fn exclusive_a_stranger_takes_the_last_block() {
+fn exclusive_another_program_takes_the_last_block() {
     the_last_block(LocalDiskConfig::default());
 }
 
 #[test]
-fn exclusive_a_stranger_takes_the_last_block_through_the_cache() {
+fn exclusive_another_program_takes_the_last_block_through_the_cache() {
     the_last_block(LocalDiskConfig {
         direct: DirectIo::Off,
         ..LocalDiskConfig::default()
