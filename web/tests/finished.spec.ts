@@ -44,7 +44,7 @@ test.describe('on a phone', () => {
 });
 
 test.describe('on a server with a limit', () => {
-  test.use({ flags: ['--max-file-size', '10MB'] });
+  test.use({ flags: ['--file-bytes-max', '10MB'] });
   test('the foot of every page tells limit, space, version, and how to go on', async ({
     page,
     server,

@@ -80,7 +80,7 @@ async function clean(page: Page, where: string): Promise<void> {
 
 for (const scheme of ['light', 'dark'] as const) {
   test.describe(() => {
-    test.use({ flags: ['--max-file-size', '20MiB'], colorScheme: scheme });
+    test.use({ flags: ['--file-bytes-max', '20MiB'], colorScheme: scheme });
     test(`nothing stands in the way of anybody, ${scheme}`, async ({ page, server, context }) => {
       const road = await Road.to(server, { holdAt: 4 << 20 });
       await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
@@ -133,7 +133,7 @@ for (const scheme of ['light', 'dark'] as const) {
 
 for (const scheme of ['light', 'dark'] as const) {
   test.describe(() => {
-    test.use({ flags: ['--max-file-size', '1MB'], colorScheme: scheme });
+    test.use({ flags: ['--file-bytes-max', '1MB'], colorScheme: scheme });
     test(`nor where something was refused, deleted or not asked for, ${scheme}`, async ({
       page,
       server,

@@ -126,7 +126,7 @@ test.describe('below a prefix', () => {
 });
 
 test.describe('on a server with a limit', () => {
-  test.use({ flags: ['--max-file-size', '1MiB'] });
+  test.use({ flags: ['--file-bytes-max', '1MiB'] });
   test('a file that is too large says so, and the others go on', async ({ page, server }) => {
     await page.goto(server.url);
     await expect(page.getByText('Up to 1')).toBeVisible();

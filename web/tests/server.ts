@@ -12,7 +12,7 @@ const BINARY =
   process.env['DDX_BIN'] ?? path.resolve(import.meta.dirname, '../../target/debug/ddx');
 
 /** A file up to this size travels inside its POST, a larger one by PATCH. */
-const INLINE_MAX_BYTES = 256 << 10;
+const INLINE_BYTES_MAX = 256 << 10;
 
 export class Server {
   port = 0;
@@ -84,7 +84,7 @@ export class Server {
     const { files } = await this.json<{ files: { size_bytes: number; received_bytes: number }[] }>(
       `/api/v1/shares/${link.split('/').pop() ?? ''}`,
     );
-    const large = files.filter((file) => file.size_bytes > INLINE_MAX_BYTES);
+    const large = files.filter((file) => file.size_bytes > INLINE_BYTES_MAX);
     return large.reduce((sum, file) => sum + file.received_bytes, 0);
   }
 

@@ -162,7 +162,7 @@ test('an open page of a link notices that a file was deleted, and that the last 
 });
 
 test.describe('on a server with a limit', () => {
-  test.use({ flags: ['--max-file-size', '10MB', '--file-expires', '6h'] });
+  test.use({ flags: ['--file-bytes-max', '10MB', '--file-expires', '6h'] });
 
   test('a file that is too large is told once, with the limit, and promises nothing', async ({
     page,

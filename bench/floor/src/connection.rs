@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::file::{Buffer, Granules, Writing};
+use crate::file::{Buffer, BufferSetup, Writing};
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const FIELDS_MAX: usize = 64;
@@ -33,18 +33,18 @@ enum Wanted {
 pub(crate) struct Connection<'a> {
     stream: TcpStream,
     dir: &'a Path,
-    granules: Granules,
+    buffer_setup: BufferSetup,
     /// Bytes that came and belong to no request yet.
     ahead: Vec<u8>,
     buffers: Vec<Buffer>,
 }
 
 impl<'a> Connection<'a> {
-    pub(crate) fn new(stream: TcpStream, dir: &'a Path, granules: Granules) -> Self {
+    pub(crate) fn new(stream: TcpStream, dir: &'a Path, buffer_setup: BufferSetup) -> Self {
         Self {
             stream,
             dir,
-            granules,
+            buffer_setup,
             ahead: Vec::new(),
             buffers: Vec::new(),
         }
@@ -88,7 +88,7 @@ impl<'a> Connection<'a> {
             self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let (mut writing, name) = Writing::new(self.dir)?;
-        let taken = if bytes <= self.granules.bytes as u64 {
+        let taken = if bytes <= self.buffer_setup.bytes as u64 {
             self.take_here(bytes, &mut writing)
         } else {
             self.take_in_two(bytes, &mut writing)
@@ -106,7 +106,7 @@ impl<'a> Connection<'a> {
         let mut buffer = self
             .buffers
             .pop()
-            .unwrap_or_else(|| Buffer::new(self.granules.bytes));
+            .unwrap_or_else(|| Buffer::new(self.buffer_setup.bytes));
         let mut left = bytes;
         let read = fill(&mut self.stream, &mut self.ahead, &mut buffer, &mut left);
         if read.is_ok() && bytes > 0 {
@@ -121,8 +121,8 @@ impl<'a> Connection<'a> {
     fn take_in_two(&mut self, bytes: u64, writing: &mut Writing) -> Result<()> {
         let (give_full, full): (Sender<Buffer>, Receiver<Buffer>) = channel();
         let (give_empty, empty) = channel();
-        while self.buffers.len() < self.granules.count {
-            self.buffers.push(Buffer::new(self.granules.bytes));
+        while self.buffers.len() < self.buffer_setup.count {
+            self.buffers.push(Buffer::new(self.buffer_setup.bytes));
         }
         for buffer in self.buffers.drain(..) {
             give_empty.send(buffer)?;

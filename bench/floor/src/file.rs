@@ -1,6 +1,6 @@
-//! A file that is hashed and written past the page cache, granule by granule.
+//! A file that is hashed and written past the page cache, buffer by buffer.
 //!
-//! The last granule is written up to a whole block and the file then cut to its length, because
+//! The last buffer is written up to a whole block and the file then cut to its length, because
 //! direct I/O takes whole blocks only.
 
 use std::fs::File;
@@ -16,7 +16,7 @@ const BLOCK_BYTES: usize = 4096;
 
 /// What one connection fills and writes in turn.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Granules {
+pub(crate) struct BufferSetup {
     /// Bytes of each.
     pub(crate) bytes: usize,
     /// How many of them.
@@ -24,13 +24,13 @@ pub(crate) struct Granules {
 }
 
 /// For one client or a few.
-pub(crate) const FEW: Granules = Granules {
+pub(crate) const FEW: BufferSetup = BufferSetup {
     bytes: 4 << 20,
     count: 3,
 };
 
 /// For many clients at once.
-pub(crate) const MANY: Granules = Granules {
+pub(crate) const MANY: BufferSetup = BufferSetup {
     bytes: 1 << 20,
     count: 2,
 };

@@ -34,7 +34,7 @@ const IDLE_MAX: Duration = Duration::from_secs(120);
 struct Setup {
     listen: String,
     dir: PathBuf,
-    granules: file::Granules,
+    buffer_setup: file::BufferSetup,
 }
 
 fn main() -> Result<()> {
@@ -54,12 +54,12 @@ fn main() -> Result<()> {
             continue;
         };
         open.fetch_add(1, Ordering::Relaxed);
-        let (dir, granules) = (Arc::clone(&dir), setup.granules);
+        let (dir, buffer_setup) = (Arc::clone(&dir), setup.buffer_setup);
         let counted = Counted(Arc::clone(&open));
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
         let spawned = thread.spawn(move || {
             let _counted = counted;
-            if let Err(error) = serve(stream, &dir, granules) {
+            if let Err(error) = serve(stream, &dir, buffer_setup) {
                 eprintln!("ddx-floor: {error:#}");
             }
         });
@@ -78,15 +78,15 @@ impl Drop for Counted {
     }
 }
 
-fn serve(stream: TcpStream, dir: &std::path::Path, granules: file::Granules) -> Result<()> {
+fn serve(stream: TcpStream, dir: &std::path::Path, buffer_setup: file::BufferSetup) -> Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(IDLE_MAX))?;
     stream.set_write_timeout(Some(IDLE_MAX))?;
-    connection::Connection::new(stream, dir, granules).serve()
+    connection::Connection::new(stream, dir, buffer_setup).serve()
 }
 
 fn arguments(mut arguments: impl Iterator<Item = String>) -> Result<Setup> {
-    let (mut listen, mut dir, mut granules) = (None, None, file::FEW);
+    let (mut listen, mut dir, mut buffer_setup) = (None, None, file::FEW);
     while let Some(name) = arguments.next() {
         let mut value = || {
             arguments
@@ -96,7 +96,7 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Result<Setup> {
         match name.as_str() {
             "--listen" => listen = Some(value()?),
             "--dir" => dir = Some(PathBuf::from(value()?)),
-            "--clients-many" => granules = file::MANY,
+            "--clients-many" => buffer_setup = file::MANY,
             _ => bail!("unknown argument `{name}`\n\n{USAGE}"),
         }
     }
@@ -109,7 +109,7 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Result<Setup> {
     Ok(Setup {
         listen: listen.with_context(|| format!("--listen is missing\n\n{USAGE}"))?,
         dir,
-        granules,
+        buffer_setup,
     })
 }
 
@@ -141,8 +141,14 @@ mod tests {
     #[test]
     fn many_clients_get_less_memory_each() {
         let few = given(&["--listen", "127.0.0.1:0", "--dir", "/"]).unwrap();
-        assert_eq!((few.granules.bytes, few.granules.count), (4 << 20, 3));
+        assert_eq!(
+            (few.buffer_setup.bytes, few.buffer_setup.count),
+            (4 << 20, 3)
+        );
         let many = given(&["--listen", "127.0.0.1:0", "--dir", "/", "--clients-many"]).unwrap();
-        assert_eq!((many.granules.bytes, many.granules.count), (1 << 20, 2));
+        assert_eq!(
+            (many.buffer_setup.bytes, many.buffer_setup.count),
+            (1 << 20, 2)
+        );
     }
 }

@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::Context;
 use ddx_id::SegmentId;
 use ddx_memory::{Ledger, Snapshot};
-use ddx_storage::{Lane, LocalDisk, Store};
+use ddx_storage::{LocalDisk, Store, WriteMode};
 
 use crate::healthcheck;
 use crate::limits;
@@ -135,7 +135,7 @@ fn memory(snapshot: &Snapshot) -> Vec<Finding> {
     });
     let doubts = snapshot.doubts.iter();
     findings.extend(doubts.map(|doubt| warning("memory", doubt.to_string())));
-    let kills: u64 = snapshot.levels.iter().map(|level| level.oom_kills).sum();
+    let kills: u64 = snapshot.limits.iter().map(|limit| limit.oom_kills).sum();
     if kills > 0 {
         let text = format!(
             "the kernel has killed {kills} processes in these control groups because memory ran out; check what else runs there"
@@ -197,12 +197,12 @@ fn try_store(
     } else {
         good("data folder", figures)
     });
-    findings.push(match store.lane() {
-        Lane::Direct => good("disk", "direct I/O is available"),
-        Lane::Windowed { reason } => {
+    findings.push(match store.write_mode() {
+        WriteMode::Direct => good("disk", "direct I/O is available"),
+        WriteMode::Windowed { reason } => {
             warning("disk", format!("direct I/O is not available: {reason}"))
         }
-        Lane::ReadOnly => warning("disk", "read-only"),
+        WriteMode::ReadOnly => warning("disk", "read-only"),
     });
     if usable > 0 {
         findings.push(durable_write(&store)?);

@@ -19,7 +19,7 @@ use ddx_catalog::sqlite::SqliteCatalog;
 use ddx_engine::{Engine, Machine, Total};
 use ddx_http::server::{Connections, Server, acceptor};
 use ddx_memory::{Ledger, Plan, Size};
-use ddx_storage::{Lane, LocalDisk, Store};
+use ddx_storage::{LocalDisk, Store, WriteMode};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
@@ -113,11 +113,7 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
             limit_bytes = bytes,
             "larger files are refused: this process may not write them; to take them, raise `ulimit -f` or LimitFSIZE= of systemd"
         );
-        settings.max_file_size_bytes = Some(
-            settings
-                .max_file_size_bytes
-                .map_or(bytes, |max| max.min(bytes)),
-        );
+        settings.file_bytes_max = Some(settings.file_bytes_max.map_or(bytes, |max| max.min(bytes)));
     }
     let files_max = limits::raise_open_files()?;
     let tls = match (&settings.tls_cert, &settings.tls_key) {
@@ -161,7 +157,7 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
     let app = ddx_http::App::new(parts.engine.clone(), http, closing.clone(), connections)
         .counting_lost_lines(move || lost.count());
     served.is_ready(ddx_http::router(app));
-    parts.ledger.settle_baseline();
+    parts.ledger.finalize_baseline();
     introduce(&parts, &settings, scheme, address);
     let trimming = tokio::spawn(allocator::give_back(
         parts.ledger.clone(),
@@ -247,17 +243,17 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
         settings.storage(),
         settings.catalog(),
     );
-    let books = ledger.clone();
+    let of_disk = ledger.clone();
     let time = settings.clone();
     let (disk, catalog, keeper) = tokio::task::spawn_blocking(move || {
-        let disk = LocalDisk::open(&folder, storage, books)
+        let disk = LocalDisk::open(&folder, storage, of_disk)
             .map_err(|error| start_errors::data_folder(&folder, &error))?;
         if !catalog.accept_older && !SqliteCatalog::is_in(&folder) {
             refuse_files_without_records(&folder, &disk)?;
         }
         let keeper = clock::Keeper::of(&folder, &time, !SqliteCatalog::is_in(&folder));
-        let opened = match disk.lane() {
-            Lane::ReadOnly => SqliteCatalog::open_read_only(&folder, catalog),
+        let opened = match disk.write_mode() {
+            WriteMode::ReadOnly => SqliteCatalog::open_read_only(&folder, catalog),
             _ => SqliteCatalog::open(&folder, catalog),
         };
         let catalog = opened.map_err(|error| start_errors::catalog(&folder, &error))?;
@@ -265,7 +261,7 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
     })
     .await??;
     let catalog = Arc::new(catalog);
-    let writes = !matches!(disk.lane(), Lane::ReadOnly);
+    let writes = !matches!(disk.write_mode(), WriteMode::ReadOnly);
     let store: Arc<dyn Store> = Arc::new(disk);
     let config = settings.engine();
     let machine = Machine::living_by(keeper.clock(), config.writer_threads);
@@ -322,7 +318,7 @@ fn introduce(parts: &Parts, settings: &Settings, scheme: &str, address: SocketAd
     text += &format!(
         "data    {}, {}\nlistening on {scheme}://{address}\n",
         settings.data_dir.display(),
-        parts.engine.store().lane()
+        parts.engine.store().write_mode()
     );
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -169,7 +169,7 @@ impl Parts {
         let with_sha256 = draft.with_sha256;
         let mut begun = None;
         if let Some(length) =
-            announced_bytes.filter(|length| *length <= self.config.inline_max_bytes)
+            announced_bytes.filter(|length| *length <= self.config.inline_bytes_max)
         {
             if length == 0 && expected.is_none() {
                 let created = self.register(draft.completed_inline(Vec::new())).await?;
@@ -308,7 +308,7 @@ impl Parts {
         let lane = Box::pin(work.open(guard.live())).await?;
         let room = life.room_bytes().or(self
             .config
-            .file_max_bytes
+            .file_bytes_max
             .map(|limit| limit.saturating_sub(life.durable_bytes())));
         let marked = |mark: Mark| {
             let checkpoint = can_resume.then(|| work.checkpoint(mark));
@@ -337,7 +337,7 @@ impl Parts {
 
     /// Refuses a length beyond what is configured, or beyond what any disk or catalog can count.
     pub(crate) fn check_size(&self, length: u64) -> Result<(), Error> {
-        let limit_bytes = self.config.file_max_bytes.unwrap_or(FILE_BYTES_MAX);
+        let limit_bytes = self.config.file_bytes_max.unwrap_or(FILE_BYTES_MAX);
         if length > limit_bytes {
             return Err(Error::TooLarge { limit_bytes });
         }
@@ -380,7 +380,7 @@ fn sooner(config: &Config, record: &FileRecord) -> Duration {
 impl Parts {
     /// A small leased buffer for reading back.
     pub(crate) async fn scratch(&self, holder: ddx_memory::Holder) -> Result<Buffer, Error> {
-        let bytes = self.config.granule_min_bytes;
+        let bytes = self.config.buffer_bytes_min;
         let lease = match self.ledger.try_lease(holder, bytes) {
             Some(lease) => lease,
             None => self

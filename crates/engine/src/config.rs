@@ -13,13 +13,13 @@ pub struct Config {
     /// them is kept as one that can be resumed.
     pub protocols: Vec<Protocol>,
     /// Files of at most this size live in the catalog itself.
-    pub inline_max_bytes: u64,
+    pub inline_bytes_max: u64,
     /// The smallest buffer, and what is waited for in the queue.
-    pub granule_min_bytes: u64,
+    pub buffer_bytes_min: u64,
     /// The largest buffer.
-    pub granule_max_bytes: u64,
+    pub buffer_bytes_max: u64,
     /// A buffer that fills in less than this is followed by a larger one.
-    pub granule_time: Duration,
+    pub buffer_fill_time: Duration,
     /// How long a partly filled buffer waits for more bytes before it is written and given back.
     pub linger: Duration,
     /// A client that sends slowly is read when so many of its bytes have gathered in the kernel,
@@ -42,7 +42,7 @@ pub struct Config {
     /// A file goes this long after it was completed; never where None.
     pub file_expires: Option<Duration>,
     /// The largest file; as the disk allows where None.
-    pub file_max_bytes: Option<u64>,
+    pub file_bytes_max: Option<u64>,
     /// So long a reader may continue a download of a file whose downloads are counted.
     pub download_lease: Duration,
     /// Who has had no more than this of such a file keeps no one else from it.
@@ -83,10 +83,10 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             protocols: Vec::new(),
-            inline_max_bytes: 16 << 10,
-            granule_min_bytes: 16 << 10,
-            granule_max_bytes: 4 << 20,
-            granule_time: Duration::from_millis(50),
+            inline_bytes_max: 16 << 10,
+            buffer_bytes_min: 16 << 10,
+            buffer_bytes_max: 4 << 20,
+            buffer_fill_time: Duration::from_millis(50),
             linger: Duration::from_millis(25),
             slow_read_bytes: 8 << 10,
             slow_read_every: Duration::from_secs(5),
@@ -97,7 +97,7 @@ impl Default for Config {
             upload_expires: Duration::from_secs(24 * 3600),
             reservation_expires: Duration::from_secs(600),
             file_expires: None,
-            file_max_bytes: None,
+            file_bytes_max: None,
             download_lease: Duration::from_secs(6 * 3600),
             preview_bytes: 64 << 10,
             readers_max: 16_384,

@@ -269,7 +269,7 @@ impl Parts {
     /// Reserves the space of a known length that will not live in the catalog.
     pub(crate) async fn reserve(&self, mut draft: Draft) -> Result<Draft, Error> {
         if let Some(length) = draft.record.length_bytes
-            && length > self.config.inline_max_bytes
+            && length > self.config.inline_bytes_max
         {
             let segment_id = self.surroundings.id();
             self.make_segment(segment_id, Some(length)).await?;

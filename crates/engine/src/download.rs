@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ddx_catalog::{FileRecord, Kind, State};
-use ddx_memory::{Buffer, Charge, Holder, Lease, Row};
+use ddx_memory::{Account, Buffer, Charge, Holder, Lease};
 use ddx_storage::ErrorKind;
 use futures_util::Stream;
 use tokio::sync::watch;
@@ -162,7 +162,7 @@ impl Parts {
         }
         let charge = self
             .ledger
-            .charge(Row::Answers, count as u64 * SEGMENT_BYTES);
+            .charge(Account::Answers, count as u64 * SEGMENT_BYTES);
         charge.map(Arc::new).map(Some).map_err(refused)
     }
 
@@ -332,7 +332,7 @@ impl Download {
                 self.parts.live.watch(share_id, file_id)
             })
             .flatten();
-        let chunk_bytes = self.parts.config.granule_min_bytes;
+        let chunk_bytes = self.parts.config.buffer_bytes_min;
         let reading = Reading {
             download: self,
             at: start,
@@ -398,7 +398,7 @@ impl Reading {
         let config = &self.download.parts.config;
         self.chunk_bytes = match took {
             took if took <= QUICK => (2 * self.chunk_bytes).min(config.download_bytes),
-            took if took >= SLOW => config.granule_min_bytes,
+            took if took >= SLOW => config.buffer_bytes_min,
             _ => self.chunk_bytes,
         };
     }
@@ -578,9 +578,9 @@ impl Reading {
             .download_bytes
             .min(self.chunk_bytes)
             .min(parts.ledger.share_bytes() / 2)
-            .max(parts.config.granule_min_bytes);
+            .max(parts.config.buffer_bytes_min);
         let mut pages = parts
-            .lease_for_download(holder, 2 * wanted, parts.config.granule_min_bytes)
+            .lease_for_download(holder, 2 * wanted, parts.config.buffer_bytes_min)
             .await?;
         // One half is the buffer. The other one stands for the pages that the disk fills before
         // they are copied into it.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ddx_catalog::{Catalog, FileRecord, FileSummary, Kind, OwnerTotals, ShareRecord, State};
 use ddx_id::{DeleteKey, FileId, ShareId, UploadKey};
 use ddx_memory::{Holder, Ledger};
-use ddx_storage::{Lane, Store};
+use ddx_storage::{Store, WriteMode};
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -607,7 +607,7 @@ impl Parts {
 
     /// As [`Engine::is_read_only`].
     pub(crate) fn is_read_only(&self) -> bool {
-        self.store.lane() == Lane::ReadOnly
+        self.store.write_mode() == WriteMode::ReadOnly
     }
 
     /// Runs `work` on a blocking thread.

@@ -2,7 +2,7 @@
 //!
 //! An upload has one lane, and the lane goes to the blocking thread and back together with the
 //! buffer, so order and exclusive use need no lock. While a lane works on one buffer the socket
-//! fills the next. Digests and disk share one thread on purpose: the digest of a granule that is
+//! fills the next. Digests and disk share one thread on purpose: the digest of a buffer that is
 //! warm in the cache costs least right before it is written, and two cores have the socket to serve
 //! as well.
 

@@ -314,7 +314,7 @@ where
         context,
         offset: lane.absorbed,
         room: room_bytes,
-        granule: context.config.granule_min_bytes,
+        buffer_bytes: context.config.buffer_bytes_min,
         disk: Disk {
             resting: Some(lane),
             working: None,
@@ -361,7 +361,7 @@ struct Pump<'a> {
     disk: Disk,
     offset: u64,
     room: Option<u64>,
-    granule: u64,
+    buffer_bytes: u64,
     /// The client sends little at a time: what it sends is gathered by the kernel, and written at
     /// once.
     is_slow: bool,
@@ -414,7 +414,7 @@ impl Pump<'_> {
             .await;
         let count = (at - start) as u64;
         let dawdled = matches!(fill, Fill::Dawdled);
-        self.is_slow = dawdled && count < self.context.config.granule_min_bytes;
+        self.is_slow = dawdled && count < self.context.config.buffer_bytes_min;
         self.adapt(&fill, buffer.len() as u64, count, began.elapsed());
         if count > 0 {
             self.submit(
@@ -495,9 +495,9 @@ impl Pump<'_> {
     /// the disk still holds.
     async fn buffer(&mut self) -> Result<Buffer, Error> {
         let wanted = self
-            .granule
-            .min(self.context.ledger.granule_bytes())
-            .max(self.context.config.granule_min_bytes);
+            .buffer_bytes
+            .min(self.context.ledger.buffer_bytes())
+            .max(self.context.config.buffer_bytes_min);
         if let Some(spare) = self.disk.spare.take() {
             let asked_back = spare.lease().surplus_bytes() > 0;
             let fits =
@@ -579,14 +579,14 @@ impl Pump<'_> {
     fn adapt(&mut self, fill: &Fill, capacity: u64, count: u64, took: Duration) {
         let config = self.context.config;
         match fill {
-            Fill::Full if took < config.granule_time => {
-                self.granule = capacity
-                    .max(config.granule_min_bytes)
+            Fill::Full if took < config.buffer_fill_time => {
+                self.buffer_bytes = capacity
+                    .max(config.buffer_bytes_min)
                     .saturating_mul(4)
-                    .min(config.granule_max_bytes);
+                    .min(config.buffer_bytes_max);
             }
             Fill::Dawdled if count < capacity / 4 => {
-                self.granule = (capacity / 4).max(config.granule_min_bytes);
+                self.buffer_bytes = (capacity / 4).max(config.buffer_bytes_min);
             }
             _ => {}
         }

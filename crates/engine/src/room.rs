@@ -33,7 +33,7 @@ impl Parts {
     /// Refuses an upload that will not reserve its space, if there is none above the floor.
     pub(crate) async fn has_room_for_small(&self, draft: &Draft) -> Result<(), Error> {
         match draft.record.length_bytes {
-            Some(length) if length > self.config.inline_max_bytes => Ok(()),
+            Some(length) if length > self.config.inline_bytes_max => Ok(()),
             length => self.has_room_for_record(length.unwrap_or(0)).await,
         }
     }

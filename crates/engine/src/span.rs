@@ -26,7 +26,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// How far a download reads ahead at most, in pieces of the size that an upload would get now: 8
 /// MiB while few are active.
-const AHEAD_GRANULES: u64 = 2;
+const BUFFERS_AHEAD: u64 = 2;
 /// The least that is read ahead: a client that takes little has little read for it.
 const WINDOW_BYTES_MIN: u64 = 16 << 10;
 /// What is read ahead at first.
@@ -99,7 +99,7 @@ struct Pages {
     asked_to: u64,
     /// Of the lease, what stands for the connection's send queue.
     queue_bytes: u64,
-    window_max_bytes: u64,
+    window_bytes_max: u64,
 }
 
 impl Pages {
@@ -124,7 +124,7 @@ impl Pages {
     /// A client that takes what it gets is read further ahead for.
     fn widen(&mut self) {
         let window = self.window_bytes();
-        if window < self.window_max_bytes {
+        if window < self.window_bytes_max {
             // Without more memory it goes on with what there is.
             let _ = self.lease.try_grow(window);
         }
@@ -318,7 +318,7 @@ impl Span {
                 sent_to: offset,
                 asked_to: offset,
                 queue_bytes,
-                window_max_bytes: 0,
+                window_bytes_max: 0,
             });
         }
         let thread = self.parts.turns.clone().acquire_owned().await;
@@ -329,7 +329,7 @@ impl Span {
                 pages.segment = segment;
                 (pages.sent_to, pages.asked_to) = (offset, offset);
             }
-            pages.window_max_bytes = AHEAD_GRANULES * self.parts.ledger.granule_bytes();
+            pages.window_bytes_max = BUFFERS_AHEAD * self.parts.ledger.buffer_bytes();
             Turn {
                 pages,
                 end,

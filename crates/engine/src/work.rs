@@ -55,7 +55,7 @@ impl Work<'_> {
         let Some(length) = self
             .life
             .length_bytes()
-            .filter(|length| eligible && *length <= self.parts.config.inline_max_bytes)
+            .filter(|length| eligible && *length <= self.parts.config.inline_bytes_max)
         else {
             return Ok(Small::No(begun));
         };

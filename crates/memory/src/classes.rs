@@ -60,18 +60,18 @@ fn divided(count: u32, by: u32) -> u32 {
 
 /// What follows from the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct Bounds {
     pub(crate) total: u64,
     pub(crate) reserve: u64,
     pub(crate) ceiling: u64,
-    /// What one upload may hold at any pressure: two granules. It is taken out of the reserve.
+    /// What one upload may hold at any pressure: two buffers. It is taken out of the reserve.
     pub(crate) floor: u64,
     /// The largest piece for an upload that waits.
-    pub(crate) granule_max: u64,
+    pub(crate) buffer_max: u64,
     pub(crate) drift_alarm: u64,
 }
 
-impl Limits {
+impl Bounds {
     pub(crate) fn of(total: u64, config: &Config) -> Self {
         let reserve = config
             .reserve_bytes
@@ -86,9 +86,9 @@ impl Limits {
         // Half of the default reserve whatever reserve is configured: the floor must stand even
         // with a reserve of zero.
         let floor = (default_reserve(total) / 2)
-            .clamp(2 * config.granule_bytes_min, 2 * config.granule_bytes_max);
-        let granule_max = previous_power_of_two(floor / 2)
-            .clamp(config.granule_bytes_min, config.granule_bytes_max);
+            .clamp(2 * config.buffer_bytes_min, 2 * config.buffer_bytes_max);
+        let buffer_max = previous_power_of_two(floor / 2)
+            .clamp(config.buffer_bytes_min, config.buffer_bytes_max);
         let drift_alarm = config
             .drift_alarm_bytes
             .unwrap_or((total / 8).max(16 * MIB));
@@ -97,7 +97,7 @@ impl Limits {
             reserve,
             ceiling,
             floor,
-            granule_max,
+            buffer_max,
             drift_alarm,
         }
     }
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn reserves() {
-        let reserve = |total| Limits::of(total, &Config::default()).reserve;
+        let reserve = |total| Bounds::of(total, &Config::default()).reserve;
         assert_eq!(reserve(32 * MIB), 8 * MIB);
         assert_eq!(reserve(512 * MIB), 128 * MIB);
         assert_eq!(reserve(4 * GIB), 512 * MIB);
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn the_smallest_box_has_a_floor_within_its_reserve() {
-        let limits = Limits::of(32 * MIB, &Config::default());
+        let bounds = Bounds::of(32 * MIB, &Config::default());
         assert_eq!(
-            (limits.ceiling, limits.floor, limits.granule_max),
+            (bounds.ceiling, bounds.floor, bounds.buffer_max),
             (16 * MIB, 4 * MIB, 2 * MIB)
         );
     }

@@ -39,11 +39,11 @@ pub struct Config {
     /// B.
     pub waiter_bytes: u64,
     /// The smallest piece of buffer that is worth its system calls. Default 64 KiB.
-    pub granule_bytes_min: u64,
+    pub buffer_bytes_min: u64,
     /// The largest piece that is handed out to an upload that waits. Default 4 MiB: larger ones
     /// measure no faster.
-    pub granule_bytes_max: u64,
-    /// What one upload may hold when there is plenty. Default 16 MiB: one granule fills, one is
+    pub buffer_bytes_max: u64,
+    /// What one upload may hold when there is plenty. Default 16 MiB: one buffer fills, one is
     /// hashed, one is written, one is spare.
     pub upload_bytes_max: u64,
     /// Freed buffers kept mapped for the next upload. Default 16 MiB, never more than an eighth of
@@ -73,8 +73,8 @@ pub struct Config {
     pub stall_window: Duration,
     /// Without stall for so long, what pressure took is given back. Default 60 s.
     pub calm_after: Duration,
-    /// Memory of our process that no row explains, from which on `Snapshot::drift_alarm` is set.
-    /// Default: an eighth of the limit, at least 16 MiB.
+    /// Memory of our process that no account explains, from which on `Snapshot::drift_alarm` is
+    /// set. Default: an eighth of the limit, at least 16 MiB.
     pub drift_alarm_bytes: Option<u64>,
 }
 
@@ -90,8 +90,8 @@ impl Default for Config {
             uploads_max: None,
             connection_bytes: 16 * KIB,
             waiter_bytes: 512,
-            granule_bytes_min: 64 * KIB,
-            granule_bytes_max: 4 * MIB,
+            buffer_bytes_min: 64 * KIB,
+            buffer_bytes_max: 4 * MIB,
             upload_bytes_max: 16 * MIB,
             cache_bytes_max: 16 * MIB,
             cache_idle_after: Duration::from_secs(1),
@@ -118,25 +118,25 @@ impl Config {
                 reason,
             })
         };
-        if self.granule_bytes_min < 4096 {
+        if self.buffer_bytes_min < 4096 {
             return setting(
-                "granule_bytes_min",
-                self.granule_bytes_min,
+                "buffer_bytes_min",
+                self.buffer_bytes_min,
                 "is less than a page of 4096 bytes",
             );
         }
-        if self.granule_bytes_max < self.granule_bytes_min {
+        if self.buffer_bytes_max < self.buffer_bytes_min {
             return setting(
-                "granule_bytes_max",
-                self.granule_bytes_max,
-                "is less than granule_bytes_min",
+                "buffer_bytes_max",
+                self.buffer_bytes_max,
+                "is less than buffer_bytes_min",
             );
         }
-        if self.upload_bytes_max < self.granule_bytes_min {
+        if self.upload_bytes_max < self.buffer_bytes_min {
             return setting(
                 "upload_bytes_max",
                 self.upload_bytes_max,
-                "is less than granule_bytes_min",
+                "is less than buffer_bytes_min",
             );
         }
         if let Some(limit) = self.memory_limit_bytes.filter(|limit| *limit < 4 * MIB) {

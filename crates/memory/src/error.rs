@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Row;
+use crate::Account;
 
 /// Why the machine's memory could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -78,21 +78,21 @@ pub enum Refusal {
     Closing,
     /// A fixed charge does not fit into what is left.
     #[error(
-        "{needed_bytes} bytes of memory are needed for {row:?}, and {free_bytes} are free; try again in {retry_after:?}"
+        "{needed_bytes} bytes of memory are needed for {account:?}, and {free_bytes} are free; try again in {retry_after:?}"
     )]
     NoMemory {
-        /// The row that would have been charged.
-        row: Row,
+        /// The account that would have been charged.
+        account: Account,
         /// What was asked for.
         needed_bytes: u64,
-        /// What is left for this row.
+        /// What is left for this account.
         free_bytes: u64,
         /// When to come back.
         retry_after: Duration,
     },
-    /// The row is computed by the ledger itself and can't be charged.
+    /// The account is computed by the ledger itself and can't be charged.
     #[error("the memory of {0:?} is computed and can't be taken")]
-    NotChargeable(Row),
+    NotChargeable(Account),
     /// A blocking wait came to its end first.
     #[error("no memory came free within the time given")]
     TimedOut,

@@ -24,14 +24,14 @@
 //!
 //! # What it promises
 //!
-//! - **One figure.** Grants, the queue, alerts and the status page read the same books under the
-//!   same lock: a [`Snapshot`] is what decided. Its rows add up to the total, and to what is
+//! - **One figure.** Grants, the queue, alerts and the status page read the same state under the
+//!   same lock: a [`Snapshot`] is what decided. Its accounts add up to the total, and to what is
 //!   promised beyond it when others took memory meanwhile.
 //! - **Leases add up.** The sum of all [`Lease`]s is `leased_bytes` at every moment; when all are
-//!   dropped, every row of ours is zero and no user is remembered.
+//!   dropped, every account of ours is zero and no user is remembered.
 //! - **Nothing beyond what there is.** A grant fits into
 //!   `available + pool_resident − reserve − leased − charged` and under the ceiling. The one
-//!   exception is the floor: a single upload may always hold two granules, and all others may share
+//!   exception is the floor: a single upload may always hold two buffers, and all others may share
 //!   one more, so that there is always progress, and one that stands still does not stop the rest.
 //! - **Downloads leave uploads their half.** A download keeps its memory until its client takes it.
 //!   All together hold no more than half, none may go on at any pressure, and one that waits holds
@@ -40,8 +40,9 @@
 //!   lowers `available` alike.
 //! - **Falls at once, rises slowly, fails closed.** A machine that can't be read keeps its figure
 //!   for two seconds and then grants the floor only.
-//! - **Never latched.** Holdings shrink only when level *and* stall agree; with nothing leased the
-//!   band is not [`Band::Critical`], and a minute without stall releases whatever the level says.
+//! - **Never latched.** Holdings shrink only when fill *and* stall agree; with nothing leased the
+//!   pressure level is not [`PressureLevel::Critical`], and a minute without stall releases
+//!   whatever the fill says.
 //! - **Fair, and none waits for ever.** Next is the user that has had the least byte·seconds, then
 //!   the upload of that user; a hundred uploads of one user do not hold up the one of another. None
 //!   is overtaken for want of memory. A request that waits for what its own upload holds waits for
@@ -52,13 +53,13 @@
 //! # How to use it elsewhere
 //!
 //! Open one ledger for the process and keep [`Sampler`] ([`Ledger::try_spawn_sampler`]) for as long
-//! as it runs; without it the machine is read before large grants only. Lease a granule
-//! ([`Ledger::granule_bytes`]) when there are bytes to put into it and not before, ask
+//! as it runs; without it the machine is read before large grants only. Lease a buffer
+//! ([`Ledger::buffer_bytes`]) when there are bytes to put into it and not before, ask
 //! [`Lease::surplus_bytes`] at the end of each chunk and give that back, wait ([`Ledger::admit`])
 //! only while holding nothing, and grow with [`Lease::try_grow`], which never waits. [`Admission`]
 //! is a future for any executor, and [`Admission::wait`] serves a thread. Charge what is not leased
-//! (connections, page cache of buffered writers, downloads) to its [`Row`]; what is neither leased
-//! nor charged shows itself as [`Row::Drift`]. Simulations give their own [`Source`] and
+//! (connections, page cache of buffered writers, downloads) to its [`Account`]; what is neither
+//! leased nor charged shows itself as [`Account::Drift`]. Simulations give their own [`Source`] and
 //! [`ManualClock`].
 //!
 //! Linux only: control groups of either version, `/proc`, `mmap`. Without control groups the host
@@ -74,6 +75,7 @@
 //! a real memory box whose counters the ledger must meet (`tests/memory_box.rs`, which needs root
 //! and a writable memory controller and fails without).
 
+mod account;
 mod buffer;
 mod classes;
 mod clock;
@@ -88,7 +90,6 @@ mod pressure;
 mod probe;
 mod queue;
 mod reading;
-mod row;
 mod sampler;
 mod snapshot;
 mod sync;
@@ -96,6 +97,7 @@ mod sync;
 mod tests;
 mod trigger;
 
+pub use account::Account;
 pub use buffer::Buffer;
 pub use classes::Class;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -107,7 +109,6 @@ pub use ledger::{Charge, Ledger};
 pub use plan::{Plan, PlannedRate, Size};
 pub use probe::Machine;
 pub use queue::{Admission, Place};
-pub use reading::{Doubt, Host, Level, LevelKind, Process, Reading, Source, Stall};
-pub use row::Row;
+pub use reading::{Doubt, Host, LimitKind, MemoryLimit, Process, Reading, Source, Stall};
 pub use sampler::Sampler;
-pub use snapshot::{Band, Rung, Snapshot, StallView, Tightest};
+pub use snapshot::{PressureLevel, PressureStep, Snapshot, StallView, Tightest};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::classes::{Class, previous_power_of_two};
-use crate::{Doubt, Ledger, Level, Tightest};
+use crate::{Doubt, Ledger, MemoryLimit, Tightest};
 
 /// How many uploads at once at one rate.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -12,7 +12,7 @@ pub struct PlannedRate {
     /// Bytes per second of each upload.
     pub bytes_per_second: u64,
     /// The piece it fills: an eighth of a second's worth, a power of two.
-    pub granule_bytes: u64,
+    pub buffer_bytes: u64,
     /// What each holds: two pieces and its connection.
     pub each_bytes: u64,
     /// How many at once without a wait.
@@ -22,14 +22,14 @@ pub struct PlannedRate {
 /// What this machine can do.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Plan {
-    /// The least limit on any level, in bytes.
+    /// The least limit found, in bytes.
     pub total_bytes: u64,
     /// The least headroom.
     pub available_bytes: u64,
     /// Where the least headroom is.
     pub tightest: Tightest,
-    /// Every level found, the innermost first, the host last.
-    pub levels: Arc<[Level]>,
+    /// Every limit found, the innermost group first, the host last.
+    pub limits: Arc<[MemoryLimit]>,
     /// What this machine does not tell, and how it was estimated.
     pub doubts: Arc<[Doubt]>,
     /// The class by size.
@@ -64,21 +64,21 @@ impl Ledger {
         let rates = RATES
             .into_iter()
             .map(|bytes_per_second| {
-                let granule_bytes = previous_power_of_two(bytes_per_second / 8)
-                    .clamp(config.granule_bytes_min, config.granule_bytes_max);
-                // A trickle is written straight from the frame it came in and shares one granule's
+                let buffer_bytes = previous_power_of_two(bytes_per_second / 8)
+                    .clamp(config.buffer_bytes_min, config.buffer_bytes_max);
+                // A trickle is written straight from the frame it came in and shares one buffer's
                 // time with others.
-                let held = if bytes_per_second <= config.granule_bytes_min {
+                let held = if bytes_per_second <= config.buffer_bytes_min {
                     0
                 } else {
-                    2 * granule_bytes
+                    2 * buffer_bytes
                 };
                 let each_bytes = held + config.connection_bytes;
                 let by_buffers = leasable.checked_div(held).unwrap_or(u64::MAX);
                 let uploads = by_buffers.min(in_all / each_bytes.max(1)).max(1);
                 PlannedRate {
                     bytes_per_second,
-                    granule_bytes,
+                    buffer_bytes,
                     each_bytes,
                     uploads,
                 }
@@ -88,7 +88,7 @@ impl Ledger {
             total_bytes: snapshot.total_bytes,
             available_bytes: snapshot.available_bytes,
             tightest: snapshot.tightest.clone(),
-            levels: snapshot.levels.clone(),
+            limits: snapshot.limits.clone(),
             doubts: snapshot.doubts.clone(),
             class: Class::of(snapshot.total_bytes, config.class_buffers),
             reserve_bytes: snapshot.reserve_bytes,

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::plan::{Plan, PlannedRate, Size};
-use crate::{Level, LevelKind, Tightest};
+use crate::{LimitKind, MemoryLimit, Tightest};
 
 impl Tightest {
     /// Where it is, in words.
@@ -14,13 +14,13 @@ impl Tightest {
     }
 }
 
-fn place(kind: LevelKind, path: &str) -> String {
+fn place(kind: LimitKind, path: &str) -> String {
     match kind {
-        LevelKind::CgroupV1 | LevelKind::CgroupV2 => format!("control group {path}"),
-        LevelKind::Host => "this machine".to_owned(),
-        LevelKind::Configured => "the setting memory_limit".to_owned(),
-        LevelKind::Assumed => "the setting memory_assumed".to_owned(),
-        LevelKind::AddressSpace => "ulimit -v (address space)".to_owned(),
+        LimitKind::CgroupV1 | LimitKind::CgroupV2 => format!("control group {path}"),
+        LimitKind::Host => "this machine".to_owned(),
+        LimitKind::Configured => "the setting memory_limit".to_owned(),
+        LimitKind::Assumed => "the setting memory_assumed".to_owned(),
+        LimitKind::AddressSpace => "ulimit -v (address space)".to_owned(),
     }
 }
 
@@ -42,14 +42,14 @@ impl fmt::Display for Plan {
             "  {:>10} {:>10} {:>10}  where",
             "limit", "in use", "free"
         )?;
-        for level in self.levels.iter() {
-            self.level(level, f)?;
+        for limit in self.limits.iter() {
+            self.limit(limit, f)?;
         }
         for doubt in self.doubts.iter() {
             writeln!(f, "  note: {doubt}")?;
         }
         writeln!(f, "\nHow this server uses it")?;
-        for (name, bytes, meaning) in self.rows() {
+        for (name, bytes, meaning) in self.figures() {
             writeln!(f, "  {name:<16} {:>10}  {meaning}", Size(bytes).to_string())?;
         }
         writeln!(f, "\nUploads at once, whatever the size of their files")?;
@@ -77,11 +77,11 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    fn level(&self, level: &Level, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn limit(&self, limit: &MemoryLimit, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_none = |bytes: Option<u64>, none: &str| {
             bytes.map_or_else(|| none.to_owned(), |bytes| Size(bytes).to_string())
         };
-        let decides = if level.path == self.tightest.path {
+        let decides = if limit.path == self.tightest.path {
             "  ← has the least free: it decides"
         } else {
             ""
@@ -89,15 +89,15 @@ impl Plan {
         writeln!(
             f,
             "  {:>10} {:>10} {:>10}  {}{decides}",
-            or_none(level.limit_bytes, "none"),
-            Size(level.hard_bytes).to_string(),
-            or_none(level.head_bytes(), "–"),
-            place(level.kind, &level.path)
+            or_none(limit.limit_bytes, "none"),
+            Size(limit.hard_bytes).to_string(),
+            or_none(limit.head_bytes(), "–"),
+            place(limit.kind, &limit.path)
         )
     }
 
     /// Each figure, and what it is for.
-    fn rows(&self) -> [(&'static str, u64, String); 8] {
+    fn figures(&self) -> [(&'static str, u64, String); 8] {
         let class = &self.class;
         let machines = match class.name {
             "4gb" => "up to 4 GiB",

@@ -1,32 +1,32 @@
-//! Bands and rungs: how tight memory is, by two witnesses.
+//! Pressure levels and steps: how tight memory is, by two witnesses.
 //!
-//! The *level* says how much of what we may use is used; *stall* says that tasks wait for memory.
-//! The level alone slows growth. Only both together shrink what is held, since a level may be high
+//! The *fill* says how much of what we may use is used; *stall* says that tasks wait for memory.
+//! The fill alone slows growth. Only both together shrink what is held, since memory may be full
 //! for good on a healthy machine, and stall may come from a neighbour's disk. The way out is always
-//! reachable: the level falls when leases are given back, nothing is asked beyond that (with
-//! nothing leased and no buffer kept the band is never `Critical`), and a minute without stall
-//! releases whatever the level says.
+//! reachable: the fill falls when leases are given back, nothing is asked beyond that (with
+//! nothing leased and no buffer kept the level is never `Critical`), and a minute without stall
+//! releases whatever the fill says.
 //!
-//! The level in thousandths: the leased part of what may be leased; from 1,000 on, plus the part of
+//! The fill in thousandths: the leased part of what may be leased; from 1,000 on, plus the part of
 //! the reserve that is gone. Every threshold is left at nine tenths of where it is entered.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::reading::{Reading, Stall};
-use crate::{Band, Config, Rung, StallView};
+use crate::{Config, PressureLevel, PressureStep, StallView};
 
-/// Where a rung is entered, in thousandths; it is left at 9/10 of it.
+/// Where a step is entered, in thousandths; it is left at 9/10 of it.
 const CACHE_BACK: u64 = 800;
 const SHRINK_DIRTY: u64 = 850;
-const ONE_GRANULE: u64 = 900;
+const ONE_BUFFER: u64 = 900;
 /// Half of the reserve is gone: with stall, holdings shrink.
 const CRITICAL: u64 = 1500;
 
 /// How many samples of stall counters are kept at most.
 const HISTORY_MAX: usize = 64;
 
-/// What the level is made of.
+/// What the fill is made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fill {
     pub(crate) leased: u64,
@@ -65,9 +65,9 @@ pub(crate) struct Pressure {
     last_stall: Option<Duration>,
     stalled: bool,
     triggered: bool,
-    band: Band,
-    level_rung: Rung,
-    rung: Rung,
+    level: PressureLevel,
+    step_by_fill: PressureStep,
+    step: PressureStep,
 }
 
 impl Pressure {
@@ -79,18 +79,18 @@ impl Pressure {
             last_stall: None,
             stalled: false,
             triggered: false,
-            band: Band::Normal,
-            level_rung: Rung::Open,
-            rung: Rung::Open,
+            level: PressureLevel::Normal,
+            step_by_fill: PressureStep::Open,
+            step: PressureStep::Open,
         }
     }
 
-    pub(crate) fn band(&self) -> Band {
-        self.band
+    pub(crate) fn level(&self) -> PressureLevel {
+        self.level
     }
 
-    pub(crate) fn rung(&self) -> Rung {
-        self.rung
+    pub(crate) fn step(&self) -> PressureStep {
+        self.step
     }
 
     /// The kernel's trigger went off; the next sample takes it for stall.
@@ -115,7 +115,7 @@ impl Pressure {
     }
 
     /// Takes the second witness's word from a reading.
-    pub(crate) fn hear(&mut self, reading: &Reading, config: &Config, now: Duration) {
+    pub(crate) fn record_reading(&mut self, reading: &Reading, config: &Config, now: Duration) {
         let mut stalled = std::mem::take(&mut self.triggered);
         if let Some(totals) = reading.stall {
             stalled |= self.count(totals, config, now);
@@ -123,9 +123,9 @@ impl Pressure {
         // Beyond a limit of version 2, or killed for it. These counters rise with plain page cache
         // as well, which is why nothing shrinks on their word alone.
         let events = reading
-            .levels
+            .limits
             .iter()
-            .map(|level| level.limit_events.saturating_add(level.oom_kills))
+            .map(|limit| limit.limit_events.saturating_add(limit.oom_kills))
             .sum();
         stalled |= self.limit_events.is_some_and(|before| events > before);
         self.limit_events = Some(events);
@@ -161,42 +161,42 @@ impl Pressure {
         totals.some_us >= before.some_us && u128::from(some) >= allowed.max(1)
     }
 
-    /// Decides band and rung from the level and what was heard.
-    pub(crate) fn judge(&mut self, fill: Fill, config: &Config, now: Duration) {
-        let level = fill.permille();
+    /// Decides level and step from the fill and what was heard.
+    pub(crate) fn evaluate(&mut self, fill: Fill, config: &Config, now: Duration) {
+        let permille = fill.permille();
         let above = |threshold: u64, inside: bool| {
-            level
+            permille
                 >= if inside {
                     threshold * 9 / 10
                 } else {
                     threshold
                 }
         };
-        let inside = self.level_rung;
-        self.level_rung = if above(ONE_GRANULE, inside >= Rung::OneGranule) {
-            Rung::OneGranule
-        } else if above(SHRINK_DIRTY, inside >= Rung::ShrinkDirty) {
-            Rung::ShrinkDirty
-        } else if above(CACHE_BACK, inside >= Rung::CacheBack) {
-            Rung::CacheBack
+        let inside = self.step_by_fill;
+        self.step_by_fill = if above(ONE_BUFFER, inside >= PressureStep::OneBuffer) {
+            PressureStep::OneBuffer
+        } else if above(SHRINK_DIRTY, inside >= PressureStep::ShrinkDirty) {
+            PressureStep::ShrinkDirty
+        } else if above(CACHE_BACK, inside >= PressureStep::CacheBack) {
+            PressureStep::CacheBack
         } else {
-            Rung::Open
+            PressureStep::Open
         };
-        let was_critical = self.band == Band::Critical;
+        let was_critical = self.level == PressureLevel::Critical;
         let both = above(CRITICAL, was_critical) && (self.stalled || was_critical);
         let critical = both && !fill.idle && !self.is_calm(config, now);
         let recently = self
             .last_stall
             .is_some_and(|last| now.saturating_sub(last) < config.stall_window);
-        self.band = match (critical, self.level_rung) {
-            (true, _) => Band::Critical,
-            (false, Rung::OneGranule) => Band::Constrained,
-            (false, _) => Band::Normal,
+        self.level = match (critical, self.step_by_fill) {
+            (true, _) => PressureLevel::Critical,
+            (false, PressureStep::OneBuffer) => PressureLevel::Constrained,
+            (false, _) => PressureLevel::Normal,
         };
-        self.rung = match self.band {
-            Band::Critical => Rung::BlessedOnly,
-            Band::Constrained if recently && level >= 1000 => Rung::TakeSurplus,
-            _ => self.level_rung,
+        self.step = match self.level {
+            PressureLevel::Critical => PressureStep::GuaranteedOnly,
+            PressureLevel::Constrained if recently && permille >= 1000 => PressureStep::TakeSurplus,
+            _ => self.step_by_fill,
         };
     }
 }

@@ -27,7 +27,7 @@ pub struct Reading {
     /// The whole machine.
     pub host: Host,
     /// Control groups, the innermost (our own) first. Empty where there are none.
-    pub levels: Vec<Level>,
+    pub limits: Vec<MemoryLimit>,
     /// Our own process.
     pub process: Process,
     /// Stall counters, where the kernel has them.
@@ -122,10 +122,10 @@ impl Host {
     }
 }
 
-/// What a level is.
+/// What a limit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LevelKind {
+pub enum LimitKind {
     /// A control group of version 1.
     CgroupV1,
     /// A control group of version 2.
@@ -144,9 +144,9 @@ pub enum LevelKind {
 
 /// One limit and what is used of it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Level {
+pub struct MemoryLimit {
     /// What it is.
-    pub kind: LevelKind,
+    pub kind: LimitKind,
     /// The directory, or a word for the host and the configured limit.
     pub path: Arc<str>,
     /// The least of its limits; `None` if it has none.
@@ -166,7 +166,7 @@ pub struct Level {
     pub oom_kills: u64,
 }
 
-impl Level {
+impl MemoryLimit {
     /// Limit less hard usage; `None` without a limit.
     pub fn head_bytes(&self) -> Option<u64> {
         self.limit_bytes

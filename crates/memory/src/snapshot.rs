@@ -1,22 +1,22 @@
 //! The one memory figure.
 //!
 //! Admission, buffers, alerts, metrics and the status page read this and nothing else. A snapshot
-//! is taken from the very books that decide, under their lock, so that what is shown is what
+//! is taken from the very state that decides, under its lock, so that what is shown is what
 //! decided.
 
 use std::sync::Arc;
 
-use crate::{Doubt, Host, Level, LevelKind, Process, Row};
+use crate::{Account, Doubt, Host, LimitKind, MemoryLimit, Process};
 
 /// How tight memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Band {
+pub enum PressureLevel {
     /// There is enough.
     Normal,
     /// Growth is slowed.
     Constrained,
-    /// Level and stall agree: holdings shrink, one upload at a time goes on.
+    /// Fill and stall agree: holdings shrink, one upload at a time goes on.
     Critical,
 }
 
@@ -24,19 +24,19 @@ pub enum Band {
 /// ever dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rung {
+pub enum PressureStep {
     /// Nothing is held back.
     Open,
     /// Freed buffers are not kept.
     CacheBack,
     /// Dirty windows shrink to one each.
     ShrinkDirty,
-    /// One that holds a granule gets no more than its share.
-    OneGranule,
-    /// What is held beyond a granule is asked back at chunk ends.
+    /// One that holds a buffer gets no more than its share.
+    OneBuffer,
+    /// What is held beyond a buffer is asked back at chunk ends.
     TakeSurplus,
-    /// Only the blessed upload goes on.
-    BlessedOnly,
+    /// Only the upload that has the progress guarantee goes on.
+    GuaranteedOnly,
 }
 
 /// What the second witness says.
@@ -54,7 +54,7 @@ pub struct StallView {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Tightest {
     /// Its kind.
-    pub kind: LevelKind,
+    pub kind: LimitKind,
     /// Its directory, or a word.
     pub path: Arc<str>,
 }
@@ -64,7 +64,7 @@ pub struct Tightest {
 pub struct Snapshot {
     /// Which sample of the machine this rests on.
     pub epoch: u64,
-    /// Rises with every change of the books.
+    /// Rises with every change of the state.
     pub version: u64,
     /// When that sample was taken: milliseconds since the Unix epoch.
     pub taken_at: i64,
@@ -75,17 +75,17 @@ pub struct Snapshot {
     pub read_error: Option<Arc<str>>,
     /// What this machine does not tell, and how it was estimated.
     pub doubts: Arc<[Doubt]>,
-    /// The least limit on any level.
+    /// The least limit found.
     pub total_bytes: u64,
-    /// The least headroom on any level.
+    /// The least headroom under any limit.
     pub available_bytes: u64,
-    /// `total − available`: where the least headroom is at the least limit, exactly that level's
-    /// hard usage.
+    /// `total − available`: where the least headroom is at the least limit, exactly the hard
+    /// usage under it.
     pub used_bytes: u64,
-    /// The level with the least headroom.
+    /// The limit with the least headroom.
     pub tightest: Tightest,
-    /// Every level found, the innermost first, the host last.
-    pub levels: Arc<[Level]>,
+    /// Every limit found, the innermost group first, the host last.
+    pub limits: Arc<[MemoryLimit]>,
     /// The host.
     pub host: Host,
     /// Our process.
@@ -111,12 +111,12 @@ pub struct Snapshot {
     /// Promised beyond what there is, because others took memory since. Nothing more is promised
     /// until it is zero.
     pub overcommitted_bytes: u64,
-    /// The lines.
-    pub rows: Vec<(Row, u64)>,
+    /// What is held, by account.
+    pub accounts: Vec<(Account, u64)>,
     /// How tight it is.
-    pub band: Band,
+    pub pressure_level: PressureLevel,
     /// What is done about it.
-    pub rung: Rung,
+    pub pressure_step: PressureStep,
     /// The second witness.
     pub stall: StallView,
     /// Requests that wait.
@@ -139,11 +139,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The bytes of one line.
-    pub fn row(&self, row: Row) -> u64 {
-        self.rows
+    /// The bytes of one account.
+    pub fn account(&self, account: Account) -> u64 {
+        self.accounts
             .iter()
-            .find(|(name, _)| *name == row)
+            .find(|(name, _)| *name == account)
             .map_or(0, |(_, bytes)| *bytes)
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::ledger::lock;
 use crate::{
-    Admission, Config, Holder, Host, Lease, Ledger, ManualClock, ProbeError, Process, Reading, Row,
-    Source,
+    Account, Admission, Config, Holder, Host, Lease, Ledger, ManualClock, ProbeError, Process,
+    Reading, Source,
 };
 
 const MIB: u64 = 1 << 20;
@@ -45,7 +45,7 @@ fn ledger() -> (Ledger, Arc<ManualClock>) {
 }
 
 fn entries(ledger: &Ledger) -> usize {
-    lock(&ledger.inner().books).queue.entries()
+    lock(&ledger.inner().state).queue.entries()
 }
 
 fn holder(user: u64, upload: u64) -> Holder {
@@ -76,11 +76,11 @@ fn nobody_is_remembered_once_all_are_gone() {
     waiting.truncate(1000);
     drop(leases);
     drop(waiting);
-    let books = lock(&ledger.inner().books);
-    assert_eq!(books.queue.entries(), 0);
-    assert_eq!((books.leased, books.queue.held_in_all()), (0, 0));
-    assert_eq!(books.blessed, None);
-    assert_eq!(books.charge_of(Row::Waiters), 0);
+    let state = lock(&ledger.inner().state);
+    assert_eq!(state.queue.entries(), 0);
+    assert_eq!((state.leased, state.queue.held_in_all()), (0, 0));
+    assert_eq!(state.guaranteed, None);
+    assert_eq!(state.charge_of(Account::Waiters), 0);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn what_a_user_holds_counts_against_him_in_the_moment_in_which_he_gives_it_back(
     let mut greedy = ledger.try_lease(holder(1, 1), all).unwrap();
     // The one that may go on at any pressure is another one.
     let floor = ledger.snapshot().floor_bytes;
-    let blessed = ledger.try_lease(holder(3, 1), floor).unwrap();
+    let guaranteed = ledger.try_lease(holder(3, 1), floor).unwrap();
     // Of two that have had the same so far the older request is the greedy user's.
     let mut again = ledger.admit(holder(1, 2), MIB).unwrap();
     let mut modest = ledger.admit(holder(2, 1), MIB).unwrap();
@@ -115,5 +115,5 @@ fn what_a_user_holds_counts_against_him_in_the_moment_in_which_he_gives_it_back(
         "he held nearly all for ten seconds"
     );
     assert!(granted(&mut modest).is_some());
-    drop((greedy, blessed));
+    drop((greedy, guaranteed));
 }

@@ -20,6 +20,8 @@ mod sync {
     pub(crate) use shuttle::thread;
 }
 
+#[path = "../src/account.rs"]
+mod account;
 #[path = "../src/buffer/mod.rs"]
 mod buffer;
 #[path = "../src/classes.rs"]
@@ -46,8 +48,6 @@ mod probe;
 mod queue;
 #[path = "../src/reading.rs"]
 mod reading;
-#[path = "../src/row.rs"]
-mod row;
 #[path = "../src/snapshot.rs"]
 mod snapshot;
 
@@ -55,6 +55,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+pub use account::Account;
 pub use buffer::Buffer;
 pub use classes::Class;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -66,9 +67,8 @@ pub use ledger::{Charge, Ledger};
 pub use plan::{Plan, PlannedRate, Size};
 pub use probe::Machine;
 pub use queue::{Admission, Place};
-pub use reading::{Doubt, Host, Level, LevelKind, Process, Reading, Source, Stall};
-pub use row::Row;
-pub use snapshot::{Band, Rung, Snapshot, StallView, Tightest};
+pub use reading::{Doubt, Host, LimitKind, MemoryLimit, Process, Reading, Source, Stall};
+pub use snapshot::{PressureLevel, PressureStep, Snapshot, StallView, Tightest};
 
 use shuttle::future::block_on;
 use shuttle::thread;
@@ -106,12 +106,12 @@ fn ledger(free: u64) -> (Ledger, Lease) {
         Ledger::open_with_clock(config, Box::new(source), Box::new(ManualClock::new())).unwrap();
     let floor = ledger.snapshot().floor_bytes;
     let all = ledger.try_lease(holder(100, 0), free).unwrap();
-    let blessed = ledger.try_lease(holder(100, 1), floor).unwrap();
+    let guaranteed = ledger.try_lease(holder(100, 1), floor).unwrap();
     drop(all);
-    // What the blessed one holds counts: it goes down to what is to be had beside it.
-    let mut blessed = blessed;
-    blessed.shrink_to(4 * KIB);
-    (ledger, blessed)
+    // What the guaranteed one holds counts: it goes down to what is to be had beside it.
+    let mut guaranteed = guaranteed;
+    guaranteed.shrink_to(4 * KIB);
+    (ledger, guaranteed)
 }
 
 fn holder(user: u64, upload: u64) -> Holder {
@@ -128,7 +128,7 @@ fn assert_empty(ledger: &Ledger) {
         ),
         (0, 0, 0)
     );
-    assert_eq!(snapshot.row(Row::Waiters), 0);
+    assert_eq!(snapshot.account(Account::Waiters), 0);
 }
 
 /// Polls once, as a task that is dropped soon after.
@@ -146,7 +146,7 @@ async fn once(admission: &mut Admission) -> Option<Result<Lease, Refusal>> {
 fn every_waiter_is_woken_in_every_order_of_grants() {
     shuttle::check_random(
         || {
-            let (ledger, blessed) = ledger(128 * KIB);
+            let (ledger, guaranteed) = ledger(128 * KIB);
             let threads: Vec<_> = (0..4)
                 .map(|user| {
                     let ledger = ledger.clone();
@@ -161,7 +161,7 @@ fn every_waiter_is_woken_in_every_order_of_grants() {
             for thread in threads {
                 thread.join().unwrap();
             }
-            drop(blessed);
+            drop(guaranteed);
             assert_empty(&ledger);
         },
         SCHEDULES,
@@ -172,7 +172,7 @@ fn every_waiter_is_woken_in_every_order_of_grants() {
 fn a_waiter_that_goes_away_takes_nobodys_turn_with_it() {
     shuttle::check_random(
         || {
-            let (ledger, blessed) = ledger(68 * KIB);
+            let (ledger, guaranteed) = ledger(68 * KIB);
             let held = ledger.try_lease(holder(9, 0), 64 * KIB).unwrap();
             let leaver = {
                 let ledger = ledger.clone();
@@ -194,7 +194,7 @@ fn a_waiter_that_goes_away_takes_nobodys_turn_with_it() {
             for thread in [leaver, stayer, giver] {
                 thread.join().unwrap();
             }
-            drop(blessed);
+            drop(guaranteed);
             assert_empty(&ledger);
         },
         SCHEDULES,
@@ -205,7 +205,7 @@ fn a_waiter_that_goes_away_takes_nobodys_turn_with_it() {
 fn closing_answers_everybody_who_waits_and_everybody_who_comes() {
     shuttle::check_random(
         || {
-            let (ledger, blessed) = ledger(68 * KIB);
+            let (ledger, guaranteed) = ledger(68 * KIB);
             let held = ledger.try_lease(holder(9, 0), 64 * KIB).unwrap();
             let waiters: Vec<_> = (0..2)
                 .map(|user| {
@@ -229,7 +229,7 @@ fn closing_answers_everybody_who_waits_and_everybody_who_comes() {
                 thread.join().unwrap();
             }
             assert!(ledger.try_lease(holder(5, 0), 4 * KIB).is_none());
-            drop(blessed);
+            drop(guaranteed);
             assert_empty(&ledger);
         },
         SCHEDULES,
@@ -240,7 +240,7 @@ fn closing_answers_everybody_who_waits_and_everybody_who_comes() {
 fn shrinking_growing_charging_and_sampling_wake_waiters_as_well() {
     shuttle::check_random(
         || {
-            let (ledger, blessed) = ledger(132 * KIB);
+            let (ledger, guaranteed) = ledger(132 * KIB);
             let mut first = ledger.try_lease(holder(8, 0), 64 * KIB).unwrap();
             let second = ledger.try_lease(holder(9, 0), 64 * KIB).unwrap();
             let waiter = {
@@ -253,7 +253,7 @@ fn shrinking_growing_charging_and_sampling_wake_waiters_as_well() {
             let sampler = {
                 let ledger = ledger.clone();
                 thread::spawn(move || {
-                    drop(ledger.charge(Row::Connections, 4 * KIB));
+                    drop(ledger.charge(Account::Connections, 4 * KIB));
                     ledger.sample();
                     ledger.snapshot()
                 })
@@ -268,9 +268,9 @@ fn shrinking_growing_charging_and_sampling_wake_waiters_as_well() {
             waiter.join().unwrap();
             let _ = shrinker.join().unwrap();
             let snapshot = sampler.join().unwrap();
-            let sum: u64 = snapshot.rows.iter().map(|(_, bytes)| bytes).sum();
+            let sum: u64 = snapshot.accounts.iter().map(|(_, bytes)| bytes).sum();
             assert_eq!(sum, snapshot.total_bytes + snapshot.overcommitted_bytes);
-            drop(blessed);
+            drop(guaranteed);
             assert_empty(&ledger);
         },
         SCHEDULES,
@@ -281,7 +281,7 @@ fn shrinking_growing_charging_and_sampling_wake_waiters_as_well() {
 fn a_lease_that_is_split_and_given_back_in_pieces_wakes_who_waits_for_all_of_it() {
     shuttle::check_random(
         || {
-            let (ledger, blessed) = ledger(132 * KIB);
+            let (ledger, guaranteed) = ledger(132 * KIB);
             let mut first = ledger.try_lease(holder(8, 0), 128 * KIB).unwrap();
             let part = first.split(64 * KIB).unwrap();
             assert_eq!(first.bytes() + part.bytes(), 128 * KIB);
@@ -310,9 +310,9 @@ fn a_lease_that_is_split_and_given_back_in_pieces_wakes_who_waits_for_all_of_it(
             let first = shrinker.join().unwrap();
             assert_eq!(
                 ledger.snapshot().leased_bytes,
-                first.bytes() + blessed.bytes()
+                first.bytes() + guaranteed.bytes()
             );
-            drop((first, blessed));
+            drop((first, guaranteed));
             assert_empty(&ledger);
         },
         SCHEDULES,
@@ -323,7 +323,7 @@ fn a_lease_that_is_split_and_given_back_in_pieces_wakes_who_waits_for_all_of_it(
 fn buffers_that_come_and_go_beside_a_census_are_counted_once() {
     shuttle::check_random(
         || {
-            let (ledger, blessed) = ledger(8 * MIB);
+            let (ledger, guaranteed) = ledger(8 * MIB);
             let users: Vec<_> = (0..2)
                 .map(|user| {
                     let ledger = ledger.clone();
@@ -346,7 +346,7 @@ fn buffers_that_come_and_go_beside_a_census_are_counted_once() {
             for user in users {
                 user.join().unwrap();
             }
-            drop(blessed);
+            drop(guaranteed);
             assert_empty(&ledger);
             let snapshot = ledger.snapshot();
             assert_eq!(snapshot.pool_mapped_bytes, snapshot.pool_kept_bytes);

@@ -31,7 +31,7 @@ pub struct Client {
     pub(crate) plan: Upload,
     pub(crate) bytes: Vec<u8>,
     pub(crate) hand_over_max: Duration,
-    pub(crate) inline_max_bytes: u64,
+    pub(crate) inline_bytes_max: u64,
     /// So long after it was made an upload may hold no space any more if it has no byte.
     pub(crate) reserved_for: Duration,
     /// Nothing is planned to go wrong but what clients do.
@@ -80,7 +80,7 @@ impl Client {
             plan: upload.clone(),
             bytes: bytes_of(plan.seed, upload.number, upload.length_bytes()),
             hand_over_max,
-            inline_max_bytes: plan.setting.inline_max_bytes,
+            inline_bytes_max: plan.setting.inline_bytes_max,
             reserved_for: reservation_expires(&plan.setting),
             is_faultless: plan.faults.is_empty(),
             state: Mutex::new(Told {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ddx_catalog::{FileRecord, State};
 use ddx_engine::{Error, Kind};
 use ddx_id::SegmentId;
-use ddx_memory::Row;
+use ddx_memory::Account;
 use ddx_storage::Store;
 use tokio::time::{Instant, sleep};
 
@@ -58,10 +58,10 @@ async fn rest(life: &Life, process: &Process) {
     let began = Instant::now();
     loop {
         let snapshot = process.ledger.snapshot();
-        let held: Vec<_> = Row::CHARGEABLE
+        let held: Vec<_> = Account::CHARGEABLE
             .into_iter()
-            .chain([Row::Buffers, Row::Waiters])
-            .map(|row| (row, snapshot.row(row)))
+            .chain([Account::Buffers, Account::Waiters])
+            .map(|account| (account, snapshot.account(account)))
             .filter(|(_, bytes)| *bytes > 0)
             .collect();
         let engine = &process.engine;

@@ -109,7 +109,7 @@ impl Source for Memory {
                     .saturating_sub(facts.ours_bytes),
                 ..Host::default()
             },
-            levels: Vec::new(),
+            limits: Vec::new(),
             process: Process {
                 anon_bytes: facts.ours_bytes,
                 shmem_bytes: 0,

@@ -28,11 +28,11 @@ pub struct Setting {
     /// The size of the disk.
     pub disk_bytes: u64,
     /// Files of at most this size live in the catalog.
-    pub inline_max_bytes: u64,
+    pub inline_bytes_max: u64,
     /// The smallest buffer.
-    pub granule_min_bytes: u64,
+    pub buffer_bytes_min: u64,
     /// The largest buffer.
-    pub granule_max_bytes: u64,
+    pub buffer_bytes_max: u64,
     /// After how many bytes an upload is made durable on its way.
     pub checkpoint_bytes: u64,
     /// How often it is made durable on its way.
@@ -338,9 +338,9 @@ impl Setting {
         Self {
             memory_bytes: pick(random, &[8, 12, 16, 64]) << 20,
             disk_bytes: pick(random, &[2, 4, 16]) << 20,
-            inline_max_bytes: pick(random, &[0, 1 << 10, 16 << 10]),
-            granule_min_bytes: pick(random, &[4, 16]) << 10,
-            granule_max_bytes: pick(random, &[16, 64, 256]) << 10,
+            inline_bytes_max: pick(random, &[0, 1 << 10, 16 << 10]),
+            buffer_bytes_min: pick(random, &[4, 16]) << 10,
+            buffer_bytes_max: pick(random, &[16, 64, 256]) << 10,
             checkpoint_bytes: pick(random, &[8 << 10, 64 << 10, 256 << 20]),
             checkpoint_ms: pick(random, &[20, 500, 5_000]),
             disk_ms: pick(random, &[0, 2, 10, 50]),
@@ -405,7 +405,7 @@ fn length(random: &mut Random, setting: &Setting) -> u64 {
     let block = 4096;
     match random.below(10) {
         0 => random.below(3),
-        1 => setting.inline_max_bytes + random.below(3),
+        1 => setting.inline_bytes_max + random.below(3),
         2 => block * (1 + random.below(6)),
         3..=6 => random.below(40_000),
         7 | 8 => random.below(120_000),

@@ -272,7 +272,7 @@ impl Client {
         excuse.is_unreserved = !matches!(
             self.plan.way,
             Way::Resumable(Length::AtOnce) | Way::Joined { .. }
-        ) || self.plan.parts_bytes[part] <= self.inline_max_bytes
+        ) || self.plan.parts_bytes[part] <= self.inline_bytes_max
             // A segment without a durable byte goes with the power, and its reservation with it, or
             // after some time.
             || at == 0 && (self.world.tally().power_cuts > 0 || self.may_be_unreserved(part));

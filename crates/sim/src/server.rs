@@ -91,7 +91,7 @@ impl Life {
         let (world, plan) = (&self.world, &self.plan);
         let config = ddx_memory::Config {
             reserve_bytes: Some(plan.setting.memory_bytes / 8),
-            granule_bytes_min: plan.setting.granule_min_bytes,
+            buffer_bytes_min: plan.setting.buffer_bytes_min,
             ..ddx_memory::Config::default()
         };
         // A start that can't read its memory waits until it can.

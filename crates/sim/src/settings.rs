@@ -37,9 +37,9 @@ pub(crate) fn settings(setting: &Setting) -> Config {
     let upload_expires = Duration::from_millis(setting.upload_expires_ms);
     Config {
         protocols: vec![WHOLE, RESUMABLE],
-        inline_max_bytes: setting.inline_max_bytes,
-        granule_min_bytes: setting.granule_min_bytes,
-        granule_max_bytes: setting.granule_max_bytes.max(setting.granule_min_bytes),
+        inline_bytes_max: setting.inline_bytes_max,
+        buffer_bytes_min: setting.buffer_bytes_min,
+        buffer_bytes_max: setting.buffer_bytes_max.max(setting.buffer_bytes_min),
         checkpoint_every: Duration::from_millis(setting.checkpoint_ms),
         checkpoint_bytes: setting.checkpoint_bytes,
         // Hours would outlast the life.
@@ -49,7 +49,7 @@ pub(crate) fn settings(setting: &Setting) -> Config {
         file_expires: Some(FILE_EXPIRES),
         sha256_always: setting.sha256_always,
         housekeeping_every: HOUSEKEEPING_EVERY.min(upload_expires / 20),
-        download_bytes: 4 * setting.granule_min_bytes,
+        download_bytes: 4 * setting.buffer_bytes_min,
         ..Config::default()
     }
 }

@@ -24,16 +24,16 @@ const SEGMENT: SegmentId = SegmentId::from_bytes([1; 16]);
 #[derive(Clone, Copy)]
 enum Way {
     Dd {
-        granule: usize,
+        buffer_bytes: usize,
     },
     Store {
-        granule: usize,
+        buffer_bytes: usize,
         direct: DirectIo,
         digests: bool,
         reserved: bool,
     },
     Digests {
-        granule: usize,
+        buffer_bytes: usize,
     },
 }
 
@@ -44,18 +44,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().ok_or("which folder?")?;
     let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
-    let store = |granule, direct, digests, reserved| Way::Store {
-        granule: granule * MIB,
+    let store = |buffer_bytes, direct, digests, reserved| Way::Store {
+        buffer_bytes: buffer_bytes * MIB,
         direct,
         digests,
         reserved,
     };
     let (auto, off) = (DirectIo::Auto, DirectIo::Off);
     let ways = [
-        ("dd oflag=direct, 1 MiB", Way::Dd { granule: MIB }),
-        ("dd oflag=direct, 4 MiB", Way::Dd { granule: 4 * MIB }),
-        ("digests alone, 1 MiB", Way::Digests { granule: MIB }),
-        ("digests alone, 4 MiB", Way::Digests { granule: 4 * MIB }),
+        ("dd oflag=direct, 1 MiB", Way::Dd { buffer_bytes: MIB }),
+        (
+            "dd oflag=direct, 4 MiB",
+            Way::Dd {
+                buffer_bytes: 4 * MIB,
+            },
+        ),
+        ("digests alone, 1 MiB", Way::Digests { buffer_bytes: MIB }),
+        (
+            "digests alone, 4 MiB",
+            Way::Digests {
+                buffer_bytes: 4 * MIB,
+            },
+        ),
         ("direct, 1 MiB", store(1, auto, false, true)),
         ("direct, 4 MiB", store(4, auto, false, true)),
         ("direct, 1 MiB, digests", store(1, auto, true, true)),
@@ -89,13 +99,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn run(folder: &Path, way: Way) -> Result<Cost, Box<dyn Error>> {
     match way {
-        Way::Dd { granule } => {
+        Way::Dd { buffer_bytes } => {
             let file = folder.join("dd");
             let mut dd = Command::new("dd");
             dd.args(["if=/dev/zero", "oflag=direct", "conv=fdatasync"]);
             dd.arg(format!("of={}", file.display()))
-                .arg(format!("bs={granule}"))
-                .arg(format!("count={}", GIB / granule));
+                .arg(format!("bs={buffer_bytes}"))
+                .arg(format!("count={}", GIB / buffer_bytes));
             let (began, cpu) = (Instant::now(), cpu_seconds()?);
             let output = dd.output()?;
             let cost = Cost(began.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
@@ -106,11 +116,11 @@ fn run(folder: &Path, way: Way) -> Result<Cost, Box<dyn Error>> {
                 .then_some(cost)
                 .ok_or_else(|| "dd failed".into())
         }
-        Way::Digests { granule } => {
-            let bytes = Aligned::random(granule, 0, 1);
+        Way::Digests { buffer_bytes } => {
+            let bytes = Aligned::random(buffer_bytes, 0, 1);
             let (began, cpu) = (Instant::now(), cpu_seconds()?);
             let mut digests = (FileHasher::new(), Crc64::new());
-            for _ in 0..GIB / granule {
+            for _ in 0..GIB / buffer_bytes {
                 digests.0.update(&bytes);
                 digests.1.update(&bytes);
             }
@@ -118,7 +128,7 @@ fn run(folder: &Path, way: Way) -> Result<Cost, Box<dyn Error>> {
             Ok(Cost(began.elapsed().as_secs_f64(), cpu_seconds()? - cpu))
         }
         Way::Store {
-            granule,
+            buffer_bytes,
             direct,
             digests,
             reserved,
@@ -130,12 +140,12 @@ fn run(folder: &Path, way: Way) -> Result<Cost, Box<dyn Error>> {
             let store =
                 LocalDisk::open(folder, config, Ledger::on_this_machine(Config::default())?)?;
             store.delete(SEGMENT)?;
-            let bytes = Aligned::random(granule, 0, 1);
+            let bytes = Aligned::random(buffer_bytes, 0, 1);
             let (began, cpu) = (Instant::now(), cpu_seconds()?);
             store.create(SEGMENT, reserved.then_some(GIB as u64))?;
             let mut writer = store.open_writer(SEGMENT, 0)?;
             let mut digest = (FileHasher::new(), Crc64::new());
-            for _ in 0..GIB / granule {
+            for _ in 0..GIB / buffer_bytes {
                 if digests {
                     digest.0.update(&bytes);
                     digest.1.update(&bytes);

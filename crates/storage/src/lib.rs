@@ -23,4 +23,4 @@ mod store;
 
 pub use error::{Error, ErrorKind};
 pub use local::{DirectIo, LocalDisk, LocalDiskConfig};
-pub use store::{Lane, Reader, Space, Store, Writer};
+pub use store::{Reader, Space, Store, WriteMode, Writer};

@@ -87,8 +87,8 @@ pub trait Store: Send + Sync + 'static {
         let _ = bytes;
     }
 
-    /// By which way bytes go to the disk.
-    fn lane(&self) -> Lane;
+    /// How bytes go to the disk.
+    fn write_mode(&self) -> WriteMode;
 }
 
 /// Appends to a segment.
@@ -170,21 +170,21 @@ impl Space {
     }
 }
 
-/// By which way bytes go to the disk.
+/// How bytes go to the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum WriteMode {
     /// Whole blocks go from our buffers to the disk, past the page cache.
     Direct,
     /// All goes through small windows of the page cache.
     Windowed {
-        /// Why it is not [`Lane::Direct`].
+        /// Why it is not [`WriteMode::Direct`].
         reason: String,
     },
     /// By none: the file system took no changes when the store was opened.
     ReadOnly,
 }
 
-impl fmt::Display for Lane {
+impl fmt::Display for WriteMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Direct => f.write_str("direct I/O"),

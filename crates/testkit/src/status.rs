@@ -40,32 +40,33 @@ impl Status {
         self.number("/concurrency_manager/global_upload_slots_available")
     }
 
-    /// The ledger's rows in bytes, by name in lower case, wherever in the document they stand: a
-    /// list of pairs or of objects, or an object.
-    pub fn rows(&self) -> Result<BTreeMap<String, i64>> {
-        let rows = find(&self.json, "rows").with_context(|| format!("no rows in {}", self.json))?;
+    /// The ledger's accounts in bytes, by name in lower case, wherever in the document they stand:
+    /// a list of pairs or of objects, or an object.
+    pub fn accounts(&self) -> Result<BTreeMap<String, i64>> {
+        let accounts = find(&self.json, "accounts")
+            .with_context(|| format!("no accounts in {}", self.json))?;
         let mut found = BTreeMap::new();
         let mut put = |name: &Value, bytes: &Value| -> Result<()> {
             let name = name
                 .as_str()
-                .with_context(|| format!("a row without a name in {rows}"))?;
+                .with_context(|| format!("an account without a name in {accounts}"))?;
             let bytes = bytes
                 .as_i64()
-                .with_context(|| format!("row {name} without bytes in {rows}"))?;
+                .with_context(|| format!("account {name} without bytes in {accounts}"))?;
             found.insert(name.to_lowercase(), bytes);
             Ok(())
         };
-        match rows {
+        match accounts {
             Value::Object(map) => map
                 .iter()
                 .try_for_each(|(name, bytes)| put(&Value::from(name.as_str()), bytes))?,
             Value::Array(list) => {
-                for row in list {
-                    match row {
+                for account in list {
+                    match account {
                         Value::Array(pair) => put(&pair[0], &pair[1])?,
                         other => put(
                             other
-                                .get("row")
+                                .get("account")
                                 .or_else(|| other.get("name"))
                                 .unwrap_or(&Value::Null),
                             other.get("bytes").unwrap_or(&Value::Null),
@@ -73,7 +74,7 @@ impl Status {
                     }
                 }
             }
-            _ => anyhow::bail!("rows are neither a list nor an object: {rows}"),
+            _ => anyhow::bail!("accounts are neither a list nor an object: {accounts}"),
         }
         Ok(found)
     }

@@ -70,15 +70,15 @@ pub(super) fn run(bytes: &[u8]) {
     let _ = machine.pressure_file();
     let Ok(reading) = first else { return };
     assert!(reading.host.head_bytes() <= reading.host.available_bytes);
-    for level in &reading.levels {
+    for limit in &reading.limits {
         assert!(
-            level
+            limit
                 .limit_bytes
                 .is_none_or(|limit| limit < reading.host.total_bytes),
-            "a limit above the machine is none: {level:?}"
+            "a limit above the machine is none: {limit:?}"
         );
-        assert!(level.hard_bytes <= level.usage_bytes, "{level:?}");
-        assert!(level.head_bytes() <= level.limit_bytes);
+        assert!(limit.hard_bytes <= limit.usage_bytes, "{limit:?}");
+        assert!(limit.head_bytes() <= limit.limit_bytes);
     }
     assert_eq!(
         machine.read().ok(),

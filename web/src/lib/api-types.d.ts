@@ -451,6 +451,11 @@ export interface components {
         Limits: {
             /**
              * Format: int64
+             * @description The largest file; none: as large as the disk holds.
+             */
+            file_bytes_max: number | null;
+            /**
+             * Format: int64
              * @description A complete file goes after so long; none: it stays.
              */
             file_expires_ms: number | null;
@@ -459,18 +464,13 @@ export interface components {
              * @description What the disk has for files, roughly unless an operator asks.
              */
             free_bytes: number | null;
-            /**
-             * Format: int64
-             * @description The largest file; none: as large as the disk holds.
-             */
-            max_file_bytes: number | null;
             /** @description Bytes of UTF-8 in a name. */
             name_bytes_max: number;
             /**
              * Format: int64
              * @description What a request should carry at most; longer files come in several.
              */
-            request_body_max_bytes: number;
+            request_body_bytes_max: number;
             /**
              * Format: int64
              * @description An upload on which nothing happens for so long goes.
@@ -528,7 +528,7 @@ export interface components {
             clock: components["schemas"]["Clock"];
             disk: components["schemas"]["Disk"] | null;
             /** @description How bytes get to the disk. */
-            disk_lane: string;
+            disk_write_mode: string;
             /** @description The whole ledger; sizes in bytes. */
             ledger: Record<string, never>;
             /** Format: int64 */

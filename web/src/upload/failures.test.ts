@@ -122,8 +122,8 @@ test('pauses of one file double from half a second to half a minute', () => {
 
 describe('at the drop', () => {
   const limits: Limits = {
-    max_file_bytes: 1000,
-    request_body_max_bytes: 100,
+    file_bytes_max: 1000,
+    request_body_bytes_max: 100,
     free_bytes: 5000,
     upload_expires_ms: 86_400_000,
     file_expires_ms: null,
@@ -139,20 +139,20 @@ describe('at the drop', () => {
     expect(of(1001)).toEqual({ code: 'too-large', limitBytes: 1000 });
   });
   test('without a limit of size the free space counts', () => {
-    expect(of(5000, 'a', { max_file_bytes: null })).toBeNull();
-    expect(of(7501, 'a', { max_file_bytes: null })).toEqual({ code: 'no-space', limitBytes: 5000 });
-    expect(of(1, 'a', { max_file_bytes: null, free_bytes: 0 })).toEqual({
+    expect(of(5000, 'a', { file_bytes_max: null })).toBeNull();
+    expect(of(7501, 'a', { file_bytes_max: null })).toEqual({ code: 'no-space', limitBytes: 5000 });
+    expect(of(1, 'a', { file_bytes_max: null, free_bytes: 0 })).toEqual({
       code: 'no-space',
       limitBytes: 0,
     });
-    expect(of(2 ** 50, 'a', { max_file_bytes: null, free_bytes: null })).toBeNull();
+    expect(of(2 ** 50, 'a', { file_bytes_max: null, free_bytes: null })).toBeNull();
   });
   test('what may fit is sent, as the free space is told to two binary digits', () => {
     // 8191 bytes are free, of which a stranger is told 6144.
-    expect(of(8191, 'a', { max_file_bytes: null, free_bytes: 6144 })).toBeNull();
+    expect(of(8191, 'a', { file_bytes_max: null, free_bytes: 6144 })).toBeNull();
     // 6143 bytes are free, of which a stranger is told 4096.
-    expect(of(6143, 'a', { max_file_bytes: null, free_bytes: 4096 })).toBeNull();
-    expect(of(6145, 'a', { max_file_bytes: null, free_bytes: 4096 })).not.toBeNull();
+    expect(of(6143, 'a', { file_bytes_max: null, free_bytes: 4096 })).toBeNull();
+    expect(of(6145, 'a', { file_bytes_max: null, free_bytes: 4096 })).not.toBeNull();
   });
   test('a name is measured in bytes, not in letters', () => {
     expect(of(1, 'éééé.a')).toBeNull();

@@ -122,8 +122,8 @@ const FREE_FACTOR = 1.5;
  * does.
  */
 export function measure(file: { size: number; name: string }, limits: Limits): Failure | null {
-  if (limits.max_file_bytes !== null && file.size > limits.max_file_bytes) {
-    return { code: 'too-large', limitBytes: limits.max_file_bytes };
+  if (limits.file_bytes_max !== null && file.size > limits.file_bytes_max) {
+    return { code: 'too-large', limitBytes: limits.file_bytes_max };
   }
   if (limits.free_bytes !== null && file.size > limits.free_bytes * FREE_FACTOR) {
     return { code: 'no-space', limitBytes: limits.free_bytes };

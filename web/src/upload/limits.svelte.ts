@@ -20,7 +20,7 @@ export class ServerLimits {
 
   /** Most bytes in one request. */
   get chunkBytes(): number {
-    return Math.min(this.current?.request_body_max_bytes ?? CHUNK_BYTES_MAX, CHUNK_BYTES_MAX);
+    return Math.min(this.current?.request_body_bytes_max ?? CHUNK_BYTES_MAX, CHUNK_BYTES_MAX);
   }
 
   /** What can be known to fail is said at once and sends nothing. */

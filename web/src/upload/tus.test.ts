@@ -9,7 +9,7 @@ import { Refused, Unreachable } from '$lib/api';
 import {
   Aborted,
   encodeMetadata,
-  INLINE_MAX_BYTES,
+  INLINE_BYTES_MAX,
   sameOrigin,
   send,
   SourceLost,
@@ -218,11 +218,11 @@ describe('a file', () => {
 
   test('of the largest inline size is one request, one byte more is two', async () => {
     answering = keeping(nothing());
-    await send(sending(blob(INLINE_MAX_BYTES)));
+    await send(sending(blob(INLINE_BYTES_MAX)));
     expect(seen).toHaveLength(1);
     answering = keeping(nothing());
-    await send(sending(blob(INLINE_MAX_BYTES + 1)));
-    expect(what().slice(1)).toEqual(['POST /files 0', `PATCH /files/u1 ${INLINE_MAX_BYTES + 1}`]);
+    await send(sending(blob(INLINE_BYTES_MAX + 1)));
+    expect(what().slice(1)).toEqual(['POST /files 0', `PATCH /files/u1 ${INLINE_BYTES_MAX + 1}`]);
   });
 
   test('that is empty is complete when it is made', async () => {

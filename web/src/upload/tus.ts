@@ -11,7 +11,7 @@ import { parseProblem, parseRetryAfter, Refused, Unreachable } from '$lib/api';
  * A file up to this size travels inside its creation: one request instead of two. Larger ones
  * don't, since an answer lost then would cost the bytes again.
  */
-export const INLINE_MAX_BYTES = 256 * 1024;
+export const INLINE_BYTES_MAX = 256 * 1024;
 
 /** The server no longer knows the upload: expired, deleted, or another data folder. */
 export class UploadGone extends Error {
@@ -127,7 +127,7 @@ export async function terminate(uploadUrl: string): Promise<void> {
 
 async function create(sending: Sending): Promise<{ url: string; offset: number }> {
   const { file, signal } = sending;
-  const inline = file.size > 0 && file.size <= INLINE_MAX_BYTES;
+  const inline = file.size > 0 && file.size <= INLINE_BYTES_MAX;
   const headers: Record<string, string> = {
     'Upload-Length': String(file.size),
     'Upload-Metadata': encodeMetadata(sending.metadata),

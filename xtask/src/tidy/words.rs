@@ -15,6 +15,7 @@ use super::source_file::SourceFile;
 const PRIVATE: &[(&str, &str)] = &[
     ("ballast", "say what the space is kept for"),
     ("band", "say what it means for uploads"),
+    ("blessed", "say which upload goes on"),
     ("books", "say: figures"),
     ("chore", "say: background task"),
     ("doomed", "say: deleted"),
@@ -23,6 +24,7 @@ const PRIVATE: &[(&str, &str)] = &[
     ("lane", "say how bytes are written"),
     ("ledger", "say: memory"),
     ("life", "say what happens to the upload"),
+    ("ration", "say: space that is reserved"),
     ("rung", "say what it means for uploads"),
     ("room", "say: space, or memory"),
     ("seat", "say: turn, or place"),

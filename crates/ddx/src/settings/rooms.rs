@@ -40,8 +40,8 @@ impl Settings {
             waiters_max: self.waiters_max,
             uploads_max: self.uploads_max,
             connection_bytes: CONNECTION_BYTES + self.tls_cert.as_ref().map_or(0, |_| TLS_BYTES),
-            granule_bytes_min: ddx_engine::Config::default().granule_min_bytes,
-            granule_bytes_max: self.granule_max_bytes,
+            buffer_bytes_min: ddx_engine::Config::default().buffer_bytes_min,
+            buffer_bytes_max: self.upload_buffer_bytes_max,
             sample_every: self.memory_sample_every,
             ..ddx_memory::Config::default()
         }
@@ -58,7 +58,7 @@ impl Settings {
     /// The catalog's part.
     pub(crate) fn catalog(&self) -> ddx_catalog::sqlite::Config {
         ddx_catalog::sqlite::Config {
-            inline_bytes_max: self.inline_max_bytes.max(64 << 10),
+            inline_bytes_max: self.inline_bytes_max.max(64 << 10),
             accept_older: self.accept_older_catalog,
             ballast_bytes: self.ballast_bytes,
             ..ddx_catalog::sqlite::Config::default()
@@ -88,8 +88,8 @@ impl Settings {
             requests_per_client_max: self.requests_per_client_max,
             creations_per_client_max: self.creations_per_client_max,
             unfinished_per_client_max: self.unfinished_per_client_max,
-            reserved_per_client_max_bytes: self.reserved_per_client_max_bytes,
-            request_body_max_bytes: self.request_body_max_bytes,
+            reserved_per_client_bytes_max: self.reserved_per_client_bytes_max,
+            request_body_bytes_max: self.request_body_bytes_max,
             cross_origin: if origins.iter().any(|origin| origin == "*") {
                 ddx_http::CrossOrigin::Any
             } else {
@@ -176,9 +176,9 @@ impl Settings {
     /// The engine's part.
     pub(crate) fn engine(&self) -> ddx_engine::Config {
         ddx_engine::Config {
-            inline_max_bytes: self.inline_max_bytes,
+            inline_bytes_max: self.inline_bytes_max,
             protocols: ddx_http::protocols::spoken(),
-            granule_max_bytes: self.granule_max_bytes,
+            buffer_bytes_max: self.upload_buffer_bytes_max,
             checkpoint_every: self.checkpoint_every,
             checkpoint_bytes: self.checkpoint_bytes,
             body_idle: self.body_idle_timeout,
@@ -186,7 +186,7 @@ impl Settings {
             upload_expires: self.upload_expires,
             reservation_expires: self.reservation_expires,
             file_expires: self.file_expires,
-            file_max_bytes: self.max_file_size_bytes,
+            file_bytes_max: self.file_bytes_max,
             parts_max: self.parts_max,
             download_lease: self.download_lease,
             preview_bytes: self.preview_bytes,

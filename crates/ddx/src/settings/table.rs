@@ -196,16 +196,16 @@ settings! {
     group "Uploads" {
         /// The largest file that is accepted; larger ones are refused with 413, before they are
         /// sent where their length is known. Without it only the disk space counts.
-        "max_file_size" => max_file_size_bytes: Size = none in "1".."1EiB";
+        "file_bytes_max" => file_bytes_max: Size = none in "1".."1EiB";
         /// Bytes that pages send in one request; they cut larger files into several requests. Set
         /// it below the limit of your proxy: many cut requests at 100 MB.
-        "request_body_max" => request_body_max_bytes: Size = "95MiB" in "64KiB".."1EiB";
+        "request_body_bytes_max" => request_body_bytes_max: Size = "95MiB" in "64KiB".."1EiB";
         /// Files up to this size are stored in the catalog and not as a file of their own, which is
         /// faster for small ones. Larger values make the catalog larger.
-        "inline_max" => inline_max_bytes: Size = "16KiB" in "0".."1MiB";
+        "inline_bytes_max" => inline_bytes_max: Size = "16KiB" in "0".."1MiB";
         /// The largest buffer that one upload fills before it is written to the disk. Larger
         /// buffers make single fast uploads faster and leave less memory to others.
-        "granule_max" => granule_max_bytes: Size = "4MiB" in "64KiB".."32MiB";
+        "upload_buffer_bytes_max" => upload_buffer_bytes_max: Size = "4MiB" in "64KiB".."32MiB";
         /// An upload in progress is saved this often. After a crash or a power cut clients send
         /// again what came since. Shorter costs more disk time.
         "checkpoint_every" => checkpoint_every: Span = "5s" in "100ms".."10m";
@@ -325,7 +325,7 @@ settings! {
         /// Bytes that the unfinished uploads of one client may have announced together; more are
         /// refused with 429. Without it the first one may take all free space, and each next one
         /// has to leave a tenth of it to others; there is no limit for this machine itself.
-        "reserved_per_client_max" => reserved_per_client_max_bytes: Size = none in "1".."1EiB";
+        "reserved_per_client_bytes_max" => reserved_per_client_bytes_max: Size = none in "1".."1EiB";
     }
     group "Process" {
         /// Threads that serve connections. Without it: one for each processor. Rarely worth a

@@ -132,7 +132,7 @@ fn the_defaults_are_what_the_product_promises() {
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8000");
     assert_eq!(settings.data_dir, Path::new("./data"));
     assert_eq!(settings.memory_limit_bytes, None);
-    assert_eq!(settings.request_body_max_bytes, 95 << 20);
+    assert_eq!(settings.request_body_bytes_max, 95 << 20);
     assert_eq!(settings.upload_expires, Duration::from_secs(24 * 3600));
     assert_eq!(settings.cors_origins, ["*"]);
     assert!(settings.trusted_proxies.is_empty() && !settings.repr_digest_sha256);
@@ -279,12 +279,12 @@ fn variables_that_nobody_typed_are_left_alone() {
 #[test]
 fn toml_values_of_every_shape_are_read() {
     let (result, _folder) = from_file(
-        "request_body_max = 1_000_000\nrepr_digest_sha256 = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n\
+        "request_body_bytes_max = 1_000_000\nrepr_digest_sha256 = true\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n\
          header_bytes_max = 0x4000\nfile_expires = '7d'\n",
     );
     let settings = result.unwrap().settings;
     assert_eq!(
-        (settings.request_body_max_bytes, settings.header_bytes_max),
+        (settings.request_body_bytes_max, settings.header_bytes_max),
         (1_000_000, 16_384)
     );
     assert!(settings.repr_digest_sha256);

@@ -102,7 +102,7 @@ async fn a_form_that_is_cut_leaves_nothing() -> Result<()> {
         .await?;
         // Four steps of 64 files beyond the first one, of 128 bytes each.
         until("its list is charged", Duration::from_secs(20), || async {
-            Ok(client.status().await?.rows()?["answers"] == 4 * 64 * 128)
+            Ok(client.status().await?.accounts()?["answers"] == 4 * 64 * 128)
         })
         .await?;
         match ending {

@@ -170,7 +170,7 @@ async fn long_heads_are_taken_and_their_memory_given_back() -> Result<()> {
     until(
         "their memory is given back",
         Duration::from_secs(30),
-        || async { Ok(client.status().await?.rows()?["connections"] <= 2 * 36 * 1024) },
+        || async { Ok(client.status().await?.accounts()?["connections"] <= 2 * 36 * 1024) },
     )
     .await?;
     ledger_at_zero(&client).await
@@ -293,7 +293,7 @@ async fn exclusive_heads_without_end_take_no_more_than_there_is() -> Result<()> 
         let took = began.elapsed();
         client.fetch(&link, &data).await?;
         let status = client.status().await?;
-        let held = status.rows()?["connections"];
+        let held = status.accounts()?["connections"];
         let drift = status.figure("drift_bytes")?;
         println!("{held} bytes of connections, drift {drift}, an upload beside them {took:?}");
         ensure!(took < Duration::from_secs(5), "an upload takes {took:?}");
@@ -321,7 +321,7 @@ async fn exclusive_heads_without_end_take_no_more_than_there_is() -> Result<()> 
     until(
         "their memory is given back",
         Duration::from_secs(20),
-        || async { Ok(client.status().await?.rows()?["connections"] < 64 * 20 * 1024) },
+        || async { Ok(client.status().await?.accounts()?["connections"] < 64 * 20 * 1024) },
     )
     .await?;
     ensure!(memory_box.usage()?.oom_kills == 0);

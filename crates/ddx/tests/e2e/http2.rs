@@ -73,7 +73,7 @@ async fn exclusive_idle_http_2_connections_leave_room_for_others() -> Result<()>
     println!(
         "{} idle connections are kept, {refused} refused; {} bytes, drift {}",
         kept.len(),
-        status.rows()?["connections"],
+        status.accounts()?["connections"],
         status.figure("drift_bytes")?
     );
     ensure!(kept.len() > 300, "only {} are kept", kept.len());
@@ -105,7 +105,7 @@ async fn exclusive_idle_http_2_connections_leave_room_for_others() -> Result<()>
     until(
         "their memory is given back",
         Duration::from_secs(20),
-        || async { Ok(client.status().await?.rows()?["connections"] < MIB as i64) },
+        || async { Ok(client.status().await?.accounts()?["connections"] < MIB as i64) },
     )
     .await?;
     ensure!(memory_box.usage()?.oom_kills == 0);

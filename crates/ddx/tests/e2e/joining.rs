@@ -77,7 +77,7 @@ async fn a_kill_between_the_last_part_and_the_joining_loses_no_file() -> Result<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_file_is_the_largest_joined_one_too() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().option("--max-file-size", "1MiB").start()?;
+    let server = setup().option("--file-bytes-max", "1MiB").start()?;
     let client = server.client();
     let tus = Tus::new(&client);
     let mut paths = Vec::new();
@@ -213,7 +213,7 @@ async fn a_file_of_many_parts_is_charged_while_it_is_read() -> Result<()> {
     ensure!(conn.head().await?.number("content-length")? == PARTS * MIB);
     for (what, bytes) in [("it is charged", PARTS * 256), ("it is given back", 0)] {
         until(what, Duration::from_secs(20), || async {
-            Ok(client.status().await?.rows()?["answers"] == i64::try_from(bytes)?)
+            Ok(client.status().await?.accounts()?["answers"] == i64::try_from(bytes)?)
         })
         .await?;
         conn.reset()?;

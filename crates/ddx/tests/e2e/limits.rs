@@ -128,7 +128,7 @@ async fn one_client_has_only_so_many_uploads_unfinished() -> Result<()> {
     let _turn = Turn::shared()?;
     let server = setup()
         .option("--unfinished-per-client-max", "3")
-        .option("--reserved-per-client-max", "100KB")
+        .option("--reserved-per-client-bytes-max", "100KB")
         .start()?;
     let (one, other) = (
         server.client(),

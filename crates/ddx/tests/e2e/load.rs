@@ -266,7 +266,7 @@ async fn one_byte_that_changed_on_the_disk_is_told_as_wrong() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_of_the_server_are_failures_of_the_run() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().option("--max-file-size", "1MiB").start()?;
+    let server = setup().option("--file-bytes-max", "1MiB").start()?;
     for protocol in ["put", "tus"] {
         let words = format!("large --clients 2 --bytes 9MiB --protocol {protocol}");
         let finished = load(&server.url(""), &words).await?;

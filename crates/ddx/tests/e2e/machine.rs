@@ -92,7 +92,7 @@ async fn exclusive_own_limit_is_found_where_the_mount_begins_above_the_namespace
         ensure!(
             total_bytes(&status)? == BOX_BYTES,
             "{command:?}: {}",
-            status.json["ledger"]["levels"]
+            status.json["ledger"]["limits"]
         );
         ensure!(doubts(&status)?.is_empty(), "{:?}", doubts(&status)?);
         holds_in_its_box(&server, &memory_box).await?;

@@ -154,15 +154,18 @@ async fn ledger_at_zero(client: &Client) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(10);
     while Instant::now() < end {
         let status = client.status().await?;
-        let rows = status.rows()?;
+        let accounts = status.accounts()?;
         anyhow::ensure!(
-            WORK.iter()
-                .all(|name| rows.keys().any(|row| row.replace('_', "") == *name)),
-            "rows are missing: {rows:?}"
+            WORK.iter().all(|name| accounts
+                .keys()
+                .any(|account| account.replace('_', "") == *name)),
+            "accounts are missing: {accounts:?}"
         );
-        last = rows
+        last = accounts
             .into_iter()
-            .filter(|(row, bytes)| *bytes != 0 && WORK.contains(&row.replace('_', "").as_str()))
+            .filter(|(account, bytes)| {
+                *bytes != 0 && WORK.contains(&account.replace('_', "").as_str())
+            })
             .collect();
         if last.is_empty() && status.active_uploads()? == 0.0 {
             return Ok(());

@@ -248,7 +248,7 @@ async fn readers_have_a_limit_and_stand_in_the_ledger() -> Result<()> {
         "{problem}"
     );
     until("the ledger has them", Duration::from_secs(30), || async {
-        Ok(once.client.status().await?.rows()?["readers"] == 3 * 1536)
+        Ok(once.client.status().await?.accounts()?["readers"] == 3 * 1536)
     })
     .await?;
     // Those that have begun are not held up.
@@ -266,7 +266,7 @@ async fn a_reader_that_is_forgotten_gives_its_place_and_its_memory() -> Result<(
     once.range(READER, 0, MIB).await?.expect(206)?;
     once.range(OTHER, 0, MIB).await?.expect_problem(429)?;
     until("its memory is free", Duration::from_secs(30), || async {
-        Ok(once.client.status().await?.rows()?["readers"] == 0)
+        Ok(once.client.status().await?.accounts()?["readers"] == 0)
     })
     .await?;
     once.range(OTHER, 0, MIB).await?.expect(206)?;

@@ -60,7 +60,7 @@ async fn is_operator(client: &Client, fields: &[(&str, &str)]) -> Result<bool> {
     for key in ["concurrency_manager", "memory_monitor"] {
         ensure!(keys.contains_key(key), "{key} is for everybody: {status}");
     }
-    for key in ["ledger", "disk", "disk_lane", "version", "uptime_ms"] {
+    for key in ["ledger", "disk", "disk_write_mode", "version", "uptime_ms"] {
         ensure!(
             keys.contains_key(key) == is_one,
             "{fields:?} {key}: {status}"

@@ -160,7 +160,7 @@ async fn streams_of_http_2_that_are_no_files_do_not_rest() -> Result<()> {
         let frame = http2.next().await?.context("the connection ends")?;
         heads += u32::from(frame.kind == HEADERS);
     }
-    let held = client.status().await?.rows()?["connections"];
+    let held = client.status().await?.accounts()?["connections"];
     let least = i64::from(STREAMS) * 16 * 1024;
     ensure!(held >= least, "{held} bytes are in the ledger");
     http2.until_closed().await?;

@@ -90,7 +90,7 @@ async fn slow_heads_slow_bodies_and_silence_are_ended_by_their_limits() -> Resul
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_early_refusal_can_be_read_and_is_no_reset() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().option("--max-file-size", "1MiB").start()?;
+    let server = setup().option("--file-bytes-max", "1MiB").start()?;
     let client = server.client();
     for round in 0..20 {
         let data = Data::new(round, 24 * MIB);

@@ -212,7 +212,7 @@ async fn two_lengths_are_seen_in_a_head_that_comes_in_pieces() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_ends_its_connection_says_so() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().option("--max-file-size", "1MiB").start()?;
+    let server = setup().option("--file-bytes-max", "1MiB").start()?;
     let client = server.client();
     // Ends that a client has to be told: the body, or the rest of it, is still to come.
     for head in [

@@ -252,7 +252,7 @@ async fn requests_that_come_in_one_piece_are_answered_one_by_one() -> Result<()>
 async fn a_connection_goes_on_after_long_bodies_and_ends_after_one_that_was_not_read() -> Result<()>
 {
     let _turn = Turn::shared()?;
-    let server = setup().option("--max-file-size", "4MiB").start()?;
+    let server = setup().option("--file-bytes-max", "4MiB").start()?;
     let client = server.client();
     let mut conn = client.connect().await?;
     for seed in 0..6 {

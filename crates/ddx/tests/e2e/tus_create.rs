@@ -444,7 +444,7 @@ async fn all_requests_may_share_one_connection() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_joining_that_is_refused_leaves_the_parts_whole() -> Result<()> {
     let _turn = Turn::shared()?;
-    let server = setup().option("--max-file-size", "3MiB").start()?;
+    let server = setup().option("--file-bytes-max", "3MiB").start()?;
     let client = server.client();
     let tus = Tus::new(&client);
     let data = Data::new(12, 2 * MIB);

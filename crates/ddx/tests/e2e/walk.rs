@@ -231,7 +231,7 @@ async fn the_api_answers_as_agreed() -> Result<()> {
     }
     let limits = client.json("/api/v1/limits").await?;
     ensure!(
-        limits["request_body_max_bytes"] == 95 * MIB
+        limits["request_body_bytes_max"] == 95 * MIB
             && limits["free_bytes"].as_u64() > Some(0)
             && limits["version"].is_string(),
         "{limits}"

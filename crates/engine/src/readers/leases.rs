@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ddx_id::{FileId, LeaseId};
-use ddx_memory::{Charge, Ledger, Row};
+use ddx_memory::{Account, Charge, Ledger};
 use tokio::sync::Notify;
 
 use super::lease::{LEASE_BYTES, Lease};
@@ -166,7 +166,7 @@ impl Leases {
         if self.count >= limit {
             return Err(Error::TooManyReaders { limit });
         }
-        let charge = ledger.charge(Row::Readers, LEASE_BYTES);
+        let charge = ledger.charge(Account::Readers, LEASE_BYTES);
         charge.map_err(refused)
     }
 
@@ -259,7 +259,7 @@ mod tests {
         }
 
         fn charged(&self) -> u64 {
-            self.ledger.snapshot().row(Row::Readers)
+            self.ledger.snapshot().account(Account::Readers)
         }
     }
 

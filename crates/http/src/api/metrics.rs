@@ -6,7 +6,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ddx_engine::{Counted, Protocol, Total};
-use ddx_memory::{Band, Doubt};
+use ddx_memory::{Doubt, PressureLevel};
 use http::header;
 
 use super::system::{disk, fresh};
@@ -50,9 +50,9 @@ pub(super) async fn metrics(State(app): State<App>, _: Operator) -> Response {
 fn tell_memory(app: &App) {
     let ledger = fresh(app);
     let set = |metric, value: f64| app.metrics().set(metric, &[], value);
-    for (row, bytes) in &ledger.rows {
+    for (account, bytes) in &ledger.accounts {
         app.metrics()
-            .set(Metric::MemoryRow, &[row.name()], *bytes as f64);
+            .set(Metric::MemoryAccount, &[account.name()], *bytes as f64);
     }
     for doubt in Doubt::ALL {
         let holds = ledger.doubts.contains(&doubt);
@@ -79,13 +79,16 @@ fn tell_memory(app: &App) {
         set(metric, bytes as f64);
     }
     set(Metric::MemoryDrift, ledger.drift_bytes as f64);
-    let band = match ledger.band {
-        Band::Normal => 0.0,
-        Band::Constrained => 1.0,
-        Band::Critical => 2.0,
+    let level = match ledger.pressure_level {
+        PressureLevel::Normal => 0.0,
+        PressureLevel::Constrained => 1.0,
+        PressureLevel::Critical => 2.0,
     };
-    set(Metric::MemoryBand, band);
-    set(Metric::MemoryRung, f64::from(ledger.rung as u8));
+    set(Metric::MemoryPressureLevel, level);
+    set(
+        Metric::MemoryPressureStep,
+        f64::from(ledger.pressure_step as u8),
+    );
     set(
         Metric::MemoryStalled,
         f64::from(u8::from(ledger.stall.stalled)),

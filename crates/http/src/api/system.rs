@@ -30,7 +30,7 @@ pub(super) struct Status {
     #[schema(required)]
     disk: Option<Disk>,
     /// How bytes get to the disk.
-    disk_lane: String,
+    disk_write_mode: String,
     clock: Clock,
     uptime_ms: u64,
     version: &'static str,
@@ -112,7 +112,7 @@ fn gb(bytes: u64) -> f64 {
     (bytes as f64 / f64::from(1 << 30) * 10_000.0).round() / 10_000.0
 }
 
-/// The books as they stand, on a reading of the machine that is not from before the question.
+/// The ledger as it stands, on a reading of the machine that is not from before the question.
 pub(super) fn fresh(app: &App) -> std::sync::Arc<Snapshot> {
     let ledger = app.engine().ledger();
     let snapshot = ledger.snapshot();
@@ -137,7 +137,7 @@ pub(crate) async fn status_document(app: &App) -> impl Serialize + use<> {
         load: load(app, &snapshot),
         ledger: snapshot,
         disk: disk(app).await.ok(),
-        disk_lane: app.engine().store().lane().to_string(),
+        disk_write_mode: app.engine().store().write_mode().to_string(),
         uptime_ms: u64::try_from(app.uptime().as_millis()).unwrap_or(u64::MAX),
         version: app.config().version,
     }
@@ -208,9 +208,9 @@ pub(super) async fn upload_status(
 pub(super) struct Limits {
     /// The largest file; none: as large as the disk holds.
     #[schema(required)]
-    max_file_bytes: Option<u64>,
+    file_bytes_max: Option<u64>,
     /// What a request should carry at most; longer files come in several.
-    request_body_max_bytes: u64,
+    request_body_bytes_max: u64,
     /// What the disk has for files, roughly unless an operator asks.
     #[schema(required)]
     free_bytes: Option<u64>,
@@ -245,8 +245,8 @@ pub(super) async fn limits(
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let engine = app.engine().config();
     let limits = Limits {
-        max_file_bytes: engine.file_max_bytes,
-        request_body_max_bytes: app.config().request_body_max_bytes,
+        file_bytes_max: engine.file_bytes_max,
+        request_body_bytes_max: app.config().request_body_bytes_max,
         free_bytes: free_bytes.map(|bytes| if is_exact { bytes } else { coarse(bytes) }),
         upload_expires_ms: ms(engine.upload_expires),
         file_expires_ms: engine.file_expires.map(ms),

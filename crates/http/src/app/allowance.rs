@@ -79,7 +79,7 @@ pub(crate) async fn allow_length(
 async fn owes(app: &App, client: Client) -> Result<Option<OwnerTotals>, Problem> {
     let config = app.config();
     let is_set = config.unfinished_per_client_max.is_some()
-        || config.reserved_per_client_max_bytes.is_some();
+        || config.reserved_per_client_bytes_max.is_some();
     if client.is_local() && !is_set {
         return Ok(None);
     }
@@ -94,7 +94,7 @@ async fn allow_bytes(
     more_bytes: u64,
     is_free: bool,
 ) -> Result<(), Problem> {
-    let most = match app.config().reserved_per_client_max_bytes {
+    let most = match app.config().reserved_per_client_bytes_max {
         Some(most) => most,
         None if is_free => return Ok(()),
         None => {

@@ -1,13 +1,13 @@
 //! Memory of answers that last, from the ledger.
 
-use ddx_memory::{Charge, Refusal, Row};
+use ddx_memory::{Account, Charge, Refusal};
 
 use super::state::App;
 use crate::shared::problem::{Kind, Problem};
 
 /// Books memory for an answer that lasts, until the charge is dropped.
 pub(crate) fn charge_answer(app: &App, bytes: u64) -> Result<Charge, Problem> {
-    let charge = app.engine().ledger().charge(Row::Answers, bytes);
+    let charge = app.engine().ledger().charge(Account::Answers, bytes);
     charge.map_err(|refusal| no_memory(bytes, &refusal))
 }
 

@@ -43,9 +43,9 @@ pub struct Config {
     pub unfinished_per_client_max: Option<u64>,
     /// What these may come to; without it nine tenths of what the disk has, and the first may have
     /// all.
-    pub reserved_per_client_max_bytes: Option<u64>,
+    pub reserved_per_client_bytes_max: Option<u64>,
     /// What browsers are told to send at once at most.
-    pub request_body_max_bytes: u64,
+    pub request_body_bytes_max: u64,
     /// Which other sites' pages may use this server.
     pub cross_origin: CrossOrigin,
     /// Who may ask what is about the server itself.

@@ -100,12 +100,12 @@ const fn label(name: &'static str, values: &'static [&'static str]) -> Label {
 
 metrics! {
     // Memory: read from the ledger's snapshot when /metrics is asked for.
-    MemoryRow "ddx_memory_row_bytes" Type::Gauge, "bytes", [label("row", &[])],
-        "Memory by line of the ledger; the lines add up to the total and what is overcommitted";
+    MemoryAccount "ddx_memory_account_bytes" Type::Gauge, "bytes", [label("account", &[])],
+        "Memory by account of the ledger; the accounts add up to the total and what is overcommitted";
     MemoryTotal "ddx_memory_total_bytes" Type::Gauge, "bytes", [],
-        "The least memory limit on any level: cgroups, host, configuration";
+        "The least memory limit found: cgroups, host, configuration";
     MemoryAvailable "ddx_memory_available_bytes" Type::Gauge, "bytes", [],
-        "The least headroom on any level";
+        "The least headroom under any limit";
     MemoryUsed "ddx_memory_used_bytes" Type::Gauge, "bytes", [],
         "Total less available";
     MemoryReserve "ddx_memory_reserve_bytes" Type::Gauge, "bytes", [],
@@ -122,9 +122,9 @@ metrics! {
         "What was promised and others took since; nothing more is promised until it is zero";
     MemoryDrift "ddx_memory_drift_bytes" Type::Gauge, "bytes", [],
         "Memory of the process that no line of the ledger explains; negative if less is used than charged";
-    MemoryBand "ddx_memory_band" Type::Gauge, "", [],
+    MemoryPressureLevel "ddx_memory_pressure_level" Type::Gauge, "", [],
         "How tight memory is: 0 normal, 1 constrained, 2 critical";
-    MemoryRung "ddx_memory_rung" Type::Gauge, "", [],
+    MemoryPressureStep "ddx_memory_pressure_step" Type::Gauge, "", [],
         "How many steps are taken because memory is tight: 0 none, 5 all";
     MemoryStalled "ddx_memory_stalled" Type::Gauge, "", [],
         "1 if the kernel says that tasks stall for memory";

@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ddx_memory::{Ledger, Row};
+use ddx_memory::{Account, Ledger};
 
 use super::limits::Limits;
 use super::request_memory::HYPER_BYTES;
@@ -83,7 +83,7 @@ impl Crowd {
     /// Half of the connections that there may be, and that there is memory for.
     fn half(&self, ledger: &Ledger) -> u64 {
         let snapshot = ledger.snapshot();
-        let bytes = snapshot.row(Row::Connections) + snapshot.free_to_lease_bytes;
+        let bytes = snapshot.account(Account::Connections) + snapshot.free_to_lease_bytes;
         // Each may ask for something, and hold the most that a request does.
         let all = bytes / (ledger.config().connection_bytes + HYPER_BYTES);
         (all.min(self.connections_max) / 2).max(FEW)

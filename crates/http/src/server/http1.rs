@@ -298,7 +298,7 @@ impl Shared {
             return None;
         }
         match body_way(request.body()) {
-            BodyWay::Known(length) => (length >= self.limits.tap_min_bytes).then_some(length),
+            BodyWay::Known(length) => (length >= self.limits.tap_bytes_min).then_some(length),
             BodyWay::None => (request.method() == Method::GET
                 && self.app.may_have_file(request.uri().path()))
             .then_some(0),

@@ -36,7 +36,7 @@ pub struct Limits {
     /// What is read and dropped meanwhile, at most.
     pub linger_bytes_max: u64,
     /// Bodies from this length on are read past hyper.
-    pub tap_min_bytes: u64,
+    pub tap_bytes_min: u64,
     /// Streams at once on one HTTP/2 connection.
     pub http2_streams_max: u32,
     /// What one HTTP/2 stream may have under way towards us.
@@ -61,7 +61,7 @@ impl Default for Limits {
             connections_per_client_max: None,
             linger: Duration::from_secs(10),
             linger_bytes_max: 256 << 20,
-            tap_min_bytes: 64 << 10,
+            tap_bytes_min: 64 << 10,
             http2_streams_max: 64,
             http2_stream_window_bytes: 256 << 10,
             http2_window_bytes: 1 << 20,

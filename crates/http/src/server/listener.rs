@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ddx_memory::{Charge, Ledger, Row};
+use ddx_memory::{Account, Charge, Ledger};
 use http::{HeaderValue, header};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -157,7 +157,7 @@ impl Shared {
                 && let Ok(place) = places.clone().try_acquire_owned()
             {
                 let bytes = self.idle_bytes();
-                match self.ledger.charge(Row::Connections, bytes) {
+                match self.ledger.charge(Account::Connections, bytes) {
                     Ok(charge) => return (place, charge),
                     Err(refusal) => tracing::debug!(%refusal, "no memory for another connection"),
                 }

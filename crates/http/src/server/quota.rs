@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ddx_memory::{Charge, Ledger, Refusal, Row};
+use ddx_memory::{Account, Charge, Ledger, Refusal};
 use tokio::sync::Notify;
 
 /// So much may always be asked for, however few connections there are; the ledger decides.
@@ -48,7 +48,7 @@ impl Quota {
     /// Books so much. Errs with the time after which another try is worth it.
     pub(super) fn take(self: &Arc<Self>, bytes: u64) -> Result<Share, Duration> {
         let charge = self.has_room_for(bytes).and_then(|()| {
-            let charge = self.ledger.charge(Row::Connections, bytes);
+            let charge = self.ledger.charge(Account::Connections, bytes);
             charge.map_err(|refusal| retry_after(&refusal))
         });
         let charge = charge.inspect_err(|_| self.refused.notify_waiters())?;
@@ -111,13 +111,16 @@ mod tests {
     fn what_is_held_is_given_back_whole() {
         let ledger = Ledger::on_this_machine(ddx_memory::Config::default()).unwrap();
         let quota = Quota::new(ledger.clone(), 4);
-        let row = || ledger.snapshot().row(Row::Connections);
+        let account = || ledger.snapshot().account(Account::Connections);
         let mut share = quota.take(100).unwrap();
         share.grow(50).unwrap();
-        assert_eq!((share.bytes(), row()), (150, 150));
+        assert_eq!((share.bytes(), account()), (150, 150));
         assert!(share.grow(u64::MAX / 2).is_err());
-        assert_eq!((share.bytes(), row()), (150, 150));
+        assert_eq!((share.bytes(), account()), (150, 150));
         drop(share);
-        assert_eq!((quota.held_bytes.load(Ordering::Relaxed), row()), (0, 0));
+        assert_eq!(
+            (quota.held_bytes.load(Ordering::Relaxed), account()),
+            (0, 0)
+        );
     }
 }

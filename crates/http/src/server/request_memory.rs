@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ddx_memory::{Charge, Ledger, Row};
+use ddx_memory::{Account, Charge, Ledger};
 use tokio::sync::{Mutex, Notify};
 
 use super::idle::IdleConnections;
@@ -108,9 +108,10 @@ impl RequestMemory {
     fn try_with_hyper(&self) -> Option<Holds> {
         // Those whose turn with hyper is over come first.
         if !self.past_hyper.is_used()
-            && let Ok(charge) = self
-                .ledger
-                .charge(Row::Connections, REQUEST_BYTES + HYPER_BYTES + BEGIN_BYTES)
+            && let Ok(charge) = self.ledger.charge(
+                Account::Connections,
+                REQUEST_BYTES + HYPER_BYTES + BEGIN_BYTES,
+            )
         {
             return Some(Holds::Charge(charge));
         }
@@ -164,7 +165,12 @@ impl WithHyper<'_> {
         }
         memory.always.fetch_add(1, Ordering::Relaxed);
         drop(self);
-        let attempt = || memory.ledger.charge(Row::Connections, REQUEST_BYTES).ok();
+        let attempt = || {
+            memory
+                .ledger
+                .charge(Account::Connections, REQUEST_BYTES)
+                .ok()
+        };
         memory.wait(&memory.past_hyper, attempt).await
     }
 }
@@ -202,8 +208,8 @@ mod tests {
     use super::*;
     use futures_util::poll;
 
-    fn row(ledger: &Ledger) -> u64 {
-        ledger.snapshot().row(Row::Connections)
+    fn account(ledger: &Ledger) -> u64 {
+        ledger.snapshot().account(Account::Connections)
     }
 
     fn memory() -> (Ledger, Arc<RequestMemory>) {
@@ -216,7 +222,7 @@ mod tests {
     fn take_all(ledger: &Ledger) -> Vec<Charge> {
         let (mut all, mut bytes) = (Vec::new(), ledger.snapshot().ceiling_bytes * 2);
         while bytes > 0 {
-            match ledger.charge(Row::Connections, bytes) {
+            match ledger.charge(Account::Connections, bytes) {
                 Ok(charge) => all.push(charge),
                 Err(_) => bytes /= 2,
             }
@@ -227,20 +233,20 @@ mod tests {
     #[tokio::test]
     async fn each_is_charged_for_as_long_as_it_is_held() {
         let (ledger, memory) = memory();
-        let before = row(&ledger);
+        let before = account(&ledger);
         let (mut one, mut two) = (memory.with_hyper().await, memory.with_hyper().await);
         let both = 2 * (REQUEST_BYTES + HYPER_BYTES);
-        assert_eq!(row(&ledger) - before, both + 2 * BEGIN_BYTES);
+        assert_eq!(account(&ledger) - before, both + 2 * BEGIN_BYTES);
         one.has_begun();
         two.has_begun();
         two.has_begun();
-        assert_eq!(row(&ledger) - before, both);
+        assert_eq!(account(&ledger) - before, both);
         let past = one.past_hyper().await;
-        assert_eq!(row(&ledger) - before, 2 * REQUEST_BYTES + HYPER_BYTES);
+        assert_eq!(account(&ledger) - before, 2 * REQUEST_BYTES + HYPER_BYTES);
         drop(two);
-        assert_eq!(row(&ledger) - before, REQUEST_BYTES);
+        assert_eq!(account(&ledger) - before, REQUEST_BYTES);
         drop(past);
-        assert_eq!(row(&ledger), before);
+        assert_eq!(account(&ledger), before);
         assert!(!memory.is_short());
     }
 

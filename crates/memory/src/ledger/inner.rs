@@ -1,24 +1,24 @@
-//! What is behind every handle of the ledger: the books under their lock, and the machine that they
+//! What is behind every handle of the ledger: its state under the lock, and the machine that they
 //! are measured by.
 
 use std::task::Waker;
 use std::time::Duration;
 
-use super::books::{Books, Deferred};
 use super::measure::Measure;
+use super::state::{Deferred, LedgerState};
 use crate::buffer::pool::{Census, Token};
 use crate::buffer::{Mapping, whole_pages};
 use crate::holder::Purpose;
-use crate::queue::{Request, State};
+use crate::queue::{Request, RequestState};
 use crate::reading::Source;
 use crate::sync::{Mutex, MutexGuard};
-use crate::{Clock, Config, Error, Holder, Place, Refusal, Rung};
+use crate::{Clock, Config, Error, Holder, Place, PressureStep, Refusal};
 
 /// What all handles share.
 pub(crate) struct Inner {
     pub(super) config: Config,
     clock: Box<dyn Clock>,
-    pub(crate) books: Mutex<Books>,
+    pub(crate) state: Mutex<LedgerState>,
     reader: Mutex<Reader>,
 }
 
@@ -31,8 +31,8 @@ struct Reader {
 
 /// Locks, whatever happened to another that held it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic while the lock is held is a bug that the panic has told; the books are numbers and
-    // stay usable.
+    // A panic while the lock is held is a bug that the panic has told; the state is numbers and
+    // stays usable.
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -58,7 +58,7 @@ impl Inner {
         let reading = source.read()?;
         let now = clock.now();
         let measure = Measure::first(reading, &config, now, clock.unix_at());
-        let books = Books::new(config.clone(), measure, now);
+        let state = LedgerState::new(config.clone(), measure, now);
         let reader = Reader {
             source,
             census: Census::default(),
@@ -67,7 +67,7 @@ impl Inner {
         Ok(Self {
             config,
             clock,
-            books: Mutex::new(books),
+            state: Mutex::new(state),
             reader: Mutex::new(reader),
         })
     }
@@ -76,15 +76,18 @@ impl Inner {
         self.clock.now()
     }
 
-    /// Runs `f` on the books, then serves those who wait, then does outside the lock what must be
+    /// Runs `f` on the state, then serves those who wait, then does outside the lock what must be
     /// done there.
-    pub(super) fn change<R>(&self, f: impl FnOnce(&mut Books, Duration, &mut Deferred) -> R) -> R {
+    pub(super) fn change<R>(
+        &self,
+        f: impl FnOnce(&mut LedgerState, Duration, &mut Deferred) -> R,
+    ) -> R {
         let now = self.clock.now();
         let mut deferred = Deferred::default();
         let result = {
-            let mut books = lock(&self.books);
-            let result = f(&mut books, now, &mut deferred);
-            books.pump(now, &mut deferred);
+            let mut state = lock(&self.state);
+            let result = f(&mut state, now, &mut deferred);
+            state.grant_waiters(now, &mut deferred);
             result
         };
         deferred.run();
@@ -93,26 +96,26 @@ impl Inner {
 
     pub(super) fn take(&self, holder: Holder, bytes: u64, purpose: Purpose) -> Option<u32> {
         self.refresh_for(bytes);
-        self.change(|books, now, _| books.take(holder, bytes, now, purpose))
+        self.change(|state, now, _| state.take(holder, bytes, now, purpose))
     }
 
     pub(crate) fn grow(&self, slot: u32, by: u64, purpose: Purpose) -> Option<u64> {
         let by = whole_pages(by);
         self.refresh_for(by);
-        self.change(|books, now, _| books.grow(slot, by, now, purpose))
+        self.change(|state, now, _| state.grow(slot, by, now, purpose))
             .then_some(by)
     }
 
     pub(crate) fn give_back(&self, slot: u32, bytes: u64, lease_ends: bool, purpose: Purpose) {
-        self.change(|books, now, _| books.give_back(slot, bytes, now, lease_ends, purpose));
+        self.change(|state, now, _| state.give_back(slot, bytes, now, lease_ends, purpose));
     }
 
     pub(crate) fn split(&self, slot: u32) {
-        self.change(|books, now, _| books.queue.hold(slot, 0, now, true));
+        self.change(|state, now, _| state.queue.hold(slot, 0, now, true));
     }
 
     pub(crate) fn surplus(&self, slot: u32) -> u64 {
-        lock(&self.books).surplus(slot, self.clock.now())
+        lock(&self.state).surplus(slot, self.clock.now())
     }
 
     pub(super) fn enqueue(
@@ -121,21 +124,21 @@ impl Inner {
         bytes: u64,
         purpose: Purpose,
     ) -> Result<u64, Refusal> {
-        self.change(|books, now, _| {
-            if books.closing {
+        self.change(|state, now, _| {
+            if state.closing {
                 return Err(Refusal::Closing);
             }
-            let (waiting, limit) = (books.queue.waiting(), self.config.waiters_max as u64);
+            let (waiting, limit) = (state.queue.waiting(), self.config.waiters_max as u64);
             if waiting >= limit {
                 return Err(Refusal::TooManyWaiters {
                     waiting,
                     limit,
-                    retry_after: books.retry_after(),
+                    retry_after: state.retry_after(),
                 });
             }
-            let slot = books.queue.slot(holder);
-            books.version += 1;
-            Ok(books.queue.enqueue(slot, bytes, now, purpose))
+            let slot = state.queue.slot(holder);
+            state.version += 1;
+            Ok(state.queue.enqueue(slot, bytes, now, purpose))
         })
     }
 
@@ -143,8 +146,8 @@ impl Inner {
     pub(crate) fn fetch(&self, number: u64, waker: &Waker) -> Option<Request> {
         let mut replaced = None;
         let answer = {
-            let mut books = lock(&self.books);
-            let request = books.queue.request_mut(number)?;
+            let mut state = lock(&self.state);
+            let request = state.queue.request_mut(number)?;
             if request.state.waits() {
                 if !request
                     .waker
@@ -155,7 +158,7 @@ impl Inner {
                 }
                 None
             } else {
-                books.queue.finish(number)
+                state.queue.finish(number)
             }
         };
         // A waker is code from outside: it is dropped outside the lock.
@@ -165,81 +168,81 @@ impl Inner {
 
     /// A waiter goes away: leaves the queue, or gives back what it was granted.
     pub(crate) fn abandon(&self, number: u64) {
-        let request = self.change(|books, now, _| {
-            let request = books.queue.finish(number);
+        let request = self.change(|state, now, _| {
+            let request = state.queue.finish(number);
             if let Some(request) = &request
-                && let State::Granted(bytes) = request.state
+                && let RequestState::Granted(bytes) = request.state
             {
-                books.give_back(request.upload, bytes, now, true, request.purpose);
+                state.give_back(request.upload, bytes, now, true, request.purpose);
             }
-            books.version += 1;
+            state.version += 1;
             request
         });
         drop(request);
     }
 
     pub(crate) fn place(&self, number: u64) -> Option<Place> {
-        let books = lock(&self.books);
-        let (ahead, bytes_ahead, own) = books.queue.standing(number)?;
+        let state = lock(&self.state);
+        let (ahead, bytes_ahead, own) = state.queue.standing(number)?;
         // The ranking is from the last sample; who has been served since is not ahead any more.
-        let ahead = ahead.min(books.queue.waiting().saturating_sub(1));
-        let bytes_ahead = bytes_ahead.min(books.queue.waiting_bytes().saturating_sub(own));
-        let estimate = books.drain_time(bytes_ahead.saturating_add(own));
+        let ahead = ahead.min(state.queue.waiting().saturating_sub(1));
+        let bytes_ahead = bytes_ahead.min(state.queue.waiting_bytes().saturating_sub(own));
+        let estimate = state.drain_time(bytes_ahead.saturating_add(own));
         Some(Place {
             ahead,
             bytes_ahead,
-            waiting: books.queue.waiting(),
+            waiting: state.queue.waiting(),
             estimate,
         })
     }
 
     pub(crate) fn close(&self) {
-        self.change(|books, _, deferred| {
-            books.closing = true;
-            for number in books.queue.waiting_numbers() {
+        self.change(|state, _, deferred| {
+            state.closing = true;
+            for number in state.queue.waiting_numbers() {
                 deferred
                     .wakers
-                    .extend(books.queue.refuse(number, Refusal::Closing));
+                    .extend(state.queue.refuse(number, Refusal::Closing));
             }
-            books.version += 1;
+            state.version += 1;
         });
     }
 
     // ---- buffers ----
 
     pub(crate) fn take_kept(&self, len: usize) -> Option<(Mapping, Token)> {
-        lock(&self.books).pool.take(len)
+        lock(&self.state).pool.take(len)
     }
 
     pub(crate) fn register(&self, mapping: &Mapping) -> Token {
-        lock(&self.books).pool.register(mapping)
+        lock(&self.state).pool.register(mapping)
     }
 
     pub(crate) fn unregister(&self, token: Token) {
-        lock(&self.books).pool.unregister(token);
+        lock(&self.state).pool.unregister(token);
     }
 
     /// Keeps a freed buffer for the next who asks, if that is in no one's way; else it is the
     /// caller's to unmap.
     pub(crate) fn keep_or_unregister(&self, mapping: Mapping, token: Token) -> Option<Mapping> {
         let now = self.clock.now();
-        let mut books = lock(&self.books);
+        let mut state = lock(&self.state);
         let bytes = mapping.len() as u64;
         let most = self
             .config
             .cache_bytes_max
-            .min(books.measure.limits.ceiling / 8);
-        let keep = books.pressure.rung() < Rung::CacheBack
-            && !books.closing
-            && books.queue.waiting() == 0
-            && books.pool.kept_bytes() + bytes <= most
+            .min(state.measure.bounds.ceiling / 8);
+        let keep = state.pressure.step() < PressureStep::CacheBack
+            && !state.closing
+            && state.queue.waiting() == 0
+            && state.pool.kept_bytes() + bytes <= most
             // Its lease is about to end, so that what is leased now has room for it.
-            && books.leased + books.pool.kept_bytes() <= books.leasable();
+            && state.leased + state.pool.kept_bytes() <= state.leasable();
         if keep {
-            books.pool.keep(mapping, token, now);
+            state.pool.keep(mapping, token, now);
             return None;
         }
-        books.pool.unregister(token);
+        state.pool.unregister(token);
         Some(mapping)
     }
 
@@ -247,7 +250,7 @@ impl Inner {
 
     /// Reads the machine first if so much should not be granted on an older figure.
     fn refresh_for(&self, bytes: u64) {
-        let wanted = lock(&self.books).wants_fresh(bytes, self.clock.now());
+        let wanted = lock(&self.state).wants_fresh(bytes, self.clock.now());
         if wanted {
             self.sample(self.config.fresh_after);
         }
@@ -258,43 +261,43 @@ impl Inner {
         let mut reader = lock(&self.reader);
         let reader = &mut *reader;
         {
-            let mut books = lock(&self.books);
-            let age = self.clock.now().saturating_sub(books.measure.tried);
+            let mut state = lock(&self.state);
+            let age = self.clock.now().saturating_sub(state.measure.tried);
             if age < young {
                 return;
             }
-            books.pool.census(&mut reader.census);
+            state.pool.census(&mut reader.census);
         }
         // First our own pages, then the machine: a page touched in between is missing in both,
         // which is safe.
         reader.census.measure(&mut reader.measured);
         let reading = reader.source.read();
         let at = self.clock.unix_at();
-        self.change(|books, now, deferred| {
-            let since_last = now.saturating_sub(books.measure.tried);
+        self.change(|state, now, deferred| {
+            let since_last = now.saturating_sub(state.measure.tried);
             match reading {
                 Ok(reading) => {
-                    let resident = books.pool.resident(&reader.census, &reader.measured);
-                    books.pressure.hear(&reading, &self.config, now);
-                    let charged = books.charged();
-                    books
+                    let resident = state.pool.resident(&reader.census, &reader.measured);
+                    state.pressure.record_reading(&reading, &self.config, now);
+                    let charged = state.charged();
+                    state
                         .measure
                         .apply(reading, resident, charged, &self.config, now, at);
                 }
                 Err(error) => {
-                    if books.measure.error.is_none() {
+                    if state.measure.error.is_none() {
                         tracing::warn!(%error, "the machine's memory can't be read; the last figures count, and if this lasts uploads get little memory; check /proc and /sys/fs/cgroup");
                     }
-                    books.measure.fail(&error.to_string(), &self.config, now);
+                    state.measure.fail(&error.to_string(), &self.config, now);
                 }
             }
-            books.after_sample(since_last, now, deferred);
+            state.after_sample(since_last, now, deferred);
         });
     }
 
     /// The kernel's pressure trigger went off.
     pub(crate) fn pressure_trigger(&self) {
-        lock(&self.books).pressure.trigger();
+        lock(&self.state).pressure.trigger();
         self.sample(Duration::ZERO);
     }
 
@@ -305,7 +308,7 @@ impl Inner {
 
     /// Whether anything is leased, kept or waits: then the machine is read often.
     pub(crate) fn is_busy(&self) -> bool {
-        let books = lock(&self.books);
-        books.leased > 0 || books.pool.kept_bytes() > 0 || books.queue.waiting() > 0
+        let state = lock(&self.state);
+        state.leased > 0 || state.pool.kept_bytes() > 0 || state.queue.waiting() > 0
     }
 }

@@ -14,8 +14,8 @@
 
 use std::time::Duration;
 
-use crate::classes::Limits;
-use crate::reading::{Doubt, Level, LevelKind, Reading};
+use crate::classes::Bounds;
+use crate::reading::{Doubt, LimitKind, MemoryLimit, Reading};
 use crate::sync::Arc;
 use crate::{Config, Tightest};
 
@@ -29,10 +29,10 @@ pub(crate) struct Measure {
     pub(crate) taken_at: i64,
     pub(crate) error: Option<Arc<str>>,
     pub(crate) reading: Reading,
-    pub(crate) levels: std::sync::Arc<[Level]>,
+    pub(crate) limits: std::sync::Arc<[MemoryLimit]>,
     pub(crate) doubts: std::sync::Arc<[Doubt]>,
     pub(crate) tightest: Tightest,
-    pub(crate) limits: Limits,
+    pub(crate) bounds: Bounds,
     pub(crate) available: u64,
     pub(crate) pool_resident: u64,
     /// Anonymous memory of our process beyond the pool and the baseline.
@@ -40,7 +40,7 @@ pub(crate) struct Measure {
     pub(crate) baseline: u64,
     /// Of the fixed charges, what the sample saw touched.
     pub(crate) touched: Touched,
-    /// `min(reserve, …)` as it is now, see `Books::reserve_now`.
+    /// `min(reserve, …)` as it is now, see `LedgerState::reserve_now`.
     pub(crate) reserve: u64,
     /// What may be promised by this sample.
     pub(crate) target: u64,
@@ -75,8 +75,8 @@ pub(crate) struct Charged {
 impl Measure {
     /// The first sample: believed as it is.
     pub(crate) fn first(reading: Reading, config: &Config, now: Duration, at: i64) -> Self {
-        let (levels, tightest, total, available) = judge(&reading, config);
-        let limits = Limits::of(total, config);
+        let (limits, tightest, total, available) = evaluate(&reading, config);
+        let bounds = Bounds::of(total, config);
         let mut measure = Self {
             epoch: 0,
             taken: now,
@@ -85,21 +85,21 @@ impl Measure {
             error: None,
             baseline: reading.process.anon_bytes,
             reading: Reading::default(),
-            levels,
+            limits,
             doubts: [].into(),
             tightest,
-            limits,
+            bounds,
             available,
             pool_resident: 0,
             other_anon: 0,
             touched: Touched::default(),
-            reserve: limits.reserve,
+            reserve: bounds.reserve,
             target: 0,
             budget: 0,
             blind: false,
         };
         measure.apply(reading, 0, Charged::default(), config, now, at);
-        measure.set_reserve(limits.reserve);
+        measure.set_reserve(bounds.reserve);
         measure.budget = measure.target;
         measure
     }
@@ -114,9 +114,9 @@ impl Measure {
         now: Duration,
         at: i64,
     ) {
-        let (levels, tightest, total, available) = judge(&reading, config);
-        self.limits = Limits::of(total, config);
-        self.levels = levels;
+        let (limits, tightest, total, available) = evaluate(&reading, config);
+        self.bounds = Bounds::of(total, config);
+        self.limits = limits;
         self.doubts = reading.doubts.as_slice().into();
         self.tightest = tightest;
         self.available = available;
@@ -128,7 +128,7 @@ impl Measure {
             .saturating_sub(pool_resident)
             .saturating_sub(self.baseline);
         // Sockets and dirty pages are known of control groups only; our own is the innermost.
-        let own = reading.levels.first();
+        let own = reading.limits.first();
         let mut room = used - self.pool_resident;
         let mut take = |charged: u64, seen: u64| {
             let touched = charged.min(seen).min(room);
@@ -137,8 +137,8 @@ impl Measure {
         };
         self.touched = Touched {
             anon: take(charged.anon, self.other_anon),
-            socket: take(charged.socket, own.map_or(0, |level| level.socket_bytes)),
-            dirty: take(charged.dirty, own.map_or(0, |level| level.dirty_bytes)),
+            socket: take(charged.socket, own.map_or(0, |limit| limit.socket_bytes)),
+            dirty: take(charged.dirty, own.map_or(0, |limit| limit.dirty_bytes)),
         };
         self.reading = reading;
         self.error = None;
@@ -152,14 +152,14 @@ impl Measure {
     /// Memory of sockets in our control group that no charge stands for. Version 1 counts it apart
     /// from all else, so there it is no part of what is used.
     pub(crate) fn sockets_beyond_charge(&self) -> u64 {
-        let own = self.reading.levels.first();
-        let counted = own.filter(|level| level.kind == LevelKind::CgroupV2);
-        let seen = counted.map_or(0, |level| level.socket_bytes);
+        let own = self.reading.limits.first();
+        let counted = own.filter(|limit| limit.kind == LimitKind::CgroupV2);
+        let seen = counted.map_or(0, |limit| limit.socket_bytes);
         seen.saturating_sub(self.touched.socket)
     }
 
     /// Takes what is not explained by these charges into the baseline.
-    pub(crate) fn settle_baseline(&mut self, charged: Charged) {
+    pub(crate) fn finalize_baseline(&mut self, charged: Charged) {
         let unexplained = self.other_anon.saturating_sub(charged.anon);
         self.baseline += unexplained;
         self.other_anon -= unexplained;
@@ -183,7 +183,7 @@ impl Measure {
     /// Moves the budget towards its target: down at once, up slowly.
     pub(crate) fn rise(&mut self, since_last: Duration, config: &Config) {
         let per_second =
-            u128::from(self.limits.total) * u128::from(config.rise_permille_per_second) / 1000;
+            u128::from(self.bounds.total) * u128::from(config.rise_permille_per_second) / 1000;
         let step = per_second * since_last.as_micros() / 1_000_000;
         let most = self
             .budget
@@ -204,31 +204,34 @@ impl Measure {
     }
 }
 
-/// All levels, the one with the least headroom, the least limit, the least headroom.
-fn judge(reading: &Reading, config: &Config) -> (std::sync::Arc<[Level]>, Tightest, u64, u64) {
-    let mut levels = reading.levels.clone();
+/// All limits, the one with the least headroom, the least limit, the least headroom.
+fn evaluate(
+    reading: &Reading,
+    config: &Config,
+) -> (std::sync::Arc<[MemoryLimit]>, Tightest, u64, u64) {
+    let mut limits = reading.limits.clone();
     let host = reading.host;
     let own = reading
         .process
         .anon_bytes
         .saturating_add(reading.process.shmem_bytes);
     if let Some(limit) = config.memory_limit_bytes {
-        levels.push(plain(
-            LevelKind::Configured,
+        limits.push(plain(
+            LimitKind::Configured,
             "memory_limit_bytes",
             limit,
             own,
         ));
     } else if reading.doubts.contains(&Doubt::GroupNotFound) {
-        levels.push(plain(
-            LevelKind::Assumed,
+        limits.push(plain(
+            LimitKind::Assumed,
             "a control group that was not found",
             config.assumed_limit_bytes,
             own,
         ));
     }
-    levels.push(plain(
-        LevelKind::Host,
+    limits.push(plain(
+        LimitKind::Host,
         "host",
         host.total_bytes,
         host.total_bytes.saturating_sub(host.head_bytes()),
@@ -236,32 +239,32 @@ fn judge(reading: &Reading, config: &Config) -> (std::sync::Arc<[Level]>, Tighte
     let mut total = u64::MAX;
     let mut available = u64::MAX;
     let mut tightest = None;
-    for level in &levels {
-        let (Some(limit), Some(head)) = (level.limit_bytes, level.head_bytes()) else {
+    for found in &limits {
+        let (Some(limit), Some(head)) = (found.limit_bytes, found.head_bytes()) else {
             continue;
         };
         total = total.min(limit);
         if head < available {
             available = head;
-            tightest = Some(level);
+            tightest = Some(found);
         }
     }
     // The host always has a limit, so that there is always one.
     let tightest = tightest.map_or_else(
         || Tightest {
-            kind: LevelKind::Host,
+            kind: LimitKind::Host,
             path: "host".into(),
         },
-        |level| Tightest {
-            kind: level.kind,
-            path: level.path.clone(),
+        |limit| Tightest {
+            kind: limit.kind,
+            path: limit.path.clone(),
         },
     );
-    (levels.into(), tightest, total, available.min(total))
+    (limits.into(), tightest, total, available.min(total))
 }
 
-fn plain(kind: LevelKind, path: &str, limit: u64, hard: u64) -> Level {
-    Level {
+fn plain(kind: LimitKind, path: &str, limit: u64, hard: u64) -> MemoryLimit {
+    MemoryLimit {
         kind,
         path: path.into(),
         limit_bytes: Some(limit),

@@ -1,13 +1,13 @@
 //! The ledger: one lock, one figure.
 //!
-//! Grants, charges, the queue and the snapshot all go through the same books, so that there is no
-//! second account that could say something else. The lock is held for some hundred nanoseconds at a
+//! Grants, charges, the queue and the snapshot all go through the same state, so that there is no
+//! second count that could say something else. The lock is held for some hundred nanoseconds at a
 //! time; reading the machine, unmapping and waking happen outside it. Reading has a lock of its
 //! own: of several who want a fresh figure, one reads.
 
-mod books;
 mod inner;
 mod measure;
+mod state;
 mod view;
 
 use std::time::Duration;
@@ -19,10 +19,11 @@ use crate::holder::Purpose;
 use crate::reading::Source;
 use crate::sync::Arc;
 use crate::{
-    Admission, Clock, Config, Error, Holder, Lease, Machine, Refusal, Row, Snapshot, SystemClock,
+    Account, Admission, Clock, Config, Error, Holder, Lease, Machine, Refusal, Snapshot,
+    SystemClock,
 };
 
-/// What the machine has, who holds it, who waits. A cheap handle: clones share the same books.
+/// What the machine has, who holds it, who waits. A cheap handle: clones share the same state.
 #[derive(Clone)]
 pub struct Ledger {
     inner: Arc<Inner>,
@@ -74,11 +75,11 @@ impl Ledger {
 
     /// The process has started: what it holds now and nothing explains (caches, threads, tables) is
     /// its baseline, and what comes from here on is drift.
-    pub fn settle_baseline(&self) {
+    pub fn finalize_baseline(&self) {
         self.sample();
-        self.inner.change(|books, _, _| {
-            let charged = books.charged();
-            books.measure.settle_baseline(charged);
+        self.inner.change(|state, _, _| {
+            let charged = state.charged();
+            state.measure.finalize_baseline(charged);
         });
     }
 
@@ -87,27 +88,28 @@ impl Ledger {
         std::sync::Arc::new(self.inner.snapshot())
     }
 
-    /// Books a fixed amount under a row until the charge is dropped.
+    /// LedgerState a fixed amount under an account until the charge is dropped.
     ///
     /// # Errors
-    /// [`Refusal::NoMemory`] if it does not fit, [`Refusal::NotChargeable`] for rows that are
+    /// [`Refusal::NoMemory`] if it does not fit, [`Refusal::NotChargeable`] for accounts that are
     /// computed.
-    pub fn charge(&self, row: Row, bytes: u64) -> Result<Charge, Refusal> {
+    pub fn charge(&self, account: Account, bytes: u64) -> Result<Charge, Refusal> {
         // What is kept of freed buffers makes room for it at once.
-        self.inner.change(|books, _, _| books.charge(row, bytes))?;
+        self.inner
+            .change(|state, _, _| state.charge(account, bytes))?;
         Ok(Charge {
             inner: self.inner.clone(),
-            row,
+            account,
             bytes,
         })
     }
 
-    /// Books one connection ([`Config::connection_bytes`]).
+    /// LedgerState one connection ([`Config::connection_bytes`]).
     ///
     /// # Errors
     /// As [`Ledger::charge`].
     pub fn charge_connection(&self) -> Result<Charge, Refusal> {
-        self.charge(Row::Connections, self.inner.config.connection_bytes)
+        self.charge(Account::Connections, self.inner.config.connection_bytes)
     }
 
     /// Leases `bytes` (rounded up to pages of 4096) without waiting; `None` if they can't be had
@@ -116,8 +118,8 @@ impl Ledger {
         self.lease_now(holder, bytes, Purpose::Upload)
     }
 
-    /// The same for a download: it stands under [`Row::Downloads`], and downloads together get no
-    /// more than half of what may be leased, since their clients may be in no hurry to take it.
+    /// The same for a download: it stands under [`Account::Downloads`], and downloads together get
+    /// no more than half of what may be leased, since their clients may be in no hurry to take it.
     pub fn try_lease_for_download(&self, holder: Holder, bytes: u64) -> Option<Lease> {
         self.lease_now(holder, bytes, Purpose::Download)
     }
@@ -129,10 +131,10 @@ impl Ledger {
     }
 
     /// Leases `bytes` (rounded up to pages), now or when their turn comes. To be asked for one
-    /// granule at a time, by an upload that has bytes to put into it; what an upload holds already
+    /// buffer at a time, by an upload that has bytes to put into it; what an upload holds already
     /// it should not keep from others while it waits.
     ///
-    /// Who has to wait gets at most the largest granule (4 MiB, less on machines below 128 MiB),
+    /// Who has to wait gets at most the largest buffer (4 MiB, less on machines below 128 MiB),
     /// even if more was asked for: [`Lease::bytes`] tells.
     ///
     /// # Errors
@@ -166,13 +168,13 @@ impl Ledger {
     /// What one active upload may hold now: its fair share, which gets smaller as more come, long
     /// before any upload waits.
     pub fn share_bytes(&self) -> u64 {
-        lock(&self.inner.books).share()
+        lock(&self.inner.state).share()
     }
 
-    /// The piece to ask for now: a power of two, half of a share, between
-    /// `Config::granule_bytes_min` and the largest granule.
-    pub fn granule_bytes(&self) -> u64 {
-        lock(&self.inner.books).granule()
+    /// The buffer size to ask for now: a power of two, half of a share, between
+    /// `Config::buffer_bytes_min` and the largest buffer.
+    pub fn buffer_bytes(&self) -> u64 {
+        lock(&self.inner.state).buffer_bytes()
     }
 
     /// Admits nothing new: waiters are refused, new uploads as well; what holds memory goes on and
@@ -192,19 +194,19 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// A fixed charge under a row; dropping it takes it out of the books.
+/// A fixed charge under an account; dropping it takes it out of the account.
 #[derive(Debug)]
 #[must_use = "dropping a charge discharges it"]
 pub struct Charge {
     inner: Arc<Inner>,
-    row: Row,
+    account: Account,
     bytes: u64,
 }
 
 impl Charge {
-    /// Its row.
-    pub fn row(&self) -> Row {
-        self.row
+    /// Its account.
+    pub fn account(&self) -> Account {
+        self.account
     }
 
     /// Its bytes.
@@ -212,21 +214,22 @@ impl Charge {
         self.bytes
     }
 
-    /// Books so much more.
+    /// LedgerState so much more.
     ///
     /// # Errors
     /// As [`Ledger::charge`]; what was booked before stays.
     pub fn grow(&mut self, by: u64) -> Result<(), Refusal> {
-        let row = self.row;
-        self.inner.change(|books, _, _| books.charge(row, by))?;
+        let account = self.account;
+        self.inner.change(|state, _, _| state.charge(account, by))?;
         self.bytes += by;
         Ok(())
     }
 
-    /// Books so much less, at most all.
+    /// LedgerState so much less, at most all.
     pub fn shrink(&mut self, by: u64) {
-        let (row, by) = (self.row, by.min(self.bytes));
-        self.inner.change(|books, _, _| books.discharge(row, by));
+        let (account, by) = (self.account, by.min(self.bytes));
+        self.inner
+            .change(|state, _, _| state.discharge(account, by));
         self.bytes -= by;
     }
 }
@@ -234,6 +237,6 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.inner
-            .change(|books, _, _| books.discharge(self.row, self.bytes));
+            .change(|state, _, _| state.discharge(self.account, self.bytes));
     }
 }

@@ -18,7 +18,7 @@ use super::files::text;
 use super::mountinfo::{self, Mount};
 use super::{host, peak, search, v1, v2};
 use crate::ProbeError;
-use crate::reading::{Doubt, Host, Level, LevelKind, Process, Reading, Source};
+use crate::reading::{Doubt, Host, LimitKind, MemoryLimit, Process, Reading, Source};
 
 /// Deeper than any tree of groups that is used; a bound on what one reading costs.
 const LEVELS_MAX: usize = 64;
@@ -35,15 +35,15 @@ const FIRST_NAMESPACE: &str = "cgroup:[4026531835]";
 pub struct Machine {
     root: PathBuf,
     pid: u32,
-    place: Option<Place>,
+    place: Option<GroupPath>,
 }
 
 /// Where our group was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct GroupPath {
     /// The text of `/proc/self/cgroup` that led here; `None` where it can't be read.
     membership: Option<String>,
-    kind: Option<LevelKind>,
+    kind: Option<LimitKind>,
     /// Our own directory, there or not; `None` where there are no control groups.
     own: Option<PathBuf>,
     /// Our own directory and those above it up to the mount point, as seen in the mount table
@@ -108,7 +108,7 @@ impl Machine {
     }
 
     /// Makes sure that `place` is where we are now.
-    fn settle(&mut self) -> Result<(), ProbeError> {
+    fn refresh_place(&mut self) -> Result<(), ProbeError> {
         let membership = self.membership()?;
         let stays = self.place.as_ref().is_some_and(|place| {
             let is_as_it_was = place.own.as_ref().is_none_or(|own| {
@@ -124,7 +124,7 @@ impl Machine {
         Ok(())
     }
 
-    fn resolve(&self, membership: Option<String>) -> Result<Place, ProbeError> {
+    fn resolve(&self, membership: Option<String>) -> Result<GroupPath, ProbeError> {
         let text = membership.as_deref().unwrap_or_default();
         let ours = cgroup::membership(text);
         let mounts = match ours {
@@ -135,12 +135,12 @@ impl Machine {
         let unified_mounts = mountinfo::unified(&mounts);
         let (kind, path, found) = match &ours {
             Membership::V1(path) => (
-                Some(LevelKind::CgroupV1),
+                Some(LimitKind::CgroupV1),
                 path.as_str(),
                 self.find(&mountinfo::memory_v1(&mounts), path),
             ),
             Membership::V2(path) => (
-                Some(LevelKind::CgroupV2),
+                Some(LimitKind::CgroupV2),
                 path.as_str(),
                 self.find(&unified_mounts, path),
             ),
@@ -153,7 +153,7 @@ impl Machine {
         let unified = cgroup::unified_path(text).and_then(|path| self.find(&unified_mounts, &path));
         let unified = unified.filter(|found| found.is_ours);
         let upwards = |found: &Found| self.upwards(&found.dir, &found.top);
-        Ok(Place {
+        Ok(GroupPath {
             kind: kind.filter(|_| found.is_some()),
             own: found.as_ref().map(|found| found.dir.clone()),
             dirs: found.as_ref().map_or_else(Vec::new, upwards),
@@ -213,19 +213,19 @@ impl Machine {
         dirs
     }
 
-    fn levels(&self, place: &Place, total_bytes: u64) -> Result<Vec<Level>, ProbeError> {
-        let mut levels = Vec::with_capacity(place.dirs.len());
+    fn limits(&self, place: &GroupPath, total_bytes: u64) -> Result<Vec<MemoryLimit>, ProbeError> {
+        let mut limits = Vec::with_capacity(place.dirs.len());
         for dir in &place.dirs {
             let shown_as = dir.to_string_lossy();
-            let level = match place.kind {
-                Some(LevelKind::CgroupV1) => v1::level(&self.at(dir), &shown_as)?,
-                _ => v2::level(&self.at(dir), &shown_as)?,
+            let found = match place.kind {
+                Some(LimitKind::CgroupV1) => v1::limit(&self.at(dir), &shown_as)?,
+                _ => v2::limit(&self.at(dir), &shown_as)?,
             };
-            let Some(mut level) = level else { continue };
-            level.limit_bytes = level.limit_bytes.filter(|limit| *limit < total_bytes);
-            levels.push(level);
+            let Some(mut found) = found else { continue };
+            found.limit_bytes = found.limit_bytes.filter(|limit| *limit < total_bytes);
+            limits.push(found);
         }
-        Ok(levels)
+        Ok(limits)
     }
 
     fn host(&self, doubts: &mut Vec<Doubt>) -> Result<Host, ProbeError> {
@@ -257,7 +257,7 @@ impl Machine {
 
     /// The limit of our address space, if there is one. Where it can't be told what is mapped, the
     /// limit is no guide.
-    fn address_space(&self) -> Result<Option<Level>, ProbeError> {
+    fn address_space(&self) -> Result<Option<MemoryLimit>, ProbeError> {
         const STATM: &str = "/proc/self/statm";
         let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
         let Some(limit_bytes) = limit else {
@@ -267,8 +267,8 @@ impl Machine {
             return Ok(None);
         };
         let mapped_bytes = host::mapped(&self.at(Path::new(STATM)), &text)?;
-        Ok(Some(Level {
-            kind: LevelKind::AddressSpace,
+        Ok(Some(MemoryLimit {
+            kind: LimitKind::AddressSpace,
             path: "ulimit -v".into(),
             limit_bytes: Some(limit_bytes),
             hard_bytes: mapped_bytes,
@@ -300,7 +300,7 @@ impl Default for Machine {
 
 impl Source for Machine {
     fn read(&mut self) -> Result<Reading, ProbeError> {
-        self.settle()?;
+        self.refresh_place()?;
         let mut doubts = Vec::new();
         let place = self.place.as_ref();
         if place.is_some_and(|place| place.missed.is_some()) {
@@ -308,11 +308,11 @@ impl Source for Machine {
         }
         let host = self.host(&mut doubts)?;
         let process = self.process(&mut doubts)?;
-        let mut levels = match place {
-            Some(place) => self.levels(place, host.total_bytes)?,
+        let mut limits = match place {
+            Some(place) => self.limits(place, host.total_bytes)?,
             None => Vec::new(),
         };
-        levels.extend(self.address_space()?);
+        limits.extend(self.address_space()?);
         let stall = match self.pressure_path() {
             // A kernel may have the file and refuse to read it (psi=0): then there is no such
             // witness.
@@ -324,7 +324,7 @@ impl Source for Machine {
         };
         Ok(Reading {
             host,
-            levels,
+            limits,
             process,
             stall,
             doubts,

@@ -13,10 +13,10 @@ use std::path::Path;
 
 use super::files::{Pairs, number, text_if_there};
 use crate::ProbeError;
-use crate::reading::{Level, LevelKind};
+use crate::reading::{LimitKind, MemoryLimit};
 
-/// Reads the level; `None` where there is no memory controller.
-pub(super) fn level(dir: &Path, shown_as: &str) -> Result<Option<Level>, ProbeError> {
+/// Reads its limit; `None` where there is no memory controller.
+pub(super) fn limit(dir: &Path, shown_as: &str) -> Result<Option<MemoryLimit>, ProbeError> {
     let usage_path = dir.join("memory.usage_in_bytes");
     let Some(usage) = text_if_there(&usage_path)? else {
         return Ok(None);
@@ -51,8 +51,8 @@ pub(super) fn level(dir: &Path, shown_as: &str) -> Result<Option<Level>, ProbeEr
         Some(text) => number(&tcp_path, &text)?,
         None => 0,
     };
-    Ok(Some(Level {
-        kind: LevelKind::CgroupV1,
+    Ok(Some(MemoryLimit {
+        kind: LimitKind::CgroupV1,
         path: shown_as.into(),
         limit_bytes,
         hard_bytes: usage.saturating_sub(clean_cache),

@@ -13,11 +13,11 @@ use std::path::Path;
 
 use super::files::{Pairs, number, number_or_max, text_if_there};
 use crate::ProbeError;
-use crate::reading::{Level, LevelKind};
+use crate::reading::{LimitKind, MemoryLimit};
 
-/// Reads the level; `None` where the memory controller is not enabled (the root of the hierarchy
+/// Reads its limit; `None` where the memory controller is not enabled (the root of the hierarchy
 /// never has it).
-pub(super) fn level(dir: &Path, shown_as: &str) -> Result<Option<Level>, ProbeError> {
+pub(super) fn limit(dir: &Path, shown_as: &str) -> Result<Option<MemoryLimit>, ProbeError> {
     let current_path = dir.join("memory.current");
     let Some(current) = text_if_there(&current_path)? else {
         return Ok(None);
@@ -54,8 +54,8 @@ pub(super) fn level(dir: &Path, shown_as: &str) -> Result<Option<Level>, ProbeEr
     let events_path = dir.join("memory.events");
     let events = text_if_there(&events_path)?.unwrap_or_default();
     let events = Pairs::new(&events_path, &events);
-    Ok(Some(Level {
-        kind: LevelKind::CgroupV2,
+    Ok(Some(MemoryLimit {
+        kind: LimitKind::CgroupV2,
         path: shown_as.into(),
         limit_bytes,
         hard_bytes: hard.min(current),

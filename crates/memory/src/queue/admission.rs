@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use super::State;
+use super::RequestState;
 use super::place::Place;
 use crate::ledger::Inner;
 use crate::sync::{Arc, thread};
@@ -45,15 +45,15 @@ impl Admission {
     fn fetch(&self, number: u64, waker: &Waker) -> Option<Result<Lease, Refusal>> {
         let request = self.inner.fetch(number, waker)?;
         match request.state {
-            State::Granted(bytes) => Some(Ok(Lease::new(
+            RequestState::Granted(bytes) => Some(Ok(Lease::new(
                 self.inner.clone(),
                 request.upload,
                 request.holder,
                 bytes,
                 request.purpose,
             ))),
-            State::Refused(why) => Some(Err(why)),
-            State::Waiting => None,
+            RequestState::Refused(why) => Some(Err(why)),
+            RequestState::Waiting => None,
         }
     }
 
@@ -138,7 +138,7 @@ impl std::fmt::Debug for Admission {
     }
 }
 
-impl State {
+impl RequestState {
     pub(crate) fn waits(&self) -> bool {
         matches!(self, Self::Waiting)
     }

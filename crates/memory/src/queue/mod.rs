@@ -10,15 +10,17 @@
 //! There is no overtaking: when the next one's request does not fit, none behind is served before
 //! it, or a stream of small requests would starve a large one. The one exception is a request that
 //! waits for what its own upload holds, which would wait for ever and all others with it: see
-//! `Books::next_to_serve`. `ahead` in a [`Place`] is the number of requests that would be served
-//! first if all hold equally long; it is exact when taken by [`Queue::rank_all`] and a bound when a
-//! request comes in.
+//! `LedgerState::next_to_serve`. `ahead` in a [`Place`] is the number of requests that would be
+//! served first if all hold equally long; it is exact when taken by [`Queue::rank_all`] and a bound
+//! when a request comes in.
 //!
 //! Nothing here locks, reads a clock or wakes a task: the ledger does, under its one lock.
 
-mod account;
 mod admission;
+mod order;
 mod place;
+mod requests;
+mod service;
 mod slab;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,17 +32,13 @@ pub use place::Place;
 
 use crate::holder::Purpose;
 use crate::{Holder, Refusal};
-use account::{Account, Round};
+use service::{Round, Service};
 use slab::Slab;
-
-/// A stale key is brought up to date when it comes to the front; so many at once, to bound the time
-/// under the lock.
-const REFRESH_MAX: usize = 64;
 
 #[derive(Debug)]
 struct User {
     id: u64,
-    account: Account,
+    service: Service,
     /// Of what it holds, what downloads hold.
     downloads_bytes: u64,
     /// Its uploads that wait: service had, oldest request, upload.
@@ -58,7 +56,7 @@ struct User {
 struct Upload {
     holder: Holder,
     user: u32,
-    account: Account,
+    service: Service,
     /// Its requests, oldest first.
     requests: BTreeSet<u64>,
     key: Option<(u128, u64)>,
@@ -69,7 +67,7 @@ struct Upload {
 
 /// Where a request stands.
 #[derive(Debug)]
-pub(crate) enum State {
+pub(crate) enum RequestState {
     Waiting,
     /// Bytes that are the waiter's already.
     Granted(u64),
@@ -82,7 +80,7 @@ pub(crate) struct Request {
     pub(crate) holder: Holder,
     pub(crate) bytes: u64,
     pub(crate) purpose: Purpose,
-    pub(crate) state: State,
+    pub(crate) state: RequestState,
     pub(crate) waker: Option<Waker>,
     ahead: u64,
     bytes_ahead: u64,
@@ -163,7 +161,7 @@ impl Queue {
             None => {
                 let user = self.users.insert(User {
                     id: holder.user,
-                    account: Account::default(),
+                    service: Service::default(),
                     downloads_bytes: 0,
                     order: BTreeSet::new(),
                     uploads: 0,
@@ -179,7 +177,7 @@ impl Queue {
         let slot = self.uploads.insert(Upload {
             holder,
             user,
-            account: Account::default(),
+            service: Service::default(),
             requests: BTreeSet::new(),
             key: None,
             leases: 0,
@@ -190,7 +188,7 @@ impl Queue {
     }
 
     pub(crate) fn held(&self, slot: u32) -> u64 {
-        self.uploads.at(slot).account.held
+        self.uploads.at(slot).service.held
     }
 
     /// Whose it is.
@@ -219,7 +217,7 @@ impl Queue {
     /// Σ of what all uploads hold; the ledger keeps its own sum, and compares at each sample of a
     /// debug build.
     pub(crate) fn held_in_all(&self) -> u64 {
-        self.uploads.iter().map(|upload| upload.account.held).sum()
+        self.uploads.iter().map(|upload| upload.service.held).sum()
     }
 
     /// Users, uploads and requests that are remembered.
@@ -232,15 +230,15 @@ impl Queue {
     pub(crate) fn hold(&mut self, slot: u32, bytes: u64, now: Duration, new_lease: bool) {
         let upload = self.uploads.at_mut(slot);
         let user = self.users.at_mut(upload.user);
-        user.account.settle(&self.round, now, self.least);
+        user.service.accrue(&self.round, now, self.least);
         upload
-            .account
-            .settle(&self.round, now, user.account.least_below);
-        if upload.account.held == 0 && bytes > 0 {
+            .service
+            .accrue(&self.round, now, user.service.least_below);
+        if upload.service.held == 0 && bytes > 0 {
             self.active += 1;
         }
-        upload.account.held += bytes;
-        user.account.held += bytes;
+        upload.service.held += bytes;
+        user.service.held += bytes;
         upload.leases += u32::from(new_lease);
     }
 
@@ -248,286 +246,26 @@ impl Queue {
     pub(crate) fn give_back(&mut self, slot: u32, bytes: u64, now: Duration, lease_ends: bool) {
         let upload = self.uploads.at_mut(slot);
         let user = self.users.at_mut(upload.user);
-        user.account.settle(&self.round, now, self.least);
+        user.service.accrue(&self.round, now, self.least);
         upload
-            .account
-            .settle(&self.round, now, user.account.least_below);
+            .service
+            .accrue(&self.round, now, user.service.least_below);
         debug_assert!(
-            upload.account.held >= bytes,
+            upload.service.held >= bytes,
             "an upload gives back more than it holds"
         );
-        if upload.account.held > 0 && upload.account.held == bytes {
+        if upload.service.held > 0 && upload.service.held == bytes {
             self.active -= 1;
         }
-        upload.account.held -= bytes;
-        user.account.held -= bytes;
+        upload.service.held -= bytes;
+        user.service.held -= bytes;
         if lease_ends {
             upload.leases -= 1;
             self.forget_if_idle(slot);
         }
     }
 
-    /// A request joins the queue.
-    pub(crate) fn enqueue(
-        &mut self,
-        slot: u32,
-        bytes: u64,
-        now: Duration,
-        purpose: Purpose,
-    ) -> u64 {
-        if self.waiting == 0 {
-            self.begin_round(now);
-        }
-        let number = self.next_request;
-        self.next_request += 1;
-        let upload = self.uploads.at_mut(slot);
-        let user = self.users.at_mut(upload.user);
-        user.account.settle(&self.round, now, self.least);
-        upload
-            .account
-            .settle(&self.round, now, user.account.least_below);
-        if user.waiting == 0 {
-            user.account.no_credit(self.least);
-        }
-        if upload.requests.is_empty() {
-            upload.account.no_credit(user.account.least_below);
-        }
-        // Others are served in turn: of each waiting user at most as many as this one has before
-        // it.
-        let before = u64::from(user.waiting);
-        let others = self.order.len() as u64 - u64::from(user.key.is_some());
-        let ahead = (others * (before + 1) + before).min(self.waiting);
-        let mean = self.waiting_bytes.checked_div(self.waiting).unwrap_or(0);
-        user.waiting += 1;
-        upload.requests.insert(number);
-        self.requests.insert(
-            number,
-            Request {
-                upload: slot,
-                holder: upload.holder,
-                bytes,
-                purpose,
-                state: State::Waiting,
-                waker: None,
-                ahead,
-                bytes_ahead: ahead * mean,
-            },
-        );
-        self.waiting += 1;
-        self.waiting_bytes += bytes;
-        self.place_upload(slot);
-        number
-    }
-
-    fn begin_round(&mut self, now: Duration) {
-        self.round.number += 1;
-        self.round.contended = true;
-        self.round.started = now;
-        self.least = 0;
-    }
-
-    fn end_round(&mut self) {
-        self.round.contended = false;
-        for user in std::mem::take(&mut self.debtors) {
-            self.users.at_mut(user).listed = false;
-            if self.users.at(user).uploads == 0 {
-                self.drop_user(user);
-            }
-        }
-    }
-
-    /// Puts the upload, and its user, where their service says.
-    fn place_upload(&mut self, slot: u32) {
-        let upload = self.uploads.at_mut(slot);
-        let user = self.users.at_mut(upload.user);
-        if let Some((service, oldest)) = upload.key.take() {
-            user.order.remove(&(service, oldest, slot));
-        }
-        if let Some(oldest) = upload.requests.first().copied() {
-            upload.key = Some((upload.account.service, oldest));
-            user.order.insert((upload.account.service, oldest, slot));
-        }
-        let user = upload.user;
-        self.place_user(user);
-    }
-
-    fn place_user(&mut self, slot: u32) {
-        let user = self.users.at_mut(slot);
-        if let Some((service, oldest)) = user.key.take() {
-            self.order.remove(&(service, oldest, slot));
-        }
-        // The oldest request of the upload that is next stands for the user among equals.
-        if let Some((_, oldest, _)) = user.order.first().copied() {
-            user.key = Some((user.account.service, oldest));
-            self.order.insert((user.account.service, oldest, slot));
-        }
-    }
-
-    /// The request that is next.
-    pub(crate) fn head(&mut self, now: Duration) -> Option<u64> {
-        let mut front = self.order.first()?.2;
-        for _ in 0..REFRESH_MAX {
-            let user = self.users.at_mut(front);
-            user.account.settle(&self.round, now, self.least);
-            // Held against the key, not against the sheet before: others settle the sheet as well.
-            if user
-                .key
-                .is_some_and(|(service, _)| service == user.account.service)
-            {
-                break;
-            }
-            self.place_user(front);
-            front = self.order.first()?.2;
-        }
-        let mut upload = self.users.at(front).order.first()?.2;
-        for _ in 0..REFRESH_MAX {
-            let least = self.users.at(front).account.least_below;
-            let entry = self.uploads.at_mut(upload);
-            entry.account.settle(&self.round, now, least);
-            if entry
-                .key
-                .is_some_and(|(service, _)| service == entry.account.service)
-            {
-                break;
-            }
-            self.place_upload(upload);
-            upload = self.users.at(front).order.first()?.2;
-        }
-        self.uploads.at(upload).requests.first().copied()
-    }
-
-    /// The first request in order whose upload holds something, or holds nothing.
-    pub(crate) fn first_that_holds(&self, something: bool) -> Option<u64> {
-        let users = self.order.iter().map(|(_, _, user)| self.users.at(*user));
-        users
-            .flat_map(|user| user.order.iter())
-            .map(|(_, _, upload)| self.uploads.at(*upload))
-            .find(|upload| (upload.account.held > 0) == something)
-            .and_then(|upload| upload.requests.first().copied())
-    }
-
-    /// The first request in order of which this is true. As long as those before it.
-    pub(crate) fn first(&self, is_wanted: impl Fn(&Request) -> bool) -> Option<u64> {
-        let users = self.order.iter().map(|(_, _, user)| self.users.at(*user));
-        users
-            .flat_map(|user| user.order.iter())
-            .filter_map(|(_, _, upload)| self.uploads.at(*upload).requests.first().copied())
-            .find(|number| self.request(*number).is_some_and(&is_wanted))
-    }
-
-    /// Whether the next that waits has had less than this upload: its user less than this one's,
-    /// or, of one user, itself.
-    pub(crate) fn is_turn_of_another(&mut self, slot: u32, now: Duration) -> bool {
-        let Some(next) = self.head(now).and_then(|number| self.request(number)) else {
-            return false;
-        };
-        let next = next.upload;
-        let (mine, theirs) = (self.settled(slot, now), self.settled(next, now));
-        if self.uploads.at(slot).user == self.uploads.at(next).user {
-            mine.1 > theirs.1
-        } else {
-            mine.0 > theirs.0
-        }
-    }
-
-    /// What an upload's user, and the upload among its user's, have had until now.
-    fn settled(&mut self, slot: u32, now: Duration) -> (u128, u128) {
-        let upload = self.uploads.at_mut(slot);
-        let user = self.users.at_mut(upload.user);
-        user.account.settle(&self.round, now, self.least);
-        upload
-            .account
-            .settle(&self.round, now, user.account.least_below);
-        (user.account.service, upload.account.service)
-    }
-
-    pub(crate) fn request(&self, number: u64) -> Option<&Request> {
-        self.requests.get(&number)
-    }
-
-    pub(crate) fn request_mut(&mut self, number: u64) -> Option<&mut Request> {
-        self.requests.get_mut(&number)
-    }
-
-    /// Gives the request its bytes; it stays in the table until its waiter fetches them. The bytes
-    /// are held from now.
-    pub(crate) fn grant(&mut self, number: u64, bytes: u64, now: Duration) -> Option<Waker> {
-        let slot = self.leave(number)?;
-        self.hold(slot, bytes, now, true);
-        let upload = self.uploads.at_mut(slot);
-        upload.fetches += 1;
-        let user = self.users.at_mut(upload.user);
-        self.least = self.least.max(user.account.service);
-        user.account.least_below = user.account.least_below.max(upload.account.service);
-        upload.account.charge_ahead(bytes);
-        user.account.charge_ahead(bytes);
-        self.place_upload(slot);
-        self.end_round_if_over();
-        let request = self.requests.get_mut(&number)?;
-        request.state = State::Granted(bytes);
-        request.waker.take()
-    }
-
-    /// Answers the request with a refusal.
-    pub(crate) fn refuse(&mut self, number: u64, why: Refusal) -> Option<Waker> {
-        let slot = self.leave(number)?;
-        self.uploads.at_mut(slot).fetches += 1;
-        self.place_upload(slot);
-        self.end_round_if_over();
-        let request = self.requests.get_mut(&number)?;
-        request.state = State::Refused(why);
-        request.waker.take()
-    }
-
-    /// All that wait, oldest first.
-    pub(crate) fn waiting_numbers(&self) -> Vec<u64> {
-        self.requests
-            .iter()
-            .filter(|(_, request)| matches!(request.state, State::Waiting))
-            .map(|(number, _)| *number)
-            .collect()
-    }
-
-    /// The waiter takes its answer, or goes away: either way the request is over. Bytes of a
-    /// granted one stay held under its slot, the caller makes a lease of them or gives them back.
-    pub(crate) fn finish(&mut self, number: u64) -> Option<Request> {
-        let waits = matches!(self.requests.get(&number)?.state, State::Waiting);
-        if waits {
-            let slot = self.leave(number)?;
-            self.place_upload(slot);
-            self.end_round_if_over();
-        }
-        let request = self.requests.remove(&number)?;
-        if !waits {
-            self.uploads.at_mut(request.upload).fetches -= 1;
-        }
-        self.forget_if_idle(request.upload);
-        Some(request)
-    }
-
-    /// Takes a waiting request out of the counts; its slot must be placed anew.
-    fn leave(&mut self, number: u64) -> Option<u32> {
-        let request = self.requests.get(&number)?;
-        debug_assert!(
-            matches!(request.state, State::Waiting),
-            "request {number} is answered twice"
-        );
-        let slot = request.upload;
-        self.waiting -= 1;
-        self.waiting_bytes -= request.bytes;
-        let upload = self.uploads.at_mut(slot);
-        upload.requests.remove(&number);
-        self.users.at_mut(upload.user).waiting -= 1;
-        Some(slot)
-    }
-
-    fn end_round_if_over(&mut self) {
-        if self.waiting == 0 && self.round.contended {
-            self.end_round();
-        }
-    }
-
-    fn forget_if_idle(&mut self, slot: u32) {
+    pub(super) fn forget_if_idle(&mut self, slot: u32) {
         let upload = self.uploads.at(slot);
         if upload.leases > 0 || upload.fetches > 0 || !upload.requests.is_empty() {
             return;
@@ -543,7 +281,7 @@ impl Queue {
         if user.listed {
             return;
         }
-        let in_debt = self.round.contended && user.account.service > self.least;
+        let in_debt = self.round.contended && user.service.received > self.least;
         if in_debt && self.debtors.len() < self.debtors_max {
             user.listed = true;
             self.debtors.push(user_slot);
@@ -552,57 +290,9 @@ impl Queue {
         }
     }
 
-    fn drop_user(&mut self, slot: u32) {
+    pub(super) fn drop_user(&mut self, slot: u32) {
         let id = self.users.at(slot).id;
         self.by_user.remove(&id);
         self.users.remove(slot);
-    }
-
-    /// Where a request stands, by the last ranking.
-    pub(crate) fn standing(&self, number: u64) -> Option<(u64, u64, u64)> {
-        let request = self.requests.get(&number)?;
-        matches!(request.state, State::Waiting).then_some((
-            request.ahead,
-            request.bytes_ahead,
-            request.bytes,
-        ))
-    }
-
-    /// Works out how many stand before each: they are sorted as if the users took turns and, within
-    /// a user, its uploads. Requests of one turn stand in the order of the users.
-    pub(crate) fn rank_all(&mut self) {
-        if self.waiting == 0 {
-            return;
-        }
-        let mut turns: Vec<(usize, usize, u64)> = Vec::with_capacity(self.waiting as usize);
-        for (standing, (_, _, user)) in self.order.iter().enumerate() {
-            let own = self.in_order(*user);
-            turns.extend(
-                own.into_iter()
-                    .enumerate()
-                    .map(|(turn, number)| (turn, standing, number)),
-            );
-        }
-        turns.sort_unstable();
-        let mut bytes_ahead = 0;
-        for (ahead, (_, _, number)) in turns.into_iter().enumerate() {
-            let Some(request) = self.requests.get_mut(&number) else {
-                continue;
-            };
-            request.ahead = ahead as u64;
-            request.bytes_ahead = bytes_ahead;
-            bytes_ahead += request.bytes;
-        }
-    }
-
-    /// A user's requests as its uploads take turns.
-    fn in_order(&self, user: u32) -> Vec<u64> {
-        let mut turns: Vec<(usize, usize, u64)> = Vec::new();
-        for (standing, (_, _, upload)) in self.users.at(user).order.iter().enumerate() {
-            let own = self.uploads.at(*upload).requests.iter().enumerate();
-            turns.extend(own.map(|(turn, number)| (turn, standing, *number)));
-        }
-        turns.sort_unstable();
-        turns.into_iter().map(|(_, _, number)| number).collect()
     }
 }

@@ -2,7 +2,7 @@
 //! ones at the first need.
 
 use crate::support::{GIB, KIB, MIB, World, assert_adds_up, holder, millis, secs};
-use ddx_memory::{Buffer, Config, Rung};
+use ddx_memory::{Buffer, Config, PressureStep};
 
 #[test]
 fn a_buffer_is_as_long_as_its_lease_zeroed_and_aligned() {
@@ -15,7 +15,7 @@ fn a_buffer_is_as_long_as_its_lease_zeroed_and_aligned() {
 }
 
 #[test]
-fn growing_keeps_the_contents_and_zeroes_the_rest_and_the_books_follow() {
+fn growing_keeps_the_contents_and_zeroes_the_rest_and_the_ledger_follows() {
     let world = World::new(GIB);
     let mut buffer = Buffer::new(world.lease(holder(1, 1), 64 * KIB)).unwrap();
     for (index, byte) in buffer.iter_mut().enumerate() {
@@ -84,7 +84,7 @@ fn kept_buffers_go_by_themselves_after_a_while() {
 }
 
 #[test]
-fn kept_buffers_go_at_the_first_rung_of_pressure() {
+fn kept_buffers_go_at_the_first_step_of_pressure() {
     let world = World::new(GIB);
     drop(Buffer::new(world.lease(holder(1, 1), 4 * MIB)).unwrap());
     assert_eq!(world.snapshot().pool_kept_bytes, 4 * MIB);
@@ -118,7 +118,9 @@ fn kept_buffers_make_room_for_leases_charges_and_waiters() {
     drop(Buffer::new(world.lease(holder(1, 1), MIB)).unwrap());
     let held = world.lease(holder(2, 1), world.free() - MIB);
     assert_eq!(world.snapshot().pool_kept_bytes, MIB);
-    let charge = world.ledger.charge(ddx_memory::Row::Connections, 40 * MIB);
+    let charge = world
+        .ledger
+        .charge(ddx_memory::Account::Connections, 40 * MIB);
     assert_eq!(
         world.snapshot().pool_kept_bytes,
         0,
@@ -140,14 +142,14 @@ fn kept_buffers_make_room_for_leases_charges_and_waiters() {
 }
 
 #[test]
-fn none_is_kept_on_a_rung_of_pressure_or_while_somebody_waits_though_there_be_room() {
+fn none_is_kept_on_a_step_of_pressure_or_while_somebody_waits_though_there_be_room() {
     let world = World::new(GIB);
     let buffer = Buffer::new(world.lease(holder(1, 1), MIB)).unwrap();
     let most = world.lease(holder(2, 1), world.snapshot().ceiling_bytes / 100 * 82);
     world.sample_after(millis(100));
-    assert_eq!(world.snapshot().rung, Rung::CacheBack);
+    assert_eq!(world.snapshot().pressure_step, PressureStep::CacheBack);
     drop(buffer);
-    assert_eq!(world.snapshot().pool_kept_bytes, 0, "on a rung");
+    assert_eq!(world.snapshot().pool_kept_bytes, 0, "on a step");
     drop(most);
 
     let world = World::with(

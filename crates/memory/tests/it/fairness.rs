@@ -301,7 +301,7 @@ fn all_of_ten_thousand_that_wait_are_served_and_places_are_honest() {
     }
     drop((pieces, held));
     assert_eq!(world.snapshot().leased_bytes, 0);
-    assert_eq!(world.snapshot().row(ddx_memory::Row::Waiters), 0);
+    assert_eq!(world.snapshot().account(ddx_memory::Account::Waiters), 0);
     assert!(world.free() >= 400 * MIB);
 }
 

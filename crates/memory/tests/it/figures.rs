@@ -2,7 +2,7 @@
 //! that the test moves.
 
 use crate::support::{GIB, MIB, World, assert_adds_up, granted, holder, millis, secs};
-use ddx_memory::{Band, Buffer, Config, Error, Ledger, Refusal, Row, Rung};
+use ddx_memory::{Account, Buffer, Config, Error, Ledger, PressureLevel, PressureStep, Refusal};
 
 #[test]
 fn charges_take_from_what_is_free_and_are_refused_with_the_figure_that_decided() {
@@ -13,21 +13,31 @@ fn charges_take_from_what_is_free_and_are_refused_with_the_figure_that_decided()
     let world = World::with(512 * MIB, config);
     // 512 less the reserve of 128 is less than the ceiling.
     assert_eq!(world.free(), 384 * MIB);
-    let charge = world.ledger.charge(Row::Downloads, 84 * MIB).unwrap();
-    assert_eq!((charge.row(), charge.bytes()), (Row::Downloads, 84 * MIB));
+    let charge = world.ledger.charge(Account::Downloads, 84 * MIB).unwrap();
+    assert_eq!(
+        (charge.account(), charge.bytes()),
+        (Account::Downloads, 84 * MIB)
+    );
     assert_eq!(world.free(), 300 * MIB);
     assert_adds_up(&world.snapshot());
-    let refusal = world.ledger.charge(Row::Downloads, 301 * MIB).unwrap_err();
+    let refusal = world
+        .ledger
+        .charge(Account::Downloads, 301 * MIB)
+        .unwrap_err();
     assert!(
-        matches!(refusal, Refusal::NoMemory { row: Row::Downloads, needed_bytes, free_bytes, .. }
+        matches!(refusal, Refusal::NoMemory { account: Account::Downloads, needed_bytes, free_bytes, .. }
             if needed_bytes == 301 * MIB && free_bytes == 300 * MIB),
         "{refusal}"
     );
     drop(charge);
     assert_eq!(world.free(), 384 * MIB);
-    for row in Row::ALL {
-        let refused = world.ledger.charge(row, 0).is_err();
-        assert_eq!(refused, !Row::CHARGEABLE.contains(&row), "{row:?}");
+    for account in Account::ALL {
+        let refused = world.ledger.charge(account, 0).is_err();
+        assert_eq!(
+            refused,
+            !Account::CHARGEABLE.contains(&account),
+            "{account:?}"
+        );
     }
 }
 
@@ -35,16 +45,16 @@ fn charges_take_from_what_is_free_and_are_refused_with_the_figure_that_decided()
 fn listings_and_streams_get_a_quarter_of_the_ceiling_at_any_load() {
     let world = World::new(GIB);
     let most = world.snapshot().ceiling_bytes / 4;
-    assert!(world.ledger.charge(Row::Answers, most + 1).is_err());
-    let all = world.ledger.charge(Row::Answers, most).unwrap();
-    assert!(world.ledger.charge(Row::Answers, 1).is_err());
+    assert!(world.ledger.charge(Account::Answers, most + 1).is_err());
+    let all = world.ledger.charge(Account::Answers, most).unwrap();
+    assert!(world.ledger.charge(Account::Answers, 1).is_err());
     drop(all);
     world
         .script
         .change(|facts| facts.others_bytes = GIB - 128 * MIB);
     world.sample_after(millis(200));
     assert_eq!(world.free(), 0);
-    let one = world.ledger.charge(Row::Answers, 64 << 10).unwrap();
+    let one = world.ledger.charge(Account::Answers, 64 << 10).unwrap();
     assert_adds_up(&world.snapshot());
     drop(one);
 }
@@ -53,8 +63,8 @@ fn listings_and_streams_get_a_quarter_of_the_ceiling_at_any_load() {
 fn readers_that_are_remembered_get_a_sixteenth_of_the_ceiling_and_no_reserve() {
     let world = World::new(GIB);
     let most = world.snapshot().ceiling_bytes / 16;
-    let all = world.ledger.charge(Row::Readers, most).unwrap();
-    assert!(world.ledger.charge(Row::Readers, 1).is_err());
+    let all = world.ledger.charge(Account::Readers, most).unwrap();
+    assert!(world.ledger.charge(Account::Readers, 1).is_err());
     assert_adds_up(&world.snapshot());
     drop(all);
     world
@@ -62,7 +72,7 @@ fn readers_that_are_remembered_get_a_sixteenth_of_the_ceiling_and_no_reserve() {
         .change(|facts| facts.others_bytes = GIB - 128 * MIB);
     world.sample_after(millis(200));
     assert_eq!(world.free(), 0);
-    assert!(world.ledger.charge(Row::Readers, 1).is_err());
+    assert!(world.ledger.charge(Account::Readers, 1).is_err());
 }
 
 #[test]
@@ -73,13 +83,16 @@ fn connections_may_use_the_reserve_down_to_the_floor_when_buffers_may_not() {
         .change(|facts| facts.others_bytes = GIB - 128 * MIB);
     world.sample_after(millis(200));
     assert_eq!(world.free(), 0);
-    assert!(world.ledger.charge(Row::DirtyWindows, MIB).is_err());
+    assert!(world.ledger.charge(Account::DirtyWindows, MIB).is_err());
     let connection = world.ledger.charge_connection().unwrap();
-    assert_eq!(world.snapshot().row(Row::Connections), connection.bytes());
+    assert_eq!(
+        world.snapshot().account(Account::Connections),
+        connection.bytes()
+    );
     let floor = world.snapshot().floor_bytes;
     let rest = 128 * MIB - floor - connection.bytes();
-    assert!(world.ledger.charge(Row::Connections, rest + 1).is_err());
-    let rest = world.ledger.charge(Row::Connections, rest).unwrap();
+    assert!(world.ledger.charge(Account::Connections, rest + 1).is_err());
+    let rest = world.ledger.charge(Account::Connections, rest).unwrap();
     assert_adds_up(&world.snapshot());
     drop(rest);
 }
@@ -91,23 +104,28 @@ fn dirty_windows_are_a_quarter_of_the_ceiling_and_shrink_as_memory_fills() {
     assert!(
         world
             .ledger
-            .charge(Row::DirtyWindows, ceiling / 4 + 1)
-            .is_err()
-    );
-    drop(world.ledger.charge(Row::DirtyWindows, ceiling / 4).unwrap());
-    let lease = world.lease(holder(1, 1), ceiling / 100 * 87);
-    world.sample_after(millis(200));
-    assert_eq!(world.snapshot().rung, Rung::ShrinkDirty);
-    assert!(
-        world
-            .ledger
-            .charge(Row::DirtyWindows, ceiling / 64 + 1)
+            .charge(Account::DirtyWindows, ceiling / 4 + 1)
             .is_err()
     );
     drop(
         world
             .ledger
-            .charge(Row::DirtyWindows, ceiling / 64)
+            .charge(Account::DirtyWindows, ceiling / 4)
+            .unwrap(),
+    );
+    let lease = world.lease(holder(1, 1), ceiling / 100 * 87);
+    world.sample_after(millis(200));
+    assert_eq!(world.snapshot().pressure_step, PressureStep::ShrinkDirty);
+    assert!(
+        world
+            .ledger
+            .charge(Account::DirtyWindows, ceiling / 64 + 1)
+            .is_err()
+    );
+    drop(
+        world
+            .ledger
+            .charge(Account::DirtyWindows, ceiling / 64)
             .unwrap(),
     );
     drop(lease);
@@ -133,7 +151,7 @@ fn the_budget_falls_at_once_and_rises_five_percent_a_second() {
     world.sample_after(millis(1000));
     assert_eq!(world.free(), 384 * MIB + GIB / 20);
     assert_adds_up(&world.snapshot());
-    assert!(world.snapshot().row(Row::Withheld) > 0);
+    assert!(world.snapshot().account(Account::Withheld) > 0);
     for _ in 0..10 {
         world.sample_after(millis(1000));
     }
@@ -210,13 +228,16 @@ fn the_first_grant_after_a_pause_rests_on_a_fresh_reading() {
 }
 
 #[test]
-fn level_alone_is_never_critical_and_stall_alone_is_never_more_than_normal() {
+fn fill_alone_is_never_critical_and_stall_alone_is_never_more_than_normal() {
     let world = World::new(GIB);
     world.stall_for(secs(2));
     world.stall_for(secs(2));
     let snapshot = world.snapshot();
     assert!(snapshot.stall.stalled && snapshot.stall.witnessed);
-    assert_eq!((snapshot.band, snapshot.rung), (Band::Normal, Rung::Open));
+    assert_eq!(
+        (snapshot.pressure_level, snapshot.pressure_step),
+        (PressureLevel::Normal, PressureStep::Open)
+    );
     let lease = world.lease(holder(1, 1), 64 * MIB);
     world
         .script
@@ -224,12 +245,12 @@ fn level_alone_is_never_critical_and_stall_alone_is_never_more_than_normal() {
     for _ in 0..3 {
         world.sample_after(secs(2));
     }
-    assert_eq!(world.snapshot().band, Band::Constrained);
+    assert_eq!(world.snapshot().pressure_level, PressureLevel::Constrained);
     drop(lease);
 }
 
 #[test]
-fn level_and_stall_together_leave_only_the_blessed_one_and_calm_releases() {
+fn fill_and_stall_together_leave_only_the_guaranteed_one_and_calm_releases() {
     let world = World::new(GIB);
     let lease = world.lease(holder(1, 1), 64 * MIB);
     world
@@ -238,38 +259,38 @@ fn level_and_stall_together_leave_only_the_blessed_one_and_calm_releases() {
     world.stall_for(secs(2));
     let snapshot = world.snapshot();
     assert_eq!(
-        (snapshot.band, snapshot.rung),
-        (Band::Critical, Rung::BlessedOnly)
+        (snapshot.pressure_level, snapshot.pressure_step),
+        (PressureLevel::Critical, PressureStep::GuaranteedOnly)
     );
     assert_eq!(lease.surplus_bytes(), 64 * MIB, "all of it is asked back");
-    let blessed = world.lease(holder(2, 1), MIB);
-    assert_eq!(blessed.surplus_bytes(), 0);
+    let guaranteed = world.lease(holder(2, 1), MIB);
+    assert_eq!(guaranteed.surplus_bytes(), 0);
     for _ in 0..30 {
         world.sample_after(secs(2));
     }
     assert_eq!(
-        world.snapshot().band,
-        Band::Constrained,
+        world.snapshot().pressure_level,
+        PressureLevel::Constrained,
         "a minute without stall"
     );
-    drop((lease, blessed));
+    drop((lease, guaranteed));
 }
 
 #[test]
-fn rungs_are_left_at_nine_tenths_of_where_they_are_entered() {
+fn steps_are_left_at_nine_tenths_of_where_they_are_entered() {
     let world = World::new(GIB);
     let ceiling = world.snapshot().ceiling_bytes;
     let mut lease = world.lease(holder(1, 1), ceiling / 100 * 91);
-    let mut rung_at = |percent: u64| {
+    let mut step_at = |percent: u64| {
         lease.shrink_to(ceiling / 100 * percent);
         world.sample_after(millis(200));
-        world.snapshot().rung
+        world.snapshot().pressure_step
     };
-    assert_eq!(rung_at(91), Rung::OneGranule);
-    assert_eq!(rung_at(82), Rung::OneGranule);
-    assert_eq!(rung_at(80), Rung::ShrinkDirty);
-    assert_eq!(rung_at(75), Rung::CacheBack);
-    assert_eq!(rung_at(71), Rung::Open);
+    assert_eq!(step_at(91), PressureStep::OneBuffer);
+    assert_eq!(step_at(82), PressureStep::OneBuffer);
+    assert_eq!(step_at(80), PressureStep::ShrinkDirty);
+    assert_eq!(step_at(75), PressureStep::CacheBack);
+    assert_eq!(step_at(71), PressureStep::Open);
 }
 
 #[test]
@@ -281,22 +302,22 @@ fn what_the_kernel_holds_for_sockets_has_a_row() {
     });
     world.sample_after(millis(200));
     let snapshot = world.snapshot();
-    assert_eq!(snapshot.row(Row::SocketMemory), 20 * MIB);
-    assert_eq!(snapshot.row(Row::Others), 50 * MIB);
+    assert_eq!(snapshot.account(Account::SocketMemory), 20 * MIB);
+    assert_eq!(snapshot.account(Account::Others), 50 * MIB);
     assert_adds_up(&snapshot);
 }
 
 #[test]
 fn what_is_held_when_the_start_is_over_is_no_drift() {
     let world = World::new(GIB);
-    let baseline = world.snapshot().row(Row::Baseline);
-    let charge = world.ledger.charge(Row::Connections, 10 * MIB).unwrap();
+    let baseline = world.snapshot().account(Account::Baseline);
+    let charge = world.ledger.charge(Account::Connections, 10 * MIB).unwrap();
     world.script.change(|facts| facts.anon_bytes = 30 * MIB);
-    world.ledger.settle_baseline();
+    world.ledger.finalize_baseline();
     let snapshot = world.snapshot();
     assert_eq!(snapshot.drift_bytes, 0);
-    assert_eq!(snapshot.row(Row::Drift), 0);
-    assert_eq!(snapshot.row(Row::Baseline), baseline + 20 * MIB);
+    assert_eq!(snapshot.account(Account::Drift), 0);
+    assert_eq!(snapshot.account(Account::Baseline), baseline + 20 * MIB);
     assert_adds_up(&snapshot);
     world.script.change(|facts| facts.anon_bytes = 31 * MIB);
     world.sample_after(millis(200));
@@ -311,7 +332,7 @@ fn drift_has_a_row_and_an_alarm_of_its_own() {
     world.script.change(|facts| facts.anon_bytes = 100 * MIB);
     world.sample_after(millis(200));
     let snapshot = world.snapshot();
-    assert_eq!(snapshot.row(Row::Drift), 100 * MIB);
+    assert_eq!(snapshot.account(Account::Drift), 100 * MIB);
     assert_eq!(
         (snapshot.drift_bytes, snapshot.drift_alarm),
         (100 * 1024 * 1024, false)
@@ -319,10 +340,10 @@ fn drift_has_a_row_and_an_alarm_of_its_own() {
     assert_adds_up(&snapshot);
     // Memory that a charge explains is no drift, and is not counted twice.
     let free = world.free();
-    let charge = world.ledger.charge(Row::Connections, 60 * MIB).unwrap();
+    let charge = world.ledger.charge(Account::Connections, 60 * MIB).unwrap();
     world.sample_after(millis(200));
     let snapshot = world.snapshot();
-    assert_eq!(snapshot.row(Row::Drift), 40 * MIB);
+    assert_eq!(snapshot.account(Account::Drift), 40 * MIB);
     assert!(snapshot.free_to_lease_bytes >= free.min(snapshot.ceiling_bytes) - 60 * MIB);
     assert_adds_up(&snapshot);
     drop(charge);
@@ -362,16 +383,16 @@ fn a_ledger_is_not_opened_on_settings_or_machines_that_can_not_be() {
     let open = |config: Config| Ledger::on_this_machine(config).map(|_| ()).unwrap_err();
     let broken: [(&str, Config); 6] = [
         (
-            "granule_bytes_min",
+            "buffer_bytes_min",
             Config {
-                granule_bytes_min: 100,
+                buffer_bytes_min: 100,
                 ..Config::default()
             },
         ),
         (
-            "granule_bytes_max",
+            "buffer_bytes_max",
             Config {
-                granule_bytes_max: 4096,
+                buffer_bytes_max: 4096,
                 ..Config::default()
             },
         ),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use ddx_memory::{Buffer, Config, Holder, Ledger, LevelKind, Snapshot};
+use ddx_memory::{Buffer, Config, Holder, Ledger, LimitKind, Snapshot};
 
 const MIB: u64 = 1 << 20;
 const BOX_BYTES: u64 = 192 * MIB;
@@ -119,7 +119,7 @@ fn assert_near(ours: u64, kernels: u64, what: &str) {
 }
 
 fn assert_adds_up(snapshot: &Snapshot) {
-    let sum: u64 = snapshot.rows.iter().map(|(_, bytes)| bytes).sum();
+    let sum: u64 = snapshot.accounts.iter().map(|(_, bytes)| bytes).sum();
     assert_eq!(sum, snapshot.total_bytes + snapshot.overcommitted_bytes);
 }
 
@@ -168,7 +168,7 @@ fn compare(ledger: &Ledger, dir: &Path) {
         assert!(dir.ends_with(Path::new(&*snapshot.tightest.path).file_name().unwrap()));
         assert!(matches!(
             snapshot.tightest.kind,
-            LevelKind::CgroupV1 | LevelKind::CgroupV2
+            LimitKind::CgroupV1 | LimitKind::CgroupV2
         ));
         assert_eq!(snapshot.pool_resident_bytes, step * 16 * MIB);
         // A few pages of the kernel's own are charged in batches: on an empty box they would be

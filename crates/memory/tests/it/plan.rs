@@ -1,7 +1,7 @@
 //! What `plan` says of machines of every class, and that its figures are those that decide.
 
 use crate::support::{GIB, MIB, World, holder};
-use ddx_memory::{Class, ClassBuffers, Config, LevelKind, Plan};
+use ddx_memory::{Class, ClassBuffers, Config, LimitKind, Plan};
 
 fn plan(total_bytes: u64) -> Plan {
     World::new(total_bytes).ledger.plan()
@@ -52,7 +52,7 @@ fn a_memory_limit_makes_a_large_machine_a_small_one() {
     let plan = world.ledger.plan();
     assert_eq!(plan.total_bytes, 2 * GIB);
     assert_eq!((plan.class.name, plan.ceiling_bytes), ("4gb", 432 * MIB));
-    assert_eq!(plan.tightest.kind, LevelKind::Configured);
+    assert_eq!(plan.tightest.kind, LimitKind::Configured);
     assert_eq!(plan.reserve_bytes, 256 * MIB);
     // Our own memory counts against it.
     world.script.change(|facts| facts.anon_bytes = GIB);
@@ -187,13 +187,13 @@ fn the_printed_plan_is_read_without_other_documents_on_every_machine() {
             assert!(line.chars().count() <= 150, "{line}");
         }
         let uses = text.split("How this server uses it\n").nth(1).unwrap();
-        for row in uses.lines().take_while(|line| !line.is_empty()) {
+        for line in uses.lines().take_while(|line| !line.is_empty()) {
             let has_unit = [" B ", " KiB ", " MiB ", " GiB "]
                 .iter()
-                .any(|unit| row.contains(unit));
+                .any(|unit| line.contains(unit));
             assert!(
-                has_unit && row.ends_with('.'),
-                "a figure without unit or sentence: {row}"
+                has_unit && line.ends_with('.'),
+                "a figure without unit or sentence: {line}"
             );
         }
     }

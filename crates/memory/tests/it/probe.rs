@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use ddx_memory::{Doubt, Level, LevelKind, Machine, ProbeError, Reading, Source};
+use ddx_memory::{Doubt, LimitKind, Machine, MemoryLimit, ProbeError, Reading, Source};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -92,15 +92,15 @@ const LEGACY: &str = "30 23 0:26 / /sys/fs/cgroup/memory rw,nosuid shared:4 - cg
 const HYBRID: &str = "30 23 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                       31 23 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
 
-fn heads(levels: &[Level]) -> Vec<(&str, Option<u64>)> {
-    let head = |level: &Level| level.head_bytes().map(|bytes| bytes / MIB);
-    levels
+fn heads(limits: &[MemoryLimit]) -> Vec<(&str, Option<u64>)> {
+    let head = |limit: &MemoryLimit| limit.head_bytes().map(|bytes| bytes / MIB);
+    limits
         .iter()
-        .map(|level| {
-            let path: &Path = Path::new(&*level.path);
+        .map(|limit| {
+            let path: &Path = Path::new(&*limit.path);
             (
                 path.file_name().unwrap_or_default().to_str().unwrap(),
-                head(level),
+                head(limit),
             )
         })
         .collect()
@@ -109,7 +109,7 @@ fn heads(levels: &[Level]) -> Vec<(&str, Option<u64>)> {
 #[test]
 fn a_host_without_control_groups_has_what_is_available_less_what_must_be_written() {
     let reading = Tree::host().read();
-    assert!(reading.levels.is_empty());
+    assert!(reading.limits.is_empty());
     assert_eq!(reading.host.total_bytes, 8 * GIB);
     assert_eq!(reading.host.head_bytes(), 6 * GIB - 2 * MIB);
     assert_eq!(reading.process.anon_bytes, 2 * MIB);
@@ -126,15 +126,15 @@ fn version_2_counts_hard_usage_and_not_clean_cache() {
         "low 9\nhigh 1\nmax 2\noom 3\noom_kill 4\noom_group_kill 9\n",
     );
     let reading = tree.read();
-    let level = &reading.levels[0];
-    assert_eq!(reading.levels.len(), 1, "the root has no controller");
-    assert_eq!(level.kind, LevelKind::CgroupV2);
+    let limit = &reading.limits[0];
+    assert_eq!(reading.limits.len(), 1, "the root has no controller");
+    assert_eq!(limit.kind, LimitKind::CgroupV2);
     // 20 anonymous + (4 − 3) of the kernel + 1 of sockets + 2 dirty
-    assert_eq!(level.hard_bytes, 24 * MIB);
-    assert_eq!(level.usage_bytes, 100 * MIB);
-    assert_eq!((level.dirty_bytes, level.socket_bytes), (2 * MIB, MIB));
-    assert_eq!((level.limit_events, level.oom_kills), (6, 4));
-    assert_eq!(level.head_bytes(), Some((512 - 24) * MIB));
+    assert_eq!(limit.hard_bytes, 24 * MIB);
+    assert_eq!(limit.usage_bytes, 100 * MIB);
+    assert_eq!((limit.dirty_bytes, limit.socket_bytes), (2 * MIB, MIB));
+    assert_eq!((limit.limit_events, limit.oom_kills), (6, 4));
+    assert_eq!(limit.head_bytes(), Some((512 - 24) * MIB));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn version_2_before_the_kernel_sum_adds_its_parts() {
         "sys/fs/cgroup/ddx/memory.stat",
         "anon 1048576\nkernel_stack 1048576\npagetables 1048576\nslab_unreclaimable 1048576\nslab_reclaimable 1048576\n",
     );
-    assert_eq!(tree.read().levels[0].hard_bytes, 4 * MIB);
+    assert_eq!(tree.read().limits[0].hard_bytes, 4 * MIB);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn hard_usage_is_never_more_than_what_is_charged() {
     let tree = Tree::mounted(UNIFIED, "0::/ddx\n");
     tree.v2("sys/fs/cgroup/ddx", "max\n")
         .file("sys/fs/cgroup/ddx/memory.current", "1048576\n");
-    assert_eq!(tree.read().levels[0].hard_bytes, MIB);
+    assert_eq!(tree.read().limits[0].hard_bytes, MIB);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn the_lower_of_max_and_high_is_the_limit() {
         let tree = Tree::mounted(UNIFIED, "0::/ddx\n");
         tree.v2("sys/fs/cgroup/ddx", max)
             .file("sys/fs/cgroup/ddx/memory.high", high);
-        let limit = tree.read().levels[0].limit_bytes;
+        let limit = tree.read().limits[0].limit_bytes;
         assert_eq!(limit, Some(256 * MIB), "max {max:?}, high {high:?}");
     }
 }
@@ -174,16 +174,16 @@ fn the_lower_of_max_and_high_is_the_limit() {
 fn no_limit_is_no_limit_in_either_version() {
     let tree = Tree::mounted(UNIFIED, "0::/ddx\n");
     tree.v2("sys/fs/cgroup/ddx", "max\n");
-    assert_eq!(tree.read().levels[0].limit_bytes, None);
+    assert_eq!(tree.read().limits[0].limit_bytes, None);
 
     let tree = Tree::mounted(LEGACY, "4:memory:/ddx\n");
     tree.v1("sys/fs/cgroup/memory/ddx", V1_NONE);
-    assert_eq!(tree.read().levels[0].limit_bytes, None);
+    assert_eq!(tree.read().limits[0].limit_bytes, None);
 
     // What is more than the machine has does not bind.
     let tree = Tree::mounted(UNIFIED, "0::/ddx\n");
     tree.v2("sys/fs/cgroup/ddx", "8589934592\n");
-    assert_eq!(tree.read().levels[0].limit_bytes, None);
+    assert_eq!(tree.read().limits[0].limit_bytes, None);
 }
 
 #[test]
@@ -200,14 +200,14 @@ fn version_1_counts_shared_memory_and_dirty_pages_as_hard() {
             "4096\n",
         );
     let reading = tree.read();
-    let level = &reading.levels[0];
-    assert_eq!(level.kind, LevelKind::CgroupV1);
+    let limit = &reading.limits[0];
+    assert_eq!(limit.kind, LimitKind::CgroupV1);
     // 100 − 70 of cache + 1 of shared memory + 2 dirty
-    assert_eq!(level.hard_bytes, 33 * MIB);
-    assert_eq!(level.limit_bytes, Some(512 * MIB));
-    assert_eq!((level.socket_bytes, level.oom_kills), (4096, 5));
+    assert_eq!(limit.hard_bytes, 33 * MIB);
+    assert_eq!(limit.limit_bytes, Some(512 * MIB));
+    assert_eq!((limit.socket_bytes, limit.oom_kills), (4096, 5));
     assert_eq!(
-        level.limit_events, 0,
+        limit.limit_events, 0,
         "page cache raises failcnt, it tells nothing"
     );
 }
@@ -219,7 +219,7 @@ fn version_1_heeds_the_limit_of_the_hierarchy_that_it_can_not_see() {
         "sys/fs/cgroup/memory/ddx/memory.stat",
         "hierarchical_memory_limit 134217728\ntotal_cache 73400320\n",
     );
-    assert_eq!(tree.read().levels[0].limit_bytes, Some(128 * MIB));
+    assert_eq!(tree.read().limits[0].limit_bytes, Some(128 * MIB));
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn in_a_hybrid_the_memory_line_decides_and_pressure_comes_from_the_unified_tree(
         );
     let mut machine = tree.machine();
     let reading = machine.read().unwrap();
-    assert_eq!(heads(&reading.levels), [("ddx", Some(512 - 33))]);
+    assert_eq!(heads(&reading.limits), [("ddx", Some(512 - 33))]);
     let stall = reading.stall.unwrap();
     assert_eq!((stall.some_us, stall.full_us), (123, 45));
     let pressure = machine.pressure_file().unwrap();
@@ -261,7 +261,7 @@ fn without_a_group_of_its_own_pressure_is_that_of_the_machine() {
 }
 
 #[test]
-fn an_outer_level_binds_where_it_is_tighter() {
+fn an_outer_limit_binds_where_it_is_tighter() {
     let tree = Tree::mounted(UNIFIED, "0::/pod/ddx\n");
     tree.v2("sys/fs/cgroup/pod/ddx", "536870912\n")
         .v2("sys/fs/cgroup/pod", "134217728\n");
@@ -269,13 +269,13 @@ fn an_outer_level_binds_where_it_is_tighter() {
     tree.file("sys/fs/cgroup/pod/memory.stat", "anon 104857600\n");
     let reading = tree.read();
     assert_eq!(
-        heads(&reading.levels),
+        heads(&reading.limits),
         [("ddx", Some(512 - 24)), ("pod", Some(128 - 100))]
     );
 }
 
 #[test]
-fn the_tightest_level_is_the_one_with_the_least_headroom_and_not_the_least_limit() {
+fn the_tightest_limit_is_the_one_with_the_least_headroom_and_not_the_least_limit() {
     let tree = Tree::mounted(UNIFIED, "0::/pod/ddx\n");
     tree.v2("sys/fs/cgroup/pod/ddx", "134217728\n")
         .v2("sys/fs/cgroup/pod", "536870912\n")
@@ -298,7 +298,7 @@ fn a_container_that_sees_its_own_part_only_finds_itself_at_the_mount_point() {
     let mounts = "30 23 0:26 /docker/abc /sys/fs/cgroup ro,nosuid - cgroup2 cgroup2 rw\n";
     let tree = Tree::mounted(mounts, "0::/docker/abc\n");
     tree.v2("sys/fs/cgroup", "536870912\n");
-    assert_eq!(heads(&tree.read().levels), [("cgroup", Some(512 - 24))]);
+    assert_eq!(heads(&tree.read().limits), [("cgroup", Some(512 - 24))]);
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_namespace_whose_root_lies_above_falls_back_to_the_mount_point() {
         tree.v2("sys/fs/cgroup", "536870912\n");
         let reading = tree.read();
         assert_eq!(
-            heads(&reading.levels),
+            heads(&reading.limits),
             [("cgroup", Some(512 - 24))],
             "root {root}, path {path}"
         );
@@ -343,7 +343,7 @@ fn a_group_that_no_path_leads_to_is_found_by_the_processes_in_it() {
             );
         let reading = tree.read();
         assert_eq!(
-            heads(&reading.levels),
+            heads(&reading.limits),
             [("ours", Some(512 - 24)), ("docker", None)],
             "root {root}, path {path}"
         );
@@ -363,7 +363,7 @@ fn a_mount_over_another_is_seen_through_by_the_processes_that_it_lists() {
         .file("sys/fs/cgroup/cgroup.procs", "1\n")
         .file("sys/fs/cgroup/docker/ours/cgroup.procs", &with_us());
     let reading = tree.read();
-    assert_eq!(heads(&reading.levels)[0], ("ours", Some(512 - 33)));
+    assert_eq!(heads(&reading.limits)[0], ("ours", Some(512 - 33)));
     assert_eq!(reading.doubts, []);
 }
 
@@ -391,7 +391,7 @@ fn an_assumed_limit_binds_where_none_was_found_and_one_that_is_set_goes_before_i
     let open = |config| ddx_memory::Ledger::open(config, Box::new(tree.machine())).unwrap();
     let assumed = open(ddx_memory::Config::default()).snapshot();
     assert_eq!(assumed.total_bytes, 64 * MIB);
-    assert_eq!(assumed.tightest.kind, LevelKind::Assumed);
+    assert_eq!(assumed.tightest.kind, LimitKind::Assumed);
     assert_eq!(*assumed.doubts, [Doubt::GroupNotFound]);
     let set = open(ddx_memory::Config {
         memory_limit_bytes: Some(GIB),
@@ -405,7 +405,7 @@ fn an_assumed_limit_binds_where_none_was_found_and_one_that_is_set_goes_before_i
 fn a_group_not_found_below_the_mount_leaves_those_above_it_in_force() {
     let tree = Tree::mounted(UNIFIED, "0::/pod/gone\n");
     tree.v2("sys/fs/cgroup/pod", "536870912\n");
-    assert_eq!(heads(&tree.read().levels), [("pod", Some(512 - 24))]);
+    assert_eq!(heads(&tree.read().limits), [("pod", Some(512 - 24))]);
 }
 
 #[test]
@@ -414,7 +414,7 @@ fn a_move_into_another_group_and_a_new_limit_are_seen_at_the_next_reading() {
     tree.v2("sys/fs/cgroup/one", "536870912\n")
         .v2("sys/fs/cgroup/two", "268435456\n");
     let mut machine = tree.machine();
-    let mut first = || heads(&machine.read().unwrap().levels)[0].1;
+    let mut first = || heads(&machine.read().unwrap().limits)[0].1;
     assert_eq!(first(), Some(512 - 24));
     tree.file("sys/fs/cgroup/one/memory.max", "134217728\n");
     assert_eq!(first(), Some(128 - 24));
@@ -428,12 +428,12 @@ fn a_group_that_is_removed_and_made_again_is_found_again() {
     tree.v2("sys/fs/cgroup/pod", "536870912\n")
         .v2("sys/fs/cgroup/pod/ddx", "268435456\n");
     let mut machine = tree.machine();
-    let mut levels = || machine.read().unwrap().levels.len();
-    assert_eq!(levels(), 2);
+    let mut limits = || machine.read().unwrap().limits.len();
+    assert_eq!(limits(), 2);
     fs::remove_dir_all(tree.root.path().join("sys/fs/cgroup/pod/ddx")).unwrap();
-    assert_eq!(levels(), 1);
+    assert_eq!(limits(), 1);
     tree.v2("sys/fs/cgroup/pod/ddx", "268435456\n");
-    assert_eq!(levels(), 2, "the level that came back must bind again");
+    assert_eq!(limits(), 2, "the group that came back must bind again");
 }
 
 /// A tree without some of its files; what is read of it.
@@ -530,10 +530,10 @@ fn this_very_machine_can_be_read() {
     assert!(reading.host.head_bytes() <= reading.host.total_bytes);
     assert!(reading.process.anon_bytes > 0);
     assert_eq!(reading.doubts, []);
-    for level in &reading.levels {
-        assert!(level.hard_bytes <= level.usage_bytes);
+    for limit in &reading.limits {
+        assert!(limit.hard_bytes <= limit.usage_bytes);
         assert!(
-            level
+            limit
                 .limit_bytes
                 .is_none_or(|limit| limit < reading.host.total_bytes)
         );

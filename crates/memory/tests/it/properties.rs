@@ -1,12 +1,12 @@
 //! What holds whatever happens: random lives of a ledger on a machine whose other users, stalls and
 //! failures are random as well.
 //!
-//! Three sentences are proved on each: the books add up at every step; none waits that could be
+//! Three sentences are proved on each: the accounts add up at every step; none waits that could be
 //! served; and once the machine is calm again and nothing is leased, everything is as it was at the
 //! start, whatever came before.
 
 use crate::support::{KIB, MIB, World, answer, assert_adds_up, holder, millis, secs};
-use ddx_memory::{Admission, Band, Charge, Config, Holder, Lease, Row};
+use ddx_memory::{Account, Admission, Charge, Config, Holder, Lease, PressureLevel};
 use proptest::prelude::*;
 
 /// What may happen. Numbers that choose are taken modulo what there is.
@@ -46,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (any::<usize>(), bytes()).prop_map(|(which, to)| Step::Shrink(which, to)),
         2 => (any::<usize>(), bytes()).prop_map(|(which, part)| Step::Split(which, part)),
         6 => any::<usize>().prop_map(Step::Drop),
-        2 => (any::<usize>(), 1..4 * MIB).prop_map(|(row, bytes)| Step::Charge(row, bytes)),
+        2 => (any::<usize>(), 1..4 * MIB).prop_map(|(account, bytes)| Step::Charge(account, bytes)),
         2 => any::<usize>().prop_map(Step::Discharge),
         2 => (0..=TOTAL).prop_map(Step::Others),
         2 => (0..2_000_000u64).prop_map(Step::Stall),
@@ -74,7 +74,7 @@ fn told(snapshot: &ddx_memory::Snapshot) -> String {
         snapshot.leased_bytes,
         snapshot.active_uploads,
         snapshot.waiting,
-        snapshot.rung
+        snapshot.pressure_step
     )
 }
 
@@ -119,9 +119,9 @@ impl Life {
             Step::Leave(which) => {
                 chosen(&self.waiting, which).map(|index| self.waiting.swap_remove(index));
             }
-            Step::Charge(row, bytes) => {
-                let row = Row::CHARGEABLE[row % Row::CHARGEABLE.len()];
-                self.charges.extend(ledger.charge(row, bytes));
+            Step::Charge(account, bytes) => {
+                let account = Account::CHARGEABLE[account % Account::CHARGEABLE.len()];
+                self.charges.extend(ledger.charge(account, bytes));
             }
             Step::Discharge(which) => {
                 chosen(&self.charges, which).map(|index| self.charges.swap_remove(index));
@@ -193,7 +193,7 @@ impl Life {
         );
     }
 
-    /// The books at every step.
+    /// The accounts at every step.
     fn check(&self) {
         let snapshot = self.world.snapshot();
         let leased: u64 = self.leases.iter().map(Lease::bytes).sum();
@@ -210,19 +210,19 @@ impl Life {
                 "nothing is granted and not fetched"
             );
         }
-        for row in Row::CHARGEABLE {
+        for account in Account::CHARGEABLE {
             let charged: u64 = self
                 .charges
                 .iter()
-                .filter(|it| it.row() == row)
+                .filter(|it| it.account() == account)
                 .map(Charge::bytes)
                 .sum();
-            let waiters = if row == Row::Waiters {
+            let waiters = if account == Account::Waiters {
                 snapshot.waiting * self.world.ledger.config().waiter_bytes
             } else {
                 0
             };
-            assert_eq!(snapshot.row(row), charged + waiters, "{row:?}");
+            assert_eq!(snapshot.account(account), charged + waiters, "{account:?}");
         }
         assert_adds_up(&snapshot);
         assert!(
@@ -254,7 +254,7 @@ impl Life {
             .uploads_max
             .is_some_and(|max| snapshot.active_uploads >= max);
         assert!(
-            !all_fit || full || snapshot.rung == ddx_memory::Rung::BlessedOnly,
+            !all_fit || full || snapshot.pressure_step == ddx_memory::PressureStep::GuaranteedOnly,
             "they wait though they fit: {}",
             told(snapshot)
         );
@@ -266,7 +266,7 @@ impl Life {
         );
     }
 
-    /// Everything goes, the machine gets calm: the books are as they were at the start.
+    /// Everything goes, the machine gets calm: the ledger is as it was at the start.
     fn end(mut self, idle: &ddx_memory::Snapshot) {
         self.leases.clear();
         self.charges.clear();
@@ -279,17 +279,17 @@ impl Life {
             self.world.sample_after(secs(1));
         }
         let snapshot = self.world.snapshot();
-        for row in [
-            Row::Buffers,
-            Row::Waiters,
-            Row::Connections,
-            Row::Downloads,
-            Row::DirtyWindows,
-            Row::SocketMemory,
-            Row::Drift,
-            Row::Others,
+        for account in [
+            Account::Buffers,
+            Account::Waiters,
+            Account::Connections,
+            Account::Downloads,
+            Account::DirtyWindows,
+            Account::SocketMemory,
+            Account::Drift,
+            Account::Others,
         ] {
-            assert_eq!(snapshot.row(row), 0, "{row:?}");
+            assert_eq!(snapshot.account(account), 0, "{account:?}");
         }
         assert_eq!(
             (
@@ -301,8 +301,8 @@ impl Life {
         );
         assert!(snapshot.free_to_lease_bytes >= idle.free_to_lease_bytes);
         assert_eq!(
-            (snapshot.band, snapshot.overcommitted_bytes),
-            (Band::Normal, 0)
+            (snapshot.pressure_level, snapshot.overcommitted_bytes),
+            (PressureLevel::Normal, 0)
         );
     }
 }
@@ -335,7 +335,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_books_add_up_at_every_step_and_all_is_zero_in_the_end(
+    fn the_accounts_add_up_at_every_step_and_all_is_zero_in_the_end(
         config in config(),
         steps in prop::collection::vec(step(), 1..120),
         close_at in prop::option::weighted(0.2, 0..120usize),
@@ -370,7 +370,7 @@ proptest! {
             facts.fails = false;
         });
         life.world.sample_after(millis(200));
-        prop_assert!(life.world.snapshot().band != Band::Critical, "nothing is leased");
+        prop_assert!(life.world.snapshot().pressure_level != PressureLevel::Critical, "nothing is leased");
         let mut waiting = life.world.ledger.admit(holder(99, 1), 64 * KIB).unwrap();
         life.world.sample_after(millis(200));
         prop_assert!(answer(&mut waiting).is_some_and(|answer| answer.is_ok()));
@@ -393,7 +393,7 @@ proptest! {
         for _ in 0..31 {
             world.sample_after(secs(2));
         }
-        prop_assert!(world.snapshot().band != Band::Critical);
+        prop_assert!(world.snapshot().pressure_level != PressureLevel::Critical);
         drop(held);
         prop_assert!(answer(&mut waiting).is_some_and(|answer| answer.is_ok()));
     }

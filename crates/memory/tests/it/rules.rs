@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{GIB, KIB, MIB, World, answer, granted, holder, millis, secs};
-use ddx_memory::{Config, Ledger, Refusal, Row, Rung};
+use ddx_memory::{Account, Config, Ledger, PressureStep, Refusal};
 
 #[test]
 fn a_grant_beyond_what_is_free_waits_and_one_within_does_not() {
@@ -26,11 +26,11 @@ fn one_upload_may_hold_the_floor_at_any_pressure_and_no_second_one_may() {
     world.sample_after(millis(200));
     assert_eq!(world.free(), 0);
     let floor = world.snapshot().floor_bytes;
-    let mut blessed = world.lease(holder(1, 1), floor / 2);
+    let mut guaranteed = world.lease(holder(1, 1), floor / 2);
     assert!(world.ledger.try_lease(holder(2, 1), 64 * KIB).is_none());
-    assert!(blessed.try_grow(floor / 2));
-    assert!(!blessed.try_grow(4 * KIB), "beyond the floor");
-    drop(blessed);
+    assert!(guaranteed.try_grow(floor / 2));
+    assert!(!guaranteed.try_grow(4 * KIB), "beyond the floor");
+    drop(guaranteed);
     assert!(world.ledger.try_lease(holder(2, 1), 64 * KIB).is_some());
 }
 
@@ -40,28 +40,28 @@ fn the_floor_is_free_for_another_once_there_was_plenty() {
     let others = |bytes| world.script.change(|facts| facts.others_bytes = bytes);
     others(GIB);
     world.sample_after(millis(200));
-    let blessed = world.lease(holder(1, 1), MIB);
+    let guaranteed = world.lease(holder(1, 1), MIB);
     others(0);
     world.sample_after(millis(10_000));
     others(GIB);
     world.sample_after(millis(200));
     assert!(world.ledger.try_lease(holder(2, 1), 64 * KIB).is_some());
-    drop(blessed);
+    drop(guaranteed);
 }
 
 #[test]
-fn the_floor_goes_to_a_waiter_once_the_blessed_one_is_done() {
+fn the_floor_goes_to_a_waiter_once_the_guaranteed_one_is_done() {
     let world = World::new(GIB);
     world.script.change(|facts| facts.others_bytes = GIB);
     world.sample_after(millis(200));
-    let blessed = world.lease(holder(1, 1), world.snapshot().floor_bytes);
+    let guaranteed = world.lease(holder(1, 1), world.snapshot().floor_bytes);
     let mut waiting = world.wait_for(holder(2, 1), MIB);
-    drop(blessed);
+    drop(guaranteed);
     assert_eq!(granted(&mut waiting).unwrap().bytes(), MIB);
 }
 
 #[test]
-fn beside_the_blessed_one_all_others_share_a_granule() {
+fn beside_the_guaranteed_one_all_others_share_a_buffer() {
     let world = World::new(GIB);
     world.script.change(|facts| facts.others_bytes = GIB);
     world.sample_after(millis(200));
@@ -86,7 +86,7 @@ fn beside_the_blessed_one_all_others_share_a_granule() {
     assert!(others[0].try_grow(64 * KIB));
     let mut waiting = world.wait_for(holder(3, 1), shared);
     drop(stuck);
-    // It fits nowhere beside them, and is the next to be blessed.
+    // It fits nowhere beside them, and is the next to have the guarantee.
     assert_eq!(granted(&mut waiting).unwrap().bytes(), shared);
     drop(others);
 }
@@ -103,13 +103,13 @@ fn what_is_shared_at_any_pressure_stays_below_a_ceiling_that_was_set() {
     let first = world.lease(holder(1, 1), 64 * KIB);
     let second = world.lease(holder(2, 1), 64 * KIB);
     // The floor is for one, and is that one's whatever the ceiling.
-    let blessed = world.lease(holder(3, 1), 64 * KIB);
+    let guaranteed = world.lease(holder(3, 1), 64 * KIB);
     assert!(world.ledger.try_lease(holder(4, 1), 64 * KIB).is_none());
-    drop((first, second, blessed));
+    drop((first, second, guaranteed));
 }
 
 #[test]
-fn a_lease_grows_shrinks_and_splits_and_the_books_follow() {
+fn a_lease_grows_shrinks_and_splits_and_the_ledger_follows() {
     let world = World::new(GIB);
     let leased = || world.snapshot().leased_bytes;
     let mut lease = world.lease(holder(1, 1), 1);
@@ -201,7 +201,7 @@ fn a_request_that_waits_for_its_own_holdings_holds_up_nobody_else() {
     // Holds nearly all, and asks for more than the share of one: it waits for itself.
     let mut lease = world.lease(holder(1, 1), world.free() - 8 * MIB);
     world.sample_after(millis(200));
-    assert_eq!(world.snapshot().rung, Rung::OneGranule);
+    assert_eq!(world.snapshot().pressure_step, PressureStep::OneBuffer);
     let mut own = world.wait_for(holder(1, 1), 4 * MIB);
     let mut other = world.ledger.admit(holder(2, 1), MIB).unwrap();
     let other = granted(&mut other).expect("there are eight megabytes");
@@ -315,14 +315,14 @@ fn who_holds_more_than_his_share_is_asked_for_it_only_while_others_wait() {
 }
 
 #[test]
-fn shares_and_granules_get_smaller_as_more_come_long_before_anybody_waits() {
+fn shares_and_buffers_get_smaller_as_more_come_long_before_anybody_waits() {
     let world = World::new(GIB);
     let mut leases = Vec::new();
-    let mut before = (world.ledger.share_bytes(), world.ledger.granule_bytes());
+    let mut before = (world.ledger.share_bytes(), world.ledger.buffer_bytes());
     assert_eq!(before, (16 * MIB, 4 * MIB));
     for user in 0..500 {
         leases.push(world.lease(holder(user, 1), 64 * KIB));
-        let now = (world.ledger.share_bytes(), world.ledger.granule_bytes());
+        let now = (world.ledger.share_bytes(), world.ledger.buffer_bytes());
         assert!(now.0 <= before.0 && now.1 <= before.1);
         assert!(now.1.is_power_of_two() && now.1 >= 64 * KIB);
         before = now;
@@ -383,26 +383,29 @@ fn many_small_grants_are_not_given_on_an_old_figure() {
 #[test]
 fn what_a_download_holds_has_a_row_of_its_own() {
     let world = World::new(GIB);
-    let rows = || {
+    let accounts = || {
         let snapshot = world.snapshot();
-        (snapshot.row(Row::Buffers), snapshot.row(Row::Downloads))
+        (
+            snapshot.account(Account::Buffers),
+            snapshot.account(Account::Downloads),
+        )
     };
     let upload = world.lease(holder(1, 1), MIB);
     let mut download = world
         .ledger
         .try_lease_for_download(holder(2, 1), MIB)
         .unwrap();
-    assert_eq!(rows(), (MIB, MIB));
+    assert_eq!(accounts(), (MIB, MIB));
     assert!(download.try_grow(MIB));
     let part = download.split(64 * KIB).unwrap();
-    assert_eq!(rows(), (MIB, 2 * MIB));
+    assert_eq!(accounts(), (MIB, 2 * MIB));
     download.shrink_to(64 * KIB);
-    assert_eq!(rows(), (MIB, 128 * KIB));
+    assert_eq!(accounts(), (MIB, 128 * KIB));
     assert_eq!(world.snapshot().leased_bytes, MIB + 128 * KIB);
     drop((download, part));
-    assert_eq!(rows(), (MIB, 0));
+    assert_eq!(accounts(), (MIB, 0));
     drop(upload);
-    assert_eq!(rows(), (0, 0));
+    assert_eq!(accounts(), (0, 0));
 }
 
 #[test]
@@ -419,8 +422,8 @@ fn downloads_that_stand_still_leave_uploads_their_half() {
         }
     }
     let snapshot = world.snapshot();
-    assert!(snapshot.row(Row::Downloads) <= all / 2);
-    assert!(snapshot.row(Row::Downloads) + MIB > all / 2);
+    assert!(snapshot.account(Account::Downloads) <= all / 2);
+    assert!(snapshot.account(Account::Downloads) + MIB > all / 2);
     // One more waits, and holds up no upload: neither one that finds memory, nor one that has to
     // wait.
     let one_more = world.ledger.admit_for_download(holder(4, 1), MIB);
@@ -432,7 +435,7 @@ fn downloads_that_stand_still_leave_uploads_their_half() {
     let mut upload = world.ledger.admit(holder(3, 1), MIB).unwrap();
     assert_eq!(granted(&mut upload).unwrap().bytes(), MIB);
     drop((downloads, next, one_more));
-    assert_eq!(world.snapshot().row(Row::Downloads), 0);
+    assert_eq!(world.snapshot().account(Account::Downloads), 0);
 }
 
 #[test]
@@ -446,7 +449,7 @@ fn one_clients_downloads_leave_half_to_those_of_others() {
     {
         downloads.push(lease);
     }
-    let held = world.snapshot().row(Row::Downloads);
+    let held = world.snapshot().account(Account::Downloads);
     assert!(
         held <= most / 2 && held + MIB > most / 2,
         "{held} of {most}"
@@ -476,7 +479,7 @@ fn one_clients_downloads_leave_half_to_those_of_others() {
     downloads.pop();
     assert!(waiting.iter_mut().any(|one| granted(one).is_some()));
     drop((downloads, waiting));
-    assert_eq!(world.snapshot().row(Row::Downloads), 0);
+    assert_eq!(world.snapshot().account(Account::Downloads), 0);
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub fn what_was_written_is_read(subject: &dyn Subject) {
     }
 }
 
-/// Pieces from one byte to a granule, from memory aligned like the file, aligned otherwise and not
+/// Pieces from one byte to a buffer, from memory aligned like the file, aligned otherwise and not
 /// at all, with syncs between.
 pub fn pieces_of_any_size_and_alignment(subject: &dyn Subject) {
     let store = subject.open();
@@ -82,7 +82,7 @@ pub fn going_on_cuts_what_lies_beyond(subject: &dyn Subject) {
             .expect("open in the middle");
         assert_eq!(writer.offset(), at as u64);
         assert!(content(&*store, id) == old[..at], "cut at {at}");
-        // Congruent to the offset, as a granule would be.
+        // Congruent to the offset, as a buffer would be.
         writer.write(&new[at % 4096..]).expect("write");
         writer.sync().expect("sync");
         assert!(

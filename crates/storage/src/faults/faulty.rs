@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ddx_id::SegmentId;
 
-use crate::{Error, ErrorKind, Lane, Reader, Space, Store, Writer};
+use crate::{Error, ErrorKind, Reader, Space, Store, WriteMode, Writer};
 
 /// A call that may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +45,12 @@ pub enum Fault {
 }
 
 /// Says what goes wrong at a call. To make a disk slow it blocks.
-pub trait Plan: Send + Sync + 'static {
+pub trait FaultPlan: Send + Sync + 'static {
     /// What is to go wrong at this call; `None` lets it through.
     fn at(&self, call: Call) -> Option<Fault>;
 }
 
-impl<F: Fn(Call) -> Option<Fault> + Send + Sync + 'static> Plan for F {
+impl<F: Fn(Call) -> Option<Fault> + Send + Sync + 'static> FaultPlan for F {
     fn at(&self, call: Call) -> Option<Fault> {
         self(call)
     }
@@ -60,12 +60,12 @@ impl<F: Fn(Call) -> Option<Fault> + Send + Sync + 'static> Plan for F {
 #[derive(Clone)]
 pub struct FaultyStore<S> {
     store: S,
-    plan: Arc<dyn Plan>,
+    plan: Arc<dyn FaultPlan>,
 }
 
 impl<S: Store> FaultyStore<S> {
     /// Puts the plan before the store.
-    pub fn new(store: S, plan: impl Plan) -> Self {
+    pub fn new(store: S, plan: impl FaultPlan) -> Self {
         Self {
             store,
             plan: Arc::new(plan),
@@ -147,15 +147,15 @@ impl<S: Store> Store for FaultyStore<S> {
         self.store.space()
     }
 
-    fn lane(&self) -> Lane {
-        self.store.lane()
+    fn write_mode(&self) -> WriteMode {
+        self.store.write_mode()
     }
 }
 
 struct FaultyWriter {
     writer: Box<dyn Writer>,
     id: SegmentId,
-    plan: Arc<dyn Plan>,
+    plan: Arc<dyn FaultPlan>,
     failed: bool,
 }
 
@@ -206,7 +206,7 @@ impl Writer for FaultyWriter {
 struct FaultyReader {
     reader: Box<dyn Reader>,
     id: SegmentId,
-    plan: Arc<dyn Plan>,
+    plan: Arc<dyn FaultPlan>,
 }
 
 impl Reader for FaultyReader {

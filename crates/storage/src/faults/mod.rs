@@ -13,5 +13,5 @@ mod content;
 mod faulty;
 mod simulated;
 
-pub use faulty::{Call, Fault, FaultyStore, Plan};
+pub use faulty::{Call, Fault, FaultPlan, FaultyStore};
 pub use simulated::SimulatedDisk;

@@ -7,7 +7,7 @@ use ddx_id::SegmentId;
 
 use super::content::Content;
 use crate::conformance::Random;
-use crate::{Error, ErrorKind, Lane, Reader, Space, Store, Writer};
+use crate::{Error, ErrorKind, Reader, Space, Store, WriteMode, Writer};
 
 /// A disk in memory. Clones are the same disk.
 ///
@@ -283,8 +283,8 @@ impl Store for Handle {
         Ok(self.disk()?.space())
     }
 
-    fn lane(&self) -> Lane {
-        Lane::Windowed {
+    fn write_mode(&self) -> WriteMode {
+        WriteMode::Windowed {
             reason: "a simulated disk".to_owned(),
         }
     }

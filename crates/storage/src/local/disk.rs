@@ -13,17 +13,17 @@ use super::config::{BLOCK_BYTES, LocalDiskConfig};
 use super::layout::Layout;
 use super::probe;
 use super::registry::Registry;
-use super::space::Account;
-use crate::{Error, Lane};
+use super::space::Reservations;
+use crate::{Error, WriteMode};
 
 /// What a store and its writers share.
 pub(super) struct Disk {
     pub(super) config: LocalDiskConfig,
     pub(super) ledger: Ledger,
     pub(super) layout: Layout,
-    pub(super) account: Arc<Account>,
+    pub(super) reservations: Arc<Reservations>,
     pub(super) registry: Arc<Registry>,
-    pub(super) lane: Lane,
+    pub(super) write_mode: WriteMode,
     pub(super) keeps_reservations: bool,
     /// Held for its `flock`.
     pub(super) _lock: File,
@@ -51,7 +51,7 @@ impl Disk {
                 .filter(|missing| *missing > 0)
             {
                 self.registry
-                    .keep(id, length_bytes, self.account.claim(missing)?);
+                    .keep(id, length_bytes, self.reservations.claim(missing)?);
             }
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl Disk {
         if missing == 0 {
             return Ok(());
         }
-        self.account.settle(missing, || {
+        self.reservations.hand_over(missing, || {
             // The whole range: what is allocated already stays as it is.
             self.allocate(id, file, 0, length_bytes, missing)
         })
@@ -80,7 +80,7 @@ impl Disk {
                 Ok(()) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(error) if crate::error::is_full(&error.into()) => {
-                    return Err(self.account.full(missing));
+                    return Err(self.reservations.full(missing));
                 }
                 Err(error) => {
                     return Err(Error::io(
@@ -104,13 +104,14 @@ impl Disk {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let allocated = probe::allocated_bytes(stat);
         let kept = self.keeps_reservations && allocated > at;
-        let meanwhile = kept.then(|| self.account.ration(allocated - at));
+        let meanwhile = kept.then(|| self.reservations.reserve_unchecked(allocated - at));
         rustix::fs::ftruncate(file, at)
             .map_err(|e| Error::io(format!("cut segment {id} at {at}"), e))?;
         if kept {
             self.allocate(id, file, at, allocated - at, allocated - at)?;
         } else if self.registry.promise(id).is_some() {
-            self.registry.keep(id, 0, self.account.ration(size - at));
+            self.registry
+                .keep(id, 0, self.reservations.reserve_unchecked(size - at));
         }
         drop(meanwhile);
         Ok(())

@@ -138,17 +138,17 @@ impl Layout {
     }
 
     /// Makes the entry of the segment durable. No system call if it is already.
-    pub(super) fn settle(&self, id: SegmentId, ticket: Ticket) -> Result<(), Error> {
+    pub(super) fn sync_dir(&self, id: SegmentId, ticket: Ticket) -> Result<(), Error> {
         let flush_shard = || {
             let shard = open_folder(&self.segments, &path_of(id)[..2])?;
             rustix::fs::fsync(shard)?;
             // The folder itself is an entry of the folder above.
-            self.shards_added.settle(self.shards_added.ticket(), || {
+            self.shards_added.sync_once(self.shards_added.ticket(), || {
                 Ok(rustix::fs::fsync(&self.segments)?)
             })
         };
         self.added[shard_of(id)]
-            .settle(ticket, flush_shard)
+            .sync_once(ticket, flush_shard)
             .map_err(|error| Error::io(format!("flush the folder of segment {id}"), error))
     }
 
@@ -281,7 +281,7 @@ impl Entries {
     }
 
     /// Those who come while one flushes wait for it, and often find that it flushed for them.
-    fn settle(&self, ticket: Ticket, flush: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    fn sync_once(&self, ticket: Ticket, flush: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         if self.durable.load(Ordering::Acquire) >= ticket.0 {
             return Ok(());
         }
@@ -307,11 +307,11 @@ mod tests {
         let first = entries.ticket();
         entries.add();
         let second = entries.ticket();
-        let failed = entries.settle(second, || Err(io::Error::from_raw_os_error(5)));
+        let failed = entries.sync_once(second, || Err(io::Error::from_raw_os_error(5)));
         assert_eq!(failed.unwrap_err().raw_os_error(), Some(5));
         for ticket in [second, first, second] {
             entries
-                .settle(ticket, || {
+                .sync_once(ticket, || {
                     flushes += 1;
                     Ok(())
                 })
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(flushes, 1);
         entries.add();
         entries
-            .settle(entries.ticket(), || {
+            .sync_once(entries.ticket(), || {
                 flushes += 1;
                 Ok(())
             })
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_left_alone() {
+    fn unknown_entries_are_left_alone() {
         let root = tempfile::tempdir().unwrap();
         let layout = Layout::make(root.path()).unwrap();
         let id = SegmentId::from_bytes([7; 16]);

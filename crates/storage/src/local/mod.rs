@@ -2,14 +2,14 @@
 //!
 //! Measured: direct I/O from aligned buffers is as fast as the disk, steady, and keeps the page
 //! cache, which counts against the memory limit, out of the game; buffered writing with a sync at
-//! the end is anywhere between a sixth of that and all of it. So granules go directly and the rest
+//! the end is anywhere between a sixth of that and all of it. So buffers go directly and the rest
 //! through small windows ([`writer`], [`window`]). A known length is reserved with `fallocate`
 //! (under a millisecond per GiB on ext4, and no slower to write into), see [`space`].
 //!
 //! Rejected: io_uring, which many containers forbid; `mmap`, whose I/O errors are signals; one big
 //! file with our own allocator, which is a file system.
 //!
-//! For the operator: the folder may be on any file system; `Lane` says what it is good for. It
+//! For the operator: the folder may be on any file system; `WriteMode` says what it is good for. It
 //! belongs to one server at a time, which `flock` on the file `lock` sees to. Where its file system
 //! takes no changes, segments are read and every change is refused.
 
@@ -40,9 +40,9 @@ pub use self::config::{DirectIo, LocalDiskConfig};
 use self::disk::Disk;
 use self::layout::Layout;
 use self::reader::LocalReader;
-use self::space::Account;
+use self::space::Reservations;
 use self::writer::{Cover, LocalWriter};
-use crate::{Error, ErrorKind, Lane, Reader, Space, Store, Writer};
+use crate::{Error, ErrorKind, Reader, Space, Store, WriteMode, Writer};
 
 const LOCK: &str = "lock";
 const LOCK_POLL_EVERY: Duration = Duration::from_millis(20);
@@ -55,7 +55,7 @@ pub struct LocalDisk(Arc<Disk>);
 impl std::fmt::Debug for LocalDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LocalDisk")
-            .field("lane", &self.0.lane)
+            .field("write_mode", &self.0.write_mode)
             .finish_non_exhaustive()
     }
 }
@@ -63,7 +63,7 @@ impl std::fmt::Debug for LocalDisk {
 impl LocalDisk {
     /// Opens the store in `root`, which is made if it does not exist, and tries what its file
     /// system can do. One that takes no changes can be read from until the store is opened anew
-    /// ([`Lane::ReadOnly`]).
+    /// ([`WriteMode::ReadOnly`]).
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) if another server has it, [`Setting`](ErrorKind::Setting), I/O.
@@ -81,7 +81,7 @@ impl LocalDisk {
             taken => taken?,
         };
         let probe::Findings {
-            lane,
+            write_mode,
             keeps_reservations,
             lives_in_memory,
             counts_late,
@@ -91,16 +91,16 @@ impl LocalDisk {
             .try_clone()
             .map_err(|e| Error::io("open the data folder a second time", e))?;
         let memory = lives_in_memory.then(|| ledger.clone());
-        let account = Account::new(folder, config.clone(), memory, counts_late);
-        tracing::info!(folder = %root.display(), writes_by = %lane, keeps_reservations, "the data folder is open");
+        let reservations = Reservations::new(folder, config.clone(), memory, counts_late);
+        tracing::info!(folder = %root.display(), writes_by = %write_mode, keeps_reservations, "the data folder is open");
         let registry = Arc::default();
         let disk = Disk {
             config,
             ledger,
             layout,
-            account,
+            reservations,
             registry,
-            lane,
+            write_mode,
             keeps_reservations,
             _lock: lock,
         };
@@ -184,9 +184,12 @@ impl Store for LocalDisk {
         let disk = &self.0;
         // Even nothing needs an inode, and an upload of unknown length that can't begin is to hear
         // it now.
-        drop(disk.account.claim(length_bytes.unwrap_or(BLOCK_BYTES))?);
+        drop(
+            disk.reservations
+                .claim(length_bytes.unwrap_or(BLOCK_BYTES))?,
+        );
         let file = disk.layout.create(id).map_err(|error| match error.kind() {
-            ErrorKind::NoSpace { needed_bytes, .. } => disk.account.full(needed_bytes),
+            ErrorKind::NoSpace { needed_bytes, .. } => disk.reservations.full(needed_bytes),
             _ => error,
         })?;
         let reserved = disk.reserve(id, &file, length_bytes.unwrap_or(0));
@@ -220,14 +223,17 @@ impl Store for LocalDisk {
             stat = examine()?;
         }
         let allocated_until = probe::allocated_bytes(&stat).max(at);
-        let (until, ration) = match disk.registry.promise(id) {
-            Some(promise) => (promise.until.max(allocated_until), Some(promise.ration)),
+        let (until, reservation) = match disk.registry.promise(id) {
+            Some(promise) => (
+                promise.until.max(allocated_until),
+                Some(promise.reservation),
+            ),
             None => (allocated_until, None),
         };
         let cover = Cover {
             allocated_until,
             until,
-            ration,
+            reservation,
         };
         Ok(Box::new(LocalWriter::new(
             disk.clone(),
@@ -245,7 +251,7 @@ impl Store for LocalDisk {
 
     fn delete(&self, id: SegmentId) -> Result<(), Error> {
         self.0.layout.remove(id)?;
-        self.0.account.freed();
+        self.0.reservations.freed();
         self.0.registry.deleted(id);
         Ok(())
     }
@@ -259,7 +265,7 @@ impl Store for LocalDisk {
     }
 
     fn space(&self) -> Result<Space, Error> {
-        self.0.account.space()
+        self.0.reservations.space()
     }
 
     fn try_change(&self) -> Result<(), Error> {
@@ -267,10 +273,10 @@ impl Store for LocalDisk {
     }
 
     fn written_beside(&self, bytes: u64) {
-        self.0.account.written(bytes);
+        self.0.reservations.written(bytes);
     }
 
-    fn lane(&self) -> Lane {
-        self.0.lane.clone()
+    fn write_mode(&self) -> WriteMode {
+        self.0.write_mode.clone()
     }
 }

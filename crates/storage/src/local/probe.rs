@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::config::{BLOCK_BYTES, DirectIo};
-use crate::{Error, Lane};
+use crate::{Error, WriteMode};
 
 /// Beside the shards: no shard has a name of this length.
 const NAME: &str = "probe";
@@ -27,7 +27,7 @@ const RESERVED_BYTES: u64 = 1 << 20;
 
 /// What was found.
 pub(super) struct Findings {
-    pub(super) lane: Lane,
+    pub(super) write_mode: WriteMode,
     /// Whether `fallocate` really takes the space.
     pub(super) keeps_reservations: bool,
     /// Whether files in it are memory.
@@ -40,7 +40,7 @@ impl Findings {
     /// Of a folder in which nothing can be tried, nor is anything of it needed.
     pub(super) fn of_read_only() -> Self {
         Self {
-            lane: Lane::ReadOnly,
+            write_mode: WriteMode::ReadOnly,
             keeps_reservations: true,
             lives_in_memory: false,
             counts_late: false,
@@ -73,21 +73,21 @@ pub(super) fn probe(folder: &OwnedFd, direct: DirectIo) -> Result<Findings, Erro
     let file = make(folder)?;
     let keeps_reservations = keeps_reservations(&file);
     let lives_in_memory = lives_in_memory(folder);
-    let lane = match (direct, lives_in_memory) {
-        (DirectIo::Off, _) => Lane::Windowed {
+    let write_mode = match (direct, lives_in_memory) {
+        (DirectIo::Off, _) => WriteMode::Windowed {
             reason: "direct I/O is switched off".to_owned(),
         },
-        (DirectIo::Auto, true) => Lane::Windowed {
+        (DirectIo::Auto, true) => WriteMode::Windowed {
             reason: "this file system lives in memory".to_owned(),
         },
         (DirectIo::Auto, false) => match write_and_read_direct(folder) {
-            Ok(()) => Lane::Direct,
-            Err(reason) => Lane::Windowed { reason },
+            Ok(()) => WriteMode::Direct,
+            Err(reason) => WriteMode::Windowed { reason },
         },
     };
     remove(folder)?;
     Ok(Findings {
-        lane,
+        write_mode,
         keeps_reservations,
         lives_in_memory,
         counts_late: counts_late(folder),
@@ -181,8 +181,8 @@ mod tests {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let findings = probe(&open(&folder), DirectIo::Auto).unwrap();
         assert_eq!(
-            findings.lane,
-            Lane::Windowed {
+            findings.write_mode,
+            WriteMode::Windowed {
                 reason: "this file system lives in memory".to_owned()
             }
         );
@@ -203,8 +203,8 @@ mod tests {
         std::fs::write(folder.path().join(NAME), b"left by a killed process").unwrap();
         let findings = probe(&open(&folder), DirectIo::Off).unwrap();
         assert_eq!(
-            findings.lane,
-            Lane::Windowed {
+            findings.write_mode,
+            WriteMode::Windowed {
                 reason: "direct I/O is switched off".to_owned()
             }
         );

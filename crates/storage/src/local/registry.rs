@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddx_id::SegmentId;
 
-use super::space::Ration;
+use super::space::Reservation;
 use crate::{Error, ErrorKind};
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ struct Entry {
 pub(super) struct Promise {
     /// The length promised.
     pub(super) until: u64,
-    pub(super) ration: Arc<Ration>,
+    pub(super) reservation: Arc<Reservation>,
 }
 
 #[derive(Clone, Copy)]
@@ -94,29 +94,27 @@ impl Registry {
     }
 
     /// Keeps a promise to this segment; one that was kept before is joined to it.
-    pub(super) fn keep(&self, id: SegmentId, until: u64, ration: Ration) {
+    pub(super) fn keep(&self, id: SegmentId, until: u64, reservation: Reservation) {
         self.change(id, |entry| match &mut entry.promise {
             Some(promise) => {
                 promise.until = promise.until.max(until);
-                promise.ration.join(&ration);
+                promise.reservation.join(&reservation);
             }
             None => {
                 entry.promise = Some(Promise {
                     until,
-                    ration: Arc::new(ration),
+                    reservation: Arc::new(reservation),
                 })
             }
         });
     }
 
     /// A promise of which nothing is left is none.
-    pub(super) fn forget_promise_if_used_up(&self, id: SegmentId, ration: &Arc<Ration>) {
+    pub(super) fn forget_promise_if_used_up(&self, id: SegmentId, reservation: &Arc<Reservation>) {
         self.change(id, |entry| {
-            if entry
-                .promise
-                .as_ref()
-                .is_some_and(|p| Arc::ptr_eq(&p.ration, ration) && ration.left_bytes() == 0)
-            {
+            if entry.promise.as_ref().is_some_and(|p| {
+                Arc::ptr_eq(&p.reservation, reservation) && reservation.left_bytes() == 0
+            }) {
                 entry.promise = None;
             }
         });
@@ -127,7 +125,7 @@ impl Registry {
         self.change(id, |entry| {
             entry.doubt = None;
             if let Some(promise) = entry.promise.take() {
-                promise.ration.give_back();
+                promise.reservation.give_back();
             }
         });
     }

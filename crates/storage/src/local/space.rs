@@ -6,7 +6,7 @@
 //!
 //! - The file system keeps it (`fallocate`): it is no longer free, survives restarts, and goes with
 //!   the file.
-//! - We keep it, as a [`Ration`]: for lengths that are unknown, and on file systems without
+//! - We keep it, as a [`Reservation`]: for lengths that are unknown, and on file systems without
 //!   `fallocate`. It shrinks as bytes are written, since the file system then counts them, and ends
 //!   with the process.
 //!
@@ -26,24 +26,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ddx_memory::{Ledger, Row};
+use ddx_memory::{Account, Ledger};
 
 use super::config::LocalDiskConfig;
 use crate::{Error, Space};
 
-/// The account of one disk.
-pub(super) struct Account {
+/// The reservations of one disk.
+pub(super) struct Reservations {
     folder: OwnedFd,
     config: LocalDiskConfig,
     /// Where the file system lives in memory.
     memory: Option<Ledger>,
-    /// Σ of all rations.
-    rationed: AtomicU64,
+    /// Σ of all reservations.
+    reserved: AtomicU64,
     /// Where the file system counts late.
     late: Option<Late>,
     /// How many claims are being turned into `fallocate`d blocks: meanwhile they count twice.
-    settling: Mutex<u64>,
-    settled: Condvar,
+    handing_over: Mutex<u64>,
+    handed_over: Condvar,
 }
 
 /// What the file system has not counted yet.
@@ -99,7 +99,7 @@ impl Late {
     }
 }
 
-impl Account {
+impl Reservations {
     /// The disk on which this folder lies. `memory` where that is no disk; `counts_late` if it
     /// takes its time to count.
     pub(super) fn new(
@@ -112,10 +112,10 @@ impl Account {
             folder,
             config,
             memory,
-            rationed: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
             late: counts_late.then(Late::default),
-            settling: Mutex::new(0),
-            settled: Condvar::new(),
+            handing_over: Mutex::new(0),
+            handed_over: Condvar::new(),
         })
     }
 
@@ -149,7 +149,7 @@ impl Account {
     fn look(&self) -> Result<Space, Error> {
         // In this order: what is written in between is counted twice, and not never.
         let late = self.late.as_ref().map_or(0, Late::bytes);
-        let reserved_bytes = late + self.rationed.load(Ordering::Acquire);
+        let reserved_bytes = late + self.reserved.load(Ordering::Acquire);
         let disk = rustix::fs::fstatvfs(&self.folder)
             .map_err(|e| Error::io("read how much space is free in the data folder", e))?;
         let total_bytes = disk.f_blocks.saturating_mul(disk.f_frsize);
@@ -157,7 +157,7 @@ impl Account {
         // What root may use beyond it is there for repairs, not for uploads.
         let on_disk = disk.f_bavail.saturating_mul(disk.f_frsize);
         let free_bytes = self.memory.as_ref().map_or(on_disk, |ledger| {
-            let in_memory = ledger.snapshot().row(Row::Free);
+            let in_memory = ledger.snapshot().account(Account::Free);
             on_disk.min(in_memory.saturating_add(floor_bytes))
         });
         Ok(Space {
@@ -169,13 +169,16 @@ impl Account {
     }
 
     /// Promises `bytes` out of what is not promised yet.
-    pub(super) fn claim(self: &Arc<Self>, bytes: u64) -> Result<Ration, Error> {
-        let mut settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn claim(self: &Arc<Self>, bytes: u64) -> Result<Reservation, Error> {
+        let mut handing_over = self
+            .handing_over
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut has_committed = false;
         loop {
             let space = self.look()?;
             if bytes <= space.available_bytes() {
-                return Ok(self.ration(bytes));
+                return Ok(self.reserve_unchecked(bytes));
             }
             if let Some(late) = self.late.as_ref().filter(|late| late.is_behind())
                 && !has_committed
@@ -184,35 +187,35 @@ impl Account {
                 late.commit(&self.folder)?;
                 continue;
             }
-            if *settling == 0 {
+            if *handing_over == 0 {
                 return Err(no_space(bytes, space));
             }
-            // Another claim stands twice in the account just now; whether this one fits shows when
+            // Another claim stands twice in the sum just now; whether this one fits shows when
             // it doesn't.
-            settling = self
-                .settled
-                .wait(settling)
+            handing_over = self
+                .handed_over
+                .wait(handing_over)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Promises without asking: for bytes that were ours a moment ago.
-    pub(super) fn ration(self: &Arc<Self>, bytes: u64) -> Ration {
-        self.rationed.fetch_add(bytes, Ordering::AcqRel);
-        Ration {
-            account: self.clone(),
+    pub(super) fn reserve_unchecked(self: &Arc<Self>, bytes: u64) -> Reservation {
+        self.reserved.fetch_add(bytes, Ordering::AcqRel);
+        Reservation {
+            reservations: self.clone(),
             left_bytes: AtomicU64::new(bytes),
         }
     }
 
     /// Runs `reserve`, which makes the file system keep `bytes` in place of us.
-    pub(super) fn settle<T>(
+    pub(super) fn hand_over<T>(
         self: &Arc<Self>,
         bytes: u64,
         reserve: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
         let claim = self.claim(bytes)?;
-        let _settling = Settling::begin(self);
+        let _handing_over = HandOver::begin(self);
         let reserved = reserve();
         self.written(bytes);
         if let Some(ledger) = &self.memory {
@@ -241,37 +244,37 @@ fn no_space(needed_bytes: u64, space: Space) -> Error {
 }
 
 /// While it lives, claims that don't fit wait for it instead of being refused.
-struct Settling<'a>(&'a Account);
+struct HandOver<'a>(&'a Reservations);
 
-impl<'a> Settling<'a> {
-    fn begin(account: &'a Account) -> Self {
-        *account
-            .settling
+impl<'a> HandOver<'a> {
+    fn begin(reservations: &'a Reservations) -> Self {
+        *reservations
+            .handing_over
             .lock()
             .unwrap_or_else(PoisonError::into_inner) += 1;
-        Self(account)
+        Self(reservations)
     }
 }
 
-impl Drop for Settling<'_> {
+impl Drop for HandOver<'_> {
     fn drop(&mut self) {
         *self
             .0
-            .settling
+            .handing_over
             .lock()
             .unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.settled.notify_all();
+        self.0.handed_over.notify_all();
     }
 }
 
 /// Bytes promised to one segment and not written yet. What is left of it goes back when it is
 /// dropped.
-pub(super) struct Ration {
-    account: Arc<Account>,
+pub(super) struct Reservation {
+    reservations: Arc<Reservations>,
     left_bytes: AtomicU64,
 }
 
-impl Ration {
+impl Reservation {
     /// How much of it is left, in bytes.
     pub(super) fn left_bytes(&self) -> u64 {
         self.left_bytes.load(Ordering::Acquire)
@@ -284,14 +287,14 @@ impl Ration {
             .left_bytes
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
             .unwrap_or_default();
-        self.account.written(before.min(bytes));
-        self.account
-            .rationed
+        self.reservations.written(before.min(bytes));
+        self.reservations
+            .reserved
             .fetch_sub(before.min(bytes), Ordering::AcqRel);
     }
 
     /// Takes another promise into this one.
-    pub(super) fn join(&self, other: &Ration) {
+    pub(super) fn join(&self, other: &Reservation) {
         let bytes = other.left_bytes.swap(0, Ordering::AcqRel);
         self.left_bytes.fetch_add(bytes, Ordering::AcqRel);
     }
@@ -299,11 +302,11 @@ impl Ration {
     /// Gives back what is left, also while others hold it.
     pub(super) fn give_back(&self) {
         let left = self.left_bytes.swap(0, Ordering::AcqRel);
-        self.account.rationed.fetch_sub(left, Ordering::AcqRel);
+        self.reservations.reserved.fetch_sub(left, Ordering::AcqRel);
     }
 }
 
-impl Drop for Ration {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.give_back();
     }
@@ -314,12 +317,13 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
 
-    /// An account of the disk under the temporary folder, whose floor leaves `available` bytes.
-    fn account(available: u64) -> (tempfile::TempDir, Arc<Account>) {
+    /// The reservations of the disk under the temporary folder, whose floor leaves `available`
+    /// bytes.
+    fn reservations(available: u64) -> (tempfile::TempDir, Arc<Reservations>) {
         // tmpfs: others don't write there so much that the figures move between two calls.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let open = || OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
-        let free = Account::new(open(), LocalDiskConfig::default(), None, false)
+        let free = Reservations::new(open(), LocalDiskConfig::default(), None, false)
             .space()
             .unwrap()
             .free_bytes;
@@ -327,15 +331,15 @@ mod tests {
             free_floor_bytes: Some(free - available),
             ..LocalDiskConfig::default()
         };
-        let account = Account::new(open(), config, None, false);
-        (folder, account)
+        let reservations = Reservations::new(open(), config, None, false);
+        (folder, reservations)
     }
 
     #[test]
     fn promises_end_at_the_floor_and_come_back() {
-        let (_folder, account) = account(100 << 20);
-        let most = account.claim(60 << 20).unwrap();
-        let refused = account.claim(60 << 20).map(drop).unwrap_err();
+        let (_folder, reservations) = reservations(100 << 20);
+        let most = reservations.claim(60 << 20).unwrap();
+        let refused = reservations.claim(60 << 20).map(drop).unwrap_err();
         let ErrorKind::NoSpace {
             needed_bytes,
             free_bytes,
@@ -347,40 +351,42 @@ mod tests {
         assert_eq!(needed_bytes, 60 << 20);
         assert!(free_bytes < floor_bytes + (60 << 20));
         most.used(50 << 20);
-        assert_eq!(account.space().unwrap().reserved_bytes, 10 << 20);
-        let more = account.claim(60 << 20).unwrap();
+        assert_eq!(reservations.space().unwrap().reserved_bytes, 10 << 20);
+        let more = reservations.claim(60 << 20).unwrap();
         most.join(&more);
         assert_eq!((most.left_bytes(), more.left_bytes()), (70 << 20, 0));
         drop(more);
-        assert_eq!(account.space().unwrap().reserved_bytes, 70 << 20);
+        assert_eq!(reservations.space().unwrap().reserved_bytes, 70 << 20);
         most.used(u64::MAX);
-        assert_eq!(account.space().unwrap().reserved_bytes, 0);
-        most.join(&account.ration(5));
+        assert_eq!(reservations.space().unwrap().reserved_bytes, 0);
+        most.join(&reservations.reserve_unchecked(5));
         most.give_back();
         drop(most);
-        assert_eq!(account.space().unwrap().reserved_bytes, 0);
+        assert_eq!(reservations.space().unwrap().reserved_bytes, 0);
     }
 
     /// Two that fit together must both get in, even if the second asks while the first stands twice
-    /// in the account.
+    /// in the reservations.
     #[test]
-    fn a_claim_waits_for_the_one_that_settles() {
-        let (folder, account) = account(100 << 20);
-        let settled = account
-            .settle(60 << 20, || {
+    fn a_claim_waits_for_the_one_that_is_handed_over() {
+        let (folder, reservations) = reservations(100 << 20);
+        let handed_over = reservations
+            .hand_over(60 << 20, || {
                 let file = std::fs::File::create(folder.path().join("kept")).unwrap();
                 rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, 60 << 20)
                     .unwrap();
-                // Now 60 are gone from the disk and 60 stand in the account: 30 more wait.
-                let other = account.clone();
+                // Now 60 are gone from the disk and 60 stand in the reservations: 30 more wait.
+                let other = reservations.clone();
                 let waiting = std::thread::spawn(move || {
-                    other.claim(30 << 20).map(|ration| ration.left_bytes())
+                    other
+                        .claim(30 << 20)
+                        .map(|reservation| reservation.left_bytes())
                 });
                 Ok(waiting)
             })
             .unwrap();
-        assert_eq!(settled.join().unwrap().unwrap(), 30 << 20);
-        let refused = account.claim(60 << 20).map(drop).unwrap_err();
+        assert_eq!(handed_over.join().unwrap().unwrap(), 30 << 20);
+        let refused = reservations.claim(60 << 20).map(drop).unwrap_err();
         assert!(matches!(refused.kind(), ErrorKind::NoSpace { .. }));
     }
 }

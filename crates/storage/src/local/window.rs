@@ -2,10 +2,10 @@
 //!
 //! Ordinary writes make dirty pages: memory that the kernel can't take back before the disk has it,
 //! and that counts against our limit. So a writer may have only as much of it as it was charged for
-//! ([`Row::DirtyWindows`]): it fills one window while the one before is being written, then waits
-//! for that and drops its pages (`DONTNEED` on dirty pages drops nothing, hence the wait). Windows
-//! grow fourfold while a writer fills them and fall back when it is slow, so that ten thousand slow
-//! writers hold 16 KiB each at most, and only between a write and its `sync`.
+//! ([`Account::DirtyWindows`]): it fills one window while the one before is being written, then
+//! waits for that and drops its pages (`DONTNEED` on dirty pages drops nothing, hence the wait).
+//! Windows grow fourfold while a writer fills them and fall back when it is slow, so that ten
+//! thousand slow writers hold 16 KiB each at most, and only between a write and its `sync`.
 //!
 //! A refused charge never fails an upload. The window gets smaller, the previous one is waited for,
 //! and in the end the bytes are written through, a piece at a time: slower, and no more memory than
@@ -19,7 +19,7 @@ use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use ddx_memory::{Charge, Ledger, Row};
+use ddx_memory::{Account, Charge, Ledger};
 use rustix::fs::Advice;
 
 use super::config::{BLOCK_BYTES, LocalDiskConfig};
@@ -44,8 +44,8 @@ pub(super) struct Windows {
     /// Below this offset nothing of what we wrote is in the page cache; `None`: nowhere.
     cached_from: Option<u64>,
     began: Instant,
-    /// It was settled before its end: a slow or a long file.
-    has_settled: bool,
+    /// It was written back before its end: a slow or a long file.
+    was_written_back: bool,
 }
 
 /// Dirty pages and the right to have them.
@@ -77,7 +77,7 @@ impl Windows {
             previous: None,
             cached_from: None,
             began: Instant::now(),
-            has_settled: false,
+            was_written_back: false,
         }
     }
 
@@ -94,7 +94,7 @@ impl Windows {
             .max(wanted.min(self.bytes_next.saturating_mul(4)))
             .min(self.bytes_max);
         let charge = loop {
-            match self.ledger.charge(Row::DirtyWindows, bytes) {
+            match self.ledger.charge(Account::DirtyWindows, bytes) {
                 Ok(charge) => break charge,
                 Err(_) if bytes > self.bytes_min => {
                     bytes = whole_pages(bytes / 2).max(self.bytes_min)
@@ -150,7 +150,7 @@ impl Windows {
 
     /// Waits until all is written, and gives pages and charges back.
     pub(super) fn write_back(&mut self, file: &File) -> io::Result<()> {
-        self.has_settled = true;
+        self.was_written_back = true;
         self.retire(file)?;
         if let Some(window) = self.current.take().filter(|window| window.dirty_bytes > 0) {
             self.fit(window.dirty_bytes);
@@ -167,7 +167,7 @@ impl Windows {
     }
 
     /// Everything up to `offset` was made durable, so nothing is dirty.
-    pub(super) fn settled(&mut self, file: &File, offset: u64) {
+    pub(super) fn synced(&mut self, file: &File, offset: u64) {
         self.previous = None;
         if let Some(window) = self.current.take() {
             self.fit(window.dirty_bytes);
@@ -178,8 +178,8 @@ impl Windows {
     /// Drops clean pages up to `offset` if they are worth the call. A few pages are not, but those
     /// of thousands of slow files are.
     fn drop_many(&mut self, file: &File, offset: u64) {
-        let has_settled = std::mem::replace(&mut self.has_settled, true);
-        let is_slow = has_settled || self.began.elapsed() >= SLOW;
+        let was_written_back = std::mem::replace(&mut self.was_written_back, true);
+        let is_slow = was_written_back || self.began.elapsed() >= SLOW;
         let bytes_min = if is_slow { 1 } else { self.drop_bytes_min };
         if self
             .cached_from

@@ -1,4 +1,4 @@
-//! Appending to a segment, by two lanes.
+//! Appending to a segment, by two write modes.
 //!
 //! Direct: whole blocks whose address and offset are both aligned go from the caller's buffer to
 //! the disk with O_DIRECT, through a second descriptor of the same file, opened when the first such
@@ -23,9 +23,9 @@ use super::disk::Disk;
 use super::layout::Ticket;
 use super::probe::is_refusal;
 use super::registry::OpenMark;
-use super::space::Ration;
+use super::space::Reservation;
 use super::window::{Room, Windows};
-use crate::{Error, Lane, Writer};
+use crate::{Error, WriteMode, Writer};
 
 pub(super) struct LocalWriter {
     disk: Arc<Disk>,
@@ -55,15 +55,15 @@ enum Direct {
 pub(super) struct Cover {
     /// To here blocks are allocated on the disk.
     pub(super) allocated_until: u64,
-    /// To here they are, or the ration pays for them.
+    /// To here they are, or the reservation pays for them.
     pub(super) until: u64,
-    pub(super) ration: Option<Arc<Ration>>,
+    pub(super) reservation: Option<Arc<Reservation>>,
 }
 
 impl LocalWriter {
     pub(super) fn new(disk: Arc<Disk>, mark: OpenMark, file: File, at: u64, cover: Cover) -> Self {
         let id = mark.id();
-        let direct = if disk.lane == Lane::Direct {
+        let direct = if disk.write_mode == WriteMode::Direct {
             Direct::Possible
         } else {
             Direct::Impossible
@@ -125,15 +125,15 @@ impl LocalWriter {
             .clamp(config.growth_bytes_min, config.growth_bytes_max)
             .max(missing);
         let step = step.next_multiple_of(BLOCK_BYTES);
-        let account = &self.disk.account;
-        let (ration, step) = match account.claim(step) {
-            Ok(ration) => (ration, step),
-            Err(_) => (account.claim(missing)?, missing),
+        let reservations = &self.disk.reservations;
+        let (reservation, step) = match reservations.claim(step) {
+            Ok(reservation) => (reservation, step),
+            Err(_) => (reservations.claim(missing)?, missing),
         };
         self.cover.until += step;
-        match &self.cover.ration {
-            Some(own) => own.join(&ration),
-            None => self.cover.ration = Some(Arc::new(ration)),
+        match &self.cover.reservation {
+            Some(own) => own.join(&reservation),
+            None => self.cover.reservation = Some(Arc::new(reservation)),
         }
         Ok(())
     }
@@ -143,8 +143,8 @@ impl LocalWriter {
         let from = self.offset.max(self.cover.allocated_until);
         self.offset += bytes;
         self.unsynced = true;
-        if let (Some(ration), true) = (&self.cover.ration, self.offset > from) {
-            ration.used(self.offset - from);
+        if let (Some(reservation), true) = (&self.cover.reservation, self.offset > from) {
+            reservation.used(self.offset - from);
         }
     }
 
@@ -153,7 +153,7 @@ impl LocalWriter {
         let error = io::Error::from(errno);
         if crate::error::is_full(&error) {
             // Nothing of this piece was taken, and nothing before it is in doubt.
-            return self.disk.account.full(left_bytes as u64);
+            return self.disk.reservations.full(left_bytes as u64);
         }
         self.fail(error, "write")
     }
@@ -189,7 +189,7 @@ impl LocalWriter {
 
     /// Writes whole aligned blocks past the page cache; returns how many bytes it got rid of. What
     /// is left, because this file can't do it or a write came back short of a block, is for the
-    /// other lane.
+    /// other mode.
     fn write_direct(&mut self, blocks: &[u8]) -> Result<usize, Error> {
         let mut done = 0;
         while done < blocks.len() && (done as u64).is_multiple_of(BLOCK_BYTES) {
@@ -222,7 +222,7 @@ impl LocalWriter {
                 .open_segment(self.id, OFlags::WRONLY | OFlags::DIRECT)
             {
                 Ok(file) => Direct::Open(file),
-                // No descriptor left, for instance: the other lane does it as well, and the next
+                // No descriptor left, for instance: the other mode does it as well, and the next
                 // writer tries anew.
                 Err(error) => {
                     tracing::debug!(segment = %self.id, %error, "no descriptor for direct I/O");
@@ -237,7 +237,7 @@ impl LocalWriter {
     }
 }
 
-/// Where in a piece the part for the direct lane lies, if there is one: whole blocks, aligned in
+/// Where in a piece the part for the direct mode lies, if there is one: whole blocks, aligned in
 /// memory and in the file, and at least `bytes_min` of them.
 fn direct_part(offset: u64, bytes: &[u8], bytes_min: u64) -> Option<std::ops::Range<usize>> {
     const BLOCK: usize = BLOCK_BYTES as usize;
@@ -276,14 +276,14 @@ impl Writer for LocalWriter {
         }
         if let Some(ticket) = self.entry {
             // Not marked as failed: the bytes are safe, and the folder can be flushed again.
-            self.disk.layout.settle(self.id, ticket)?;
+            self.disk.layout.sync_dir(self.id, ticket)?;
             self.entry = None;
         }
         if self.unsynced {
             self.unsynced = false;
             self.synced = self.offset;
             self.mark.all_safe();
-            self.windows.settled(&self.file, self.offset);
+            self.windows.synced(&self.file, self.offset);
         }
         Ok(())
     }
@@ -308,10 +308,10 @@ impl Drop for LocalWriter {
             self.mark.safe_only_until(self.synced);
             self.windows.abandon(&self.file);
         }
-        if let Some(ration) = &self.cover.ration {
+        if let Some(reservation) = &self.cover.reservation {
             self.disk
                 .registry
-                .forget_promise_if_used_up(self.id, ration);
+                .forget_promise_if_used_up(self.id, reservation);
         }
     }
 }

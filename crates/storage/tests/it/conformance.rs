@@ -3,7 +3,7 @@
 
 use ddx_memory::{Config, Ledger};
 use ddx_storage::conformance::Subject;
-use ddx_storage::{DirectIo, Lane, LocalDisk, LocalDiskConfig, Store};
+use ddx_storage::{DirectIo, LocalDisk, LocalDiskConfig, Store, WriteMode};
 
 fn ledger() -> Ledger {
     Ledger::on_this_machine(Config::default()).unwrap()
@@ -43,8 +43,8 @@ mod disk {
     fn subject() -> Folder {
         let subject = on_disk(LocalDiskConfig::default());
         assert_eq!(
-            subject.open().lane(),
-            Lane::Direct,
+            subject.open().write_mode(),
+            WriteMode::Direct,
             "the suite is meant to try direct I/O here"
         );
         subject
@@ -93,7 +93,10 @@ mod memory {
             folder: temporary("/dev/shm"),
             config: LocalDiskConfig::default(),
         };
-        assert!(matches!(subject.open().lane(), Lane::Windowed { .. }));
+        assert!(matches!(
+            subject.open().write_mode(),
+            WriteMode::Windowed { .. }
+        ));
         subject
     }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 use ddx_id::SegmentId;
 use ddx_memory::{Config, Ledger};
 use ddx_storage::conformance::Aligned;
-use ddx_storage::{DirectIo, Error, ErrorKind, Lane, LocalDisk, LocalDiskConfig, Store, Writer};
+use ddx_storage::{
+    DirectIo, Error, ErrorKind, LocalDisk, LocalDiskConfig, Store, WriteMode, Writer,
+};
 use ddx_testkit::Image;
 
 const MIB: u64 = 1 << 20;
@@ -40,9 +42,9 @@ fn content(store: &LocalDisk, id: SegmentId, length: usize) -> Vec<u8> {
 }
 
 /// Appends until the store refuses; returns the refusal.
-fn fill(writer: &mut dyn Writer, granule: &[u8]) -> Error {
+fn fill(writer: &mut dyn Writer, buffer: &[u8]) -> Error {
     for _ in 0..10_000 {
-        if let Err(error) = writer.write(granule) {
+        if let Err(error) = writer.write(buffer) {
             return error;
         }
     }
@@ -55,10 +57,10 @@ fn the_floor_holds(config: LocalDiskConfig) {
     let image = Image::new(128 * MIB).unwrap();
     let store = open(&image.path(), config);
     let empty = store.space().unwrap();
-    let granule = Aligned::random(MIB as usize, 0, 1);
+    let buffer = Aligned::random(MIB as usize, 0, 1);
     store.create(id(1), Some(16 * MIB)).unwrap();
     let mut reserved = store.open_writer(id(1), 0).unwrap();
-    reserved.write(&granule).unwrap();
+    reserved.write(&buffer).unwrap();
     // Four of unknown length take turns until nothing is left.
     let mut greedy: Vec<_> = (2..6)
         .map(|n| {
@@ -67,7 +69,7 @@ fn the_floor_holds(config: LocalDiskConfig) {
         })
         .collect();
     for writer in &mut greedy {
-        let refused = fill(writer.as_mut(), &granule);
+        let refused = fill(writer.as_mut(), &buffer);
         let ErrorKind::NoSpace {
             needed_bytes,
             free_bytes,
@@ -95,20 +97,20 @@ fn the_floor_holds(config: LocalDiskConfig) {
     ));
     // What was promised is there.
     for _ in 1..16 {
-        reserved.write(&granule).unwrap();
+        reserved.write(&buffer).unwrap();
     }
     reserved.sync().unwrap();
     drop(reserved);
-    assert!(content(&store, id(1), 16 << 20) == granule.repeat(16));
+    assert!(content(&store, id(1), 16 << 20) == buffer.repeat(16));
     for (writer, n) in greedy.iter().zip(2..6) {
         let length = usize::try_from(writer.offset()).unwrap();
-        let expected: Vec<u8> = granule.iter().copied().cycle().take(length).collect();
+        let expected: Vec<u8> = buffer.iter().copied().cycle().take(length).collect();
         assert!(content(&store, id(n), length) == expected, "segment {n}");
     }
     // One goes, and the others can go on at once.
     drop(greedy.remove(0));
     store.delete(id(2)).unwrap();
-    greedy[0].write(&granule).unwrap();
+    greedy[0].write(&buffer).unwrap();
     greedy[0].sync().unwrap();
     drop(greedy);
     for n in 1..6 {
@@ -140,24 +142,27 @@ fn exclusive_a_full_disk_keeps_its_floor_through_the_cache() {
 fn the_last_block(config: LocalDiskConfig) {
     let image = Image::new(64 * MIB).unwrap();
     let store = open(&image.path(), config);
-    let granule = Aligned::random(MIB as usize, 0, 2);
+    let buffer = Aligned::random(MIB as usize, 0, 2);
     store.create(id(1), Some(8 * MIB)).unwrap();
     store.create(id(2), None).unwrap();
     let mut reserved = store.open_writer(id(1), 0).unwrap();
     let mut growing = store.open_writer(id(2), 0).unwrap();
     for _ in 0..4 {
-        growing.write(&granule[..100_001]).unwrap();
+        growing.write(&buffer[..100_001]).unwrap();
     }
-    let stranger = image.path().join("stranger");
+    let other = image.path().join("other");
     let taken = Command::new("dd")
         .arg("if=/dev/zero")
         .arg("bs=64k")
-        .arg(format!("of={}", stranger.display()))
+        .arg(format!("of={}", other.display()))
         .output()
         .unwrap();
-    assert!(!taken.status.success(), "the stranger was to fill the disk");
+    assert!(
+        !taken.status.success(),
+        "the other program was to fill the disk"
+    );
     assert!(image.free_bytes().unwrap() < 64 << 10);
-    let refused = fill(growing.as_mut(), &granule);
+    let refused = fill(growing.as_mut(), &buffer);
     assert!(
         matches!(refused.kind(), ErrorKind::NoSpace { .. }),
         "{refused}"
@@ -179,26 +184,26 @@ fn the_last_block(config: LocalDiskConfig) {
         );
     }
     for _ in 0..8 {
-        reserved.write(&granule).unwrap();
+        reserved.write(&buffer).unwrap();
     }
     reserved.sync().unwrap();
-    assert!(content(&store, id(1), 8 << 20) == granule.repeat(8));
-    std::fs::remove_file(stranger).unwrap();
-    growing.write(&granule).unwrap();
+    assert!(content(&store, id(1), 8 << 20) == buffer.repeat(8));
+    std::fs::remove_file(other).unwrap();
+    growing.write(&buffer).unwrap();
     growing.sync().unwrap();
     assert_eq!(growing.offset(), at + MIB);
     let found = content(&store, id(2), usize::try_from(at + MIB).unwrap());
-    assert!(found[usize::try_from(at).unwrap()..] == *granule);
-    assert!(found[..100_001] == granule[..100_001]);
+    assert!(found[usize::try_from(at).unwrap()..] == *buffer);
+    assert!(found[..100_001] == buffer[..100_001]);
 }
 
 #[test]
-fn exclusive_a_stranger_takes_the_last_block() {
+fn exclusive_another_program_takes_the_last_block() {
     the_last_block(LocalDiskConfig::default());
 }
 
 #[test]
-fn exclusive_a_stranger_takes_the_last_block_through_the_cache() {
+fn exclusive_another_program_takes_the_last_block_through_the_cache() {
     the_last_block(LocalDiskConfig {
         direct: DirectIo::Off,
         ..LocalDiskConfig::default()
@@ -267,12 +272,12 @@ fn call(command: &mut Command) {
 
 /// A store on a disk that fails, after the failure: what the writer was told, where it was synced
 /// last, and the writer.
-fn until_it_fails(store: &LocalDisk, granule: &[u8]) -> (Error, u64, Box<dyn Writer>) {
+fn until_it_fails(store: &LocalDisk, buffer: &[u8]) -> (Error, u64, Box<dyn Writer>) {
     store.create(id(1), Some(100 * MIB)).unwrap();
     let mut writer = store.open_writer(id(1), 0).unwrap();
     let mut synced = 0;
     while synced < 64 * MIB {
-        if let Err(error) = writer.write(granule).and_then(|()| writer.sync()) {
+        if let Err(error) = writer.write(buffer).and_then(|()| writer.sync()) {
             return (error, synced, writer);
         }
         synced = writer.offset();
@@ -280,9 +285,9 @@ fn until_it_fails(store: &LocalDisk, granule: &[u8]) -> (Error, u64, Box<dyn Wri
     panic!("the disk never failed");
 }
 
-fn is_intact(store: &LocalDisk, granule: &[u8], length: u64) -> bool {
+fn is_intact(store: &LocalDisk, buffer: &[u8], length: u64) -> bool {
     let length = usize::try_from(length).unwrap();
-    let expected: Vec<u8> = granule.iter().copied().cycle().take(length).collect();
+    let expected: Vec<u8> = buffer.iter().copied().cycle().take(length).collect();
     content(store, id(1), length)[..length] == expected
 }
 
@@ -298,8 +303,8 @@ fn exclusive_a_failed_write_back_is_not_forgotten() {
             ..LocalDiskConfig::default()
         },
     );
-    let granule = Aligned::random(MIB as usize, 0, 3);
-    let (failure, synced, mut writer) = until_it_fails(&store, &granule);
+    let buffer = Aligned::random(MIB as usize, 0, 3);
+    let (failure, synced, mut writer) = until_it_fails(&store, &buffer);
     assert_eq!(
         failure.kind(),
         ErrorKind::Io { retryable: false },
@@ -318,7 +323,7 @@ fn exclusive_a_failed_write_back_is_not_forgotten() {
     drop(writer);
     let refused = store.open_writer(id(1), synced + 1).err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
-    assert!(is_intact(&store, &granule, synced));
+    assert!(is_intact(&store, &buffer, synced));
 }
 
 /// A direct write hears at once that the device beneath is full (as thinly provisioned ones get),
@@ -327,15 +332,15 @@ fn exclusive_a_failed_write_back_is_not_forgotten() {
 fn exclusive_a_device_that_is_full_beneath_is_told() {
     let disk = FailingDisk::new();
     let store = open(&disk.path(), LocalDiskConfig::default());
-    let granule = Aligned::random(MIB as usize, 0, 4);
-    let (failure, synced, writer) = until_it_fails(&store, &granule);
+    let buffer = Aligned::random(MIB as usize, 0, 4);
+    let (failure, synced, writer) = until_it_fails(&store, &buffer);
     assert!(
         matches!(failure.kind(), ErrorKind::NoSpace { .. }),
         "{failure}"
     );
-    assert!(is_intact(&store, &granule, synced));
+    assert!(is_intact(&store, &buffer, synced));
     drop(writer);
-    assert!(is_intact(&store, &granule, synced));
+    assert!(is_intact(&store, &buffer, synced));
 }
 
 /// A folder on a disk that takes no changes is read from, and every change is refused for that
@@ -345,7 +350,7 @@ fn exclusive_a_folder_that_takes_no_changes_can_be_read() {
     let image = Image::new(32 * MIB).unwrap();
     let config = LocalDiskConfig::default;
     let store = open(&image.path(), config());
-    assert_ne!(store.lane(), Lane::ReadOnly);
+    assert_ne!(store.write_mode(), WriteMode::ReadOnly);
     store.create(id(1), None).unwrap();
     let mut writer = store.open_writer(id(1), 0).unwrap();
     writer.write(&[7; 5000]).unwrap();
@@ -355,7 +360,7 @@ fn exclusive_a_folder_that_takes_no_changes_can_be_read() {
     image.remount("ro").unwrap();
 
     let store = open(&image.path(), config());
-    assert_eq!(store.lane(), Lane::ReadOnly);
+    assert_eq!(store.write_mode(), WriteMode::ReadOnly);
     assert_eq!(content(&store, id(1), 5000), [7; 5000]);
     assert_eq!(store.list(None, 9).unwrap(), [id(1)]);
     assert!(store.space().unwrap().total_bytes > 0);

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 
 use ddx_id::SegmentId;
-use ddx_memory::{Config, Ledger, Row};
+use ddx_memory::{Account, Config, Ledger};
 use ddx_storage::conformance::Aligned;
 use ddx_storage::{DirectIo, LocalDisk, LocalDiskConfig, Store};
 
@@ -60,9 +60,9 @@ impl Setting {
     fn charged(&self) -> u64 {
         self.ledger
             .snapshot()
-            .rows
+            .accounts
             .iter()
-            .filter(|(row, _)| *row == Row::DirtyWindows)
+            .filter(|(account, _)| *account == Account::DirtyWindows)
             .map(|(_, bytes)| *bytes)
             .sum()
     }
@@ -151,7 +151,7 @@ fn without_any_memory_bytes_go_straight_through() {
     let mut charges = Vec::new();
     let mut step = 1 << 40;
     while step >= PAGE {
-        match setting.ledger.charge(Row::DirtyWindows, step) {
+        match setting.ledger.charge(Account::DirtyWindows, step) {
             Ok(charge) => charges.push(charge),
             Err(_) => step /= 2,
         }

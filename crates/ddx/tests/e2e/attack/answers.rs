@@ -72,8 +72,8 @@ async fn unread(server: &Server, client: &Client, path: &str, count: usize) -> R
     let status = client.status().await?;
     println!(
         "{path}: {each} bytes each; answers {}, connections {}, drift {}",
-        status.rows()?["answers"],
-        status.rows()?["connections"],
+        status.accounts()?["answers"],
+        status.accounts()?["connections"],
         status.figure("drift_bytes")?
     );
     ensure!(each <= EACH_BYTES, "{each} bytes for each of {count}");
@@ -170,7 +170,7 @@ async fn exclusive_listings_and_streams_of_a_large_share_stay_small() -> Result<
     until(
         "the streams hold nothing",
         Duration::from_secs(20),
-        || async { Ok(client.status().await?.rows()?["answers"] == 0) },
+        || async { Ok(client.status().await?.accounts()?["answers"] == 0) },
     )
     .await?;
 

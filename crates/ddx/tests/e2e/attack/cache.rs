@@ -116,7 +116,7 @@ async fn what_nobody_takes_is_not_read_ahead() -> Result<()> {
     let last = at_standstill("nothing more is read", || cached_bytes(&segments)).await?;
     println!("{before} bytes of it were in the cache, {last} are");
     ensure!(last.saturating_sub(before) <= 2 * MIB);
-    let held = client.status().await?.rows()?["downloads"];
+    let held = client.status().await?.accounts()?["downloads"];
     ensure!(
         held > 0 && held <= 256 << 10,
         "it holds {held} bytes, for what stands in its send queue"

@@ -145,7 +145,7 @@ async fn exclusive_downloads_whose_clients_leave_wait_for_nothing() -> Result<()
     // There is no more memory than before: those that waited are not served, they go.
     until("they have gone", Duration::from_secs(20), || async {
         let status = stalled.client.status().await?;
-        Ok(status.figure("waiting")? == 0.0 && status.rows()?["downloads"] == 0)
+        Ok(status.figure("waiting")? == 0.0 && status.accounts()?["downloads"] == 0)
     })
     .await?;
     ensure!(stalled.memory_box.usage()?.oom_kills == 0);
@@ -177,7 +177,7 @@ async fn await_standstill(client: &Client) -> Result<i64> {
     let mut last = None;
     let mut since = Instant::now();
     loop {
-        let held = client.status().await?.rows()?["downloads"];
+        let held = client.status().await?.accounts()?["downloads"];
         let metrics = client.metrics().await?;
         let sent = metrics.get("ddx_download_bytes_total").copied();
         let now = (held, sent.context("no count of bytes")?);

@@ -122,7 +122,7 @@ async fn under(attack: Attack, memory_box: &Arc<MemoryBox>, mib: u64) -> Result<
 
     let mut held: Held = Vec::new();
     let status = other.status().await?;
-    let room = status.figure("free_to_lease_bytes")? + status.rows()?["connections"] as f64;
+    let room = status.figure("free_to_lease_bytes")? + status.accounts()?["connections"] as f64;
     let count = (room / CONNECTION_BYTES / 2.0) as usize;
     let refused = attack.begin(&server, &prey, count, &mut held).await;
     let slowest = [
@@ -136,7 +136,7 @@ async fn under(attack: Attack, memory_box: &Arc<MemoryBox>, mib: u64) -> Result<
     }
     let anonymous = server.memory_bytes("RssAnon")?;
     let status = other.status().await?;
-    let rows = status.rows()?;
+    let accounts = status.accounts()?;
     let drift = status.figure("drift_bytes")?;
     let usage = memory_box.usage()?;
     println!(
@@ -148,9 +148,9 @@ async fn under(attack: Attack, memory_box: &Arc<MemoryBox>, mib: u64) -> Result<
             .map(|why| format!(", then {why:.60}"))
             .unwrap_or_default(),
         anonymous as f64 / 1e6,
-        rows["connections"] as f64 / 1e6,
-        rows["answers"] as f64 / 1e6,
-        rows["downloads"] as f64 / 1e6,
+        accounts["connections"] as f64 / 1e6,
+        accounts["answers"] as f64 / 1e6,
+        accounts["downloads"] as f64 / 1e6,
         drift / 1e6,
         usage.peak_bytes as f64 / 1e6,
     );

@@ -128,14 +128,16 @@ async fn script(pressure: &mut Pressure, load: &mut Load, watch: &Watch) -> Resu
     go_on()
 }
 
-/// Nothing is left of it: not in the ledger, not in the band, not in what is offered to the next
-/// who comes.
+/// Nothing is left of it: not in the ledger, not in the pressure level, not in what is offered to
+/// the next who comes.
 async fn at_rest(server: &Arc<Server>, memory_box: &Arc<MemoryBox>) -> Result<()> {
     let client = server.client();
     ledger_at_zero(&client).await?;
-    until("the band is normal", Duration::from_secs(10), || async {
-        Ok(client.status().await?.json["ledger"]["band"] == "normal")
-    })
+    until(
+        "the pressure level is normal",
+        Duration::from_secs(10),
+        || async { Ok(client.status().await?.json["ledger"]["pressure_level"] == "normal") },
+    )
     .await?;
     until("the next is admitted", Duration::from_secs(5), || async {
         Ok(client.status().await?.slots_available()? >= 1.0)
@@ -144,7 +146,7 @@ async fn at_rest(server: &Arc<Server>, memory_box: &Arc<MemoryBox>) -> Result<()
     if full() {
         // The budget rises by 5 % of the limit a second.
         until("all is offered again", Duration::from_secs(25), || async {
-            Ok(client.status().await?.rows()?["withheld"] == 0)
+            Ok(client.status().await?.accounts()?["withheld"] == 0)
         })
         .await?;
     }

@@ -31,7 +31,7 @@ const FAILURES: [&str; 6] = [
     r#"ddx_queue_refused_total{reason="closing"}"#,
 ];
 
-/// What of the process's memory no row needs to explain.
+/// What of the process's memory no account needs to explain.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Drift {
     /// Less than the server's own alarm.
@@ -50,8 +50,8 @@ pub(super) struct Watch {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     looks: u64,
-    bands: BTreeMap<String, u64>,
-    rungs: BTreeMap<String, u64>,
+    levels: BTreeMap<String, u64>,
+    steps: BTreeMap<String, u64>,
     stalled_looks: u64,
     waiting: f64,
     leased: f64,
@@ -191,7 +191,10 @@ impl Looker {
         let ledger = &status.json["ledger"];
         let seen = &mut self.seen;
         seen.looks += 1;
-        for (counts, name) in [(&mut seen.bands, "band"), (&mut seen.rungs, "rung")] {
+        for (counts, name) in [
+            (&mut seen.levels, "pressure_level"),
+            (&mut seen.steps, "pressure_step"),
+        ] {
             let word = ledger[name].as_str().context(name)?;
             *counts.entry(word.to_owned()).or_default() += 1;
         }
@@ -228,25 +231,25 @@ fn figure(status: &Status, name: &str) -> Result<f64> {
 /// What one status promises about itself.
 fn adds_up(status: &Status) -> Result<()> {
     let ledger = &status.json["ledger"];
-    let rows = status.rows()?;
-    ensure!(rows.len() == 14, "rows: {rows:?}");
+    let accounts = status.accounts()?;
+    ensure!(accounts.len() == 14, "accounts: {accounts:?}");
     ensure!(
-        rows.values().all(|bytes| *bytes >= 0),
-        "below zero: {rows:?}"
+        accounts.values().all(|bytes| *bytes >= 0),
+        "below zero: {accounts:?}"
     );
-    let sum: i64 = rows.values().sum();
+    let sum: i64 = accounts.values().sum();
     let promised = figure(status, "total_bytes")? + figure(status, "overcommitted_bytes")?;
-    ensure!(sum as f64 == promised, "rows are {sum}, not {promised}");
+    ensure!(sum as f64 == promised, "accounts are {sum}, not {promised}");
     ensure!(
         ledger["read_error"].is_null(),
         "the machine could not be read"
     );
     let leased = figure(status, "leased_bytes")?;
-    let buffers = rows["buffers"] as f64;
-    let most = buffers + rows["downloads"] as f64;
+    let buffers = accounts["buffers"] as f64;
+    let most = buffers + accounts["downloads"] as f64;
     ensure!(
         (buffers..=most).contains(&leased),
-        "leased {leased}, in rows {buffers} to {most}"
+        "leased {leased}, in accounts {buffers} to {most}"
     );
     if figure(status, "overcommitted_bytes")? > 0.0 {
         let free = figure(status, "free_to_lease_bytes")?;
@@ -260,12 +263,12 @@ impl fmt::Display for Seen {
         let mib = |bytes: f64| bytes / MIB as f64;
         write!(
             f,
-            "{} looks: bands {:?}, rungs {:?}, stalled in {}; leased at most {:.1} of {:.1} MiB, waiting at most {} \
+            "{} looks: levels {:?}, steps {:?}, stalled in {}; leased at most {:.1} of {:.1} MiB, waiting at most {} \
              ({} waits), overcommitted at most {:.1} MiB, drift {:.1} to {:.1} MiB, the server's anonymous memory at \
              most {:.1} MiB; box: hard at most {:.1} MiB, peak {:.1}, least headroom {:.1}; slowest status {:?}",
             self.looks,
-            self.bands,
-            self.rungs,
+            self.levels,
+            self.steps,
             self.stalled_looks,
             mib(self.leased),
             mib(self.ceiling),

@@ -61,7 +61,7 @@ async fn exclusive_downloads_with_windows_of_one_byte_hold_up_nobody() -> Result
         println!("round {round}: {:?}", began.elapsed());
     }
     let status = client.status().await?;
-    let held = status.rows()?["downloads"] as f64;
+    let held = status.accounts()?["downloads"] as f64;
     let ceiling = status.figure("ceiling_bytes")?;
     println!(
         "held {held} of {ceiling}, waiting {}",

@@ -131,7 +131,7 @@ async fn curl_asks_first_whether_the_server_takes_the_file() -> Result<()> {
     let title = "Ask first whether the server takes the file";
     sends(title, "holiday.mp4").await?;
 
-    let small = setup().option("--max-file-size", "1MiB");
+    let small = setup().option("--file-bytes-max", "1MiB");
     let terminal = Terminal::at("curl", small)?;
     terminal.put_files()?;
     let proxy = FaultProxy::start(terminal.server.address(), ddx_testkit::Fault::None).await?;
@@ -151,7 +151,7 @@ async fn curl_asks_first_whether_the_server_takes_the_file() -> Result<()> {
 /// A client that does not ask first still gets the refusal, not a cut connection.
 #[tokio::test]
 async fn curl_sees_the_refusal_of_a_file_that_is_too_large() -> Result<()> {
-    let small = setup().option("--max-file-size", "1MiB");
+    let small = setup().option("--file-bytes-max", "1MiB");
     let terminal = Terminal::at("curl", small)?;
     terminal.put_files()?;
     let server = terminal.server.url("/");

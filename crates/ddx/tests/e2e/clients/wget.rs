@@ -20,7 +20,7 @@ async fn wget_sends_a_file() -> Result<()> {
 /// wget sends all of the file before it reads the answer.
 #[tokio::test]
 async fn wget_sees_the_refusal_of_a_file_that_is_too_large() -> Result<()> {
-    let small = setup().option("--max-file-size", "1MiB");
+    let small = setup().option("--file-bytes-max", "1MiB");
     let terminal = Terminal::at("wget", small)?;
     terminal.put_files()?;
     let refused = terminal.run("Send a file", "").await?;

@@ -96,7 +96,7 @@ pub(super) fn takes_new_files(app: &App) -> Result<(), Problem> {
 pub(super) fn limits(app: &App) -> headers::Limits {
     headers::Limits {
         names: app.config().names,
-        file_bytes_max: app.engine().config().file_max_bytes,
+        file_bytes_max: app.engine().config().file_bytes_max,
         ..headers::Limits::default()
     }
 }

@@ -92,7 +92,7 @@ fn finish(answer: Result<Response, Problem>) -> Response {
 
 fn limits(app: &App) -> headers::Limits {
     headers::Limits {
-        file_bytes_max: app.engine().config().file_max_bytes,
+        file_bytes_max: app.engine().config().file_bytes_max,
         metadata_bytes_max: app.config().metadata_bytes_max,
         ..headers::Limits::default()
     }
@@ -100,7 +100,7 @@ fn limits(app: &App) -> headers::Limits {
 
 fn options(app: &App) -> Response {
     let capabilities = headers::Capabilities {
-        file_bytes_max: app.engine().config().file_max_bytes,
+        file_bytes_max: app.engine().config().file_bytes_max,
     };
     (StatusCode::NO_CONTENT, headers::options(&capabilities)).into_response()
 }

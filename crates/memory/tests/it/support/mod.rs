@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ddx_memory::{
-    Admission, Config, Holder, Host, Lease, Ledger, Level, LevelKind, ManualClock, ProbeError,
-    Process, Reading, Refusal, Row, Snapshot, Source, Stall,
+    Account, Admission, Config, Holder, Host, Lease, Ledger, LimitKind, ManualClock, MemoryLimit,
+    ProbeError, Process, Reading, Refusal, Snapshot, Source, Stall,
 };
 
 pub(crate) const KIB: u64 = 1 << 10;
@@ -60,7 +60,7 @@ impl Source for Script {
                     .saturating_sub(facts.anon_bytes),
                 ..Host::default()
             },
-            levels: facts
+            limits: facts
                 .socket_bytes
                 .map(|bytes| group(&facts, bytes))
                 .into_iter()
@@ -78,10 +78,10 @@ impl Source for Script {
     }
 }
 
-fn group(facts: &Facts, socket_bytes: u64) -> Level {
+fn group(facts: &Facts, socket_bytes: u64) -> MemoryLimit {
     let hard_bytes = facts.others_bytes + facts.anon_bytes + socket_bytes;
-    Level {
-        kind: LevelKind::CgroupV2,
+    MemoryLimit {
+        kind: LimitKind::CgroupV2,
         path: "/group".into(),
         limit_bytes: Some(facts.total_bytes),
         hard_bytes,
@@ -190,13 +190,13 @@ pub(crate) fn granted(admission: &mut Admission) -> Option<Lease> {
     answer(admission).map(|answer| answer.unwrap())
 }
 
-/// The rows add up to the total and what is promised beyond it.
+/// The accounts add up to the total and what is promised beyond it.
 pub(crate) fn assert_adds_up(snapshot: &Snapshot) {
-    let sum: u64 = snapshot.rows.iter().map(|(_, bytes)| bytes).sum();
+    let sum: u64 = snapshot.accounts.iter().map(|(_, bytes)| bytes).sum();
     assert_eq!(
         sum,
         snapshot.total_bytes + snapshot.overcommitted_bytes,
-        "the rows don't add up: {snapshot:?}"
+        "the accounts don't add up: {snapshot:?}"
     );
-    assert_eq!(snapshot.row(Row::Buffers), snapshot.leased_bytes);
+    assert_eq!(snapshot.account(Account::Buffers), snapshot.leased_bytes);
 }

@@ -2,7 +2,7 @@
 //!
 //! Service is counted only while others wait: a user who had an idle machine for an hour took
 //! nothing from others and owes nothing. Each spell in which an upload waits is a *round*; a new
-//! round begins with clean sheets.
+//! round begins from zero.
 
 use std::time::Duration;
 
@@ -25,51 +25,51 @@ pub(crate) struct Round {
 
 /// Service had by a user, or by an upload among its user's.
 #[derive(Debug, Default)]
-pub(crate) struct Account {
+pub(crate) struct Service {
     /// Byte·microseconds had in `round`.
-    pub(crate) service: u128,
+    pub(crate) received: u128,
     /// Bytes held now.
     pub(crate) held: u64,
-    /// Service of the one served last among those below this account: newcomers start there.
+    /// Service of the one served last among those below this one: newcomers start there.
     pub(crate) least_below: u128,
     since: Duration,
     round: u64,
 }
 
-impl Account {
-    /// Brings the account up to `now`. To be called before `held` changes and before `service` is
+impl Service {
+    /// Brings it up to `now`. To be called before `held` changes and before `received` is
     /// compared.
-    pub(crate) fn settle(&mut self, round: &Round, now: Duration, least: u128) {
+    pub(crate) fn accrue(&mut self, round: &Round, now: Duration, least: u128) {
         if !round.contended {
             return;
         }
         if self.round != round.number {
             self.round = round.number;
-            self.service = 0;
+            self.received = 0;
             self.least_below = 0;
             self.since = round.started;
         }
         let micros = now.saturating_sub(self.since).as_micros();
         self.since = self.since.max(now);
         let had = self
-            .service
+            .received
             .saturating_add(u128::from(self.held).saturating_mul(micros));
-        // The cap never takes away what is already on the sheet, so that service does not go back
+        // The cap never takes away what is already counted, so that service does not go back
         // within a round.
-        self.service = had
+        self.received = had
             .min(least.saturating_add(round.debt_max))
-            .max(self.service);
+            .max(self.received);
     }
 
     /// An idle user keeps no credit: who comes (back) starts level with those who are being served.
     pub(crate) fn no_credit(&mut self, least: u128) {
-        self.service = self.service.max(least);
+        self.received = self.received.max(least);
     }
 
     /// Charges a grant ahead of its time.
     pub(crate) fn charge_ahead(&mut self, bytes: u64) {
-        self.service = self
-            .service
+        self.received = self
+            .received
             .saturating_add(u128::from(bytes) * CHARGED_AHEAD_US);
     }
 }
