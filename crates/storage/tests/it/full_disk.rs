@@ -210,8 +210,12 @@ fn exclusive_another_program_takes_the_last_block_through_the_cache() {
     });
 }
 
-/// A disk that begins to fail: an image in a memory file system that is too small for it, so that
-/// writing blocks that the image has not used yet is an I/O error.
+/// A disk that begins to fail: an image in a memory file system that is full, so that writing
+/// blocks that the image does not hold yet is an error of the device.
+///
+/// A loop device takes a write that did only partly fit beneath for one that did. So no write may
+/// end in the midst of what fits: the image holds all its blocks until
+/// [`fails_where_nothing_is`](Self::fails_where_nothing_is) takes those away that no file has.
 struct FailingDisk(tempfile::TempDir);
 
 impl FailingDisk {
@@ -220,22 +224,22 @@ impl FailingDisk {
         for folder in ["small", "mounted"] {
             std::fs::create_dir(disk.0.path().join(folder)).unwrap();
         }
-        let small = disk.0.path().join("small");
         call(
             Command::new("mount")
-                .args(["-t", "tmpfs", "-o", "size=32m", "none"])
-                .arg(&small),
+                .args(["-t", "tmpfs", "-o", "size=100m", "none"])
+                .arg(disk.small()),
         );
-        let image = small.join("disk.img");
-        std::fs::File::create(&image)
-            .unwrap()
-            .set_len(256 * MIB)
-            .unwrap();
+        let image = disk.small().join("disk.img");
+        let file = std::fs::File::create(&image).unwrap();
+        file.set_len(96 * MIB).unwrap();
+        // Else tables are made while the test runs.
+        let at_once = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
         call(
             Command::new("mkfs.ext4")
-                .args(["-q", "-F", "-m", "0", "-E", "nodiscard"])
+                .args(["-q", "-F", "-m", "0", "-E", at_once])
                 .arg(&image),
         );
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 96 * MIB).unwrap();
         call(
             Command::new("mount")
                 .args(["-o", "loop"])
@@ -248,15 +252,28 @@ impl FailingDisk {
     fn path(&self) -> PathBuf {
         self.0.path().join("mounted")
     }
+
+    fn small(&self) -> PathBuf {
+        self.0.path().join("small")
+    }
+
+    /// From now on only blocks can be written that are the file system's own or a file's.
+    fn fails_where_nothing_is(&self) {
+        call(Command::new("fstrim").arg(self.path()));
+        let filled = Command::new("dd")
+            .args(["if=/dev/zero", "bs=64k"])
+            .arg(format!("of={}", self.small().join("rest").display()))
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&filled.stderr);
+        assert!(told.contains("No space left"), "{told}");
+    }
 }
 
 impl Drop for FailingDisk {
     fn drop(&mut self) {
-        for folder in ["mounted", "small"] {
-            let _ = Command::new("umount")
-                .arg("-l")
-                .arg(self.0.path().join(folder))
-                .status();
+        for folder in [self.path(), self.small()] {
+            let _ = Command::new("umount").arg("-l").arg(folder).status();
         }
     }
 }
@@ -270,20 +287,28 @@ fn call(command: &mut Command) {
     );
 }
 
-/// A store on a disk that fails, after the failure: what the writer was told, where it was synced
-/// last, and the writer.
-fn until_it_fails(store: &LocalDisk, buffer: &[u8]) -> (Error, u64, Box<dyn Writer>) {
-    store.create(id(1), Some(100 * MIB)).unwrap();
+/// Writes to a disk that fails after 16 MiB: what the writer was told, and the writer.
+fn until_it_fails(
+    disk: &FailingDisk,
+    store: &LocalDisk,
+    buffer: &[u8],
+) -> (Error, Box<dyn Writer>) {
+    store.create(id(1), None).unwrap();
+    store.reserve(id(1), WELL_BYTES).unwrap();
+    disk.fails_where_nothing_is();
     let mut writer = store.open_writer(id(1), 0).unwrap();
-    let mut synced = 0;
-    while synced < 64 * MIB {
-        if let Err(error) = writer.write(buffer).and_then(|()| writer.sync()) {
-            return (error, synced, writer);
-        }
-        synced = writer.offset();
+    while writer.offset() < WELL_BYTES {
+        writer.write(buffer).unwrap();
+        writer.sync().unwrap();
     }
-    panic!("the disk never failed");
+    // The file system has room; what is beneath has none.
+    assert!(store.space().unwrap().available_bytes() > 8 * MIB);
+    let failure = writer.write(buffer).and_then(|()| writer.sync());
+    (failure.unwrap_err(), writer)
 }
+
+/// So much can be written before the disk fails.
+const WELL_BYTES: u64 = 16 * MIB;
 
 fn is_intact(store: &LocalDisk, buffer: &[u8], length: u64) -> bool {
     let length = usize::try_from(length).unwrap();
@@ -304,7 +329,7 @@ fn exclusive_a_failed_write_back_is_not_forgotten() {
         },
     );
     let buffer = Aligned::random(MIB as usize, 0, 3);
-    let (failure, synced, mut writer) = until_it_fails(&store, &buffer);
+    let (failure, mut writer) = until_it_fails(&disk, &store, &buffer);
     assert_eq!(
         failure.kind(),
         ErrorKind::Io { retryable: false },
@@ -321,9 +346,9 @@ fn exclusive_a_failed_write_back_is_not_forgotten() {
         );
     }
     drop(writer);
-    let refused = store.open_writer(id(1), synced + 1).err().unwrap();
+    let refused = store.open_writer(id(1), WELL_BYTES + 1).err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
-    assert!(is_intact(&store, &buffer, synced));
+    assert!(is_intact(&store, &buffer, WELL_BYTES));
 }
 
 /// A direct write hears at once that the device beneath is full (as thinly provisioned ones get),
@@ -333,14 +358,14 @@ fn exclusive_a_device_that_is_full_beneath_is_told() {
     let disk = FailingDisk::new();
     let store = open(&disk.path(), LocalDiskConfig::default());
     let buffer = Aligned::random(MIB as usize, 0, 4);
-    let (failure, synced, writer) = until_it_fails(&store, &buffer);
+    let (failure, writer) = until_it_fails(&disk, &store, &buffer);
     assert!(
         matches!(failure.kind(), ErrorKind::NoSpace { .. }),
         "{failure}"
     );
-    assert!(is_intact(&store, &buffer, synced));
+    assert!(is_intact(&store, &buffer, WELL_BYTES));
     drop(writer);
-    assert!(is_intact(&store, &buffer, synced));
+    assert!(is_intact(&store, &buffer, WELL_BYTES));
 }
 
 /// A folder on a disk that takes no changes is read from, and every change is refused for that
