@@ -61,7 +61,7 @@ test.describe('on a server with a limit', () => {
   });
 });
 
-test('whoever has the link sees its name, how far all of it is, and that the sender has gone', async ({
+test('a receiver with the link sees its name, how far all of it is, and that the sender has gone', async ({
   page,
   server,
   context,

@@ -197,7 +197,7 @@ impl Client {
             let Ok(answer) = timeout(self.hand_over_max, answer).await else {
                 let name = &held.name;
                 self.world.wrong(format!(
-                    "{name}: no answer where it stands: whoever wrote did not leave"
+                    "{name}: no answer where it stands: its writer did not leave"
                 ));
                 return None;
             };

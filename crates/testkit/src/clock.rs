@@ -36,7 +36,8 @@ impl FakeClock {
     pub fn jump_to(&self, ahead_seconds: i64) -> Result<()> {
         let (beside, file) = (self.folder.path().join("next"), self.file());
         std::fs::write(&beside, format!("{ahead_seconds:+}\n"))?;
-        std::fs::rename(&beside, &file)?; // the library reads it at each call, and shall never find it half written
+        // The library reads it at each call, and must never find it half written.
+        std::fs::rename(&beside, &file)?;
         self.ahead_seconds
             .store(ahead_seconds, std::sync::atomic::Ordering::SeqCst);
         Ok(())

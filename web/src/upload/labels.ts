@@ -1,5 +1,6 @@
 // What the page says about a share and its files, as texts.
-import { bytes, percent, rate, span } from '$lib/format';
+import { bytes, percent, rate } from '$lib/format';
+import { span } from '$lib/span';
 import { t } from '$lib/texts';
 import type { Failure } from './failures';
 import type { Item } from './item.svelte';

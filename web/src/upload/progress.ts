@@ -1,5 +1,6 @@
 // How far all uploads of this page are, as one figure.
-import { percent, span } from '$lib/format';
+import { percent } from '$lib/format';
+import { span } from '$lib/span';
 import { t } from '$lib/texts';
 import type { Share } from './share.svelte';
 import type { Uploads } from './uploads.svelte';

@@ -188,7 +188,7 @@ fn answer_all(listener: Arc<OwnedFd>, faults: &DiskFaults) {
             Err(_) => return,
         }
         let Some((id, asked)) = next(&listener) else {
-            continue; // whoever asked was killed meanwhile
+            continue; // the thread that asked was killed meanwhile
         };
         let trouble = asked
             .about()

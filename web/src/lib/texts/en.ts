@@ -1,7 +1,7 @@
 // Every word that a person reads, in one place. A translation has the same shape, so a missing text
 // does not compile.
 import type { FailureCode } from '$upload/failures';
-import type { Span } from '../format';
+import type { Span } from '../span';
 
 const s = (n: number): string => (n === 1 ? '' : 's');
 

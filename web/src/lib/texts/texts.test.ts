@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { span } from '../format';
+import { span } from '../span';
 import { en } from './en';
 import { language, LANGUAGES, loadLanguage, rememberLanguage, t } from '.';
 
