@@ -14,17 +14,17 @@ use ddx_memory::Buffer;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::create::{Created, NewUpload};
+use crate::create::{Created, Draft, NewUpload};
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
 use crate::lane::Mark;
 use crate::life::Life;
 use crate::receive::{Context, Filled, buffer_of, receive};
-use crate::request::{Append, Put};
+use crate::request::{Append, Expected, Put};
 use crate::sessions::Session;
+use crate::small::{Small, take_small};
 use crate::source::Source;
-use crate::stats::Counted;
-use crate::work::{Gathered, Small, Work, gather};
+use crate::work::Work;
 
 /// What a catalog can count (63 bits), and more than any file system holds.
 const FILE_BYTES_MAX: u64 = i64::MAX as u64;
@@ -164,33 +164,20 @@ impl Parts {
     async fn begin_put<S: Source>(&self, put: Box<Put>, source: &mut S) -> Result<BegunPut, Error> {
         let Put { new, expected } = *put;
         let announced_bytes = new.length_bytes;
-        let draft = self.draft(new).await?;
+        let mut draft = self.draft(new).await?;
         self.has_room_for_small(&draft).await?;
         let with_sha256 = draft.with_sha256;
-        let mut begun = None;
-        if let Some(length) =
-            announced_bytes.filter(|length| *length <= self.config.inline_bytes_max)
+        let begun = match self
+            .small_put(&mut draft, expected.as_ref(), source)
+            .await?
         {
-            if length == 0 && expected.is_none() {
-                let created = self.register(draft.completed_inline(Vec::new())).await?;
+            Small::Whole(whole) => {
+                let created = self.register(self.completed_draft(draft, whole)).await?;
                 return Ok(BegunPut::Whole(Box::new(created)));
             }
-            let (share_id, file_id) = (draft.record.share_id, draft.record.file_id);
-            let guard = self.live.begin(share_id, file_id, 0, true);
-            let nobody = CancellationToken::new();
-            let context = self.context(&draft.record, guard.live(), &nobody, false);
-            match gather(&context, source, length).await? {
-                Gathered::All(filled) if expected.is_none() => {
-                    self.stats
-                        .count(context.protocol.name, Counted::Bytes, length);
-                    let bytes = filled.buffer[filled.range].to_vec();
-                    let created = self.register(draft.completed_inline(bytes)).await?;
-                    return Ok(BegunPut::Whole(Box::new(created)));
-                }
-                Gathered::All(filled) | Gathered::Some(filled) => begun = Some(filled),
-                Gathered::Cut(_, error) => return Err(error),
-            }
-        }
+            Small::No(begun) => begun,
+            Small::Cut(_, error) => return Err(error),
+        };
         let created = Box::new(self.register(self.reserve(draft).await?).await?);
         let append = Append {
             expected,
@@ -204,6 +191,22 @@ impl Parts {
             append,
             begun,
         })
+    }
+
+    /// The body of a plain upload, if it is a small file that comes at once. It has no record yet.
+    async fn small_put<S: Source>(
+        &self,
+        draft: &mut Draft,
+        expected: Option<&Expected>,
+        source: &mut S,
+    ) -> Result<Small, Error> {
+        let record = &draft.record;
+        let guard = self
+            .live
+            .begin(record.share_id, record.file_id, 0, expected.is_some());
+        let never = CancellationToken::new();
+        let context = self.context(record, guard.live(), &never, false);
+        take_small(&context, source, record, expected, draft.with_sha256).await
     }
 
     /// What tells an upload that it has to end. A body of which nothing is kept when it is cut has
@@ -297,13 +300,27 @@ impl Parts {
             append,
             keep,
         };
-        let begun = match Box::pin(work.small(&context, source, begun)).await? {
-            Small::Complete => return Ok(*work.record),
-            Small::Cut(filled, error) => {
-                Box::pin(work.keep_cut(&context, guard.live(), filled, error)).await?;
-                return Ok(*work.record);
+        let begun = match begun {
+            Some(begun) => Some(begun),
+            None => {
+                let with_sha256 = self.config.sha256_always || work.append.with_sha256;
+                let (record, expected) = (&work.record, work.append.expected.as_ref());
+                let small = take_small(&context, source, record, expected, with_sha256);
+                match Box::pin(small).await? {
+                    Small::Whole(whole) => {
+                        work.life.made_durable(whole.length_bytes);
+                        Box::pin(work.complete(whole)).await?;
+                        return Ok(*work.record);
+                    }
+                    Small::Cut(Some(filled), error) => {
+                        let live = guard.live();
+                        Box::pin(work.keep_cut(&context, live, filled, error, source)).await?;
+                        return Ok(*work.record);
+                    }
+                    Small::Cut(None, error) => return Err(error),
+                    Small::No(begun) => begun,
+                }
             }
-            Small::No(begun) => begun,
         };
         let lane = Box::pin(work.open(guard.live())).await?;
         let room = life.room_bytes().or(self

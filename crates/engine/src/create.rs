@@ -10,6 +10,7 @@ use ddx_catalog::{FileRecord, Kind, NewFile, Segment, ShareRecord, State};
 use ddx_id::{DeleteKey, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 use tokio::sync::oneshot;
 
+use crate::completion::{WholeFile, apply, completion};
 use crate::deadline::after;
 use crate::engine::{Engine, Parts, in_catalog, on_disk};
 use crate::error::Error;
@@ -108,10 +109,12 @@ impl Engine {
     pub async fn create(&self, new: NewUpload) -> Result<Created, Error> {
         let parts = self.0.clone();
         self.make(async move {
+            let new_is_part = new.is_part;
             let draft = parts.draft(new).await?;
             parts.has_room_for_small(&draft).await?;
             if draft.record.length_bytes == Some(0) {
-                parts.register(draft.completed_inline(Vec::new())).await
+                let empty = WholeFile::inline(Vec::new(), new_is_part, draft.with_sha256);
+                parts.register(parts.completed_draft(draft, empty)).await
             } else {
                 parts.register(parts.reserve(draft).await?).await
             }
@@ -178,36 +181,12 @@ impl Drop for Waiting<'_> {
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) record: FileRecord,
-    pub(crate) inline: Option<Vec<u8>>,
     pub(crate) with_sha256: bool,
+    pub(crate) keep: Option<Duration>,
+    /// Its bytes, where it is complete and they are few.
+    inline: Option<Vec<u8>>,
     upload_key: UploadKey,
     delete_key: DeleteKey,
-    keep: Option<Duration>,
-}
-
-impl Draft {
-    /// As a small complete file, its bytes in the catalog.
-    pub(crate) fn completed_inline(mut self, bytes: Vec<u8>) -> Self {
-        let is_part = self.record.kind == Kind::Partial;
-        let mut digests = crate::lane::Digests::new(is_part, self.with_sha256);
-        digests.update(&bytes);
-        self.completed(&digests, bytes.len() as u64);
-        self.record.sha256 = digests.take_sha256();
-        self.inline = Some(bytes);
-        self
-    }
-
-    /// As a complete file with these digests.
-    pub(crate) fn completed(&mut self, digests: &crate::lane::Digests, length_bytes: u64) {
-        let record = &mut self.record;
-        record.state = State::Complete;
-        record.length_bytes = Some(length_bytes);
-        record.offset_bytes = length_bytes;
-        record.blake3 = digests.blake3();
-        record.crc64 = digests.crc64();
-        record.completed_at = Some(record.created_at);
-        record.expires_at = self.keep.map(|keep| after(record.created_at, keep));
-    }
 }
 
 impl Parts {
@@ -255,15 +234,22 @@ impl Parts {
             max_downloads: new.max_downloads,
             ..FileRecord::default()
         };
-        let keep = new.keep.or(self.config.file_expires);
         Ok(Draft {
             record,
             inline: None,
             with_sha256: new.with_sha256 || self.config.sha256_always,
+            keep: new.keep,
             upload_key,
             delete_key,
-            keep,
         })
+    }
+
+    /// The draft of a file of which every byte is here already.
+    pub(crate) fn completed_draft(&self, mut draft: Draft, whole: WholeFile) -> Draft {
+        let mut completion = completion(&self.config, &draft.record, whole, draft.keep, self.now());
+        apply(&completion, &mut draft.record);
+        draft.inline = completion.inline.take();
+        draft
     }
 
     /// Reserves the space of a known length that will not live in the catalog.
@@ -300,7 +286,6 @@ impl Parts {
             delete_key,
             ..
         } = draft;
-        record.inline = inline.is_some();
         let mut attempt = 1;
         let failed = loop {
             let new = NewFile {
@@ -311,10 +296,10 @@ impl Parts {
             match self.catalog.create(new).await {
                 Ok(()) => {
                     self.stats.count(&record.protocol, Counted::Created, 1);
-                    if record.state == State::Complete {
-                        self.stats.count(&record.protocol, Counted::Completed, 1);
+                    match record.state {
+                        State::Complete => self.completed(&record).await,
+                        _ => self.tell(&record, false),
                     }
-                    self.tell(&record, false);
                     return Ok(Created {
                         record,
                         upload_key,

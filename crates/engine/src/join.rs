@@ -8,12 +8,12 @@
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
 
-use ddx_catalog::{Completion, FileRecord, Kind, Segment, State};
+use ddx_catalog::{FileRecord, Kind, State};
 use ddx_digest::Crc64;
 use ddx_id::{FileId, UploadKey};
 
+use crate::completion::WholeFile;
 use crate::create::{Created, NewUpload};
-use crate::deadline::after;
 use crate::engine::{Engine, Parts, in_catalog};
 use crate::error::Error;
 use crate::stats::{Counted, Total};
@@ -22,17 +22,15 @@ use crate::stats::{Counted, Total};
 /// housekeeping looks at.
 const PAGE_ROWS: u32 = 32;
 
-struct Joined {
-    length_bytes: u64,
-    crc64: u64,
-    segments: Vec<Segment>,
-}
-
-fn joined(parts: &[FileRecord]) -> Joined {
-    let mut joined = Joined {
+/// The file that complete parts make, in their order.
+fn joined(parts: &[FileRecord]) -> WholeFile {
+    let mut joined = WholeFile {
         length_bytes: 0,
+        blake3: None,
+        sha256: None,
         crc64: Crc64::new().value(),
         segments: Vec::new(),
+        inline: None,
     };
     for part in parts {
         joined.crc64 = Crc64::combine(joined.crc64, part.crc64, part.offset_bytes);
@@ -92,18 +90,13 @@ impl Engine {
         });
         engine.check_size(record.length_bytes.unwrap_or(0))?;
         if parts.iter().all(|part| part.state == State::Complete) {
-            let joined = joined(&parts);
-            let digests = crate::lane::Digests::new(true, false);
-            draft.completed(&digests, joined.length_bytes);
+            draft = engine.completed_draft(draft, joined(&parts));
             self.0.stats.add(Total::Joins, 1);
-            draft.record.crc64 = joined.crc64;
-            draft.record.segments = joined.segments;
         } else {
             record.state = State::Joining;
         }
         let created = engine.register(draft).await?;
         if created.record.state == State::Complete {
-            engine.chores.digests.notify_one();
             return Ok(created);
         }
         // A part may have been completed between our look at it and the record that waits for it.
@@ -183,7 +176,7 @@ impl Parts {
         self.unjoined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) async fn try_join(&self, waiting: FileRecord) -> Result<(), Error> {
+    pub(crate) async fn try_join(&self, mut waiting: FileRecord) -> Result<(), Error> {
         let mut parts = Vec::with_capacity(waiting.parts.len());
         for part_id in &waiting.parts {
             match self.catalog.file(*part_id).await.map_err(in_catalog)? {
@@ -204,32 +197,14 @@ impl Parts {
             );
             return self.fail_joining(&waiting, reason).await;
         }
-        let completed_at = self.now();
-        let completion = Completion {
-            file_id: waiting.file_id,
-            length_bytes: joined.length_bytes,
-            blake3: None,
-            sha256: None,
-            crc64: joined.crc64,
-            segments: joined.segments,
-            inline: None,
-            completed_at,
-            expires_at: self
-                .config
-                .file_expires
-                .map(|lasts| after(completed_at, lasts)),
-        };
-        match self.catalog.complete(completion).await {
+        match self.complete(&mut waiting, joined, None).await {
             Ok(()) => {
                 self.stats.add(Total::Joins, 1);
-                self.stats.count(&waiting.protocol, Counted::Completed, 1);
-                self.tell(&waiting, false);
-                self.chores.digests.notify_one();
                 Ok(())
             }
-            // Another part's request has done it.
-            Err(error) if error.kind() == ddx_catalog::ErrorKind::Gone => Ok(()),
-            Err(error) => Err(in_catalog(error)),
+            // Another part's request has done it, or it was deleted.
+            Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

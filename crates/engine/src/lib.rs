@@ -8,6 +8,7 @@
 
 mod append;
 mod chores;
+mod completion;
 mod config;
 mod create;
 mod deadline;
@@ -29,6 +30,7 @@ mod request;
 mod room;
 mod sealed;
 mod sessions;
+mod small;
 mod source;
 mod span;
 mod stats;

@@ -6,18 +6,20 @@
 
 use std::time::Duration;
 
-use ddx_catalog::{Checkpoint, Completion, FileRecord, Kind, Segment};
+use ddx_catalog::{Checkpoint, FileRecord, Kind, Segment};
 use ddx_digest::{Algorithm, Checksum};
 use ddx_id::SegmentId;
 use ddx_storage::ErrorKind;
 
+use crate::completion::WholeFile;
 use crate::deadline::after;
 use crate::engine::{Parts, in_catalog, on_disk};
 use crate::error::Error;
-use crate::lane::{Digests, Lane, Mark};
+use crate::lane::{Digests, Lane, Mark, Settles, Then};
 use crate::life::Life;
-use crate::receive::{BLOCK_BYTES, Context, End, Fill, Filled, Received, receive};
+use crate::receive::{Context, End, Filled, Received};
 use crate::request::{Append, Expected};
+use crate::small::verify;
 use crate::source::Source;
 use crate::stats::Counted;
 
@@ -32,71 +34,37 @@ pub(crate) struct Work<'a> {
     pub(crate) began_at: u64,
 }
 
-pub(crate) enum Small {
-    Complete,
-    Cut(Filled, Error),
-    No(Option<Filled>),
-}
-
 impl Work<'_> {
-    /// A small file whose bytes all come at once goes into the catalog with its completion: one
-    /// commit, no file.
-    pub(crate) async fn small<S: Source>(
-        &mut self,
-        context: &Context<'_>,
-        source: &mut S,
-        begun: Option<Filled>,
-    ) -> Result<Small, Error> {
-        let eligible = self.record.segments.is_empty()
-            && self.record.offset_bytes == 0
-            && self.record.kind == Kind::Whole
-            && self.append.expected.is_none()
-            && begun.is_none();
-        let Some(length) = self
-            .life
-            .length_bytes()
-            .filter(|length| eligible && *length <= self.parts.config.inline_bytes_max)
-        else {
-            return Ok(Small::No(begun));
-        };
-        match gather(context, source, length).await? {
-            Gathered::All(filled) => {
-                let bytes = filled.buffer[filled.range].to_vec();
-                context
-                    .stats
-                    .count(context.protocol.name, Counted::Bytes, length);
-                let mut digests = Digests::new(
-                    false,
-                    self.record.sha256.is_none() && self.parts.config.sha256_always,
-                );
-                digests.update(&bytes);
-                self.life.made_durable(length);
-                self.complete(&mut digests, Vec::new(), Some(bytes)).await?;
-                Ok(Small::Complete)
-            }
-            Gathered::Some(filled) => Ok(Small::No(Some(filled))),
-            Gathered::Cut(Some(filled), error) => Ok(Small::Cut(filled, error)),
-            Gathered::Cut(None, error) => Err(error),
-        }
-    }
-
     /// Keeps what came of a small file that was cut.
-    pub(crate) async fn keep_cut(
+    pub(crate) async fn keep_cut<S: Source>(
         &mut self,
         context: &Context<'_>,
         live: &std::sync::Arc<crate::live::Live>,
         filled: Filled,
         cut: Error,
+        source: &mut S,
     ) -> Result<(), Error> {
         let lane = self.open(live).await?;
-        let room = Some(filled.range.len() as u64);
-        let unmarked = |_| async { Ok(()) };
-        let received = receive(context, &mut Nothing, lane, Some(filled), room, unmarked).await;
-        let received = Received {
-            end: End::Cut(cut),
-            ..received
+        let count = filled.range.len() as u64;
+        context
+            .stats
+            .count(context.protocol.name, Counted::Bytes, count);
+        let then = Then {
+            settles: Settles::Durable,
+            keeps_buffer: false,
         };
-        self.settle(received, &mut Nothing).await
+        let writing = lane.write(context.surroundings, filled.buffer, filled.range, then);
+        let done = writing.done().await?;
+        let (end, mark) = match done.result {
+            Ok(mark) => (cut, mark),
+            Err(error) => (Error::Storage(error), None),
+        };
+        let received = Received {
+            lane: Some(done.lane),
+            end: End::Cut(end),
+            mark,
+        };
+        self.settle(received, source).await
     }
 
     /// The upload's lane, at its durable offset. Makes its segment if it has none.
@@ -255,14 +223,14 @@ impl Work<'_> {
         if stands && self.life.is_whole() {
             // Every byte is here: that the client did not stay for the answer takes nothing from
             // it.
-            let mut digests = lane.digests;
             drop(lane.writer);
             let segments = vec![Segment {
                 segment_id: self.segment_id(),
                 length_bytes: mark.offset,
                 crc64: mark.crc64,
             }];
-            self.complete(&mut digests, segments, None).await?;
+            self.complete(WholeFile::in_segments(segments, lane.digests))
+                .await?;
         } else {
             let checkpoint = self.checkpoint(mark);
             self.record.updated_at = checkpoint.updated_at;
@@ -327,13 +295,7 @@ impl Work<'_> {
                 (algorithm, expected, actual)
             }
         };
-        if ddx_digest::verify_eq(&actual, &expected) {
-            Ok(())
-        } else {
-            Err(Error::ChecksumMismatch {
-                algorithm: algorithm.name(),
-            })
-        }
+        verify(algorithm, &expected, &actual)
     }
 
     /// The digest of this body, from the disk.
@@ -372,115 +334,10 @@ impl Work<'_> {
     }
 
     /// Publishes the file.
-    async fn complete(
-        &mut self,
-        digests: &mut Digests,
-        segments: Vec<Segment>,
-        inline: Option<Vec<u8>>,
-    ) -> Result<(), Error> {
+    pub(crate) async fn complete(&mut self, whole: WholeFile) -> Result<(), Error> {
         self.life.completed();
-        let completed_at = self.parts.now();
-        let keep = self.keep.or(self.parts.config.file_expires);
-        let is_part = self.record.kind == Kind::Partial;
-        let lasts = if is_part {
-            Some(self.parts.config.upload_expires)
-        } else {
-            keep
-        };
-        let sha256 = digests.take_sha256();
-        // A SHA-256 that is wanted and could not be computed on the way (its state is not kept
-        // between requests) is computed in the background; a file without BLAKE3 is what that looks
-        // for.
-        let is_late = self.parts.config.sha256_always && sha256.is_none() && !is_part;
-        let completion = Completion {
-            file_id: self.record.file_id,
-            length_bytes: self.life.durable_bytes(),
-            blake3: digests.blake3().filter(|_| !is_late),
-            sha256,
-            crc64: digests.crc64(),
-            segments,
-            inline,
-            completed_at,
-            expires_at: lasts.map(|lasts| after(completed_at, lasts)),
-        };
-        let record = &mut self.record;
-        record.state = ddx_catalog::State::Complete;
-        record.length_bytes = Some(completion.length_bytes);
-        record.offset_bytes = completion.length_bytes;
-        record.blake3 = completion.blake3;
-        record.sha256 = completion.sha256;
-        record.crc64 = completion.crc64;
-        record.segments.clone_from(&completion.segments);
-        record.inline = completion.inline.is_some();
-        record.completed_at = Some(completed_at);
-        record.expires_at = completion.expires_at;
         self.parts
-            .catalog
-            .complete(completion)
+            .complete(&mut self.record, whole, self.keep)
             .await
-            .map_err(in_catalog)?;
-        self.parts
-            .stats
-            .count(&self.record.protocol, Counted::Completed, 1);
-        self.parts.tell(&self.record, false);
-        if is_late {
-            self.parts.chores.digests.notify_one();
-        }
-        if is_part {
-            self.parts.join_waiting_or_later(self.record.file_id).await;
-        }
-        Ok(())
-    }
-}
-
-pub(crate) enum Gathered {
-    All(Filled),
-    Some(Filled),
-    Cut(Option<Filled>, Error),
-}
-
-/// Fills one buffer with a small body, as long as its bytes keep coming.
-pub(crate) async fn gather<S: Source>(
-    context: &Context<'_>,
-    source: &mut S,
-    length_bytes: u64,
-) -> Result<Gathered, Error> {
-    context.ready(source).await?;
-    let mut buffer = context
-        .first_buffer(length_bytes.next_multiple_of(BLOCK_BYTES).max(BLOCK_BYTES))
-        .await?;
-    let whole = usize::try_from(length_bytes).unwrap_or(usize::MAX);
-    let most = whole.min(buffer.len());
-    let (at, fill) = context
-        .fill(source, &mut buffer, 0..most, context.config.linger)
-        .await;
-    let filled = Filled {
-        buffer,
-        range: 0..at,
-    };
-    let end = match fill {
-        Fill::Full if at == whole => context.end_after(source, length_bytes).await,
-        other => other,
-    };
-    Ok(match end {
-        Fill::Ended if at == whole => Gathered::All(filled),
-        // More than the length came: nothing of such a body counts.
-        Fill::Cut(error @ Error::PastLength { .. }) => Gathered::Cut(None, error),
-        Fill::Cut(error) if at == 0 => Gathered::Cut(None, error),
-        Fill::Cut(error) => Gathered::Cut(Some(filled), error),
-        Fill::Full | Fill::Ended | Fill::Dawdled => Gathered::Some(filled),
-    })
-}
-
-/// A body that is over.
-struct Nothing;
-
-impl Source for Nothing {
-    async fn ready(&mut self) -> Result<(), crate::source::Cut> {
-        Ok(())
-    }
-
-    fn take(&mut self, _: &mut [u8]) -> Result<crate::source::Taken, crate::source::Cut> {
-        Ok(crate::source::Taken::End)
     }
 }
