@@ -1,4 +1,4 @@
-//! What the disk had when it was looked at last, for what is too small to look again: see `room`.
+//! What the disk had when it was looked at last, for what is too small to look again: see `space`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

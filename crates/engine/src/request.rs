@@ -2,7 +2,7 @@
 
 use ddx_digest::Algorithm;
 
-use crate::create::NewUpload;
+use crate::upload::create::NewUpload;
 
 /// A digest of a request's body, to be checked before any of the body counts.
 #[derive(Debug, Clone, PartialEq, Eq)]

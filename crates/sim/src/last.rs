@@ -65,7 +65,7 @@ async fn rest(life: &Life, process: &Process) {
             .filter(|(_, bytes)| *bytes > 0)
             .collect();
         let engine = &process.engine;
-        let (sessions, live) = (engine.sessions(), engine.active_uploads());
+        let (sessions, live) = (engine.locked_uploads(), engine.active_uploads());
         if held.is_empty() && sessions + live == 0 && snapshot.waiting == 0 {
             return;
         }

@@ -158,7 +158,7 @@ fn load(app: &App, snapshot: &Snapshot) -> Load {
             global_upload_slots_available: slots,
             waiting: snapshot.waiting,
             waiting_bytes: snapshot.waiting_bytes,
-            requests: app.engine().sessions() as u64,
+            requests: app.engine().locked_uploads() as u64,
         },
         memory_monitor: MemoryMonitor {
             current_usage: Usage {

@@ -13,7 +13,7 @@ use super::lease::{LEASE_BYTES, Lease};
 use super::reader::{Mark, Reader};
 use crate::config::Config;
 use crate::error::Error;
-use crate::receive::refused;
+use crate::upload::body::refused;
 
 /// A request for bytes of a file whose number of downloads is limited.
 #[derive(Debug)]

@@ -6,10 +6,10 @@ use ddx_catalog::{Completion, FileRecord, Kind, Segment, State};
 
 use crate::config::Config;
 use crate::deadline::after;
-use crate::engine::{Parts, in_catalog};
+use crate::engine::{Core, in_catalog};
 use crate::error::Error;
-use crate::lane::Digests;
 use crate::stats::Counted;
+use crate::upload::digests::Digests;
 
 /// A file of which every byte is here.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ pub(crate) fn apply(completion: &Completion, record: &mut FileRecord) {
     record.expires_at = completion.expires_at;
 }
 
-impl Parts {
+impl Core {
     /// Publishes a file whose upload has a record.
     ///
     /// # Errors

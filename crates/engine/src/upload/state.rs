@@ -1,4 +1,4 @@
-//! The life of an upload, as a pure state machine.
+//! The states of an upload, as a pure state machine.
 //!
 //! It holds no file, no record and no clock; it only knows which step may follow which. Everything
 //! that changes an upload goes through it, so a rule such as "an offset that was answered is never
@@ -14,7 +14,7 @@
 //!   created from parts ─▶ Joining ───────────────────────────────┘ all parts complete
 //! ```
 //!
-//! Deleting and expiring end a life at any point; they need no state, since the record goes.
+//! Deleting and expiring end an upload at any point; they need no state, since the record goes.
 
 use ddx_catalog::{FileRecord, Kind, State};
 
@@ -22,24 +22,24 @@ use crate::error::Error;
 
 /// One upload, as far as its rules go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Life {
+pub(crate) struct UploadState {
     kind: Kind,
     state: State,
     length_bytes: Option<u64>,
     durable_bytes: u64,
 }
 
-impl Life {
+impl UploadState {
     /// As a record tells it.
     pub(crate) fn of(record: &FileRecord) -> Self {
-        let life = Self {
+        let upload = Self {
             kind: record.kind,
             state: record.state,
             length_bytes: record.length_bytes,
             durable_bytes: record.offset_bytes,
         };
-        life.check();
-        life
+        upload.check();
+        upload
     }
 
     fn check(&self) {
@@ -111,7 +111,7 @@ impl Life {
     }
 
     /// Bytes that still fit; None where the length is not known yet.
-    pub(crate) fn room_bytes(&self) -> Option<u64> {
+    pub(crate) fn remaining_bytes(&self) -> Option<u64> {
         self.length_bytes.map(|length| length - self.durable_bytes)
     }
 
@@ -162,8 +162,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn receiving(length_bytes: Option<u64>) -> Life {
-        Life {
+    fn receiving(length_bytes: Option<u64>) -> UploadState {
+        UploadState {
             kind: Kind::Whole,
             state: State::Receiving,
             length_bytes,
@@ -172,68 +172,68 @@ mod tests {
     }
 
     #[test]
-    fn a_life_from_first_to_last_byte() {
-        let mut life = receiving(None);
+    fn an_upload_from_first_to_last_byte() {
+        let mut upload = receiving(None);
         assert!(matches!(
-            life.may_append(1),
+            upload.may_append(1),
             Err(Error::OffsetMismatch {
                 expected: 0,
                 provided: 1
             })
         ));
-        life.may_append(0).expect("it starts at zero");
-        life.made_durable(10);
+        upload.may_append(0).expect("it starts at zero");
+        upload.made_durable(10);
         assert!(matches!(
-            life.declare(9),
+            upload.declare(9),
             Err(Error::LengthMismatch {
                 known: 10,
                 given: 9
             })
         ));
-        life.declare(12).expect("the length may be told late");
+        upload.declare(12).expect("the length may be told late");
         assert!(matches!(
-            life.declare(13),
+            upload.declare(13),
             Err(Error::LengthMismatch {
                 known: 12,
                 given: 13
             })
         ));
         assert!(matches!(
-            life.may_hold(3),
+            upload.may_hold(3),
             Err(Error::PastLength { length_bytes: 12 })
         ));
-        life.may_hold(2).expect("two bytes fit");
-        life.made_durable(12);
-        assert!(life.is_whole());
-        life.completed();
-        assert!(life.is_complete());
+        upload.may_hold(2).expect("two bytes fit");
+        upload.made_durable(12);
+        assert!(upload.is_whole());
+        upload.completed();
+        assert!(upload.is_complete());
     }
 
     #[test]
     #[should_panic(expected = "never taken back")]
     fn an_offset_is_never_taken_back() {
-        let mut life = receiving(None);
-        life.made_durable(10);
-        life.made_durable(9);
+        let mut upload = receiving(None);
+        upload.made_durable(10);
+        upload.made_durable(9);
     }
 
     #[test]
     #[should_panic(expected = "only what is whole")]
     fn what_is_not_whole_is_not_complete() {
-        let mut life = receiving(Some(10));
-        life.made_durable(9);
-        life.completed();
+        let mut upload = receiving(Some(10));
+        upload.made_durable(9);
+        upload.completed();
     }
 
     #[test]
     fn what_is_joined_takes_no_bytes() {
-        let life = Life {
+        let upload = UploadState {
             kind: Kind::Final,
             state: State::Joining,
             length_bytes: None,
             durable_bytes: 0,
         };
-        assert!(matches!(life.may_append(0), Err(Error::NotAppendable)));
+        assert!(matches!(upload.may_append(0), Err(Error::NotAppendable)));
     }
 
     proptest! {
@@ -243,56 +243,56 @@ mod tests {
         fn every_step_is_allowed_where_the_rules_say_and_nowhere_else(
             kind in prop::sample::select(vec![Kind::Whole, Kind::Partial, Kind::Final]),
             state in prop::sample::select(vec![State::Receiving, State::Joining, State::Complete, State::Failed]),
-            room in prop::option::of(0u64..20),
+            remaining in prop::option::of(0u64..20),
             durable_bytes in 0u64..20,
             steps in prop::collection::vec((0u8..4, 0u64..40), 0..30),
         ) {
             prop_assume!(state != State::Joining || kind == Kind::Final);
-            let room = if state == State::Complete { Some(0) } else { room };
-            let mut life = Life { kind, state, length_bytes: room.map(|room| durable_bytes + room), durable_bytes };
-            life.check();
+            let remaining = if state == State::Complete { Some(0) } else { remaining };
+            let mut upload = UploadState { kind, state, length_bytes: remaining.map(|remaining| durable_bytes + remaining), durable_bytes };
+            upload.check();
             for (step, figure) in steps {
-                let before = life;
+                let before = upload;
                 match step {
                     0 => {
                         let fits = before.length_bytes.map_or(figure >= before.durable_bytes, |known| known == figure);
-                        prop_assert_eq!(life.declare(figure).is_ok(), fits);
-                        prop_assert!(fits || life == before, "a refusal changes nothing");
+                        prop_assert_eq!(upload.declare(figure).is_ok(), fits);
+                        prop_assert!(fits || upload == before, "a refusal changes nothing");
                     }
                     1 => {
-                        let fits = life.may_hold(figure).is_ok();
-                        prop_assert_eq!(fits, life.room_bytes().is_none_or(|room| figure <= room));
-                        if fits && life.state == State::Receiving {
-                            life.made_durable(before.durable_bytes + figure);
+                        let fits = upload.may_hold(figure).is_ok();
+                        prop_assert_eq!(fits, upload.remaining_bytes().is_none_or(|remaining| figure <= remaining));
+                        if fits && upload.state == State::Receiving {
+                            upload.made_durable(before.durable_bytes + figure);
                         }
                     }
                     2 => {
-                        let grows = kind != Kind::Final && matches!(life.state, State::Receiving | State::Complete);
-                        prop_assert_eq!(life.may_append(figure).is_ok(), grows && figure == life.durable_bytes);
+                        let grows = kind != Kind::Final && matches!(upload.state, State::Receiving | State::Complete);
+                        prop_assert_eq!(upload.may_append(figure).is_ok(), grows && figure == upload.durable_bytes);
                     }
-                    _ if life.is_whole() && life.state != State::Failed => life.completed(),
+                    _ if upload.is_whole() && upload.state != State::Failed => upload.completed(),
                     _ => {}
                 }
-                prop_assert!(life.durable_bytes >= before.durable_bytes);
-                prop_assert!(before.length_bytes.is_none() || life.length_bytes == before.length_bytes);
-                prop_assert!(life.state == before.state || life.state == State::Complete);
+                prop_assert!(upload.durable_bytes >= before.durable_bytes);
+                prop_assert!(before.length_bytes.is_none() || upload.length_bytes == before.length_bytes);
+                prop_assert!(upload.state == before.state || upload.state == State::Complete);
             }
         }
 
         #[test]
         fn no_order_of_steps_breaks_a_rule(steps in prop::collection::vec((0u8..4, 0u64..40), 0..40)) {
-            let mut life = receiving(None);
+            let mut upload = receiving(None);
             for (step, figure) in steps {
                 match step {
-                    0 => { let _ = life.declare(figure); }
-                    1 if life.may_append(life.durable_bytes).is_ok() && life.may_hold(figure).is_ok() && !life.is_complete() => {
-                        life.made_durable(life.durable_bytes + figure);
+                    0 => { let _ = upload.declare(figure); }
+                    1 if upload.may_append(upload.durable_bytes).is_ok() && upload.may_hold(figure).is_ok() && !upload.is_complete() => {
+                        upload.made_durable(upload.durable_bytes + figure);
                     }
-                    2 if life.is_whole() && !life.is_complete() => life.completed(),
-                    _ => prop_assert!(life.may_append(life.durable_bytes + figure + 1).is_err()),
+                    2 if upload.is_whole() && !upload.is_complete() => upload.completed(),
+                    _ => prop_assert!(upload.may_append(upload.durable_bytes + figure + 1).is_err()),
                 }
-                prop_assert!(life.length_bytes.is_none_or(|length| life.durable_bytes <= length));
-                prop_assert!(!life.is_complete() || life.is_whole());
+                prop_assert!(upload.length_bytes.is_none_or(|length| upload.durable_bytes <= length));
+                prop_assert!(!upload.is_complete() || upload.is_whole());
             }
         }
     }

@@ -6,6 +6,10 @@
 //! Deleting is done in two steps that may lie on either side of a crash: the record goes and names
 //! its segments as doomed, in one transaction; then the bytes go, and the names after them.
 
+pub(crate) mod chores;
+pub(crate) mod late_digests;
+pub(crate) mod recovery;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -15,9 +19,9 @@ use ddx_storage::Store;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
-use crate::chores::Chores;
-use crate::engine::{Engine, Parts, in_catalog};
+use crate::engine::{Core, Engine, in_catalog};
 use crate::error::Error;
+use crate::housekeeping::chores::Chores;
 use crate::stats::{Counted, Total};
 
 /// Rows that one step of housekeeping looks at, and one transaction deletes.
@@ -79,13 +83,13 @@ pub(crate) fn deleted(store: &dyn Store, mut segments: Vec<SegmentId>) -> Vec<Se
     segments
 }
 
-impl Parts {
+impl Core {
     /// Does a chore again and again: when it is woken, and now and then.
     fn spawn_chore<F>(
         self: &Arc<Self>,
         name: &'static str,
         wake: fn(&Chores) -> &Notify,
-        chore: impl Fn(Arc<Parts>) -> F + Send + Sync + 'static,
+        chore: impl Fn(Arc<Core>) -> F + Send + Sync + 'static,
     ) where
         F: Future<Output = Result<(), Error>> + Send,
     {
@@ -149,7 +153,7 @@ impl Parts {
         loop {
             let before = self.now() - lasts.unwrap_or(i64::MAX / 2);
             // Those that a request has, and that wait for it, may all be the oldest.
-            let busy = u32::try_from(self.sessions.count()).unwrap_or(u32::MAX);
+            let busy = u32::try_from(self.locks.count()).unwrap_or(u32::MAX);
             let page = self
                 .catalog
                 .reserved_unbegun(before, PAGE_ROWS.saturating_add(busy));
@@ -171,7 +175,7 @@ impl Parts {
     }
 
     async fn end_reservation(&self, file_id: FileId) -> Result<bool, Error> {
-        let Some(_seat) = self.sessions.take_if_free(file_id) else {
+        let Some(_lock) = self.locks.try_acquire(file_id) else {
             return Ok(false);
         };
         let record = self.catalog.file(file_id).await.map_err(in_catalog)?;
@@ -212,19 +216,19 @@ impl Parts {
             if page.is_empty() {
                 return Ok(());
             }
-            // A request that comes now waits for the seat and then finds nothing.
-            let seats: Vec<_> = page
+            // A request that comes now waits for the lock and then finds nothing.
+            let locks: Vec<_> = page
                 .iter()
-                .filter_map(|file_id| self.sessions.take_if_free(*file_id))
+                .filter_map(|file_id| self.locks.try_acquire(*file_id))
                 .collect();
-            left_alone += u32::try_from(page.len() - seats.len()).unwrap_or(PAGE_ROWS);
-            let files = seats.iter().map(|seat| seat.file_id()).collect();
+            left_alone += u32::try_from(page.len() - locks.len()).unwrap_or(PAGE_ROWS);
+            let files = locks.iter().map(|lock| lock.file_id()).collect();
             let gone = self
                 .catalog
                 .delete_expired(now, files)
                 .await
                 .map_err(in_catalog)?;
-            drop(seats);
+            drop(locks);
             for record in &gone {
                 self.after_expiry(record).await;
             }

@@ -10,19 +10,17 @@ use ddx_catalog::{FileRecord, Kind, NewFile, Segment, ShareRecord, State};
 use ddx_id::{DeleteKey, KeyHash, SegmentId, ShareId, ShareKey, UploadKey};
 use tokio::sync::oneshot;
 
-use crate::completion::{WholeFile, apply, completion};
 use crate::deadline::after;
-use crate::engine::{Engine, Parts, in_catalog, on_disk};
+use crate::engine::{Core, Engine, in_catalog, on_disk};
 use crate::error::Error;
 use crate::protocol::Protocol;
 use crate::sealed::sealed;
 use crate::stats::Counted;
+use crate::upload::completion::{WholeFile, apply, completion};
 
 /// How often a number is sought for a file whose name is taken in its share, while others take
 /// those that were free.
 const NAME_TRIES_MAX: u32 = 100;
-/// The largest number, or less than twice of it.
-const NAME_NUMBER_MAX: u32 = 1 << 20;
 
 /// An upload to be made.
 #[derive(Debug, Clone)]
@@ -107,16 +105,16 @@ impl Engine {
     /// [`Error::TooLarge`], [`Error::NoSpace`], [`Error::NotFound`] for an unknown share,
     /// [`Error::Closing`].
     pub async fn create(&self, new: NewUpload) -> Result<Created, Error> {
-        let parts = self.0.clone();
+        let core = self.0.clone();
         self.make(async move {
             let new_is_part = new.is_part;
-            let draft = parts.draft(new).await?;
-            parts.has_room_for_small(&draft).await?;
+            let draft = core.draft(new).await?;
+            core.has_room_for_small(&draft).await?;
             if draft.record.length_bytes == Some(0) {
                 let empty = WholeFile::inline(Vec::new(), new_is_part, draft.with_sha256);
-                parts.register(parts.completed_draft(draft, empty)).await
+                core.register(core.completed_draft(draft, empty)).await
             } else {
-                parts.register(parts.reserve(draft).await?).await
+                core.register(core.reserve(draft).await?).await
             }
         })
         .await
@@ -189,7 +187,7 @@ pub(crate) struct Draft {
     delete_key: DeleteKey,
 }
 
-impl Parts {
+impl Core {
     /// Checks what is asked and makes the record, nothing durable yet.
     pub(crate) async fn draft(&self, new: NewUpload) -> Result<Draft, Error> {
         if self.end_of(new.protocol.is_resumable).is_cancelled() {
@@ -328,64 +326,5 @@ impl Parts {
                 .await?;
         }
         Err(failed)
-    }
-}
-
-impl Parts {
-    /// The name with a number under which the share has no file. Numbers are given in their order,
-    /// so the first free one is found by halves: a client that sends one name over and over costs a
-    /// few looks each time.
-    async fn free_name(&self, share_id: ShareId, wanted: &str) -> Result<String, Error> {
-        let (mut taken, mut free) = (1, 2);
-        while self.is_taken(share_id, numbered(wanted, free)).await? {
-            if free >= NAME_NUMBER_MAX {
-                return Err(Error::NameTaken);
-            }
-            (taken, free) = (free, free * 2);
-        }
-        while free - taken > 1 {
-            let middle = u32::midpoint(taken, free);
-            match self.is_taken(share_id, numbered(wanted, middle)).await? {
-                true => taken = middle,
-                false => free = middle,
-            }
-        }
-        Ok(numbered(wanted, free))
-    }
-
-    async fn is_taken(&self, share_id: ShareId, path: String) -> Result<bool, Error> {
-        let file = self.catalog.file_by_path(share_id, path).await;
-        Ok(file.map_err(in_catalog)?.is_some())
-    }
-}
-
-/// `dir/a.tar.gz` becomes `dir/a (2).tar.gz`: the number goes before the first dot of the name, if
-/// it does not start with it.
-fn numbered(path: &str, number: u32) -> String {
-    let name_at = path.rfind('/').map_or(0, |slash| slash + 1);
-    let name = &path[name_at..];
-    let dot = name
-        .char_indices()
-        .skip(1)
-        .find(|(_, character)| *character == '.')
-        .map_or(name.len(), |(at, _)| at);
-    format!(
-        "{}{} ({number}){}",
-        &path[..name_at],
-        &name[..dot],
-        &name[dot..]
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::numbered;
-
-    #[test]
-    fn a_taken_name_gets_a_number() {
-        assert_eq!(numbered("a.txt", 2), "a (2).txt");
-        assert_eq!(numbered("d.d/a.tar.gz", 3), "d.d/a (3).tar.gz");
-        assert_eq!(numbered("d/.profile", 2), "d/.profile (2)");
-        assert_eq!(numbered("名前", 2), "名前 (2)");
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes join an upload: from the seat to the answer.
+//! Bytes join an upload: from the upload's lock to the answer.
 //!
 //! The order that everything rests on: bytes are written, made durable, and only then recorded; the
 //! answer comes after the record. So an offset that was answered survives whatever comes. A body
@@ -14,17 +14,18 @@ use ddx_memory::Buffer;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::create::{Created, Draft, NewUpload};
-use crate::engine::{Engine, Parts, in_catalog, on_disk};
+use crate::engine::{Core, Engine, in_catalog, on_disk};
 use crate::error::Error;
-use crate::lane::Mark;
-use crate::life::Life;
-use crate::receive::{Context, Filled, buffer_of, receive};
 use crate::request::{Append, Expected, Put};
-use crate::sessions::Session;
-use crate::small::{Small, take_small};
 use crate::source::Source;
-use crate::work::Work;
+use crate::upload::body::{BodyContext, Filled, buffer_of};
+use crate::upload::create::{Created, Draft, NewUpload};
+use crate::upload::digests::Mark;
+use crate::upload::lock::UploadLock;
+use crate::upload::receive::receive;
+use crate::upload::session::UploadSession;
+use crate::upload::small::{Small, take_small};
+use crate::upload::state::UploadState;
 
 /// What a catalog can count (63 bits), and more than any file system holds.
 const FILE_BYTES_MAX: u64 = i64::MAX as u64;
@@ -45,14 +46,13 @@ impl Engine {
         let engine = self.clone();
         let arrival = engine.0.arrive();
         self.run(&self.0.closing, async move {
-            let parts = &*engine.0;
-            let record = parts.live_upload(upload_key).await?;
+            let core = &*engine.0;
+            let record = core.live_upload(upload_key).await?;
             let file_id = record.file_id;
-            let session = parts.sessions.take_over(file_id, arrival).await?;
+            let lock = core.locks.preempt(file_id, arrival).await?;
             // Read again: the one before us has moved it on.
-            let record = parts.seated_upload(upload_key, &session).await?;
-            parts
-                .transfer(&session, Box::new(record), append, &mut source)
+            let record = core.locked_upload(upload_key, &lock).await?;
+            core.transfer(&lock, Box::new(record), append, &mut source)
                 .await
         })
     }
@@ -76,9 +76,9 @@ impl Engine {
         let (engine, record) = (self.clone(), Box::new(created.record.clone()));
         let outcome = self
             .run(&self.0.closing, async move {
-                let session = engine.0.sit_down(record.file_id).await?;
-                let work = engine.0.transfer(&session, record, append, &mut source);
-                work.await
+                let lock = engine.0.lock_upload(record.file_id).await?;
+                let session = engine.0.transfer(&lock, record, append, &mut source);
+                session.await
             })
             .await;
         Ok((created, outcome))
@@ -106,7 +106,7 @@ impl Engine {
     fn run<T, F>(
         &self,
         end: &CancellationToken,
-        work: F,
+        session: F,
     ) -> impl Future<Output = Result<T, Error>> + Send + use<T, F>
     where
         T: Send + 'static,
@@ -114,7 +114,7 @@ impl Engine {
     {
         let task = match end.is_cancelled() {
             true => Err(Error::Closing),
-            false => Ok(self.0.tasks.spawn(work)),
+            false => Ok(self.0.tasks.spawn(session)),
         };
         async {
             task?
@@ -124,7 +124,7 @@ impl Engine {
     }
 }
 
-impl Parts {
+impl Core {
     async fn put<S: Source>(&self, put: Box<Put>, source: &mut S) -> Result<Created, Error> {
         let protocol = put.new.protocol.name;
         let result = self.put_whole(put, source).await;
@@ -143,10 +143,10 @@ impl Parts {
                 begun,
             } => (created, append, begun),
         };
-        let session = self.sit_down(created.record.file_id).await?;
+        let lock = self.lock_upload(created.record.file_id).await?;
         let record = Box::new(created.record.clone());
         match self
-            .receive_into(&session, record, append, source, begun, keep)
+            .receive_into(&lock, record, append, source, begun, keep)
             .await
         {
             Ok(record) => {
@@ -154,7 +154,7 @@ impl Parts {
                 Ok(*created)
             }
             Err(error) => {
-                Box::pin(self.remove_seated(&created.record)).await?;
+                Box::pin(self.remove_locked(&created.record)).await?;
                 Err(error)
             }
         }
@@ -221,11 +221,11 @@ impl Parts {
     fn context<'a>(
         &'a self,
         record: &FileRecord,
-        live: &'a crate::live::Live,
+        live: &'a crate::upload::live::Live,
         superseded: &'a CancellationToken,
         can_resume: bool,
-    ) -> Context<'a> {
-        Context {
+    ) -> BodyContext<'a> {
+        BodyContext {
             config: &self.config,
             ledger: &self.ledger,
             surroundings: &*self.surroundings,
@@ -234,23 +234,23 @@ impl Parts {
             holder: self.holder(record),
             live,
             superseded,
-            keeps: can_resume,
+            can_resume,
             checkpoint_sooner: sooner(&self.config, record),
             closing: self.end_of(can_resume),
         }
     }
 
-    /// Receives a body for an upload whose seat we hold, and counts how that ended.
+    /// Receives a body for an upload whose lock we hold, and counts how that ended.
     async fn transfer<S: Source>(
         &self,
-        session: &Session,
+        lock: &UploadLock,
         record: Box<FileRecord>,
         append: Append,
         source: &mut S,
     ) -> Result<FileRecord, Error> {
         let protocol = self.config.protocol_of(&record);
         let result = self
-            .receive_into(session, record, append, source, None, None)
+            .receive_into(lock, record, append, source, None, None)
             .await;
         self.stats.request(protocol.name, &result);
         result
@@ -258,77 +258,77 @@ impl Parts {
 
     async fn receive_into<S: Source>(
         &self,
-        session: &Session,
+        lock: &UploadLock,
         mut record: Box<FileRecord>,
         append: Append,
         source: &mut S,
         begun: Option<Filled>,
         keep: Option<Duration>,
     ) -> Result<FileRecord, Error> {
-        let mut life = Life::of(&record);
-        life.may_append(append.offset)?;
+        let mut state = UploadState::of(&record);
+        state.may_append(append.offset)?;
         if let Some(length) = append.length_bytes {
-            life.declare(length)?;
+            state.declare(length)?;
             self.check_size(length)?;
             if record.length_bytes.is_none() {
                 Box::pin(self.reserve_late(&record, length)).await?;
             }
         }
         if let Some(bytes) = append.announced_bytes {
-            life.may_hold(bytes)?;
-            self.check_size(life.durable_bytes().saturating_add(bytes))?;
+            state.may_hold(bytes)?;
+            self.check_size(state.durable_bytes().saturating_add(bytes))?;
         }
-        if life.is_complete() {
+        if state.is_complete() {
             return Ok(*record);
         }
-        record.length_bytes = life.length_bytes();
+        record.length_bytes = state.length_bytes();
         let is_unchecked = append.expected.is_some();
         let guard = self.live.begin(
             record.share_id,
             record.file_id,
-            life.durable_bytes(),
+            state.durable_bytes(),
             is_unchecked,
         );
         // What can't be resumed needs no record on its way.
         let can_resume = !is_unchecked && self.config.protocol_of(&record).is_resumable;
-        let context = self.context(&record, guard.live(), session.stop(), can_resume);
-        let mut work = Work {
-            parts: self,
+        let context = self.context(&record, guard.live(), lock.stop(), can_resume);
+        let mut session = UploadSession {
+            core: self,
             began_at: record.offset_bytes,
             record,
-            life,
+            state,
             append,
             keep,
         };
         let begun = match begun {
             Some(begun) => Some(begun),
             None => {
-                let with_sha256 = self.config.sha256_always || work.append.with_sha256;
-                let (record, expected) = (&work.record, work.append.expected.as_ref());
+                let with_sha256 = self.config.sha256_always || session.append.with_sha256;
+                let (record, expected) = (&session.record, session.append.expected.as_ref());
                 let small = take_small(&context, source, record, expected, with_sha256);
                 match Box::pin(small).await? {
                     Small::Whole(whole) => {
-                        work.life.made_durable(whole.length_bytes);
-                        Box::pin(work.complete(whole)).await?;
-                        return Ok(*work.record);
+                        session.state.made_durable(whole.length_bytes);
+                        Box::pin(session.complete(whole)).await?;
+                        return Ok(*session.record);
                     }
                     Small::Cut(Some(filled), error) => {
                         let live = guard.live();
-                        Box::pin(work.keep_cut(&context, live, filled, error, source)).await?;
-                        return Ok(*work.record);
+                        Box::pin(session.keep_cut(&context, live, filled, error, source)).await?;
+                        return Ok(*session.record);
                     }
                     Small::Cut(None, error) => return Err(error),
                     Small::No(begun) => begun,
                 }
             }
         };
-        let lane = Box::pin(work.open(guard.live())).await?;
-        let room = life.room_bytes().or(self
+        let writer = Box::pin(session.open(guard.live())).await?;
+        let remaining_bytes = state.remaining_bytes().or(self
             .config
             .file_bytes_max
-            .map(|limit| limit.saturating_sub(life.durable_bytes())));
+            .map(|limit| limit.saturating_sub(state.durable_bytes())));
         let marked = |mark: Mark| {
-            let checkpoint = can_resume.then(|| work.checkpoint(mark));
+            let checkpoint = can_resume.then(|| session.checkpoint(mark));
             async move {
                 match checkpoint {
                     Some(checkpoint) => self
@@ -340,15 +340,15 @@ impl Parts {
                 }
             }
         };
-        let has_length = life.length_bytes().is_some();
-        let received = receive(&context, source, lane, begun, room, marked).await;
-        match Box::pin(work.settle(received, source)).await {
+        let has_length = state.length_bytes().is_some();
+        let received = receive(&context, source, writer, begun, remaining_bytes, marked).await;
+        match Box::pin(session.settle(received, source)).await {
             // Without a length of its own, what it went past is the largest file that is taken.
             Err(Error::PastLength { length_bytes }) if !has_length => Err(Error::TooLarge {
                 limit_bytes: length_bytes,
             }),
             Err(error) => Err(error),
-            Ok(_) => Ok(*work.record),
+            Ok(_) => Ok(*session.record),
         }
     }
 
@@ -394,7 +394,7 @@ fn sooner(config: &Config, record: &FileRecord) -> Duration {
     config.checkpoint_every * u32::from(record.file_id.as_bytes()[0]) / 256
 }
 
-impl Parts {
+impl Core {
     /// A small leased buffer for reading back.
     pub(crate) async fn scratch(&self, holder: ddx_memory::Holder) -> Result<Buffer, Error> {
         let bytes = self.config.buffer_bytes_min;
@@ -403,9 +403,9 @@ impl Parts {
             None => self
                 .ledger
                 .admit(holder, bytes)
-                .map_err(crate::receive::refused)?
+                .map_err(crate::upload::body::refused)?
                 .await
-                .map_err(crate::receive::refused)?,
+                .map_err(crate::upload::body::refused)?,
         };
         buffer_of(lease)
     }

@@ -8,9 +8,9 @@
 
 use ddx_storage::Space;
 
-use crate::create::Draft;
-use crate::engine::{Parts, on_disk};
+use crate::engine::{Core, on_disk};
 use crate::error::Error;
+use crate::upload::create::Draft;
 
 /// What a record takes, at most, of the catalog.
 const RECORD_BYTES: u64 = 16 << 10;
@@ -20,7 +20,7 @@ const CHANGE_BYTES: u64 = 64 << 10;
 /// Bytes in the catalog are written to its log first, and lie there until the log is copied.
 const WRITTEN_TWICE: u64 = 2;
 
-impl Parts {
+impl Core {
     /// How full the disk is. What lies in the catalog's log is counted by the disk, and will be
     /// once more when it is copied: that much is promised, too.
     pub(crate) async fn space(&self) -> Result<Space, Error> {

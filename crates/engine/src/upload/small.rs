@@ -5,12 +5,12 @@ use std::ops::Range;
 use ddx_catalog::{FileRecord, Kind};
 use ddx_digest::{Algorithm, Checksum};
 
-use crate::completion::WholeFile;
 use crate::error::Error;
-use crate::receive::{BLOCK_BYTES, Context, Fill, Filled};
 use crate::request::Expected;
 use crate::source::Source;
 use crate::stats::Counted;
+use crate::upload::body::{BLOCK_BYTES, BodyContext, Fill, Filled};
+use crate::upload::completion::WholeFile;
 
 /// What came of the short way.
 pub(crate) enum Small {
@@ -24,7 +24,7 @@ pub(crate) enum Small {
 
 /// Takes the body of an upload the short way, if its record says that it fits into the catalog.
 pub(crate) async fn take_small<S: Source>(
-    context: &Context<'_>,
+    context: &BodyContext<'_>,
     source: &mut S,
     record: &FileRecord,
     expected: Option<&Expected>,
@@ -87,7 +87,7 @@ enum Gathered {
 
 /// Fills one buffer with the body, as long as its bytes keep coming.
 async fn gather<S: Source>(
-    context: &Context<'_>,
+    context: &BodyContext<'_>,
     source: &mut S,
     length_bytes: u64,
 ) -> Result<Gathered, Error> {
@@ -111,6 +111,6 @@ async fn gather<S: Source>(
         Fill::Cut(error @ Error::PastLength { .. }) => Gathered::Cut(None, error),
         Fill::Cut(error) if at == 0 => Gathered::Cut(None, error),
         Fill::Cut(error) => Gathered::Cut(Some(Filled { buffer, range }), error),
-        Fill::Full | Fill::Ended | Fill::Dawdled => Gathered::Some(Filled { buffer, range }),
+        Fill::Full | Fill::Ended | Fill::Paused => Gathered::Some(Filled { buffer, range }),
     })
 }

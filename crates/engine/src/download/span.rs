@@ -15,9 +15,9 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use crate::engine::Parts;
+use crate::download::readers::Reading;
+use crate::engine::Core;
 use crate::error::Error;
-use crate::readers::Reading;
 use crate::stats::Total;
 use ddx_id::SegmentId;
 use ddx_memory::{Holder, Lease};
@@ -258,7 +258,7 @@ impl Turn {
 
 /// What is still to be sent of a range.
 pub struct Span {
-    parts: Arc<Parts>,
+    core: Arc<Core>,
     holder: Holder,
     stretches: VecDeque<Stretch>,
     /// While some of it may be on its way from the disk, or in the connection's send queue.
@@ -277,14 +277,14 @@ impl std::fmt::Debug for Span {
 
 impl Span {
     pub(crate) fn new(
-        parts: Arc<Parts>,
+        core: Arc<Core>,
         holder: Holder,
         stretches: VecDeque<Stretch>,
         noted: Option<(Arc<Reading>, u64)>,
     ) -> Self {
         Self {
             noted,
-            parts,
+            core,
             holder,
             stretches,
             pages: None,
@@ -308,10 +308,10 @@ impl Span {
         let (segment, offset) = (stretch.segment.clone(), stretch.offset);
         let end = offset + stretch.bytes;
         if self.pages.is_none() {
-            let queue_bytes = self.parts.config.send_queue_bytes + QUEUE_STEP_BYTES;
+            let queue_bytes = self.core.config.send_queue_bytes + QUEUE_STEP_BYTES;
             let wanted = queue_bytes + WINDOW_BYTES_FIRST;
             let least = queue_bytes + WINDOW_BYTES_MIN;
-            let lease = self.parts.lease_for_download(self.holder, wanted, least);
+            let lease = self.core.lease_for_download(self.holder, wanted, least);
             self.pages = Some(Pages {
                 lease: lease.await?,
                 segment: segment.clone(),
@@ -321,7 +321,7 @@ impl Span {
                 window_bytes_max: 0,
             });
         }
-        let thread = self.parts.turns.clone().acquire_owned().await;
+        let thread = self.core.turns.clone().acquire_owned().await;
         let thread = thread.map_err(|_| Error::Closing)?;
         Ok(self.pages.take().map(|mut pages| {
             if !Arc::ptr_eq(&pages.segment, &segment) {
@@ -329,7 +329,7 @@ impl Span {
                 pages.segment = segment;
                 (pages.sent_to, pages.asked_to) = (offset, offset);
             }
-            pages.window_bytes_max = BUFFERS_AHEAD * self.parts.ledger.buffer_bytes();
+            pages.window_bytes_max = BUFFERS_AHEAD * self.core.ledger.buffer_bytes();
             Turn {
                 pages,
                 end,
@@ -347,7 +347,7 @@ impl Span {
             yields,
             ..
         } = turned;
-        self.parts.stats.add(Total::DownloadBytes, sent_bytes);
+        self.core.stats.add(Total::DownloadBytes, sent_bytes);
         if let Some((_, at)) = &mut self.noted {
             *at += sent_bytes;
         }
@@ -368,7 +368,7 @@ impl Span {
         let Some(mut pages) = self.pages.take() else {
             return;
         };
-        let resting = self.parts.surroundings.begin(move || {
+        let resting = self.core.surroundings.begin(move || {
             pages.rest();
             pages
         });
@@ -386,14 +386,14 @@ impl Span {
 impl Drop for Span {
     fn drop(&mut self) {
         if !self.stretches.is_empty() {
-            self.parts.stats.add(Total::DownloadsCut, 1);
+            self.core.stats.add(Total::DownloadsCut, 1);
         }
         if let Some(pages) = self.pages.take()
             && pages.sent_to < pages.asked_to
         {
             // Nothing that serves waits for the disk.
             let work = Box::new(move || drop(pages));
-            self.parts.surroundings.spawn_blocking(work);
+            self.core.surroundings.spawn_blocking(work);
         }
     }
 }

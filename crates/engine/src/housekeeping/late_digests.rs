@@ -10,7 +10,7 @@ use ddx_catalog::FileRecord;
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
-use crate::engine::{Engine, Parts, in_catalog};
+use crate::engine::{Core, Engine, in_catalog};
 use crate::error::Error;
 
 /// What is wrong with a file whose CRC is another than that of the bytes that arrived.
@@ -19,7 +19,7 @@ pub(crate) const OTHER_BYTES: &str = "its bytes are not those that arrived";
 /// Rows that are looked at together.
 const PAGE_ROWS: u32 = 256;
 
-impl Parts {
+impl Core {
     /// Files that were joined from parts are read once, and their digests noted.
     pub(crate) async fn digest_pending(self: &Arc<Self>) -> Result<(), Error> {
         loop {
@@ -46,7 +46,7 @@ impl Parts {
     /// Notes a file's digest; false where the file can't be read any more.
     async fn digest_file(self: &Arc<Self>, record: FileRecord) -> Result<bool, Error> {
         let (file_id, length) = (record.file_id, record.offset_bytes);
-        let mut digests = crate::lane::Digests::new(false, self.config.sha256_always);
+        let mut digests = crate::upload::digests::Digests::new(false, self.config.sha256_always);
         let crc64 = record.crc64;
         let download = match Engine(self.clone())
             .open(record.clone(), "housekeeping")

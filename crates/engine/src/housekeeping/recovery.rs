@@ -17,7 +17,7 @@ use ddx_catalog::{FileRecord, State};
 use ddx_id::SegmentId;
 use ddx_storage::{ErrorKind, Store};
 
-use crate::engine::{Engine, Parts, in_catalog, on_disk};
+use crate::engine::{Core, Engine, in_catalog, on_disk};
 use crate::error::Error;
 use crate::housekeeping::deleted;
 use crate::stats::{Counted, Total};
@@ -129,7 +129,7 @@ struct Strays {
     catalog_is_sound: bool,
 }
 
-impl Parts {
+impl Core {
     /// Reads folder and catalog side by side. Memory does not grow with what is in them.
     async fn reconcile(&self, recovered: &mut Recovered) -> Result<(), Error> {
         let mut strays = Strays::default();

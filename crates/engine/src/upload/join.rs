@@ -12,11 +12,11 @@ use ddx_catalog::{FileRecord, Kind, State};
 use ddx_digest::Crc64;
 use ddx_id::{FileId, UploadKey};
 
-use crate::completion::WholeFile;
-use crate::create::{Created, NewUpload};
-use crate::engine::{Engine, Parts, in_catalog};
+use crate::engine::{Core, Engine, in_catalog};
 use crate::error::Error;
 use crate::stats::{Counted, Total};
+use crate::upload::completion::WholeFile;
+use crate::upload::create::{Created, NewUpload};
 
 /// Files that are joined before the request of their last part is answered, or that one step of
 /// housekeeping looks at.
@@ -106,7 +106,7 @@ impl Engine {
     }
 }
 
-impl Parts {
+impl Core {
     /// A part is complete or gone: completes the files that waited for nothing else, or has them
     /// fail. Only so many at once; the others, and what fails now, are left to housekeeping. The
     /// part itself stands or is gone, whatever becomes of the rest.

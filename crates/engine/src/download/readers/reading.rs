@@ -10,7 +10,7 @@ use ddx_id::{FileId, LeaseId};
 
 use super::leases::Asked;
 use super::reader::Reader;
-use crate::engine::{Engine, Parts};
+use crate::engine::{Core, Engine};
 use crate::error::Error;
 
 /// A client that has its last byte may ask anew, or others may, before this is noted here: so long
@@ -19,7 +19,7 @@ const NOTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// One request's part in a lease.
 pub struct Reading {
-    parts: Arc<Parts>,
+    core: Arc<Core>,
     file_id: FileId,
     length_bytes: u64,
     lease: LeaseId,
@@ -42,35 +42,30 @@ impl Reading {
 
     /// These bytes of the file went out. With the last one the download counts.
     pub(crate) fn had(&self, range: Range<u64>) {
-        let mut leases = self.parts.readers.leases();
+        let mut leases = self.core.readers.leases();
         if !leases.had(self.file_id, self.lease, range, self.length_bytes) {
             return;
         }
         drop(leases);
-        let (parts, file_id) = (self.parts.clone(), self.file_id);
+        let (core, file_id) = (self.core.clone(), self.file_id);
         let count = async move {
-            let counted = parts.catalog.count_download(file_id, parts.now()).await;
+            let counted = core.catalog.count_download(file_id, core.now()).await;
             if let Err(error) = counted {
                 tracing::error!(file = ?file_id, error = &error as &dyn std::error::Error, "a download that ended could not be counted; if this repeats, see to the disk");
             }
         };
-        self.parts.tasks.spawn(count);
+        self.core.tasks.spawn(count);
     }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        let now = self.parts.now();
-        if let Some(lease) = self
-            .parts
-            .readers
-            .leases()
-            .get_mut(self.file_id, self.lease)
-        {
+        let now = self.core.now();
+        if let Some(lease) = self.core.readers.leases().get_mut(self.file_id, self.lease) {
             lease.requests -= 1;
             lease.ended_at = now;
         }
-        self.parts.readers.changed.notify_waiters();
+        self.core.readers.changed.notify_waiters();
     }
 }
 
@@ -89,10 +84,10 @@ impl Engine {
         reader: &Reader,
         is_whole: bool,
     ) -> Result<Reading, Error> {
-        let parts = &self.0;
+        let core = &self.0;
         self.try_change().await?;
         if is_whole {
-            let _ = tokio::time::timeout(NOTED_WITHIN, parts.before_is_noted(record, reader)).await;
+            let _ = tokio::time::timeout(NOTED_WITHIN, core.before_is_noted(record, reader)).await;
         }
         let asked = Asked {
             file_id: record.file_id,
@@ -100,25 +95,20 @@ impl Engine {
             limit,
             reader,
             is_whole,
-            now: parts.now(),
+            now: core.now(),
         };
-        let taken = parts.while_taken_by_previews(&asked);
+        let taken = core.while_taken_by_previews(&asked);
         let _ = tokio::time::timeout(NOTED_WITHIN, taken).await;
-        let mut leases = parts.readers.leases();
-        let lease = match leases.choose(&asked, &parts.config)? {
+        let mut leases = core.readers.leases();
+        let lease = match leases.choose(&asked, &core.config)? {
             Some(own) => own,
-            None => leases.begin(
-                &asked,
-                parts.surroundings.id(),
-                &parts.config,
-                &parts.ledger,
-            )?,
+            None => leases.begin(&asked, core.surroundings.id(), &core.config, &core.ledger)?,
         };
         if let Some(lease) = leases.get_mut(asked.file_id, lease) {
             lease.requests += 1;
         }
         Ok(Reading {
-            parts: parts.clone(),
+            core: core.clone(),
             file_id: asked.file_id,
             length_bytes: record.offset_bytes,
             lease,
@@ -126,7 +116,7 @@ impl Engine {
     }
 }
 
-impl Parts {
+impl Core {
     /// Returns unless all that is left is taken, and no longer so once a request ends that has had
     /// no more than a preview.
     async fn while_taken_by_previews(&self, asked: &Asked<'_>) {

@@ -1,8 +1,8 @@
-//! One request's work on one upload: from an open writer to the record that speaks of its bytes.
+//! What one request does with one upload: from an open writer to the record that speaks of its
+//! bytes.
 //!
-//! A small file that comes at once takes the short way into the catalog; everything else is
-//! written, made durable, recorded, and rolled back where its digest is wrong. The states of a life
-//! are `life`'s; this is what is done in them.
+//! What does not take the short way of `small` is written, made durable, recorded, and rolled back
+//! where its digest is wrong. `state` says which step may follow which.
 
 use std::time::Duration;
 
@@ -11,75 +11,76 @@ use ddx_digest::{Algorithm, Checksum};
 use ddx_id::SegmentId;
 use ddx_storage::ErrorKind;
 
-use crate::completion::WholeFile;
 use crate::deadline::after;
-use crate::engine::{Parts, in_catalog, on_disk};
+use crate::engine::{Core, in_catalog, on_disk};
 use crate::error::Error;
-use crate::lane::{Digests, Lane, Mark, Settles, Then};
-use crate::life::Life;
-use crate::receive::{Context, End, Filled, Received};
 use crate::request::{Append, Expected};
-use crate::small::verify;
 use crate::source::Source;
 use crate::stats::Counted;
+use crate::upload::body::{BodyContext, Filled};
+use crate::upload::completion::WholeFile;
+use crate::upload::digests::{Digests, Mark};
+use crate::upload::receive::{End, Received};
+use crate::upload::segment_writer::{AfterWrite, Durability, SegmentWriter};
+use crate::upload::small::verify;
+use crate::upload::state::UploadState;
 
-/// One request's work on one upload.
-pub(crate) struct Work<'a> {
-    pub(crate) parts: &'a Parts,
+/// What one request does with one upload.
+pub(crate) struct UploadSession<'a> {
+    pub(crate) core: &'a Core,
     pub(crate) record: Box<FileRecord>,
-    pub(crate) life: Life,
+    pub(crate) state: UploadState,
     pub(crate) append: Append,
     pub(crate) keep: Option<Duration>,
     /// Where the upload stood when the request came.
     pub(crate) began_at: u64,
 }
 
-impl Work<'_> {
+impl UploadSession<'_> {
     /// Keeps what came of a small file that was cut.
     pub(crate) async fn keep_cut<S: Source>(
         &mut self,
-        context: &Context<'_>,
-        live: &std::sync::Arc<crate::live::Live>,
+        context: &BodyContext<'_>,
+        live: &std::sync::Arc<crate::upload::live::Live>,
         filled: Filled,
         cut: Error,
         source: &mut S,
     ) -> Result<(), Error> {
-        let lane = self.open(live).await?;
+        let writer = self.open(live).await?;
         let count = filled.range.len() as u64;
         context
             .stats
             .count(context.protocol.name, Counted::Bytes, count);
-        let then = Then {
-            settles: Settles::Durable,
+        let then = AfterWrite {
+            durability: Durability::Synced,
             keeps_buffer: false,
         };
-        let writing = lane.write(context.surroundings, filled.buffer, filled.range, then);
+        let writing = writer.write(context.surroundings, filled.buffer, filled.range, then);
         let done = writing.done().await?;
         let (end, mark) = match done.result {
             Ok(mark) => (cut, mark),
             Err(error) => (Error::Storage(error), None),
         };
         let received = Received {
-            lane: Some(done.lane),
+            writer: Some(done.writer),
             end: End::Cut(end),
             mark,
         };
         self.settle(received, source).await
     }
 
-    /// The upload's lane, at its durable offset. Makes its segment if it has none.
+    /// The upload's writer, at its durable offset. Makes its segment if it has none.
     pub(crate) async fn open(
         &mut self,
-        live: &std::sync::Arc<crate::live::Live>,
-    ) -> Result<Lane, Error> {
-        let parts = self.parts;
+        live: &std::sync::Arc<crate::upload::live::Live>,
+    ) -> Result<SegmentWriter, Error> {
+        let core = self.core;
         if self.record.segments.is_empty() {
             let segment = Segment {
-                segment_id: parts.surroundings.id(),
+                segment_id: core.surroundings.id(),
                 ..Segment::default()
             };
-            parts
-                .make_segment(segment.segment_id, self.life.length_bytes())
+            core.make_segment(segment.segment_id, self.state.length_bytes())
                 .await?;
             self.record.segments = vec![segment];
             let mark = Mark {
@@ -91,22 +92,21 @@ impl Work<'_> {
                 segments: Some(self.record.segments.clone()),
                 ..self.checkpoint(mark)
             };
-            parts
-                .catalog
+            core.catalog
                 .checkpoint(checkpoint)
                 .await
                 .map_err(in_catalog)?;
         }
         // What lies behind the offset is cut off now.
-        parts.catalog.settle().await.map_err(in_catalog)?;
-        let at = self.life.durable_bytes();
+        core.catalog.settle().await.map_err(in_catalog)?;
+        let at = self.state.durable_bytes();
         let with_sha256 = at == 0 && self.append.with_sha256;
         let mut digests = self.digests(at, with_sha256).await?;
         if let Some(Expected::Known(algorithm, _)) = &self.append.expected {
             digests.expect_body(*algorithm);
         }
-        let (id, length_bytes) = (self.segment_id(), self.life.length_bytes());
-        let writer = parts
+        let (id, length_bytes) = (self.segment_id(), self.state.length_bytes());
+        let file = core
             .blocking(move |store| {
                 match store.open_writer(id, at) {
                     // Not durable before its first bytes are: a loss of power may have taken it.
@@ -119,10 +119,10 @@ impl Work<'_> {
                 .map_err(on_disk)
             })
             .await?;
-        Ok(Lane {
-            writer,
+        Ok(SegmentWriter {
+            file,
             digests,
-            absorbed: at,
+            written_bytes: at,
             live: live.clone(),
         })
     }
@@ -132,19 +132,18 @@ impl Work<'_> {
         if at == 0 {
             return Ok(Digests::new(is_part, with_sha256));
         }
-        let parts = self.parts;
-        let mut scratch = parts.scratch(parts.holder(&self.record)).await?;
+        let core = self.core;
+        let mut scratch = core.scratch(core.holder(&self.record)).await?;
         let (id, state, crc64) = (
             self.segment_id(),
             self.record.digest_state.clone(),
             self.record.crc64,
         );
-        parts
-            .blocking(move |store| {
-                let reader = store.open_reader(id).map_err(on_disk)?;
-                Digests::resume(is_part, &state, crc64, at, reader.as_ref(), &mut scratch)
-            })
-            .await
+        core.blocking(move |store| {
+            let reader = store.open_reader(id).map_err(on_disk)?;
+            Digests::resume(is_part, &state, crc64, at, reader.as_ref(), &mut scratch)
+        })
+        .await
     }
 
     fn segment_id(&self) -> SegmentId {
@@ -153,18 +152,18 @@ impl Work<'_> {
     }
 
     pub(crate) fn checkpoint(&self, mark: Mark) -> Checkpoint {
-        let updated_at = self.parts.now();
+        let updated_at = self.core.now();
         Checkpoint {
             file_id: self.record.file_id,
             offset_bytes: mark.offset,
             digest_state: mark.digest_state,
             crc64: mark.crc64,
-            length_bytes: self.life.length_bytes(),
+            length_bytes: self.state.length_bytes(),
             segments: None,
             updated_at,
             // A request that brings nothing keeps nothing alive.
             expires_at: (mark.offset > self.began_at)
-                .then(|| after(updated_at, self.parts.config.upload_expires)),
+                .then(|| after(updated_at, self.core.config.upload_expires)),
         }
     }
 
@@ -175,42 +174,42 @@ impl Work<'_> {
         received: Received,
         source: &mut S,
     ) -> Result<(), Error> {
-        let Received { lane, end, mark } = received;
+        let Received { writer, end, mark } = received;
         let end = match end {
             End::Whole => Ok(()),
             End::Cut(error) => Err(error),
         };
-        let lane = lane
+        let writer = writer
             .ok_or_else(|| Error::Internal("the upload's writing task ended early".to_owned()))?;
         let failed_write = matches!(end, Err(Error::Storage(_)));
         let end = end.map_err(|error| match error {
             Error::Storage(error) => on_disk(error),
             other => other,
         });
-        let mut lane = if failed_write {
-            self.reopen(lane).await?
+        let mut writer = if failed_write {
+            self.reopen(writer).await?
         } else {
-            lane
+            writer
         };
         if let Some(expected) = self.append.expected.take() {
             let checked = match &end {
-                Ok(()) => self.check_body(&mut lane, expected, source).await,
+                Ok(()) => self.check_body(&mut writer, expected, source).await,
                 Err(_) => Err(Error::ChecksumMissing),
             };
             if let Err(error) = checked {
-                drop(lane);
+                drop(writer);
                 self.roll_back().await?;
                 return Err(end.err().unwrap_or(error));
             }
         }
-        let (lane, mark) = match mark {
-            Some(mark) => (lane, mark),
-            None => self.sync(lane).await?,
+        let (writer, mark) = match mark {
+            Some(mark) => (writer, mark),
+            None => self.sync(writer).await?,
         };
-        self.life.made_durable(mark.offset);
+        self.state.made_durable(mark.offset);
         self.record.offset_bytes = mark.offset;
-        if end.is_ok() && self.append.is_last && self.life.length_bytes().is_none() {
-            self.life.declare(mark.offset)?;
+        if end.is_ok() && self.append.is_last && self.state.length_bytes().is_none() {
+            self.state.declare(mark.offset)?;
         }
         let stands = matches!(
             end,
@@ -220,22 +219,22 @@ impl Work<'_> {
                     | Error::Closing
                     | Error::Stalled { .. })
         );
-        if stands && self.life.is_whole() {
+        if stands && self.state.is_whole() {
             // Every byte is here: that the client did not stay for the answer takes nothing from
             // it.
-            drop(lane.writer);
+            drop(writer.file);
             let segments = vec![Segment {
                 segment_id: self.segment_id(),
                 length_bytes: mark.offset,
                 crc64: mark.crc64,
             }];
-            self.complete(WholeFile::in_segments(segments, lane.digests))
+            self.complete(WholeFile::in_segments(segments, writer.digests))
                 .await?;
         } else {
             let checkpoint = self.checkpoint(mark);
             self.record.updated_at = checkpoint.updated_at;
             self.record.expires_at = checkpoint.expires_at.or(self.record.expires_at);
-            self.parts
+            self.core
                 .catalog
                 .checkpoint(checkpoint)
                 .await
@@ -245,40 +244,40 @@ impl Work<'_> {
     }
 
     /// Makes everything so far durable.
-    async fn sync(&self, lane: Lane) -> Result<(Lane, Mark), Error> {
-        let done = lane.sync(&*self.parts.surroundings).done().await?;
+    async fn sync(&self, writer: SegmentWriter) -> Result<(SegmentWriter, Mark), Error> {
+        let done = writer.sync(&*self.core.surroundings).done().await?;
         let mark = done
             .result
             .map_err(on_disk)?
             .ok_or_else(|| Error::Internal("a sync without a mark".to_owned()))?;
-        Ok((done.lane, mark))
+        Ok((done.writer, mark))
     }
 
     /// A writer whose last write failed may stand anywhere: back to where the digests are.
-    async fn reopen(&self, lane: Lane) -> Result<Lane, Error> {
-        let Lane {
+    async fn reopen(&self, writer: SegmentWriter) -> Result<SegmentWriter, Error> {
+        let SegmentWriter {
             digests,
-            absorbed,
+            written_bytes,
             live,
-            writer,
-        } = lane;
-        drop(writer);
+            file,
+        } = writer;
+        drop(file);
         let id = self.segment_id();
-        let writer = self
-            .parts
-            .blocking(move |store| store.open_writer(id, absorbed).map_err(on_disk))
+        let file = self
+            .core
+            .blocking(move |store| store.open_writer(id, written_bytes).map_err(on_disk))
             .await?;
-        Ok(Lane {
-            writer,
+        Ok(SegmentWriter {
+            file,
             digests,
-            absorbed,
+            written_bytes,
             live,
         })
     }
 
     async fn check_body<S: Source>(
         &self,
-        lane: &mut Lane,
+        writer: &mut SegmentWriter,
         expected: Expected,
         source: &mut S,
     ) -> Result<(), Error> {
@@ -286,12 +285,12 @@ impl Work<'_> {
             Expected::Known(algorithm, expected) => (
                 algorithm,
                 expected,
-                lane.digests.take_body().unwrap_or_default(),
+                writer.digests.take_body().unwrap_or_default(),
             ),
             Expected::Trailing => {
                 let (algorithm, expected) =
                     source.trailing_digest().ok_or(Error::ChecksumMissing)?;
-                let actual = self.read_back(algorithm, lane.absorbed).await?;
+                let actual = self.read_back(algorithm, writer.written_bytes).await?;
                 (algorithm, expected, actual)
             }
         };
@@ -300,9 +299,9 @@ impl Work<'_> {
 
     /// The digest of this body, from the disk.
     async fn read_back(&self, algorithm: Algorithm, until: u64) -> Result<Vec<u8>, Error> {
-        let mut scratch = self.parts.scratch(self.parts.holder(&self.record)).await?;
-        let (id, mut at) = (self.segment_id(), self.life.durable_bytes());
-        self.parts
+        let mut scratch = self.core.scratch(self.core.holder(&self.record)).await?;
+        let (id, mut at) = (self.segment_id(), self.state.durable_bytes());
+        self.core
             .blocking(move |store| {
                 let reader = store.open_reader(id).map_err(on_disk)?;
                 let mut checksum = Checksum::new(algorithm);
@@ -326,18 +325,16 @@ impl Work<'_> {
 
     /// Drops the bytes of this body.
     async fn roll_back(&self) -> Result<(), Error> {
-        self.parts.catalog.settle().await.map_err(in_catalog)?;
-        let (id, at) = (self.segment_id(), self.life.durable_bytes());
-        self.parts
+        self.core.catalog.settle().await.map_err(in_catalog)?;
+        let (id, at) = (self.segment_id(), self.state.durable_bytes());
+        self.core
             .blocking(move |store| store.open_writer(id, at).map(drop).map_err(on_disk))
             .await
     }
 
     /// Publishes the file.
     pub(crate) async fn complete(&mut self, whole: WholeFile) -> Result<(), Error> {
-        self.life.completed();
-        self.parts
-            .complete(&mut self.record, whole, self.keep)
-            .await
+        self.state.completed();
+        self.core.complete(&mut self.record, whole, self.keep).await
     }
 }

@@ -1,25 +1,9 @@
-//! What happens to bytes once they are in a buffer: digests, then the disk, on a blocking thread.
-//!
-//! An upload has one lane, and the lane goes to the blocking thread and back together with the
-//! buffer, so order and exclusive use need no lock. While a lane works on one buffer the socket
-//! fills the next. Digests and disk share one thread on purpose: the digest of a buffer that is
-//! warm in the cache costs least right before it is written, and two cores have the socket to serve
-//! as well.
-
-use std::ops::Range;
-use std::sync::Arc;
+//! The digests of an upload, in the order of its bytes.
 
 use ddx_digest::{Algorithm, Checksum, Crc64, FileHasher};
-use ddx_memory::Buffer;
-use ddx_storage::{Reader, Writer};
+use ddx_storage::Reader;
 
 use crate::error::Error;
-use crate::live::Live;
-use crate::surroundings::{Begun, Surroundings};
-
-/// From this length on a piece takes long. What a slow client sends is shorter, and is written in a
-/// moment.
-const BULK_BYTES: usize = 256 << 10;
 
 /// Digests of an upload, in the order of its bytes. Boxed: they are some KiB together, and every
 /// future that they pass through would be as large.
@@ -140,100 +124,5 @@ impl Digests {
         self.sha256
             .take()
             .and_then(|sha256| sha256.finalize().try_into().ok())
-    }
-}
-
-/// An upload's writer with its digests.
-pub(crate) struct Lane {
-    pub(crate) writer: Box<dyn Writer>,
-    pub(crate) digests: Digests,
-    /// Written and in the digests. After a failed write the writer may stand further.
-    pub(crate) absorbed: u64,
-    pub(crate) live: Arc<Live>,
-}
-
-/// How what was written is settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settles {
-    /// Not now.
-    No,
-    /// Nothing of it waits in memory.
-    WrittenBack,
-    /// Everything so far is made durable, and the mark says how far that is.
-    Durable,
-}
-
-/// What follows a write.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Then {
-    pub(crate) settles: Settles,
-    /// The buffer comes back.
-    pub(crate) keeps_buffer: bool,
-}
-
-/// What comes back from the blocking thread.
-pub(crate) struct Done {
-    pub(crate) lane: Lane,
-    pub(crate) buffer: Option<Buffer>,
-    pub(crate) result: Result<Option<Mark>, ddx_storage::Error>,
-}
-
-impl Lane {
-    fn absorb(&mut self, bytes: &[u8]) -> Result<(), ddx_storage::Error> {
-        // Disk first: what the disk refused must not be in the digests.
-        self.writer.write(bytes)?;
-        self.digests.update(bytes);
-        self.absorbed = self.writer.offset();
-        self.live.wrote(self.absorbed);
-        Ok(())
-    }
-
-    fn settle(&mut self) -> Result<Mark, ddx_storage::Error> {
-        self.writer.sync()?;
-        Ok(self.digests.mark(self.absorbed))
-    }
-
-    /// Writes `range` of the buffer, and what is to be done then.
-    pub(crate) fn write(
-        mut self,
-        surroundings: &dyn Surroundings,
-        buffer: Buffer,
-        range: Range<usize>,
-        then: Then,
-    ) -> Begun<Done> {
-        let takes_long = range.len() >= BULK_BYTES;
-        let work = move || {
-            let mut result = self.absorb(&buffer[range]).map(|()| None);
-            let buffer = then.keeps_buffer.then_some(buffer);
-            if result.is_ok() {
-                result = match then.settles {
-                    Settles::No => Ok(None),
-                    Settles::WrittenBack => self.writer.write_back().map(|()| None),
-                    Settles::Durable => self.settle().map(Some),
-                };
-            }
-            Done {
-                lane: self,
-                buffer,
-                result,
-            }
-        };
-        if takes_long {
-            surroundings.begin_bulk(work)
-        } else {
-            surroundings.begin(work)
-        }
-    }
-
-    /// Makes everything so far durable.
-    pub(crate) fn sync(mut self, surroundings: &dyn Surroundings) -> Begun<Done> {
-        surroundings.begin(move || {
-            let result = self.settle().map(Some);
-            Done {
-                lane: self,
-                buffer: None,
-                result,
-            }
-        })
     }
 }

@@ -21,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 
+/// The requests for one upload.
 #[derive(Debug)]
-struct Seat {
-    turn: Arc<AsyncMutex<()>>,
+struct Queue {
+    mutex: Arc<AsyncMutex<()>>,
     newest: CancellationToken,
     newest_arrival: Arrival,
     /// Of those that would write.
@@ -40,27 +41,27 @@ pub(crate) struct Arrival {
     at: i64,
 }
 
-/// The seats of all uploads that someone writes to now.
+/// The locks of all uploads that someone writes to now.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions {
-    seats: Mutex<HashMap<FileId, Seat>>,
+pub(crate) struct UploadLocks {
+    queues: Mutex<HashMap<FileId, Queue>>,
     hand_overs: AtomicU64,
     arrivals: AtomicU64,
 }
 
 /// The right to write to one upload, until dropped.
 #[derive(Debug)]
-pub(crate) struct Session {
-    sessions: Arc<Sessions>,
+pub(crate) struct UploadLock {
+    locks: Arc<UploadLocks>,
     file_id: FileId,
     arrival: Arrival,
     stop: CancellationToken,
-    turn: Option<OwnedMutexGuard<()>>,
+    guard: Option<OwnedMutexGuard<()>>,
 }
 
-impl Sessions {
-    fn seats(&self) -> MutexGuard<'_, HashMap<FileId, Seat>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+impl UploadLocks {
+    fn queues(&self) -> MutexGuard<'_, HashMap<FileId, Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// To be called for a request before it waits for anything; `at` is the time of day.
@@ -71,31 +72,31 @@ impl Sessions {
         }
     }
 
-    /// How often a request was told to give its seat up.
+    /// How often a request was told to give its lock up.
     pub(crate) fn hand_overs(&self) -> u64 {
         self.hand_overs.load(Ordering::Relaxed)
     }
 
     /// How many uploads have a writer.
     pub(crate) fn count(&self) -> usize {
-        self.seats().len()
+        self.queues().len()
     }
 
     /// Whether someone writes to this upload, or waits to.
-    pub(crate) fn is_taken(&self, file_id: FileId) -> bool {
-        self.seats().contains_key(&file_id)
+    pub(crate) fn is_locked(&self, file_id: FileId) -> bool {
+        self.queues().contains_key(&file_id)
     }
 
-    /// The seat, if it is free.
-    pub(crate) fn take_if_free(self: &Arc<Self>, file_id: FileId) -> Option<Session> {
+    /// The lock, if it is free.
+    pub(crate) fn try_acquire(self: &Arc<Self>, file_id: FileId) -> Option<UploadLock> {
         let stop = CancellationToken::new();
-        let turn: Arc<AsyncMutex<()>> = Arc::default();
+        let mutex: Arc<AsyncMutex<()>> = Arc::default();
         // No other task knows this lock yet, so it is free.
-        let guard = turn.clone().try_lock_owned().ok()?;
-        match self.seats().entry(file_id) {
+        let guard = mutex.clone().try_lock_owned().ok()?;
+        match self.queues().entry(file_id) {
             Entry::Occupied(_) => return None,
-            Entry::Vacant(seat) => seat.insert(Seat {
-                turn,
+            Entry::Vacant(queue) => queue.insert(Queue {
+                mutex,
                 newest: stop.clone(),
                 // Housekeeping is no request: each that comes, came after it.
                 newest_arrival: Arrival::default(),
@@ -103,61 +104,67 @@ impl Sessions {
                 users: 1,
             }),
         };
-        Some(Session {
-            sessions: self.clone(),
+        Some(UploadLock {
+            locks: self.clone(),
             file_id,
             arrival: Arrival::default(),
             stop,
-            turn: Some(guard),
+            guard: Some(guard),
         })
     }
 
-    /// Ends the request that writes to this upload and takes the seat.
+    /// Ends the request that writes to this upload and takes the queue.
     ///
     /// # Errors
     /// [`Error::Superseded`] by one that came later.
-    pub(crate) async fn take_over(
+    pub(crate) async fn preempt(
         self: &Arc<Self>,
         file_id: FileId,
         arrival: Arrival,
-    ) -> Result<Session, Error> {
-        let (mut session, turn) = self.ask_for(file_id, arrival, true)?;
+    ) -> Result<UploadLock, Error> {
+        let (mut lock, turn) = self.enqueue(file_id, arrival, true)?;
         tokio::select! {
             biased;
-            () = session.stop.cancelled() => return Err(Error::Superseded),
-            turn = turn => session.turn = Some(turn),
+            () = lock.stop.cancelled() => return Err(Error::Superseded),
+            guard = turn => lock.guard = Some(guard),
         }
-        Ok(session)
+        Ok(lock)
     }
 
-    /// As [`Sessions::take_over`] for a request that needs the seat for a moment only: it waits for
-    /// its turn also where newer ones come meanwhile. Turns are had in the order in which they are
-    /// asked for, so it holds none of them up.
+    /// As [`UploadLocks::preempt`] for a request that needs the lock for a moment only: it waits
+    /// for its turn also where newer ones come meanwhile. Turns are had in the order in which they
+    /// are asked for, so it holds none of them up.
     ///
     /// # Errors
-    /// [`Error::Superseded`] by one that came later and has the seat already.
-    pub(crate) async fn take_turn(
+    /// [`Error::Superseded`] by one that came later and has the lock already.
+    pub(crate) async fn acquire(
         self: &Arc<Self>,
         file_id: FileId,
         arrival: Arrival,
-    ) -> Result<Session, Error> {
-        let (mut session, turn) = self.ask_for(file_id, arrival, false)?;
-        session.turn = Some(turn.await);
-        Ok(session)
+    ) -> Result<UploadLock, Error> {
+        let (mut lock, turn) = self.enqueue(file_id, arrival, false)?;
+        lock.guard = Some(turn.await);
+        Ok(lock)
     }
 
     /// Tells the request that writes to stop, and gets in line.
-    fn ask_for(
+    fn enqueue(
         self: &Arc<Self>,
         file_id: FileId,
         arrival: Arrival,
         writes: bool,
-    ) -> Result<(Session, impl Future<Output = OwnedMutexGuard<()>> + use<>), Error> {
+    ) -> Result<
+        (
+            UploadLock,
+            impl Future<Output = OwnedMutexGuard<()>> + use<>,
+        ),
+        Error,
+    > {
         let stop = CancellationToken::new();
         let turn = {
-            let mut seats = self.seats();
-            let seat = seats.entry(file_id).or_insert_with(|| Seat {
-                turn: Arc::default(),
+            let mut queues = self.queues();
+            let queue = queues.entry(file_id).or_insert_with(|| Queue {
+                mutex: Arc::default(),
                 newest: stop.clone(),
                 newest_arrival: arrival,
                 newest_writer: Arrival::default(),
@@ -166,67 +173,67 @@ impl Sessions {
             // Who only needs a moment waits behind others of its kind, but not for a newer one's
             // whole body.
             let newer = match writes {
-                true => seat.newest_arrival,
-                false => seat.newest_writer,
+                true => queue.newest_arrival,
+                false => queue.newest_writer,
             };
             if newer > arrival {
                 return Err(Error::Superseded);
             }
-            seat.newest_arrival = seat.newest_arrival.max(arrival);
+            queue.newest_arrival = queue.newest_arrival.max(arrival);
             if writes {
-                seat.newest_writer = arrival;
+                queue.newest_writer = arrival;
             }
-            if seat.users > 0 {
+            if queue.users > 0 {
                 self.hand_overs.fetch_add(1, Ordering::Relaxed);
-                seat.newest.cancel();
-                seat.newest = stop.clone();
+                queue.newest.cancel();
+                queue.newest = stop.clone();
             }
-            seat.users += 1;
-            let mut turn = Box::pin(seat.turn.clone().lock_owned());
-            // The first poll gets in line: before the seats are free, so that the line has the
+            queue.users += 1;
+            let mut turn = Box::pin(queue.mutex.clone().lock_owned());
+            // The first poll gets in line: while the queues are locked, so that the line has the
             // order of arrivals.
             match turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(guard) => Either::Left(std::future::ready(guard)),
                 Poll::Pending => Either::Right(turn),
             }
         };
-        // From here on a drop, at whatever point, gives the seat back.
-        let session = Session {
-            sessions: self.clone(),
+        // From here on a drop, at whatever point, gives the lock back.
+        let lock = UploadLock {
+            locks: self.clone(),
             file_id,
             arrival,
             stop,
-            turn: None,
+            guard: None,
         };
-        Ok((session, turn))
+        Ok((lock, turn))
     }
 }
 
-impl Session {
-    /// Whose seat it is.
+impl UploadLock {
+    /// The upload that is locked.
     pub(crate) fn file_id(&self) -> FileId {
         self.file_id
     }
 
     /// When the request came, in milliseconds since the Unix epoch.
-    pub(crate) fn came_at(&self) -> i64 {
+    pub(crate) fn requested_at(&self) -> i64 {
         self.arrival.at
     }
 
-    /// Cancelled when a newer request wants the seat.
+    /// Cancelled when a newer request wants the queue.
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 }
 
-impl Drop for Session {
+impl Drop for UploadLock {
     fn drop(&mut self) {
-        self.turn = None;
-        let mut seats = self.sessions.seats();
-        if let Some(seat) = seats.get_mut(&self.file_id) {
-            seat.users -= 1;
-            if seat.users == 0 {
-                seats.remove(&self.file_id);
+        self.guard = None;
+        let mut queues = self.locks.queues();
+        if let Some(queue) = queues.get_mut(&self.file_id) {
+            queue.users -= 1;
+            if queue.users == 0 {
+                queues.remove(&self.file_id);
             }
         }
     }
@@ -237,46 +244,47 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_newest_wins_and_nobody_is_left_behind() {
-        let sessions = Arc::new(Sessions::default());
+    async fn the_newest_wins_and_no_request_is_left_behind() {
+        let locks = Arc::new(UploadLocks::default());
         let id = FileId::random();
-        let take = |sessions: &Arc<Sessions>| {
-            let (sessions, arrival) = (sessions.clone(), sessions.arrive(0));
-            async move { sessions.take_over(id, arrival).await }
+        let take = |locks: &Arc<UploadLocks>| {
+            let (locks, arrival) = (locks.clone(), locks.arrive(0));
+            async move { locks.preempt(id, arrival).await }
         };
-        let first = take(&sessions).await.expect("the seat is free");
-        let second = tokio::spawn(take(&sessions));
+        let first = take(&locks).await.expect("the lock is free");
+        let second = tokio::spawn(take(&locks));
         first.stop().cancelled().await;
         let third = tokio::spawn({
-            let third = take(&sessions);
-            async move { third.await.map(|session| session.stop().is_cancelled()) }
+            let third = take(&locks);
+            async move { third.await.map(|lock| lock.stop().is_cancelled()) }
         });
-        // The second has been told to go by the third, and does so although the first still sits.
+        // The second has been told to go by the third, and does so although the first still has
+        // the lock.
         assert!(matches!(second.await, Ok(Err(Error::Superseded))));
         drop(first);
         assert!(matches!(third.await, Ok(Ok(false))));
-        assert_eq!(sessions.count(), 0);
+        assert_eq!(locks.count(), 0);
     }
 
     #[tokio::test]
     async fn who_needs_a_moment_waits_for_it_whatever_comes_after() {
-        let sessions = Arc::new(Sessions::default());
+        let locks = Arc::new(UploadLocks::default());
         let id = FileId::random();
-        let first = sessions.take_over(id, sessions.arrive(0)).await;
-        let first = first.expect("the seat is free");
+        let first = locks.preempt(id, locks.arrive(0)).await;
+        let first = first.expect("the lock is free");
         let mut waiting = Vec::new();
         // They came in another order than that in which they ask.
-        let arrivals: Vec<_> = (0..6).map(|_| sessions.arrive(0)).collect();
+        let arrivals: Vec<_> = (0..6).map(|_| locks.arrive(0)).collect();
         for arrival in arrivals.into_iter().rev() {
-            let sessions = sessions.clone();
-            let turn = async move { sessions.take_turn(id, arrival).await.map(drop) };
+            let locks = locks.clone();
+            let turn = async move { locks.acquire(id, arrival).await.map(drop) };
             let mut turn = Box::pin(turn);
             assert!(futures_util::poll!(&mut turn).is_pending());
             waiting.push(turn);
         }
         assert!(first.stop().is_cancelled());
-        let (others, arrival) = (sessions.clone(), sessions.arrive(0));
-        let mut newer = Box::pin(others.take_over(id, arrival));
+        let (others, arrival) = (locks.clone(), locks.arrive(0));
+        let mut newer = Box::pin(others.preempt(id, arrival));
         assert!(futures_util::poll!(&mut newer).is_pending());
         drop(first);
         for turn in waiting {
@@ -285,48 +293,48 @@ mod tests {
         let newer = newer.await.expect("all before it have had their turns");
         assert!(!newer.stop().is_cancelled());
         drop(newer);
-        assert_eq!(sessions.count(), 0);
+        assert_eq!(locks.count(), 0);
     }
 
     #[tokio::test]
     async fn one_that_came_before_and_is_late_takes_over_from_none_that_came_after() {
-        let sessions = Arc::new(Sessions::default());
+        let locks = Arc::new(UploadLocks::default());
         let id = FileId::random();
-        let late = sessions.arrive(0);
-        let newer = sessions.take_over(id, sessions.arrive(0)).await;
-        let newer = newer.expect("the seat is free");
-        let refused = sessions.take_over(id, late).await;
+        let late = locks.arrive(0);
+        let newer = locks.preempt(id, locks.arrive(0)).await;
+        let newer = newer.expect("the lock is free");
+        let refused = locks.preempt(id, late).await;
         assert!(matches!(refused, Err(Error::Superseded)));
         assert!(!newer.stop().is_cancelled());
         drop(newer);
-        assert_eq!(sessions.count(), 0);
-        assert!(sessions.take_over(id, late).await.is_ok(), "it is alone");
+        assert_eq!(locks.count(), 0);
+        assert!(locks.preempt(id, late).await.is_ok(), "it is alone");
     }
 
     #[tokio::test]
-    async fn a_seat_that_is_free_is_taken_and_no_other() {
-        let sessions = Arc::new(Sessions::default());
+    async fn a_lock_that_is_free_is_taken_and_no_other() {
+        let locks = Arc::new(UploadLocks::default());
         let id = FileId::random();
-        let before = sessions.arrive(0);
-        let first = sessions.take_if_free(id).expect("the seat is free");
-        assert!(sessions.take_if_free(id).is_none() && sessions.is_taken(id));
+        let before = locks.arrive(0);
+        let first = locks.try_acquire(id).expect("the lock is free");
+        assert!(locks.try_acquire(id).is_none() && locks.is_locked(id));
         let second = tokio::spawn({
-            let sessions = sessions.clone();
-            async move { sessions.take_over(id, before).await.map(drop) }
+            let locks = locks.clone();
+            async move { locks.preempt(id, before).await.map(drop) }
         });
         first.stop().cancelled().await;
         drop(first);
         assert!(matches!(second.await, Ok(Ok(()))));
-        assert_eq!((sessions.count(), sessions.hand_overs()), (0, 1));
+        assert_eq!((locks.count(), locks.hand_overs()), (0, 1));
     }
 
     #[tokio::test]
     async fn other_uploads_are_not_touched() {
-        let sessions = Arc::new(Sessions::default());
-        let take = || sessions.take_over(FileId::random(), sessions.arrive(0));
+        let locks = Arc::new(UploadLocks::default());
+        let take = || locks.preempt(FileId::random(), locks.arrive(0));
         let one = take().await.expect("free");
         let _other = take().await.expect("free");
         assert!(!one.stop().is_cancelled());
-        assert_eq!(sessions.count(), 2);
+        assert_eq!(locks.count(), 2);
     }
 }
