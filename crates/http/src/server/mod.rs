@@ -39,7 +39,7 @@ mod tls;
 mod unread;
 mod wire;
 
-pub(crate) use body::{RequestBody, take_from};
+pub(crate) use body::RequestBody;
 pub(crate) use file_body::{FileBody, Pieces, SendsFiles};
 pub use file_body::{Piece, Span};
 pub use limits::Limits;

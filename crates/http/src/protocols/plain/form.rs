@@ -6,16 +6,16 @@
 //! come as there are connections.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
-use ddx_engine::{Created, Cut, Engine, FileSummary, NewUpload, Put, Source, Taken};
+use ddx_engine::{Created, Engine, FileSummary, NewUpload, Put};
 use ddx_id::{DeleteKey, FileId, ShareKey};
 use ddx_memory::Charge;
 use http::{Request, StatusCode, header};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::Instrument as _;
 use utoipa::ToSchema;
 
@@ -24,7 +24,7 @@ use super::headers::Options;
 use super::multipart::{self, Form, Part};
 use crate::app::{App, Client, PublicBase, charge_answer, no_memory};
 use crate::listing::{self, Draw, Listing};
-use crate::server::take_from;
+use crate::server::RequestBody;
 use crate::shared::accept::{Format, negotiate, takes_coding};
 use crate::shared::engine_error::{Stays, body_problem, problem};
 use crate::shared::fields;
@@ -195,9 +195,12 @@ async fn receive(
         .to_owned();
     let mut options = Options::read(request.headers(), limits)?;
     let stream = request.into_body().into_data_stream();
-    let mut form = Form::new(&content_type, stream, form_limits(app))?;
+    let form = Form::new(&content_type, stream, form_limits(app))?;
+    // The engine has it while it takes a part.
+    let form = Arc::new(Mutex::new(form));
     let mut share_key = None;
     loop {
+        let mut form = form.clone().lock_owned().await;
         let Some(part) = form.next().await.map_err(form_problem)? else {
             break;
         };
@@ -223,32 +226,18 @@ async fn receive(
         app.rate_limits().count_creation(client.address())?;
         files.book(app)?;
         let new = new_file(client, key, &part, &limits.names)?;
-        let slot = Arc::new(Mutex::new(None));
-        let source = PartBody {
-            form: Some(form),
-            frame: Bytes::new(),
-            ended: false,
-            is_cut: false,
-            back: slot.clone(),
+        let put = Put {
+            new,
+            expected: None,
         };
-        let made = app
-            .engine()
-            .put(
-                Put {
-                    new,
-                    expected: None,
-                },
-                source,
-            )
-            .await;
+        let body = RequestBody::of_frames(part_body(form));
+        let made = app.engine().put(put, body).await;
         let made = made.map_err(|error| body_problem(error, Stays::Nothing))?;
         files.made.push_back(Made {
             file_id: made.record.file_id,
             delete_key: made.delete_key,
         });
         files.first.get_or_insert(made);
-        let returned = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        form = returned.ok_or_else(|| Problem::new(Kind::Internal))?;
     }
     Ok(options)
 }
@@ -353,52 +342,14 @@ fn form_problem(error: multipart::Error<axum::Error>) -> Problem {
     }
 }
 
-type FormOfBody = Form<BodyDataStream>;
+type BodyForm = Form<BodyDataStream>;
 
-/// One part of a form as the engine takes it. The form comes back when the engine is done with it.
-struct PartBody {
-    form: Option<FormOfBody>,
-    frame: Bytes,
-    ended: bool,
-    /// The form has failed, which is no end of a file.
-    is_cut: bool,
-    back: Arc<Mutex<Option<FormOfBody>>>,
-}
-
-impl Source for PartBody {
-    async fn ready(&mut self) -> Result<(), Cut> {
-        if self.ended || !self.frame.is_empty() {
-            return Ok(());
-        }
-        if self.is_cut {
-            return Err(Cut);
-        }
-        let form = self.form.as_mut().ok_or(Cut)?;
-        match form.chunk().await {
-            Ok(Some(frame)) => self.frame = frame,
-            Ok(None) => self.ended = true,
-            Err(_) => self.is_cut = true,
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {
-        if self.frame.is_empty() {
-            if self.is_cut {
-                return Err(Cut);
-            }
-            return Ok(if self.ended {
-                Taken::End
-            } else {
-                Taken::Nothing
-            });
-        }
-        Ok(Taken::Bytes(take_from(&mut self.frame, into)))
-    }
-}
-
-impl Drop for PartBody {
-    fn drop(&mut self) {
-        *self.back.lock().unwrap_or_else(PoisonError::into_inner) = self.form.take();
-    }
+/// The part of a form that begins here, as a body. The form is free again at its end, or when the
+/// body is dropped.
+fn part_body(form: OwnedMutexGuard<BodyForm>) -> Body {
+    let frames = futures_util::stream::unfold(form, |mut form| async {
+        let frame = form.chunk().await.transpose()?;
+        Some((frame, form))
+    });
+    Body::from_stream(frames)
 }

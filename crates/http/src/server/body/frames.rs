@@ -9,17 +9,6 @@ use ddx_engine::{Algorithm, Cut, Taken};
 use http::HeaderMap;
 use http_body::Body as HttpBody;
 
-/// Moves the beginning of a frame out of it; how many bytes that were.
-pub(crate) fn take_from(frame: &mut Bytes, into: &mut [u8]) -> usize {
-    let count = frame.len().min(into.len());
-    frame.copy_to_slice(&mut into[..count]);
-    if frame.is_empty() {
-        // An empty slice would still keep its whole buffer alive.
-        *frame = Bytes::new();
-    }
-    count
-}
-
 /// A body that comes in frames.
 pub(crate) struct FrameBody {
     body: Option<Body>,
@@ -78,7 +67,13 @@ impl FrameBody {
                 Taken::Nothing
             });
         }
-        Ok(Taken::Bytes(take_from(&mut self.frame, into)))
+        let count = self.frame.len().min(into.len());
+        self.frame.copy_to_slice(&mut into[..count]);
+        if self.frame.is_empty() {
+            // An empty slice would still keep its whole buffer alive.
+            self.frame = Bytes::new();
+        }
+        Ok(Taken::Bytes(count))
     }
 
     pub(super) fn trailing_digest(&mut self) -> Option<(Algorithm, Vec<u8>)> {

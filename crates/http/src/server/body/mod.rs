@@ -6,6 +6,5 @@ mod request;
 mod response;
 
 pub(crate) use direct::DirectBody;
-pub(crate) use frames::take_from;
 pub(crate) use request::RequestBody;
 pub(crate) use response::ResponseBody;

@@ -11,11 +11,11 @@ use crate::server::idle::Pauses;
 
 /// The body of one request, whichever way it comes.
 pub(crate) struct RequestBody {
-    way: Way,
+    transport: Transport,
     pauses: Option<Pauses>,
 }
 
-enum Way {
+enum Transport {
     Socket(SocketBody),
     Frames(FrameBody),
 }
@@ -24,16 +24,24 @@ impl RequestBody {
     /// The shortest way that this request's body can take.
     pub(crate) fn of(request: Request<Body>) -> Self {
         let pauses = request.extensions().get::<Pauses>().cloned();
-        let way = match request.extensions().get::<DirectBody>() {
-            Some(direct) => Way::Socket(direct.socket()),
-            None => Way::Frames(FrameBody::new(request.into_body())),
+        let transport = match request.extensions().get::<DirectBody>() {
+            Some(direct) => Transport::Socket(direct.socket()),
+            None => Transport::Frames(FrameBody::new(request.into_body())),
         };
-        Self { way, pauses }
+        Self { transport, pauses }
+    }
+
+    /// What comes in frames, and not as the body of a request: a part of a form.
+    pub(crate) fn of_frames(body: Body) -> Self {
+        Self {
+            transport: Transport::Frames(FrameBody::new(body)),
+            pauses: None,
+        }
     }
 
     /// The same, with a digest after the body.
     pub(crate) fn with_trailer(mut self, read: TrailingDigest) -> Self {
-        if let Way::Frames(body) = &mut self.way {
+        if let Transport::Frames(body) = &mut self.transport {
             body.read_trailers = Some(read);
         }
         self
@@ -42,9 +50,9 @@ impl RequestBody {
 
 impl Source for RequestBody {
     async fn ready(&mut self) -> Result<(), Cut> {
-        match &mut self.way {
-            Way::Socket(body) => body.ready().await,
-            Way::Frames(body) => body.ready().await,
+        match &mut self.transport {
+            Transport::Socket(body) => body.ready().await,
+            Transport::Frames(body) => body.ready().await,
         }
     }
 
@@ -64,15 +72,15 @@ impl Source for RequestBody {
     }
 
     fn set_low_water(&mut self, bytes: u64) {
-        if let Way::Socket(body) = &mut self.way {
+        if let Transport::Socket(body) = &mut self.transport {
             body.set_low_water(bytes);
         }
     }
 
     async fn has_arrived(&mut self) -> bool {
-        match &mut self.way {
-            Way::Socket(body) => body.has_arrived().await,
-            Way::Frames(body) => {
+        match &mut self.transport {
+            Transport::Socket(body) => body.has_arrived().await,
+            Transport::Frames(body) => {
                 // What the connection has is known only after the runtime has asked it.
                 tokio::task::yield_now().await;
                 matches!(body.ready().now_or_never(), Some(Ok(())))
@@ -81,16 +89,16 @@ impl Source for RequestBody {
     }
 
     fn take(&mut self, into: &mut [u8]) -> Result<Taken, Cut> {
-        match &mut self.way {
-            Way::Socket(body) => body.take(into),
-            Way::Frames(body) => body.take(into),
+        match &mut self.transport {
+            Transport::Socket(body) => body.take(into),
+            Transport::Frames(body) => body.take(into),
         }
     }
 
     fn trailing_digest(&mut self) -> Option<(Algorithm, Vec<u8>)> {
-        match &mut self.way {
-            Way::Socket(_) => None,
-            Way::Frames(body) => body.trailing_digest(),
+        match &mut self.transport {
+            Transport::Socket(_) => None,
+            Transport::Frames(body) => body.trailing_digest(),
         }
     }
 }
