@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
+use ddx_http::shared::size::size;
 use ddx_id::SegmentId;
 use ddx_memory::{Ledger, Snapshot};
 use ddx_storage::{LocalDisk, Store, WriteMode};
 
 use crate::healthcheck;
 use crate::limits;
-use crate::settings::units::about_size;
 use crate::settings::{Loaded, Settings};
 
 /// How bad it is.
@@ -120,9 +120,9 @@ fn memory(snapshot: &Snapshot) -> Vec<Finding> {
     let mut findings = Vec::new();
     let figures = format!(
         "{} total, {} available, {} for upload buffers; limited by {}",
-        about_size(snapshot.total_bytes),
-        about_size(snapshot.available_bytes),
-        about_size(snapshot.free_to_lease_bytes),
+        size(snapshot.total_bytes),
+        size(snapshot.available_bytes),
+        size(snapshot.free_to_lease_bytes),
         snapshot.tightest.place()
     );
     findings.push(if snapshot.free_to_lease_bytes < snapshot.floor_bytes {
@@ -185,9 +185,9 @@ fn try_store(
     let figures = format!(
         "{}: {} free of {}, {} kept free",
         absolute.display(),
-        about_size(space.free_bytes),
-        about_size(space.total_bytes),
-        about_size(space.floor_bytes)
+        size(space.free_bytes),
+        size(space.total_bytes),
+        size(space.floor_bytes)
     );
     findings.push(if usable == 0 {
         failure(
@@ -281,7 +281,7 @@ fn largest_file() -> Option<Finding> {
     let bytes = limits::largest_file()?;
     let text = format!(
         "no file can be larger than {}, including the server's database: raise the limit (LimitFSIZE=, ulimit -f)",
-        about_size(bytes)
+        size(bytes)
     );
     Some(warning("file size", text))
 }

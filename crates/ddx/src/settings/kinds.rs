@@ -1,11 +1,12 @@
 //! The kinds of values that settings have, each with what it becomes in the program.
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::definition::{Kind, NONE, Reader};
 use super::units::{read_duration, read_size};
@@ -195,67 +196,6 @@ impl Reader for Prefix {
     }
 }
 
-/// An address, or all addresses whose first bits are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Network {
-    /// The address; its bits after the prefix are zero.
-    pub(crate) address: IpAddr,
-    /// How many bits are compared.
-    pub(crate) prefix_bits: u8,
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix_bits)
-    }
-}
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
-        let address: IpAddr = address
-            .parse()
-            .map_err(|_| format!("has no address, `{address}`"))?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = if prefix.is_empty() && !text.contains('/') {
-            most
-        } else {
-            prefix
-                .parse()
-                .ok()
-                .filter(|bits| *bits <= most)
-                .ok_or_else(|| format!("has no prefix of 0 to {most} bits, `{prefix}`"))?
-        };
-        let network = Self {
-            address: masked(address, prefix_bits),
-            prefix_bits,
-        };
-        // A host where a network was meant would quietly trust more, or less, than was written.
-        if network.address != address {
-            return Err(format!(
-                "names a host inside a network, `{text}`; the network is `{network}`"
-            ));
-        }
-        Ok(network)
-    }
-}
-
-/// The address with all bits after the first `bits` set to zero.
-fn masked(address: IpAddr, bits: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
-            IpAddr::from((v4.to_bits() & mask).to_be_bytes())
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-            IpAddr::from((v6.to_bits() & mask).to_be_bytes())
-        }
-    }
-}
-
 fn items(text: &str) -> impl Iterator<Item = &str> {
     let listed = if text.trim() == NONE { "" } else { text };
     listed
@@ -268,7 +208,7 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 pub(crate) struct Networks;
 
 impl Reader for Networks {
-    type Value = Vec<Network>;
+    type Value = Vec<IpNet>;
     const KIND: Kind = Kind {
         is_list: true,
         ..kind(
@@ -277,9 +217,26 @@ impl Reader for Networks {
         )
     };
 
-    fn read(text: &str) -> Result<Vec<Network>, String> {
-        items(text).map(Network::from_str).collect()
+    fn read(text: &str) -> Result<Vec<IpNet>, String> {
+        items(text).map(read_network).collect()
     }
+}
+
+fn read_network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    let network: IpNet = text
+        .parse()
+        .map_err(|_| format!("has an entry that is neither an address nor a network, `{text}`"))?;
+    // A host where a network was meant would quietly trust more, or less, than was written.
+    if network != network.trunc() {
+        return Err(format!(
+            "names a host inside a network, `{text}`; the network is `{}`",
+            network.trunc()
+        ));
+    }
+    Ok(network)
 }
 
 /// Origins of web pages.

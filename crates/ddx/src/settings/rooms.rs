@@ -2,7 +2,6 @@
 //! is no operator's business; only what has an entry in the table is set here.
 
 use super::Settings;
-use super::kinds::Network;
 
 /// What a connection with a slow upload was measured to hold (16 KB with 4,000 of them): its task
 /// and its request (6 KB), the engine's task with the record and the digest's state (7 KB), and the
@@ -13,11 +12,6 @@ const CONNECTION_BYTES: u64 = 18 << 10;
 /// What a connection with a slow upload was measured to hold beside that where it is encrypted (47
 /// KB in all, with 500 of them).
 const TLS_BYTES: u64 = 30 << 10;
-
-fn networks(all: &[Network]) -> anyhow::Result<ddx_http::shared::origin::Networks> {
-    let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
-    Ok(texts.join(",").parse()?)
-}
 
 /// A window of HTTP/2, which is below 2 GiB.
 fn window(bytes: u64) -> u32 {
@@ -96,7 +90,7 @@ impl Settings {
                 ddx_http::CrossOrigin::Listed(origins.clone())
             },
             operators: ddx_http::shared::operators::Operators {
-                networks: networks(&self.operator_networks)?,
+                networks: self.operator_networks.clone().into(),
                 token: self.operator_token()?,
             },
             uploads_max: self.uploads_max,
@@ -129,7 +123,7 @@ impl Settings {
     fn origin(&self) -> anyhow::Result<ddx_http::shared::origin::Config> {
         Ok(ddx_http::shared::origin::Config {
             public_url: self.public_url.as_deref().map(str::parse).transpose()?,
-            trusted_proxies: networks(&self.trusted_proxies)?,
+            trusted_proxies: self.trusted_proxies.clone().into(),
             path_prefix: self.path_prefix.clone(),
             ..ddx_http::shared::origin::Config::default()
         })

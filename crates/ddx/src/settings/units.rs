@@ -65,19 +65,6 @@ pub(crate) fn write_size(bytes: u64) -> String {
     }
 }
 
-/// Writes a size for reading only: three digits in the unit that suits it.
-pub(crate) fn about_size(bytes: u64) -> String {
-    let Some((name, unit)) = SIZES.iter().take(6).find(|(_, unit)| bytes >= *unit) else {
-        return format!("{bytes} B");
-    };
-    let tenths = u128::from(bytes) * 10 / u128::from(*unit);
-    if tenths < 1000 {
-        format!("{}.{} {name}", tenths / 10, tenths % 10)
-    } else {
-        format!("{} {name}", tenths / 10)
-    }
-}
-
 /// Reads a duration: `30s`, `24h`, `1h30m`, `250ms`, `0s`.
 pub(crate) fn read_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
@@ -148,7 +135,7 @@ fn scale(number: &str, unit: u64) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{about_size, read_duration, read_size, write_size};
+    use super::{read_duration, read_size, write_size};
     use std::time::Duration;
 
     #[test]
@@ -194,19 +181,6 @@ mod tests {
         ] {
             assert_eq!(write_size(bytes), text);
             assert_eq!(read_size(text), Ok(bytes));
-        }
-    }
-
-    #[test]
-    fn sizes_for_reading_are_cut_not_raised() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1536, "1.5 KiB"),
-            ((1 << 30) - 1, "1023 MiB"),
-            (u64::MAX, "15.9 EiB"),
-        ] {
-            assert_eq!(about_size(bytes), text);
         }
     }
 

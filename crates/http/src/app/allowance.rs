@@ -11,7 +11,8 @@ use ddx_engine::OwnerTotals;
 use super::client::Client;
 use super::state::App;
 use crate::shared::engine_error::problem;
-use crate::shared::problem::{Kind, Problem, size};
+use crate::shared::problem::{Kind, Problem};
+use crate::shared::size::size;
 
 /// When some may be finished.
 const RETRY_AFTER: Duration = Duration::from_secs(60);

@@ -10,7 +10,8 @@
 
 use http::{HeaderMap, Method, Uri, header};
 
-use crate::shared::problem::{Kind, Problem, size};
+use crate::shared::problem::{Kind, Problem};
+use crate::shared::size::size;
 use crate::shared::strict;
 
 use super::head::HeadScan;

@@ -4,7 +4,8 @@
 use ddx_engine::Error;
 
 use crate::shared::operators::coarse;
-use crate::shared::problem::{Kind, Problem, size, size_at_least};
+use crate::shared::problem::{Kind, Problem};
+use crate::shared::size::{size, size_at_least};
 use std::time::Duration;
 
 /// When a request that met a passing failure is worth another try.

@@ -14,4 +14,5 @@ pub(crate) mod places;
 pub mod problem;
 pub(crate) mod rate_limits;
 pub(crate) mod request_id;
+pub mod size;
 pub(crate) mod strict;

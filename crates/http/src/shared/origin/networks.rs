@@ -32,6 +32,12 @@ impl FromStr for Networks {
     }
 }
 
+impl From<Vec<IpNet>> for Networks {
+    fn from(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+}
+
 impl Networks {
     /// Whether an address is one of them. An IPv4 address inside IPv6 is the IPv4 address.
     #[must_use]
