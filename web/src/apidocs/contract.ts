@@ -106,8 +106,8 @@ export class Contract {
       const found = this.find(to);
       if (!found) return node;
       // What stands beside a reference says more than what it leads to.
-      const { $ref: _, ...beside } = node;
-      node = { ...found, ...beside };
+      const beside = Object.entries(node).filter(([name]) => name !== '$ref');
+      node = { ...found, ...Object.fromEntries(beside) };
     }
     return node;
   }

@@ -72,7 +72,9 @@ export function choicesOf(schema: Node): unknown[] {
 
 /** What holds for a value beside its type; also what the page has no word for. */
 export function boundsOf(schema: Node): string[] {
-  const told = unknownOf(schema, KNOWN).map(([name, value]: Unknown) => {
+  const order = Object.keys(BOUNDS);
+  const rest = unknownOf(schema, KNOWN).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
+  const told = rest.map(([name, value]: Unknown) => {
     const text = typeof value === 'string' ? value : JSON.stringify(value);
     return BOUNDS[name] ? `${BOUNDS[name]} ${text}` : `${name}: ${text}`;
   });

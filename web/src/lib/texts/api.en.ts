@@ -11,7 +11,7 @@ export const en = {
   tus: 'Resumable uploads (tus 1.0.0)',
   raw: 'OpenAPI document',
   upload: 'Upload page',
-  link: (name: string) => `Link to ${name}`,
+  link: (name: string) => `Link to #${name}`,
   parameters: 'Parameters',
   name: 'Name',
   place: (place: string) => `in ${place}`,
