@@ -1,4 +1,4 @@
-// What stands in somebody's way, as far as a machine can tell.
+// What makes a page hard to use, as far as a machine can tell.
 import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
 import { expect } from './page';

@@ -12,8 +12,8 @@
 //!
 //! Not here: what becomes of an upload. The engine knows that, and no word of HTTP.
 //!
-//! How a program serves all of it from its own process: `crates/ddx/examples/embed.rs`. What is served
-//! is told by one document:
+//! How a program serves all of it from its own process: `crates/ddx/examples/embed.rs`. What is
+//! served is told by one document:
 //!
 //! ```
 //! let contract: serde_json::Value = serde_json::from_str(&ddx_http::openapi())?;

@@ -2,7 +2,8 @@
 //!
 //! The build writes each file three times: as it is, and compressed with Brotli and gzip. What has
 //! a digest in its name never changes and is kept by browsers for a year; the pages themselves are
-//! asked for anew each time. Without the pages the server is whole, and says at `/` how they are built.
+//! asked for anew each time. Without the pages the server is whole, and says at `/` how they are
+//! built.
 
 use std::borrow::Cow;
 
