@@ -16,6 +16,31 @@
 //! The catalog never holds a secret that opens something: keys of uploads, shares and deletions are
 //! known here by their BLAKE3 hash only, and metadata comes without them. With a stolen database
 //! nothing can be written or deleted.
+//!
+//! Not here: bytes (`ddx-storage` keeps them), and what a change means: the engine decides that.
+//!
+//! ```
+//! use ddx_catalog::sqlite::Config;
+//! use ddx_catalog::{Catalog, ShareRecord, SqliteCatalog};
+//! use ddx_id::{ShareId, ShareKey};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let folder = tempfile::tempdir()?;
+//! let catalog = SqliteCatalog::open(&folder, Config::default())?;
+//! let key = ShareKey::random();
+//! let share = ShareRecord {
+//!     share_id: ShareId::random(),
+//!     share_key_hash: key.hash(),
+//!     created_at: 1_700_000_000_000,
+//! };
+//! catalog.create_share(share.clone()).await?;
+//! assert_eq!(catalog.share_by_key(key.hash()).await?, Some(share));
+//! catalog.close().await?;
+//! # Ok(())
+//! # })
+//! # }
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod conformance;

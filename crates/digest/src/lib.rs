@@ -13,6 +13,32 @@
 //!   client chose.
 //!
 //! Everything here is a pure function of bytes: no files, no threads, no clock.
+//!
+//! Not here: which digest a file gets, and when. That is the engine's choice.
+//!
+//! ```
+//! use ddx_digest::{Crc64, FileHasher};
+//!
+//! let file = vec![7; 100_000];
+//! let mut hasher = FileHasher::new();
+//! hasher.update(&file[..60_000]);
+//! let kept = hasher.state();
+//!
+//! // After a restart: the bytes of the last unfinished leaf are read once more.
+//! let mut resumed = FileHasher::resume(&kept)?;
+//! resumed.update(&file[resumed.offset() as usize..]);
+//! hasher.update(&file[60_000..]);
+//! assert_eq!(resumed.finalize(), hasher.finalize());
+//!
+//! let crc64 = |bytes: &[u8]| {
+//!     let mut sum = Crc64::new();
+//!     sum.update(bytes);
+//!     sum.value()
+//! };
+//! let joined = Crc64::combine(crc64(&file[..1_000]), crc64(&file[1_000..]), 99_000);
+//! assert_eq!(joined, crc64(&file));
+//! # Ok::<(), ddx_digest::StateError>(())
+//! ```
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")

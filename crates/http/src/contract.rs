@@ -3,6 +3,8 @@
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header;
+use serde_json::{Value, json};
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref,
@@ -41,7 +43,20 @@ pub(crate) fn document(groups: &[RouteGroup], prefix: &str, version: &str) -> Op
         document.merge(group.contract.clone());
     }
     add_problem(&mut document);
+    let kinds = problem::TABLE.iter().map(problem_kind).collect::<Vec<_>>();
+    document.extensions = Some(Extensions::from_iter([("x-problem-kinds", kinds)]));
     document
+}
+
+/// What a problem document's type means, for who reads the contract.
+fn problem_kind(entry: &problem::Entry) -> Value {
+    json!({
+        "type": format!("{}{}", problem::TYPE_PREFIX, entry.slug),
+        "status": entry.status,
+        "title": entry.title,
+        "when": entry.about,
+        "remedy": entry.remedy,
+    })
 }
 
 /// Any request may be refused, and every refusal has the same shape.

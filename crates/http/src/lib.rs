@@ -9,6 +9,17 @@
 //! - [`protocols`]: how files come, one folder each. `headers` in each is pure (fields and bytes
 //!   in, values out), its handlers call the engine.
 //! - `middleware` and [`router`](router()): what all requests pass, and all addresses put together.
+//!
+//! Not here: what becomes of an upload. The engine knows that, and no word of HTTP.
+//!
+//! How a program serves all of it from its own process: `crates/ddx/examples/embed.rs`. What is
+//! served is told by one document:
+//!
+//! ```
+//! let contract: serde_json::Value = serde_json::from_str(&ddx_http::openapi())?;
+//! assert_eq!(contract["paths"]["/{name}"]["put"]["operationId"], "send_file");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 mod api;
 mod app;

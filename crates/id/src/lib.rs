@@ -12,6 +12,20 @@
 //! - **Secrets** ([`UploadKey`], [`DeleteKey`], [`ShareKey`]) are rights. They have no text but the
 //!   one that `reveal` gives, and can't be compared; the catalog holds only their [`KeyHash`], so
 //!   that a copy of the catalog, a backup for example, gives no right to write or delete.
+//!
+//! Not here: who may do what. An id or a secret says nothing but itself.
+//!
+//! ```
+//! use ddx_id::{FileId, UploadKey};
+//!
+//! let id = FileId::random();
+//! assert_eq!(id.to_string().parse::<FileId>()?, id);
+//!
+//! let key = UploadKey::random();
+//! let told: UploadKey = key.reveal().parse()?;
+//! assert_eq!(told.hash(), key.hash(), "secrets are compared by their hashes only");
+//! # Ok::<(), ddx_id::NotAnId>(())
+//! ```
 
 mod base32;
 mod key_hash;

@@ -7,6 +7,17 @@
 //! makes a plan ([`plan`]); a life ([`life`]) runs it on one thread, in simulated time, through as
 //! many ends of the process as the plan wants, and says which promise was broken. The same seed
 //! gives the same life, event by event.
+//!
+//! Not here: real disks, sockets and processes. The end-to-end tests have those.
+//!
+//! ```
+//! use ddx_sim::{Plan, live};
+//!
+//! let plan = Plan::of(7);
+//! let life = live(&plan, false);
+//! assert_eq!(life.wrong, None, "no promise was broken");
+//! assert_eq!(life.trace, live(&plan, false).trace, "and it can be lived again");
+//! ```
 
 pub mod body;
 pub mod catalog;

@@ -10,6 +10,21 @@
 //!
 //! The kit shares no code with the server (its digests come from `blake3` itself, not from our own
 //! crate around it): a fault in shared code would otherwise prove itself right.
+//!
+//! Not here: tests. They lie beside what they are about.
+//!
+//! ```no_run
+//! use ddx_testkit::{Data, Setup};
+//!
+//! # async fn test() -> anyhow::Result<()> {
+//! let server = Setup::new("target/debug/ddx").option("--memory-limit", "256MiB").start()?;
+//! let client = server.client();
+//! let data = Data::new(1, 100_000);
+//! let link = client.put_for_link("a.bin", &data).await?;
+//! client.fetch(&link, &data).await?;
+//! # Ok(())
+//! # }
+//! ```
 #![warn(missing_docs)]
 
 mod client;

@@ -10,6 +10,7 @@
     reason = "a test may end by a panic, and tells the figures that it saw"
 )]
 
+mod api_docs;
 mod attack;
 mod bad_catalog;
 mod bad_disk;

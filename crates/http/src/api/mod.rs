@@ -9,6 +9,7 @@ use http::Method;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::pages;
 use crate::route_group::{RouteGroup, RouteInfo};
 
 /// Whether a path of the server is one of the API, or would be.
@@ -37,6 +38,8 @@ pub(crate) fn group() -> RouteGroup {
 
 fn describe(method: &Method, route: &str) -> Option<RouteInfo> {
     let label = match route {
+        // The page has the address, and the API what else is sent there.
+        pages::API_DOCS if [Method::GET, Method::HEAD].contains(method) => return None,
         _ if is_below(route) && route.ends_with("/events") => "events",
         _ if is_below(route) => "api",
         // A program that sends a file of any name by PUT means a file.
@@ -85,6 +88,9 @@ mod tests {
             None,
             "a file of this name"
         );
+        assert_eq!(of(pages::API_DOCS), None, "a page");
+        let refused = describe(&Method::PUT, pages::API_DOCS);
+        assert_eq!(refused.map(|info| info.label), Some("api"), "no file");
         let refused = describe(&Method::PUT, "/api/v1/limits");
         assert_eq!(refused.map(|info| info.label), Some("api"));
     }

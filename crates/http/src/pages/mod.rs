@@ -1,8 +1,9 @@
 //! The pages, built by `web/` and carried inside the binary.
 //!
 //! The build writes each file three times: as it is, and compressed with Brotli and gzip. What has
-//! a digest in its name never changes and is kept by browsers for a year; `index.html` is asked for
-//! anew each time. Without the pages the server is whole, and says at `/` how they are built.
+//! a digest in its name never changes and is kept by browsers for a year; the pages themselves are
+//! asked for anew each time. Without the pages the server is whole, and says at `/` how they are
+//! built.
 
 use std::borrow::Cow;
 
@@ -21,11 +22,21 @@ use crate::shared::problem::{self, Kind, Problem};
 pub(crate) fn group() -> RouteGroup {
     let routes = Router::new()
         .route("/{*path}", get(page))
+        .route(API_DOCS, get(api_docs))
         .route("/errors/{slug}", get(error_page));
     RouteGroup {
         root: get(front),
         ..RouteGroup::new(routes, |_, _| Some(RouteInfo::new("page")))
     }
+}
+
+/// The page that shows the API's contract. It lies among the API's addresses, so no file is put
+/// there.
+pub(crate) const API_DOCS: &str = "/api/docs";
+
+/// `GET /api/docs`.
+async fn api_docs(base: PublicBase, headers: HeaderMap) -> Response {
+    document(API_DOCS_PAGE, &base.path(""), &headers)
 }
 
 /// `GET /`.
@@ -66,20 +77,25 @@ const NOT_BUILT: &str = "This server was built without its web pages.\n\
     Build them with `make build` (Node 20 or later), or upload with curl:\n\n    curl -T FILE http://HOST/\n";
 
 const INDEX: &str = "index.html";
+const API_DOCS_PAGE: &str = "api-docs.html";
 
 /// Whether the pages are inside this binary.
 pub(crate) fn are_built() -> bool {
     Pages::get(INDEX).is_some()
 }
 
-/// The application's page, whatever address it shows. Its files are named below `prefix`, the path
-/// before all of the server's (checked when it was read: nothing in it needs escaping); its script
-/// learns the prefix from its own address.
+/// The application's page, whatever address it shows.
 pub(crate) fn index(prefix: &str, headers: &HeaderMap) -> Response {
+    document(INDEX, prefix, headers)
+}
+
+/// A page. Its files are named below `prefix`, the path before all of the server's (checked when it
+/// was read: nothing in it needs escaping); its script learns the prefix from its own address.
+fn document(name: &str, prefix: &str, headers: &HeaderMap) -> Response {
     let page = if prefix.is_empty() {
-        serve(INDEX, headers)
+        serve(name, headers)
     } else {
-        Pages::get(INDEX).map(|file| respond(INDEX, below(prefix, &file), None, headers))
+        Pages::get(name).map(|file| respond(name, below(prefix, &file), None, headers))
     };
     page.unwrap_or_else(|| {
         (

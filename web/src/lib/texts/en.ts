@@ -235,6 +235,7 @@ export const en = {
     free: (size: string) => `${size} free`,
     version: (version: string) => `Version ${version}`,
     help: 'Help',
+    api: 'API',
     resume:
       'If an upload is interrupted, open this page again in the same browser and select the same files.',
     command: 'To upload from the command line:',

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { span } from '../span';
+import { en as api } from './api.en';
 import { en } from './en';
 import { language, LANGUAGES, loadLanguage, rememberLanguage, t } from '.';
 
@@ -87,6 +88,7 @@ describe('English', () => {
         for (const [key, inner] of Object.entries(value)) look(inner, `${path}.${key}`);
     };
     look(en, 'en');
+    look(api, 'api');
   });
 });
 
