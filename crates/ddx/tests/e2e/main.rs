@@ -18,7 +18,6 @@ mod boxes;
 mod clients;
 mod clock;
 mod contract;
-mod cross_site;
 mod damage;
 mod disk;
 mod dropped;

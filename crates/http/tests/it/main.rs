@@ -3,10 +3,12 @@
 //! One binary: each one more is compiled and linked by itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cross_site;
 mod delivery_headers;
 mod names;
 mod operators;
 mod origin;
 mod plain_headers;
 mod plain_multipart;
+mod support;
 mod tus_headers;
