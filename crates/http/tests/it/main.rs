@@ -12,3 +12,4 @@ mod plain_headers;
 mod plain_multipart;
 mod support;
 mod tus_headers;
+mod wrong_turns;
