@@ -8,6 +8,7 @@ mod delivery_headers;
 mod names;
 mod operators;
 mod origin;
+mod paths;
 mod plain_headers;
 mod plain_multipart;
 mod support;
