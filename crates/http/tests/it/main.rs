@@ -14,4 +14,5 @@ mod plain_headers;
 mod plain_multipart;
 mod support;
 mod tus_headers;
+mod walk;
 mod wrong_turns;
