@@ -14,6 +14,7 @@ mod paths;
 mod plain_headers;
 mod plain_multipart;
 mod support;
+mod tus_create;
 mod tus_headers;
 mod walk;
 mod wrong_turns;
