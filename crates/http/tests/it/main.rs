@@ -5,6 +5,7 @@
 
 mod cross_site;
 mod delivery_headers;
+mod fetch;
 mod forms;
 mod limits;
 mod names;
