@@ -3,6 +3,7 @@
 //! One binary: each one more is compiled and linked by itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod caches;
 mod cross_site;
 mod delivery_headers;
 mod fetch;
