@@ -7,6 +7,7 @@ mod caches;
 mod cross_site;
 mod delivery_headers;
 mod fetch;
+mod for_operators;
 mod forms;
 mod limits;
 mod names;
