@@ -55,7 +55,9 @@ impl TestApp {
             },
         };
         change(&mut setup);
-        let folder = tempfile::tempdir()?;
+        // In memory: what is asked here is not whether it outlives a power cut, and waiting for the
+        // disk was most of a test's time.
+        let folder = tempfile::tempdir_in("/dev/shm")?;
         let ledger = Ledger::on_this_machine(ddx_memory::Config::default())?;
         let sampler = ledger.try_spawn_sampler()?;
         let disk = LocalDisk::open(folder.path(), LocalDiskConfig::default(), ledger.clone())?;
