@@ -60,10 +60,32 @@ impl Request {
         &self.method
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// Path and query.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The header fields that the test gave, in their order.
+    pub fn fields(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// Whether the test gave this header.
+    pub fn has(&self, name: &str) -> bool {
         self.headers
             .iter()
             .any(|(key, _)| key.eq_ignore_ascii_case(name))
+    }
+
+    /// The same with `Content-Length` for this body, where there is one or the method has one, and
+    /// the test gave no other end of it.
+    pub fn with_length_of(self, body: &[u8]) -> Self {
+        let has_end = self.has("content-length") || self.has("transfer-encoding");
+        let has_body = !body.is_empty() || matches!(self.method(), "POST" | "PUT" | "PATCH");
+        match has_body && !has_end {
+            true => self.header("Content-Length", body.len()),
+            false => self,
+        }
     }
 
     /// The head as it goes over the wire; `Host` is added if the test gave none.
@@ -549,11 +571,7 @@ impl Conn {
     /// Sends a request with a small body and waits for its answer; `Content-Length` is added if
     /// there is a body.
     pub async fn round(&mut self, request: &Request, body: &[u8]) -> Result<Response> {
-        let mut request = request.clone();
-        let no_length = !request.has("content-length") && !request.has("transfer-encoding");
-        if no_length && (!body.is_empty() || matches!(request.method(), "POST" | "PUT" | "PATCH")) {
-            request = request.header("Content-Length", body.len());
-        }
+        let request = request.clone().with_length_of(body);
         let mut bytes = request.head_bytes(self.peer);
         bytes.extend_from_slice(body);
         self.send(&bytes).await?;

@@ -62,7 +62,7 @@ pub use server::{Exit, Server, Setup};
 pub use status::Status;
 pub use stream::{Event, Events};
 pub use turn::Turn;
-pub use tus::{Part, Tus, Upload, crc32_checksum, metadata};
+pub use tus::{Exchange, Part, Tus, Upload, crc32_checksum, metadata};
 pub use vm::Vm;
 
 /// One mebibyte, in bytes.

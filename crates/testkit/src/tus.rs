@@ -30,10 +30,56 @@ pub fn crc32_checksum(bytes: &[u8]) -> String {
     format!("crc32 {}", BASE64.encode((!crc).to_be_bytes()))
 }
 
+/// What tus can be spoken through: a connection, or a server in the test's own process.
+pub trait Exchange: Clone {
+    /// One request with a small body, and its answer.
+    fn send(&self, request: &Request, body: &[u8])
+    -> impl Future<Output = Result<Response>> + Send;
+
+    /// One request whose body is a range of `data`, and its answer.
+    fn send_range(
+        &self,
+        request: &Request,
+        data: &Data,
+        range: Range<u64>,
+    ) -> impl Future<Output = Result<Response>> + Send;
+}
+
+impl Exchange for Client {
+    async fn send(&self, request: &Request, body: &[u8]) -> Result<Response> {
+        self.send(request, body).await
+    }
+
+    async fn send_range(
+        &self,
+        request: &Request,
+        data: &Data,
+        range: Range<u64>,
+    ) -> Result<Response> {
+        send_at(self, request, data, range, None).await
+    }
+}
+
+/// Sends a range of `data` on a connection of its own, at a certain pace.
+async fn send_at(
+    client: &Client,
+    request: &Request,
+    data: &Data,
+    range: Range<u64>,
+    pace: Option<Pace>,
+) -> Result<Response> {
+    let mut conn = client.connect().await?;
+    conn.send_head(request).await?;
+    conn.send_data(data, range, pace).await?;
+    conn.response(request.method())
+        .await
+        .with_context(|| format!("{request:?}"))
+}
+
 /// Speaks tus with the server at `/files`.
 #[derive(Debug, Clone)]
-pub struct Tus {
-    client: Client,
+pub struct Tus<C = Client> {
+    client: C,
 }
 
 /// An upload that was created.
@@ -72,27 +118,82 @@ pub enum Part<'a> {
 }
 
 impl Tus {
+    /// A request with `Tus-Resumable`.
+    pub fn request(method: &str, path: &str) -> Request {
+        Request::new(method, path).header("Tus-Resumable", "1.0.0")
+    }
+
+    /// The head of a PATCH of `length` bytes at `offset`.
+    pub fn patch_head(path: &str, offset: u64, length: u64) -> Request {
+        Self::request("PATCH", path)
+            .header("Content-Type", "application/offset+octet-stream")
+            .header("Upload-Offset", offset)
+            .header("Content-Length", length)
+    }
+
+    /// PATCH with further headers, at a certain pace.
+    pub async fn patch_with(
+        &self,
+        path: &str,
+        data: &Data,
+        range: Range<u64>,
+        headers: &[(&str, &str)],
+        pace: Option<Pace>,
+    ) -> Result<Response> {
+        let head = Self::patch_head(path, range.start, range.end - range.start).headers(headers);
+        send_at(&self.client, &head, data, range, pace).await
+    }
+
+    /// Brings an upload to its end whatever happens to connections: asks for the offset and goes
+    /// on, for at most `within`. Errs if an offset that was answered is ever taken back. Returns
+    /// how often it had to resume.
+    pub async fn persist(&self, path: &str, data: &Data, within: Duration) -> Result<u32> {
+        let end = Instant::now() + within;
+        let mut known = 0;
+        let mut resumed = 0;
+        let mut last = anyhow::anyhow!("not tried");
+        while Instant::now() < end {
+            match self.offset(path).await {
+                Ok(offset) => {
+                    ensure!(
+                        offset >= known,
+                        "an answered offset was taken back: {known}, now {offset}"
+                    );
+                    known = offset;
+                    if offset == data.len() {
+                        return Ok(resumed);
+                    }
+                    match self.finish_from(path, data, offset).await {
+                        Ok(()) => return Ok(resumed),
+                        Err(error) => last = error,
+                    }
+                    resumed += 1;
+                }
+                Err(error) => last = error,
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await; // a client's own retry delay
+        }
+        bail!("not done within {within:?} after {resumed} resumptions: {last:#}")
+    }
+}
+
+impl<C: Exchange + Sync> Tus<C> {
     /// Speaks tus through this client.
-    pub fn new(client: &Client) -> Self {
+    pub fn new(client: &C) -> Self {
         Self {
             client: client.clone(),
         }
     }
 
     /// The client underneath.
-    pub fn client(&self) -> &Client {
+    pub fn client(&self) -> &C {
         &self.client
-    }
-
-    /// A request with `Tus-Resumable`.
-    pub fn request(method: &str, path: &str) -> Request {
-        Request::new(method, path).header("Tus-Resumable", "1.0.0")
     }
 
     /// POST to `/files` with these headers; the whole answer, whatever its status.
     pub async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
         self.client
-            .send(&Self::request("POST", "/files").headers(headers), body)
+            .send(&Tus::request("POST", "/files").headers(headers), body)
             .await
     }
 
@@ -157,7 +258,7 @@ impl Tus {
 
     /// HEAD of an upload's URL; the whole answer.
     pub async fn head(&self, path: &str) -> Result<Response> {
-        self.client.send(&Self::request("HEAD", path), &[]).await
+        self.client.send(&Tus::request("HEAD", path), &[]).await
     }
 
     /// The offset that HEAD tells.
@@ -167,35 +268,8 @@ impl Tus {
 
     /// PATCH of a range of `data` at its own place; the whole answer.
     pub async fn patch(&self, path: &str, data: &Data, range: Range<u64>) -> Result<Response> {
-        self.patch_with(path, data, range, &[], None).await
-    }
-
-    /// The head of a PATCH of `length` bytes at `offset`.
-    pub fn patch_head(path: &str, offset: u64, length: u64) -> Request {
-        Self::request("PATCH", path)
-            .header("Content-Type", "application/offset+octet-stream")
-            .header("Upload-Offset", offset)
-            .header("Content-Length", length)
-    }
-
-    /// PATCH with further headers, at a certain pace.
-    pub async fn patch_with(
-        &self,
-        path: &str,
-        data: &Data,
-        range: Range<u64>,
-        headers: &[(&str, &str)],
-        pace: Option<Pace>,
-    ) -> Result<Response> {
-        let mut conn = self.client.connect().await?;
-        conn.send_head(
-            &Self::patch_head(path, range.start, range.end - range.start).headers(headers),
-        )
-        .await?;
-        conn.send_data(data, range, pace).await?;
-        conn.response("PATCH")
-            .await
-            .with_context(|| format!("PATCH {path}"))
+        let head = Tus::patch_head(path, range.start, range.end - range.start);
+        self.client.send_range(&head, data, range).await
     }
 
     /// PATCH of small bytes with freely chosen headers.
@@ -206,13 +280,13 @@ impl Tus {
         body: &[u8],
     ) -> Result<Response> {
         self.client
-            .send(&Self::request("PATCH", path).headers(headers), body)
+            .send(&Tus::request("PATCH", path).headers(headers), body)
             .await
     }
 
     /// DELETE of an upload's URL.
     pub async fn delete(&self, path: &str) -> Result<Response> {
-        self.client.send(&Self::request("DELETE", path), &[]).await
+        self.client.send(&Tus::request("DELETE", path), &[]).await
     }
 
     /// Creates and sends the whole file in one PATCH.
@@ -235,38 +309,6 @@ impl Tus {
             data.len()
         );
         Ok(())
-    }
-
-    /// Brings an upload to its end whatever happens to connections: asks for the offset and goes
-    /// on, for at most `within`. Errs if an offset that was answered is ever taken back. Returns
-    /// how often it had to resume.
-    pub async fn persist(&self, path: &str, data: &Data, within: Duration) -> Result<u32> {
-        let end = Instant::now() + within;
-        let mut known = 0;
-        let mut resumed = 0;
-        let mut last = anyhow::anyhow!("not tried");
-        while Instant::now() < end {
-            match self.offset(path).await {
-                Ok(offset) => {
-                    ensure!(
-                        offset >= known,
-                        "an answered offset was taken back: {known}, now {offset}"
-                    );
-                    known = offset;
-                    if offset == data.len() {
-                        return Ok(resumed);
-                    }
-                    match self.finish_from(path, data, offset).await {
-                        Ok(()) => return Ok(resumed),
-                        Err(error) => last = error,
-                    }
-                    resumed += 1;
-                }
-                Err(error) => last = error,
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await; // a client's own retry delay
-        }
-        bail!("not done within {within:?} after {resumed} resumptions: {last:#}")
     }
 }
 

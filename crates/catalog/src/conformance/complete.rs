@@ -1,10 +1,10 @@
 //! Cases about one file from its end on: complete, failed or damaged.
 
+use super::Examined;
 use super::material::{at, completion, file, id, new, receiving, refused, segment, small, wide};
-use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State, Totals};
-use std::sync::Arc;
+use crate::{Checkpoint, Completion, ErrorKind, FileRecord, Kind, State, Totals};
 
-pub(super) async fn a_complete_file_is_final(catalog: Arc<dyn Catalog>) {
+pub async fn a_complete_file_is_final(Examined { catalog, .. }: Examined) {
     catalog.create(new(receiving(1))).await.unwrap();
     catalog.checkpoint(at(1, 60)).await.unwrap();
     let last = Completion {
@@ -43,7 +43,7 @@ pub(super) async fn a_complete_file_is_final(catalog: Arc<dyn Catalog>) {
     assert_eq!(file(&*catalog, 1).await, expected);
 }
 
-pub(super) async fn an_upload_may_end_inline(catalog: Arc<dyn Catalog>) {
+pub async fn an_upload_may_end_inline(Examined { catalog, .. }: Examined) {
     catalog.create(new(receiving(1))).await.unwrap();
     let bytes = vec![9; 100];
     let last = Completion {
@@ -62,7 +62,7 @@ pub(super) async fn an_upload_may_end_inline(catalog: Arc<dyn Catalog>) {
     );
 }
 
-pub(super) async fn a_completion_must_agree_with_the_record(catalog: Arc<dyn Catalog>) {
+pub async fn a_completion_must_agree_with_the_record(Examined { catalog, .. }: Examined) {
     catalog.create(new(receiving(1))).await.unwrap();
     catalog
         .create(new(FileRecord {
@@ -104,7 +104,7 @@ pub(super) async fn a_completion_must_agree_with_the_record(catalog: Arc<dyn Cat
     assert_eq!(file(&*catalog, 2).await.length_bytes, Some(61));
 }
 
-pub(super) async fn a_failed_file_keeps_its_record(catalog: Arc<dyn Catalog>) {
+pub async fn a_failed_file_keeps_its_record(Examined { catalog, .. }: Examined) {
     assert_eq!(
         refused(catalog.fail(id(1), "no".to_owned(), 9)).await,
         ErrorKind::Gone
@@ -142,7 +142,7 @@ pub(super) async fn a_failed_file_keeps_its_record(catalog: Arc<dyn Catalog>) {
     assert_eq!(catalog.expired(7_000, 0, 9).await.unwrap(), [id(1)]);
 }
 
-pub(super) async fn digests_are_filled_in_once(catalog: Arc<dyn Catalog>) {
+pub async fn digests_are_filled_in_once(Examined { catalog, .. }: Examined) {
     for (number, completed_at) in [(1, 30), (2, 10), (3, 20)] {
         catalog.create(new(receiving(number))).await.unwrap();
         let last = completion(number, vec![segment(number, 100)]);
@@ -209,7 +209,7 @@ pub(super) async fn digests_are_filled_in_once(catalog: Arc<dyn Catalog>) {
     );
 }
 
-pub(super) async fn limits_of_a_complete_file_may_change(catalog: Arc<dyn Catalog>) {
+pub async fn limits_of_a_complete_file_may_change(Examined { catalog, .. }: Examined) {
     catalog.create(small(1, b"abc")).await.unwrap();
     catalog
         .set_limits(id(1), Some(1), Some(5_000))
@@ -233,7 +233,7 @@ pub(super) async fn limits_of_a_complete_file_may_change(catalog: Arc<dyn Catalo
     }
 }
 
-pub(super) async fn a_damaged_file_says_so_and_gets_no_digest(catalog: Arc<dyn Catalog>) {
+pub async fn a_damaged_file_says_so_and_gets_no_digest(Examined { catalog, .. }: Examined) {
     let damage = async |number, what: &str| catalog.set_damage(id(number), what.to_owned()).await;
     assert_eq!(
         damage(1, "lost").await.unwrap_err().kind(),
@@ -274,7 +274,7 @@ pub(super) async fn a_damaged_file_says_so_and_gets_no_digest(catalog: Arc<dyn C
     assert_eq!(catalog.totals().await.unwrap().damaged, 0);
 }
 
-pub(super) async fn downloads_are_counted_up_to_their_maximum(catalog: Arc<dyn Catalog>) {
+pub async fn downloads_are_counted_up_to_their_maximum(Examined { catalog, .. }: Examined) {
     let mut twice = small(1, b"abc");
     twice.record.max_downloads = Some(2);
     twice.record.expires_at = Some(5_000);
@@ -310,7 +310,7 @@ pub(super) async fn downloads_are_counted_up_to_their_maximum(catalog: Arc<dyn C
     );
 }
 
-pub(super) async fn totals_follow_each_change(catalog: Arc<dyn Catalog>) {
+pub async fn totals_follow_each_change(Examined { catalog, .. }: Examined) {
     let totals = |files, bytes, unfinished| Totals {
         damaged: 0,
         files,
@@ -349,7 +349,7 @@ pub(super) async fn totals_follow_each_change(catalog: Arc<dyn Catalog>) {
     assert_eq!(catalog.totals().await.unwrap(), totals(0, 0, 0));
 }
 
-pub(super) async fn what_an_owner_has_unfinished_follows_each_change(catalog: Arc<dyn Catalog>) {
+pub async fn what_an_owner_has_unfinished_follows_each_change(Examined { catalog, .. }: Examined) {
     let of = |number: u32, owner: &str, length_bytes| FileRecord {
         owner: owner.to_owned(),
         length_bytes,

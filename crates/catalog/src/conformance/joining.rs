@@ -1,9 +1,9 @@
 //! Cases about concatenation: a final is a list of its parts' segments.
 
+use super::Examined;
 use super::material::{at, completion, file, id, new, receiving, refused, segment, small};
 use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State};
 use ddx_id::FileId;
-use std::sync::Arc;
 
 /// A final in joining state with these parts.
 fn joining(number: u32, parts: &[u32]) -> FileRecord {
@@ -34,7 +34,7 @@ async fn complete_part(catalog: &dyn Catalog, number: u32) {
         .unwrap();
 }
 
-pub(super) async fn a_final_shares_the_segments_of_its_parts(catalog: Arc<dyn Catalog>) {
+pub async fn a_final_shares_the_segments_of_its_parts(Examined { catalog, .. }: Examined) {
     complete_part(&*catalog, 1).await;
     complete_part(&*catalog, 2).await;
     let mut empty = small(9, b"");
@@ -64,7 +64,7 @@ pub(super) async fn a_final_shares_the_segments_of_its_parts(catalog: Arc<dyn Ca
     );
 }
 
-pub(super) async fn a_final_waits_for_its_parts(catalog: Arc<dyn Catalog>) {
+pub async fn a_final_waits_for_its_parts(Examined { catalog, .. }: Examined) {
     catalog
         .create(new(FileRecord {
             kind: Kind::Partial,
@@ -116,7 +116,7 @@ pub(super) async fn a_final_waits_for_its_parts(catalog: Arc<dyn Catalog>) {
     );
 }
 
-pub(super) async fn finals_that_wait_come_page_by_page(catalog: Arc<dyn Catalog>) {
+pub async fn finals_that_wait_come_page_by_page(Examined { catalog, .. }: Examined) {
     catalog
         .create(new(FileRecord {
             kind: Kind::Partial,
@@ -143,7 +143,7 @@ pub(super) async fn finals_that_wait_come_page_by_page(catalog: Arc<dyn Catalog>
     );
 }
 
-pub(super) async fn a_part_that_comes_further_keeps_its_family_alive(catalog: Arc<dyn Catalog>) {
+pub async fn a_part_that_comes_further_keeps_its_family_alive(Examined { catalog, .. }: Examined) {
     let part = |number, expires_at| {
         new(FileRecord {
             kind: Kind::Partial,
@@ -203,8 +203,8 @@ pub(super) async fn a_part_that_comes_further_keeps_its_family_alive(catalog: Ar
     assert_eq!(expiry(2).await, Some(2_800));
 }
 
-pub(super) async fn a_final_is_not_joined_from_what_is_gone_or_different(
-    catalog: Arc<dyn Catalog>,
+pub async fn a_final_is_not_joined_from_what_is_gone_or_different(
+    Examined { catalog, .. }: Examined,
 ) {
     complete_part(&*catalog, 1).await;
     complete_part(&*catalog, 2).await;

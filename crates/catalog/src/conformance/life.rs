@@ -1,11 +1,11 @@
 //! Cases about one file until it is complete.
 
+use super::Examined;
 use super::material::{at, completion, file, id, new, receiving, refused, segment, small, wide};
-use crate::{Catalog, Checkpoint, ErrorKind, FileRecord, Kind, NewFile, State};
+use crate::{Checkpoint, ErrorKind, FileRecord, Kind, NewFile, State};
 use ddx_id::KeyHash;
-use std::sync::Arc;
 
-pub(super) async fn a_record_reads_back_as_it_was_written(catalog: Arc<dyn Catalog>) {
+pub async fn a_record_reads_back_as_it_was_written(Examined { catalog, .. }: Examined) {
     let record = FileRecord {
         path: "Ordner/ñ \u{0} ' \" %.txt".to_owned(),
         content_type: Some("text/plain; charset=utf-8".to_owned()),
@@ -54,7 +54,7 @@ pub(super) async fn a_record_reads_back_as_it_was_written(catalog: Arc<dyn Catal
     );
 }
 
-pub(super) async fn a_file_without_keys_is_found_by_none(catalog: Arc<dyn Catalog>) {
+pub async fn a_file_without_keys_is_found_by_none(Examined { catalog, .. }: Examined) {
     for number in [1, 2] {
         let keyless = FileRecord {
             upload_key_hash: KeyHash::NONE,
@@ -74,7 +74,7 @@ pub(super) async fn a_file_without_keys_is_found_by_none(catalog: Arc<dyn Catalo
     assert_eq!(file(&*catalog, 2).await.upload_key_hash, KeyHash::NONE);
 }
 
-pub(super) async fn a_small_file_comes_complete_with_its_bytes(catalog: Arc<dyn Catalog>) {
+pub async fn a_small_file_comes_complete_with_its_bytes(Examined { catalog, .. }: Examined) {
     let bytes: Vec<u8> = (0..20_000_u32).flat_map(u32::to_le_bytes).collect();
     let new_file = small(1, &bytes);
     catalog.create(new_file.clone()).await.unwrap();
@@ -93,7 +93,7 @@ pub(super) async fn a_small_file_comes_complete_with_its_bytes(catalog: Arc<dyn 
     assert_eq!(catalog.inline(id(4)).await.unwrap(), None);
 }
 
-pub(super) async fn a_record_that_contradicts_itself_is_refused(catalog: Arc<dyn Catalog>) {
+pub async fn a_record_that_contradicts_itself_is_refused(Examined { catalog, .. }: Examined) {
     let inline = Some(b"abc".to_vec());
     let complete = small(1, b"abc").record;
     let records = [
@@ -181,7 +181,7 @@ pub(super) async fn a_record_that_contradicts_itself_is_refused(catalog: Arc<dyn
     assert_eq!(catalog.share(id(1)).await.unwrap(), None);
 }
 
-pub(super) async fn an_offset_never_goes_back(catalog: Arc<dyn Catalog>) {
+pub async fn an_offset_never_goes_back(Examined { catalog, .. }: Examined) {
     catalog.create(new(receiving(1))).await.unwrap();
     let mut expected = FileRecord {
         offset_bytes: 40,
@@ -220,7 +220,7 @@ pub(super) async fn an_offset_never_goes_back(catalog: Arc<dyn Catalog>) {
     assert_eq!(file(&*catalog, 1).await, expected);
 }
 
-pub(super) async fn a_checkpoint_may_bring_length_and_segments(catalog: Arc<dyn Catalog>) {
+pub async fn a_checkpoint_may_bring_length_and_segments(Examined { catalog, .. }: Examined) {
     let unknown = FileRecord {
         length_bytes: None,
         segments: Vec::new(),
@@ -277,7 +277,7 @@ pub(super) async fn a_checkpoint_may_bring_length_and_segments(catalog: Arc<dyn 
     assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(8)]);
 }
 
-pub(super) async fn a_checkpoint_without_an_expiry_leaves_it(catalog: Arc<dyn Catalog>) {
+pub async fn a_checkpoint_without_an_expiry_leaves_it(Examined { catalog, .. }: Examined) {
     let record = FileRecord {
         expires_at: Some(9_000),
         ..receiving(1)
@@ -287,7 +287,7 @@ pub(super) async fn a_checkpoint_without_an_expiry_leaves_it(catalog: Arc<dyn Ca
     assert_eq!(file(&*catalog, 1).await.expires_at, Some(9_000));
 }
 
-pub(super) async fn a_reservation_is_told_until_the_first_byte(catalog: Arc<dyn Catalog>) {
+pub async fn a_reservation_is_told_until_the_first_byte(Examined { catalog, .. }: Examined) {
     let reserved = |number: u32, updated_at| FileRecord {
         segments: vec![segment(number, 0)],
         updated_at,
@@ -326,7 +326,7 @@ pub(super) async fn a_reservation_is_told_until_the_first_byte(catalog: Arc<dyn 
     assert_eq!(told(9_000).await, [id(4), id(1)]);
 }
 
-pub(super) async fn only_a_receiving_file_is_checkpointed(catalog: Arc<dyn Catalog>) {
+pub async fn only_a_receiving_file_is_checkpointed(Examined { catalog, .. }: Examined) {
     assert_eq!(refused(catalog.checkpoint(at(1, 1))).await, ErrorKind::Gone);
     catalog.create(new(receiving(1))).await.unwrap();
     catalog

@@ -1,17 +1,16 @@
 //! Cases about deletion, expiry, recovery, and the catalog as a whole.
 
+use super::Examined;
 use super::material::{at, completion, file, id, new, receiving, refused, segment, small, wide};
-use crate::{Catalog, Checkpoint, Completion, ErrorKind, FileRecord, Kind, State};
+use crate::{Checkpoint, Completion, ErrorKind, FileRecord, Kind, State};
 use ddx_id::{FileId, SegmentId};
-use std::path::Path;
-use std::sync::Arc;
 
 fn ids(files: Vec<FileRecord>) -> Vec<FileId> {
     files.into_iter().map(|file| file.file_id).collect()
 }
 
-pub(super) async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
-    catalog: Arc<dyn Catalog>,
+pub async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
+    Examined { catalog, .. }: Examined,
 ) {
     assert_eq!(catalog.delete(id(1)).await.unwrap(), None);
     let two = FileRecord {
@@ -62,7 +61,7 @@ pub(super) async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
     );
 }
 
-pub(super) async fn a_segment_is_doomed_with_its_last_reference(catalog: Arc<dyn Catalog>) {
+pub async fn a_segment_is_doomed_with_its_last_reference(Examined { catalog, .. }: Examined) {
     catalog
         .create(new(FileRecord {
             kind: Kind::Partial,
@@ -101,7 +100,7 @@ pub(super) async fn a_segment_is_doomed_with_its_last_reference(catalog: Arc<dyn
     assert!(!catalog.knows_segment(id(1)).await.unwrap());
 }
 
-pub(super) async fn a_doomed_segment_is_not_referred_to_again(catalog: Arc<dyn Catalog>) {
+pub async fn a_doomed_segment_is_not_referred_to_again(Examined { catalog, .. }: Examined) {
     catalog.create(new(receiving(1))).await.unwrap();
     catalog.delete(id(1)).await.unwrap().unwrap();
     let again = FileRecord {
@@ -126,7 +125,7 @@ pub(super) async fn a_doomed_segment_is_not_referred_to_again(catalog: Arc<dyn C
     );
 }
 
-pub(super) async fn expired_files_come_in_their_order(catalog: Arc<dyn Catalog>) {
+pub async fn expired_files_come_in_their_order(Examined { catalog, .. }: Examined) {
     for (number, expires_at) in [(1, Some(300)), (2, Some(100)), (3, None), (4, Some(200))] {
         catalog
             .create(new(FileRecord {
@@ -181,8 +180,8 @@ pub(super) async fn expired_files_come_in_their_order(catalog: Arc<dyn Catalog>)
 }
 
 /// A caller that looked at it a while ago may name it: what has come further since stays.
-pub(super) async fn only_what_is_expired_when_it_happens_is_deleted_as_such(
-    catalog: Arc<dyn Catalog>,
+pub async fn only_what_is_expired_when_it_happens_is_deleted_as_such(
+    Examined { catalog, .. }: Examined,
 ) {
     for number in 1..=4 {
         catalog
@@ -224,7 +223,7 @@ pub(super) async fn only_what_is_expired_when_it_happens_is_deleted_as_such(
     assert_eq!(file(&*catalog, 3).await.state, State::Complete);
 }
 
-pub(super) async fn unfinished_files_come_page_by_page(catalog: Arc<dyn Catalog>) {
+pub async fn unfinished_files_come_page_by_page(Examined { catalog, .. }: Examined) {
     for number in 1..=5 {
         catalog.create(new(receiving(number))).await.unwrap();
     }
@@ -256,7 +255,7 @@ pub(super) async fn unfinished_files_come_page_by_page(catalog: Arc<dyn Catalog>
     );
 }
 
-pub(super) async fn segments_come_page_by_page_for_reconciliation(catalog: Arc<dyn Catalog>) {
+pub async fn segments_come_page_by_page_for_reconciliation(Examined { catalog, .. }: Examined) {
     let many = FileRecord {
         segments: vec![segment(5, 0), segment(1, 0), segment(5, 0)],
         ..receiving(1)
@@ -279,9 +278,8 @@ pub(super) async fn segments_come_page_by_page_for_reconciliation(catalog: Arc<d
     assert!(!catalog.knows_segment(id(2)).await.unwrap());
 }
 
-pub(super) async fn a_backup_is_made_once_and_a_sound_catalog_passes_its_check(
-    catalog: Arc<dyn Catalog>,
-    folder: &Path,
+pub async fn a_backup_is_made_once_and_a_sound_catalog_passes_its_check(
+    Examined { catalog, folder }: Examined,
 ) {
     catalog.create(new(receiving(1))).await.unwrap();
     catalog.create(small(2, b"abc")).await.unwrap();
@@ -296,7 +294,7 @@ pub(super) async fn a_backup_is_made_once_and_a_sound_catalog_passes_its_check(
     );
 }
 
-pub(super) async fn a_closed_catalog_answers_that_it_is_closed(catalog: Arc<dyn Catalog>) {
+pub async fn a_closed_catalog_answers_that_it_is_closed(Examined { catalog, .. }: Examined) {
     catalog.create(new(receiving(1))).await.unwrap();
     catalog.close().await.unwrap();
     assert_eq!(

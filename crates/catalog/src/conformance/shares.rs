@@ -1,11 +1,11 @@
 //! Cases about shares and the files in them.
 
+use super::Examined;
 use super::material::{file, id, new, receiving, refused, small, wide};
-use crate::{Catalog, ErrorKind, FileRecord, FileSummary, NewFile, PAGE_TEXT_BYTES, ShareRecord};
+use crate::{ErrorKind, FileRecord, FileSummary, NewFile, PAGE_TEXT_BYTES, ShareRecord};
 use ddx_id::KeyHash;
-use std::sync::Arc;
 
-pub(super) async fn a_share_is_found_by_id_and_by_key(catalog: Arc<dyn Catalog>) {
+pub async fn a_share_is_found_by_id_and_by_key(Examined { catalog, .. }: Examined) {
     let share = ShareRecord {
         share_id: id(1),
         share_key_hash: wide(2),
@@ -20,7 +20,7 @@ pub(super) async fn a_share_is_found_by_id_and_by_key(catalog: Arc<dyn Catalog>)
     assert_eq!(catalog.share_files(id(9), None, 10).await.unwrap(), []);
 }
 
-pub(super) async fn a_share_exists_once(catalog: Arc<dyn Catalog>) {
+pub async fn a_share_exists_once(Examined { catalog, .. }: Examined) {
     let share = ShareRecord {
         share_id: id(1),
         share_key_hash: wide(2),
@@ -54,7 +54,7 @@ pub(super) async fn a_share_exists_once(catalog: Arc<dyn Catalog>) {
     assert_eq!(catalog.share_by_key(KeyHash::NONE).await.unwrap(), None);
 }
 
-pub(super) async fn a_file_makes_its_share(catalog: Arc<dyn Catalog>) {
+pub async fn a_file_makes_its_share(Examined { catalog, .. }: Examined) {
     let keyed = NewFile {
         share_key_hash: wide(50),
         ..new(receiving(1))
@@ -94,7 +94,7 @@ pub(super) async fn a_file_makes_its_share(catalog: Arc<dyn Catalog>) {
     assert_eq!(catalog.share(id(3)).await.unwrap(), None);
 }
 
-pub(super) async fn a_path_is_taken_once_in_a_share(catalog: Arc<dyn Catalog>) {
+pub async fn a_path_is_taken_once_in_a_share(Examined { catalog, .. }: Examined) {
     catalog.create(new(receiving(1))).await.unwrap();
     let same_path = FileRecord {
         share_id: id(1),
@@ -140,7 +140,7 @@ pub(super) async fn a_path_is_taken_once_in_a_share(catalog: Arc<dyn Catalog>) {
     assert_eq!(found(id(7), "file-1").await.unwrap(), None);
 }
 
-pub(super) async fn a_listing_goes_by_path_and_by_page(catalog: Arc<dyn Catalog>) {
+pub async fn a_listing_goes_by_path_and_by_page(Examined { catalog, .. }: Examined) {
     let paths = ["Z", "a", "a/b", "a0", "b", "ä", "日"]; // in the order of their bytes
     for (number, path) in (1..).zip(["b", "ä", "a/b", "a", "日", "a0", "Z"]) {
         let record = FileRecord {
@@ -181,7 +181,7 @@ pub(super) async fn a_listing_goes_by_path_and_by_page(catalog: Arc<dyn Catalog>
     );
 }
 
-pub(super) async fn a_page_of_a_listing_ends_by_bytes(catalog: Arc<dyn Catalog>) {
+pub async fn a_page_of_a_listing_ends_by_bytes(Examined { catalog, .. }: Examined) {
     for number in 1..=40 {
         let record = FileRecord {
             share_id: id(100),
@@ -206,7 +206,7 @@ pub(super) async fn a_page_of_a_listing_ends_by_bytes(catalog: Arc<dyn Catalog>)
     assert_eq!(seen, 40);
 }
 
-pub(super) async fn shares_that_stay_empty_are_forgotten(catalog: Arc<dyn Catalog>) {
+pub async fn shares_that_stay_empty_are_forgotten(Examined { catalog, .. }: Examined) {
     for (number, created_at) in [(1, 10), (2, 20), (3, 30), (4, 10)] {
         catalog
             .create_share(ShareRecord {

@@ -1,9 +1,9 @@
-//! Forms with many files: each has its link, and one that is cut leaves nothing.
+//! Forms with many files: one that is cut leaves nothing.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Data, Request, Turn};
+use anyhow::{Context, Result};
+use ddx_testkit::{Data, Request, Turn};
 
 use crate::{ledger_at_zero, setup, until};
 
@@ -29,51 +29,6 @@ fn form(accept: &str) -> Request {
     Request::new("POST", "/")
         .header("Accept", accept)
         .header("Content-Type", "multipart/form-data; boundary=b")
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_files_in_one_form_are_told_in_their_order() -> Result<()> {
-    let _turn = Turn::shared()?;
-    let server = setup().start()?;
-    let client = server.client();
-    let files = files();
-    let mut body: Vec<u8> = (0..)
-        .zip(&files)
-        .flat_map(|(n, data)| part(n, data))
-        .collect();
-    body.extend(
-        b"--b\r\nContent-Disposition: form-data; name=\"max_downloads\"\r\n\r\n2\r\n--b--\r\n",
-    );
-
-    let told = client
-        .send(&form("application/json"), &body)
-        .await?
-        .expect(201)?;
-    ensure!(told.field("x-url-share")?.contains("/d/"));
-    let told = told.json()?;
-    let listed = told["files"].as_array().context("no files")?;
-    ensure!(listed.len() == files.len(), "{}", listed.len());
-    for (number, (file, data)) in (0..).zip(listed.iter().zip(&files)) {
-        ensure!(file["path"] == format!("{}.bin", FILES - number), "{file}");
-        if number % 50 == 0 {
-            let link = file["link"].as_str().context("no link")?;
-            client.fetch(link, data).await?;
-            client.fetch(link, data).await?;
-            client.get(link).await?.expect_problem(410)?;
-        }
-    }
-    let delete = listed[7]["delete_link"]
-        .as_str()
-        .context("no delete_link")?;
-    let delete = Request::new("DELETE", Client::path_of(delete));
-    client.send(&delete, &[]).await?.expect(204)?;
-
-    let told = client.send(&form("text/plain"), &body).await?.expect(201)?;
-    let text = told.text();
-    let links: Vec<&str> = text.lines().collect();
-    ensure!(links.len() == files.len(), "{text}");
-    client.fetch(links[5], &files[5]).await?;
-    ledger_at_zero(&client).await
 }
 
 /// The client goes in the middle, by a reset and by an orderly close, or sends what is no form.

@@ -19,7 +19,6 @@ mod boxes;
 mod clients;
 mod clock;
 mod contract;
-mod cross_site;
 mod damage;
 mod disk;
 mod dropped;

@@ -1,7 +1,7 @@
 //! Requests that two readers could take for different ones are refused, at every address alike.
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Data, Request, Response, Turn, Tus};
+use ddx_testkit::{Client, Data, Response, Turn, Tus};
 
 use crate::{ledger_at_zero, setup};
 
@@ -260,55 +260,4 @@ async fn an_answer_that_ends_its_connection_says_so() -> Result<()> {
     let answer = conn.response("PATCH").await?.expect(204)?;
     ensure!(!answer.closes(), "{answer:?}");
     ledger_at_zero(&client).await
-}
-
-/// The fields that an answer's `Vary` names, in lower case and sorted.
-fn vary(answer: &Response) -> Vec<String> {
-    let given = answer.headers.iter().filter(|(name, _)| name == "vary");
-    let mut names: Vec<String> = given
-        .flat_map(|(_, value)| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    names.sort();
-    names
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_answer_depends_on_is_told_to_caches() -> Result<()> {
-    let _turn = Turn::shared()?;
-    for listed in [None, Some("https://a.example")] {
-        let server = match listed {
-            Some(origins) => setup().option("--cors-origins", origins).start()?,
-            None => setup().start()?,
-        };
-        let client = server.client();
-        let link = client.put_for_link("v.bin", &Data::new(1, 100)).await?;
-        let share = Client::path_of(&link).to_owned();
-        let file = format!("{share}/v.bin");
-        let put = Request::new("PUT", "/w.bin").header("Content-Length", 0);
-        for (request, of_its_own) in [
-            (Request::new("GET", &share), &["accept", "user-agent"][..]),
-            (Request::new("HEAD", &share), &["accept", "user-agent"]),
-            (Request::new("GET", "/d/nothing"), &["accept", "user-agent"]),
-            (Request::new("GET", &file), &[]),
-            (put, &["accept", "want-repr-digest"]),
-            (Request::new("POST", "/"), &["accept"]),
-            (Request::new("GET", "/api/v1/limits"), &[]),
-        ] {
-            let mut expected: Vec<String> = of_its_own.iter().map(|&name| name.into()).collect();
-            if listed.is_some() {
-                expected.push("origin".to_owned());
-                expected.sort();
-            }
-            for origin in [None, Some("https://a.example"), Some("https://b.example")] {
-                let asked = match origin {
-                    Some(origin) => request.clone().header("Origin", origin),
-                    None => request.clone(),
-                };
-                let told = vary(&client.send(&asked, &[]).await?);
-                ensure!(told == expected, "{asked:?}: {told:?}, not {expected:?}");
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,9 +1,10 @@
 //! Pages of other sites, where the operator lists those that may use the server.
 
 use anyhow::{Context, Result, ensure};
-use ddx_testkit::{Client, Request, Response, Turn, Tus};
+use ddx_http::CrossOrigin;
+use ddx_testkit::{Request, Response, Tus};
 
-use crate::setup;
+use crate::support::{Client, TestApp, listed};
 
 const LISTED: &str = "https://a.example";
 
@@ -31,10 +32,12 @@ async fn is_refused(client: &Client, request: &Request) -> Result<bool> {
     Ok(true)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_page_of_another_site_changes_nothing_where_origins_are_listed() -> Result<()> {
-    let _turn = Turn::shared()?;
-    let server = setup().option("--cors-origins", LISTED).start()?;
+    let server = TestApp::with(|setup| {
+        setup.http.cross_origin = listed(&[LISTED]);
+    })
+    .await?;
     let client = server.client();
     let own = server.url("");
     let other = "https://b.example";
@@ -86,10 +89,9 @@ async fn a_page_of_another_site_changes_nothing_where_origins_are_listed() -> Re
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_server_for_every_origin_refuses_none() -> Result<()> {
-    let _turn = Turn::shared()?;
-    let server = setup().start()?;
+    let server = TestApp::start().await?;
     let client = server.client();
     let fields = [
         ("Sec-Fetch-Site", "cross-site"),
@@ -100,21 +102,22 @@ async fn a_server_for_every_origin_refuses_none() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn the_own_origin_is_that_which_trusted_proxies_and_the_public_url_tell() -> Result<()> {
-    let _turn = Turn::shared()?;
-    let proxied = setup()
-        .option("--cors-origins", "none")
-        .option("--trusted-proxies", "127.0.0.0/8")
-        .start()?;
+    let proxied = TestApp::with(|setup| {
+        setup.http.cross_origin = listed(&[]);
+        setup.http.origin.trusted_proxies = "127.0.0.0/8".parse().unwrap();
+    })
+    .await?;
     let told = [
         ("X-Forwarded-Host", "files.example"),
         ("X-Forwarded-Proto", "https"),
     ];
-    let public = setup()
-        .option("--cors-origins", "none")
-        .option("--public-url", "https://public.example/share")
-        .start()?;
+    let public = TestApp::with(|setup| {
+        setup.http.cross_origin = listed(&[]);
+        setup.http.origin.public_url = Some("https://public.example/share".parse().unwrap());
+    })
+    .await?;
     let direct = public.url("");
     for (server, fields, origin, expected) in [
         (&proxied, &told[..], "https://files.example", false),
@@ -140,16 +143,18 @@ fn preflight(path: &str, origin: &str) -> Request {
         .header("Access-Control-Request-Method", "POST")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_preflight_is_answered_yes_only_to_origins_that_may() -> Result<()> {
-    let _turn = Turn::shared()?;
-    let any = setup().start()?;
-    let listed = setup().option("--cors-origins", LISTED).start()?;
+    let any = TestApp::start().await?;
+    let strict = TestApp::with(|setup| {
+        setup.http.cross_origin = listed(&[LISTED]);
+    })
+    .await?;
     for (server, origin, expected) in [
         (&any, "https://b.example", Some("*")),
-        (&listed, LISTED, Some(LISTED)),
-        (&listed, "https://b.example", None),
-        (&listed, "null", None),
+        (&strict, LISTED, Some(LISTED)),
+        (&strict, "https://b.example", None),
+        (&strict, "null", None),
     ] {
         for path in ["/files", "/files/x", "/", "/api/v1/shares", "/nothing"] {
             let request = preflight(path, origin);
@@ -167,14 +172,17 @@ async fn a_preflight_is_answered_yes_only_to_origins_that_may() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_operators_ask_is_shown_to_no_other_sites_page() -> Result<()> {
-    let _turn = Turn::shared()?;
     for origins in ["*", LISTED] {
-        let server = setup()
-            .option("--cors-origins", origins)
-            .option("--path-prefix", "/share")
-            .start()?;
+        let server = TestApp::with(|setup| {
+            setup.http.cross_origin = match origins {
+                "*" => CrossOrigin::Any,
+                _ => listed(&[origins]),
+            };
+            setup.http.origin.path_prefix = "/share".to_owned();
+        })
+        .await?;
         let client = server.client();
         for path in [
             "/metrics",
@@ -206,12 +214,14 @@ async fn what_operators_ask_is_shown_to_no_other_sites_page() -> Result<()> {
 
 /// Apps add fields of their own to every request; a page whose origin may use the server may send
 /// them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_apps_add_to_their_requests_is_allowed_where_their_origin_is() -> Result<()> {
-    let _turn = Turn::shared()?;
-    let any = setup().start()?;
-    let listed = setup().option("--cors-origins", LISTED).start()?;
-    for server in [&any, &listed] {
+    let any = TestApp::start().await?;
+    let strict = TestApp::with(|setup| {
+        setup.http.cross_origin = listed(&[LISTED]);
+    })
+    .await?;
+    for server in [&any, &strict] {
         let client = server.client();
         for method in ["PUT", "POST", "PATCH", "HEAD", "DELETE", "GET"] {
             for path in ["/files", "/files/x", "/a.bin", "/d/x", "/api/v1/shares"] {
@@ -257,6 +267,6 @@ async fn what_apps_add_to_their_requests_is_allowed_where_their_origin_is() -> R
     // Where the origin may not, neither may its fields.
     let request = preflight("/files", "https://b.example")
         .header("Access-Control-Request-Headers", "x-csrf-token");
-    ensure!(is_refused(&listed.client(), &request).await?);
+    ensure!(is_refused(&strict.client(), &request).await?);
     Ok(())
 }
