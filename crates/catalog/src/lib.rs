@@ -148,9 +148,9 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// Publishes a receiving or joining file; a part keeps its family alive as in
     /// [`Catalog::checkpoint`]. The segments given replace those of the record; one that no file
-    /// refers to any more is doomed in the same transaction. [`ErrorKind::Gone`] if the file is not
-    /// there or is complete or failed already; [`ErrorKind::Invalid`] if the length contradicts the
-    /// record, the offset, the segments or the inline bytes.
+    /// refers to any more is pending deletion in the same transaction. [`ErrorKind::Gone`] if the
+    /// file is not there or is complete or failed already; [`ErrorKind::Invalid`] if the length
+    /// contradicts the record, the offset, the segments or the inline bytes.
     fn complete(&self, completion: Completion) -> Answer<'_, ()>;
 
     /// Marks a receiving or joining file as failed, for good; it keeps its record until it is
@@ -196,14 +196,15 @@ pub trait Catalog: Send + Sync + 'static {
     fn pending_digests(&self, limit: u32) -> Answer<'_, Vec<FileRecord>>;
 
     /// Deletes a file and returns what it was; `None` if it is not there. In the same transaction
-    /// its segments that no other file refers to become doomed, and its share goes if it was the
-    /// last file in it.
+    /// its segments that no other file refers to become pending deletions, and its share goes if
+    /// it was the last file in it.
     fn delete(&self, file_id: FileId) -> Answer<'_, Option<FileRecord>>;
 
     /// Segments whose bytes are to be deleted, oldest first. At most `limit` and [`PAGE_ROWS_MAX`].
-    fn doomed_segments(&self, limit: u32) -> Answer<'_, Vec<SegmentId>>;
+    fn pending_deletions(&self, limit: u32) -> Answer<'_, Vec<SegmentId>>;
 
-    /// Takes segments off the doomed list, after their bytes are gone. Unknown ids are ignored.
+    /// Takes segments off the list of pending deletions, after their bytes are gone. Unknown ids are
+    /// ignored.
     fn forget_segments(&self, segments: Vec<SegmentId>) -> Answer<'_, ()>;
 
     /// Files of any state whose `expires_at` is not after `now`, longest expired first, without the

@@ -66,9 +66,11 @@ pub struct FileRecord {
     pub path: String,
     /// The media type that the client gave.
     pub content_type: Option<String>,
-    /// What the client sent along, to be given back to it. No secret is in it, unless sealed by one
-    /// that is not here.
+    /// What the client sent along, to be given back to it. No secret is in it.
     pub metadata: String,
+    /// What it sent along that opens something, so that only the upload's key, which is not here,
+    /// brings it back.
+    pub sealed_metadata: Option<String>,
     /// Its role in a concatenation.
     pub kind: Kind,
     /// How far it is.
@@ -227,7 +229,7 @@ pub struct Checkpoint {
     /// Its length, if it became known. `None` leaves it as it is.
     pub length_bytes: Option<u64>,
     /// Its segments, if they changed (the first bytes made the first segment, say). `None` leaves
-    /// them as they are; one that is dropped and that no other file refers to is doomed.
+    /// them as they are; one that is dropped and that no other file refers to is pending deletion.
     pub segments: Option<Vec<Segment>>,
     /// When this was.
     pub updated_at: i64,

@@ -26,7 +26,7 @@ pub struct Reference {
     /// Bytes of small files.
     pub inline: Vec<(FileId, Vec<u8>)>,
     /// Segments to be deleted, oldest first.
-    pub doomed: Vec<SegmentId>,
+    pub pending_deletions: Vec<SegmentId>,
     /// Since when files have, or had, segments and no byte.
     reserved_at: BTreeMap<FileId, i64>,
 }
@@ -65,19 +65,21 @@ impl Reference {
             .any(|known| known.segment_id == segment)
     }
 
-    fn doom(&mut self, segments: &[Segment]) {
+    fn mark_for_deletion(&mut self, segments: &[Segment]) {
         for segment in segments {
-            if !self.knows(segment.segment_id) && !self.doomed.contains(&segment.segment_id) {
-                self.doomed.push(segment.segment_id);
+            if !self.knows(segment.segment_id)
+                && !self.pending_deletions.contains(&segment.segment_id)
+            {
+                self.pending_deletions.push(segment.segment_id);
             }
         }
     }
 
-    fn none_doomed(&self, segments: &[Segment]) -> Verdict {
+    fn none_pending_deletion(&self, segments: &[Segment]) -> Verdict {
         ensure(
             !segments
                 .iter()
-                .any(|segment| self.doomed.contains(&segment.segment_id)),
+                .any(|segment| self.pending_deletions.contains(&segment.segment_id)),
             ErrorKind::Gone,
         )
     }
@@ -168,7 +170,7 @@ impl Reference {
                 || same(other.delete_key_hash, file.delete_key_hash)
         });
         ensure(!taken, ErrorKind::Taken)?;
-        self.none_doomed(&file.segments)?;
+        self.none_pending_deletion(&file.segments)?;
         if makes_share {
             self.shares.push(share);
         }
@@ -245,9 +247,9 @@ impl Reference {
         )?;
         let before = file.segments.clone();
         if let Some(segments) = to.segments.as_ref().filter(|segments| **segments != before) {
-            self.none_doomed(segments)?;
+            self.none_pending_deletion(segments)?;
             self.file_mut(to.file_id)?.segments.clone_from(segments);
-            self.doom(&before);
+            self.mark_for_deletion(&before);
         }
         let file = self.file_mut(to.file_id)?;
         file.offset_bytes = to.offset_bytes;
@@ -293,7 +295,7 @@ impl Reference {
         }
         let before = file.segments.clone();
         if before != last.segments {
-            self.none_doomed(&last.segments)?;
+            self.none_pending_deletion(&last.segments)?;
         }
         let file = self.file_mut(last.file_id)?;
         file.state = State::Complete;
@@ -311,7 +313,7 @@ impl Reference {
         if let Some(expires_at) = last.expires_at.filter(|_| file.kind == Kind::Partial) {
             self.keep_families_of(last.file_id, last.completed_at, expires_at);
         }
-        self.doom(&before);
+        self.mark_for_deletion(&before);
         self.inline.extend(
             last.inline
                 .as_ref()
@@ -399,7 +401,7 @@ impl Reference {
         let file = self.files.remove(place);
         self.inline.retain(|(id, _)| *id != file_id);
         self.reserved_at.remove(&file_id);
-        self.doom(&file.segments);
+        self.mark_for_deletion(&file.segments);
         if !self
             .files
             .iter()

@@ -96,7 +96,7 @@ pub use error::Error;
 pub use housekeeping::recovery::Recovered;
 pub use protocol::Protocol;
 pub use request::{Append, Expected, Put};
-pub use sealed::unsealed;
+pub use sealed::unseal;
 pub use source::{Cut, Source, Taken};
 pub use stats::{Counted, Stats, Total};
 pub use steady::{ClockState, LastRun, Moment, SteadyClock};

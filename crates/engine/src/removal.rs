@@ -106,17 +106,17 @@ impl Core {
     /// deletion is answered. A long list, and what the disk does not let go, is left to
     /// housekeeping.
     async fn give_back(&self, record: &FileRecord) -> Result<(), Error> {
-        let mut doomed = Vec::new();
+        let mut pending = Vec::new();
         for segment in record.segments.iter().take(SEGMENTS_AT_ONCE) {
             let id = segment.segment_id;
             if !self.catalog.knows_segment(id).await.map_err(in_catalog)? {
-                doomed.push(id);
+                pending.push(id);
             }
         }
-        let (count, asked) = (record.segments.len(), doomed.len());
-        let gone = match doomed.is_empty() {
+        let (count, asked) = (record.segments.len(), pending.len());
+        let gone = match pending.is_empty() {
             true => 0,
-            false => self.delete_segments(doomed).await?,
+            false => self.delete_segments(pending).await?,
         };
         if gone < asked || count > SEGMENTS_AT_ONCE {
             self.chores.deletion.notify_one();

@@ -10,34 +10,22 @@
 use data_encoding::BASE64_NOPAD;
 use ddx_id::UploadKey;
 
-/// Between what is kept as it is and what is sealed: neither can hold a line break.
-const MARK: char = '\n';
-
 const CONTEXT: &str = "DirectDriveX 2026-11 text sealed by an upload key";
 
-/// The metadata of a record: what is kept as it is, and what is sealed.
-pub(crate) fn sealed(open: String, secret: Option<&str>, upload_key: UploadKey) -> String {
-    match secret {
-        None => open,
-        Some(secret) => {
-            let mut bytes = secret.as_bytes().to_vec();
-            apply_key_stream(&mut bytes, upload_key);
-            format!("{open}{MARK}{}", BASE64_NOPAD.encode(&bytes))
-        }
-    }
+/// A secret text, so that only this key opens it.
+pub(crate) fn seal(secret: &str, upload_key: UploadKey) -> String {
+    let mut bytes = secret.as_bytes().to_vec();
+    apply_key_stream(&mut bytes, upload_key);
+    BASE64_NOPAD.encode(&bytes)
 }
 
-/// A record's metadata ([`FileRecord::metadata`](crate::FileRecord)) as its client gave it: what is
-/// kept as it is, and what only this key opens. With another key the latter is nothing.
+/// What a record has sealed ([`FileRecord::sealed_metadata`](crate::FileRecord)), as its client
+/// gave it. With another key it is nothing.
 #[must_use]
-pub fn unsealed(metadata: &str, upload_key: UploadKey) -> (&str, Option<String>) {
-    let Some((open, text)) = metadata.split_once(MARK) else {
-        return (metadata, None);
-    };
-    let mut bytes = BASE64_NOPAD.decode(text.as_bytes()).unwrap_or_default();
+pub fn unseal(sealed: &str, upload_key: UploadKey) -> Option<String> {
+    let mut bytes = BASE64_NOPAD.decode(sealed.as_bytes()).ok()?;
     apply_key_stream(&mut bytes, upload_key);
-    let secret = String::from_utf8(bytes).ok();
-    (open, secret.filter(|secret| !secret.is_empty()))
+    String::from_utf8(bytes).ok()
 }
 
 fn apply_key_stream(bytes: &mut [u8], upload_key: UploadKey) {
@@ -60,33 +48,18 @@ mod tests {
         );
         for length in [1, 26, 64, 65, 4_000] {
             let secret: String = "final;/files/a b".chars().cycle().take(length).collect();
-            let kept = sealed("name YQ==".to_owned(), Some(&secret), key);
-            assert_eq!(unsealed(&kept, key), ("name YQ==", Some(secret.clone())));
-            let (open, wrong) = unsealed(&kept, other);
-            assert_eq!(open, "name YQ==");
-            assert_ne!(wrong.as_deref(), Some(secret.as_str()));
-            assert!(length < 26 || !kept.contains(&secret[..8]));
+            let sealed = seal(&secret, key);
+            assert_eq!(unseal(&sealed, key), Some(secret.clone()));
+            assert_ne!(unseal(&sealed, other), Some(secret.clone()));
+            assert!(length < 26 || !sealed.contains(&secret[..8]));
         }
-    }
-
-    #[test]
-    fn what_is_not_sealed_stays_as_it_is() {
-        let key = UploadKey::from_bytes([1; 16]);
-        assert_eq!(sealed("name YQ==".to_owned(), None, key), "name YQ==");
-        assert_eq!(unsealed("name YQ==", key), ("name YQ==", None));
-        assert_eq!(unsealed("", key), ("", None));
-        assert_eq!(unsealed("name YQ==\n", key), ("name YQ==", None));
-        assert_eq!(unsealed("name YQ==\nfinal;/a", key), ("name YQ==", None));
+        assert_eq!(unseal("final;/a", key), None);
     }
 
     /// Records outlive the program that wrote them.
     #[test]
     fn the_form_stays() {
-        let kept = sealed(
-            String::new(),
-            Some("final;/files/x"),
-            UploadKey::from_bytes([7; 16]),
-        );
-        assert_eq!(kept, "\nMnJaxLmB+a+XUaygxt8");
+        let sealed = seal("final;/files/x", UploadKey::from_bytes([7; 16]));
+        assert_eq!(sealed, "MnJaxLmB+a+XUaygxt8");
     }
 }

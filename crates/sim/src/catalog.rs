@@ -376,13 +376,15 @@ impl Catalog for SimulatedCatalog {
         self.change(move |records| Ok(records.delete(file_id)))
     }
 
-    fn doomed_segments(&self, limit: u32) -> Answer<'_, Vec<SegmentId>> {
-        self.read(move |records| page(records.doomed.iter().copied(), limit))
+    fn pending_deletions(&self, limit: u32) -> Answer<'_, Vec<SegmentId>> {
+        self.read(move |records| page(records.pending_deletions.iter().copied(), limit))
     }
 
     fn forget_segments(&self, segments: Vec<SegmentId>) -> Answer<'_, ()> {
         self.change(move |records| {
-            records.doomed.retain(|doomed| !segments.contains(doomed));
+            records
+                .pending_deletions
+                .retain(|pending| !segments.contains(pending));
             Ok(())
         })
     }

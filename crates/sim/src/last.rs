@@ -159,9 +159,10 @@ async fn digests(life: &Life, failures: (u64, u64)) {
 fn segments(life: &Life) {
     let stored = stored(life);
     let records = life.records.lock();
-    if let Some(doomed) = records.doomed.first() {
-        life.world
-            .wrong(format!("segment {doomed:02x?} is doomed and stays"));
+    if let Some(pending) = records.pending_deletions.first() {
+        life.world.wrong(format!(
+            "segment {pending:02x?} is pending deletion and stays"
+        ));
     }
     let known = records.segments();
     if let Some(orphan) = stored.keys().find(|id| !known.contains(id)) {
@@ -322,7 +323,7 @@ async fn expire(life: &Life) {
             (
                 records.files.len(),
                 records.shares.len(),
-                records.doomed.len(),
+                records.pending_deletions.len(),
             )
         };
         let (used, segments) = (space.total_bytes - space.free_bytes, stored(life).len());
@@ -335,7 +336,7 @@ async fn expire(life: &Life) {
         }
         if began.elapsed() > HOUSEKEEPING_EVERY * 30 {
             return life.world.wrong(format!(
-                "all is expired; files, shares and doomed segments left: {left:?}; {segments} segments and {used} bytes on the disk"
+                "all is expired; files, shares and pending deletions left: {left:?}; {segments} segments and {used} bytes on the disk"
             ));
         }
         sleep(HOUSEKEEPING_EVERY / 2).await;

@@ -137,7 +137,7 @@ async fn read_all(catalog: &SqliteCatalog) -> Vec<Result<(), Error>> {
         catalog.expired(i64::MAX, 0, 100).await.map(drop),
         catalog.pending_digests(100).await.map(drop),
         catalog.segments(100, None).await.map(drop),
-        catalog.doomed_segments(100).await.map(drop),
+        catalog.pending_deletions(100).await.map(drop),
         catalog.totals().await.map(drop),
         catalog
             .finals_waiting_for([1; 16].into(), None, 100)

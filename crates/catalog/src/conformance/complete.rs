@@ -56,7 +56,7 @@ pub async fn an_upload_may_end_inline(Examined { catalog, .. }: Examined) {
     assert_eq!((record.inline, record.segments), (true, Vec::new()));
     assert_eq!(catalog.inline(id(1)).await.unwrap(), Some(bytes));
     assert_eq!(
-        catalog.doomed_segments(9).await.unwrap(),
+        catalog.pending_deletions(9).await.unwrap(),
         [id(1)],
         "its segment is not needed any more"
     );

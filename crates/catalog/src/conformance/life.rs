@@ -10,6 +10,7 @@ pub async fn a_record_reads_back_as_it_was_written(Examined { catalog, .. }: Exa
         path: "Ordner/ñ \u{0} ' \" %.txt".to_owned(),
         content_type: Some("text/plain; charset=utf-8".to_owned()),
         metadata: "filename d29ybGQ=,empty".to_owned(),
+        sealed_metadata: Some("MnJaxLmB".to_owned()),
         length_bytes: Some(i64::MAX.unsigned_abs()),
         offset_bytes: 1 << 40,
         digest_state: (0..=255).collect(),
@@ -274,7 +275,7 @@ pub async fn a_checkpoint_may_bring_length_and_segments(Examined { catalog, .. }
         .await
         .unwrap();
     assert_eq!(file(&*catalog, 1).await.segments, [segment(9, 0)]);
-    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(8)]);
+    assert_eq!(catalog.pending_deletions(9).await.unwrap(), [id(8)]);
 }
 
 pub async fn a_checkpoint_without_an_expiry_leaves_it(Examined { catalog, .. }: Examined) {

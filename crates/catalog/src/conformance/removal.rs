@@ -9,7 +9,7 @@ fn ids(files: Vec<FileRecord>) -> Vec<FileId> {
     files.into_iter().map(|file| file.file_id).collect()
 }
 
-pub async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
+pub async fn a_deleted_file_marks_its_segments_for_deletion_and_frees_its_path(
     Examined { catalog, .. }: Examined,
 ) {
     assert_eq!(catalog.delete(id(1)).await.unwrap(), None);
@@ -28,15 +28,18 @@ pub async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
     assert_eq!(catalog.delete(id(1)).await.unwrap(), Some(two.clone()));
     assert_eq!(catalog.file(id(1)).await.unwrap(), None);
     assert_eq!(catalog.file_by_upload_key(wide(1)).await.unwrap(), None);
-    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(11), id(10)]);
-    assert_eq!(catalog.doomed_segments(1).await.unwrap(), [id(11)]);
+    assert_eq!(
+        catalog.pending_deletions(9).await.unwrap(),
+        [id(11), id(10)]
+    );
+    assert_eq!(catalog.pending_deletions(1).await.unwrap(), [id(11)]);
     assert!(!catalog.knows_segment(id(11)).await.unwrap());
     assert!(
         catalog.share(id(1)).await.unwrap().is_some(),
         "a file is left in it"
     );
     catalog.forget_segments(vec![id(11), id(99)]).await.unwrap();
-    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(10)]);
+    assert_eq!(catalog.pending_deletions(9).await.unwrap(), [id(10)]);
     catalog.forget_segments(vec![id(10)]).await.unwrap();
     catalog.create(new(two)).await.unwrap();
     catalog.delete(id(1)).await.unwrap().unwrap();
@@ -61,7 +64,9 @@ pub async fn a_deleted_file_dooms_its_segments_and_frees_its_path(
     );
 }
 
-pub async fn a_segment_is_doomed_with_its_last_reference(Examined { catalog, .. }: Examined) {
+pub async fn a_segment_is_marked_for_deletion_with_its_last_reference(
+    Examined { catalog, .. }: Examined,
+) {
     catalog
         .create(new(FileRecord {
             kind: Kind::Partial,
@@ -89,18 +94,20 @@ pub async fn a_segment_is_doomed_with_its_last_reference(Examined { catalog, .. 
     for number in [1, 3] {
         catalog.delete(id(number)).await.unwrap().unwrap();
         assert_eq!(
-            catalog.doomed_segments(9).await.unwrap(),
+            catalog.pending_deletions(9).await.unwrap(),
             Vec::<SegmentId>::new()
         );
         assert!(catalog.knows_segment(id(1)).await.unwrap());
     }
     assert_eq!(file(&*catalog, 2).await.segments.len(), 2);
     catalog.delete(id(2)).await.unwrap().unwrap();
-    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(1)]);
+    assert_eq!(catalog.pending_deletions(9).await.unwrap(), [id(1)]);
     assert!(!catalog.knows_segment(id(1)).await.unwrap());
 }
 
-pub async fn a_doomed_segment_is_not_referred_to_again(Examined { catalog, .. }: Examined) {
+pub async fn a_segment_pending_deletion_is_not_referred_to_again(
+    Examined { catalog, .. }: Examined,
+) {
     catalog.create(new(receiving(1))).await.unwrap();
     catalog.delete(id(1)).await.unwrap().unwrap();
     let again = FileRecord {
@@ -213,7 +220,7 @@ pub async fn only_what_is_expired_when_it_happens_is_deleted_as_such(
     let gone = catalog.delete_expired(100, named.clone()).await.unwrap();
     assert_eq!(ids(gone.clone()), [id(1), id(4)]);
     assert_eq!(gone[0], before);
-    assert_eq!(catalog.doomed_segments(9).await.unwrap(), [id(1), id(4)]);
+    assert_eq!(catalog.pending_deletions(9).await.unwrap(), [id(1), id(4)]);
     assert_eq!(
         catalog.delete_expired(399, named.clone()).await.unwrap(),
         []

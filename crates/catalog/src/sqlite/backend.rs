@@ -83,6 +83,7 @@ impl Catalog for SqliteCatalog {
                 file.path.len(),
                 file.content_type.as_ref().map_or(0, String::len),
                 file.metadata.len(),
+                file.sealed_metadata.as_ref().map_or(0, String::len),
                 file.protocol.len(),
                 file.digest_state.len(),
             ];
@@ -202,8 +203,8 @@ impl Catalog for SqliteCatalog {
         Box::pin(self.change(0, move |to| removal::delete(to, &file_id)))
     }
 
-    fn doomed_segments(&self, limit: u32) -> Answer<'_, Vec<SegmentId>> {
-        Box::pin(self.query(move |from| queries::doomed_segments(from, limit)))
+    fn pending_deletions(&self, limit: u32) -> Answer<'_, Vec<SegmentId>> {
+        Box::pin(self.query(move |from| queries::pending_deletions(from, limit)))
     }
 
     fn forget_segments(&self, segments: Vec<SegmentId>) -> Answer<'_, ()> {

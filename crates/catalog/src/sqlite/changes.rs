@@ -87,8 +87,8 @@ pub(super) fn create(connection: &Connection, new: &NewFile) -> Result<(), Error
 fn insert_file(connection: &Connection, new: &NewFile, share_no: i64) -> Result<i64, Error> {
     const SQL: &str = "INSERT INTO files (file_id, share_no, path, upload_key_hash, delete_key_hash, owner, \
         content_type, metadata, kind, state, protocol, length_bytes, inline, crc64, blake3, sha256, created_at, \
-        updated_at, completed_at, expires_at, max_downloads, downloads) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
+        updated_at, completed_at, expires_at, max_downloads, downloads, sealed_metadata) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
     let file = &new.record;
     let complete = file.state == State::Complete;
     Ok(connection.prepare_cached(SQL)?.insert(params![
@@ -114,6 +114,7 @@ fn insert_file(connection: &Connection, new: &NewFile, share_no: i64) -> Result<
         file.expires_at.filter(|_| complete),
         file.max_downloads.map(signed).transpose()?,
         signed(file.downloads)?,
+        file.sealed_metadata,
     ])?)
 }
 
@@ -143,17 +144,17 @@ fn insert_segments(
     file_no: i64,
     segments: &[Segment],
 ) -> Result<(), Error> {
-    const DOOMED: &str = "SELECT EXISTS (SELECT 1 FROM doomed_segments WHERE segment_id = ?1)";
+    const PENDING: &str = "SELECT EXISTS (SELECT 1 FROM pending_deletions WHERE segment_id = ?1)";
     const SQL: &str = "INSERT INTO file_segments (file_no, position, segment_id, length_bytes, crc64) \
         VALUES (?1, ?2, ?3, ?4, ?5)";
     for (position, segment) in (0_i64..).zip(segments) {
-        let doomed: bool = connection
-            .prepare_cached(DOOMED)?
+        let pending: bool = connection
+            .prepare_cached(PENDING)?
             .query_row([segment.segment_id.as_bytes()], |row| row.get(0))?;
-        if doomed {
+        if pending {
             return Err(Error::new(
                 ErrorKind::Gone,
-                "a segment is doomed: its bytes are being deleted",
+                "a segment is pending deletion: its bytes are being deleted",
             ));
         }
         connection.prepare_cached(SQL)?.execute((
@@ -167,7 +168,7 @@ fn insert_segments(
     Ok(())
 }
 
-/// Gives a file other segments; those that no file has any more are doomed.
+/// Gives a file other segments; those that no file has any more are pending deletion.
 fn replace_segments(
     connection: &Connection,
     file_no: i64,
@@ -181,15 +182,15 @@ fn replace_segments(
         .prepare_cached("DELETE FROM file_segments WHERE file_no = ?1")?
         .execute([file_no])?;
     insert_segments(connection, file_no, segments)?;
-    doom(connection, before.iter().map(|segment| segment.segment_id))
+    mark_for_deletion(connection, before.iter().map(|segment| segment.segment_id))
 }
 
-/// Puts those of the segments that no file refers to on the list of doomed ones.
-pub(super) fn doom(
+/// Puts those of the segments that no file refers to on the list of pending deletions.
+pub(super) fn mark_for_deletion(
     connection: &Connection,
     segments: impl Iterator<Item = SegmentId>,
 ) -> Result<(), Error> {
-    const SQL: &str = "INSERT INTO doomed_segments (segment_id) SELECT ?1 \
+    const SQL: &str = "INSERT INTO pending_deletions (segment_id) SELECT ?1 \
         WHERE NOT EXISTS (SELECT 1 FROM file_segments WHERE segment_id = ?1) ON CONFLICT DO NOTHING";
     for segment in segments {
         connection

@@ -26,8 +26,8 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
             WHERE iif(f.inline, i.bytes IS NULL OR length(i.bytes) <> f.length_bytes, i.file_no IS NOT NULL)",
     ),
     (
-        "a file refers to a doomed segment",
-        "SELECT 1 FROM file_segments JOIN doomed_segments USING (segment_id)",
+        "a file refers to a segment pending deletion",
+        "SELECT 1 FROM file_segments JOIN pending_deletions USING (segment_id)",
     ),
     (
         "a share is empty and not marked so, or marked and not empty",

@@ -36,7 +36,8 @@ const UNFINISHED: &str =
     "SELECT file_no FROM files WHERE state IN (0, 1) ORDER BY file_id LIMIT ?1";
 const UNFINISHED_AFTER: &str =
     "SELECT file_no FROM files WHERE state IN (0, 1) AND file_id > ?2 ORDER BY file_id LIMIT ?1";
-const DOOMED_SEGMENTS: &str = "SELECT segment_id FROM doomed_segments ORDER BY doomed_no LIMIT ?1";
+const PENDING_DELETIONS: &str =
+    "SELECT segment_id FROM pending_deletions ORDER BY deletion_no LIMIT ?1";
 const KNOWS_SEGMENT: &str = "SELECT EXISTS (SELECT 1 FROM file_segments WHERE segment_id = ?1)";
 const SEGMENTS: &str = "SELECT DISTINCT segment_id FROM file_segments WHERE segment_id > ?1 ORDER BY segment_id LIMIT ?2";
 const FILES_OF_SEGMENT: &str =
@@ -193,12 +194,12 @@ pub(super) fn unfinished(
     }
 }
 
-pub(super) fn doomed_segments(
+pub(super) fn pending_deletions(
     connection: &Connection,
     limit: u32,
 ) -> Result<Vec<SegmentId>, Error> {
     Ok(connection
-        .prepare_cached(DOOMED_SEGMENTS)?
+        .prepare_cached(PENDING_DELETIONS)?
         .query_map([page(limit)], |row| id_at(row, 0))?
         .collect::<Result<_, _>>()?)
 }
@@ -304,7 +305,7 @@ mod tests {
         FILE_ID,
         UNFINISHED,
         UNFINISHED_AFTER,
-        DOOMED_SEGMENTS,
+        PENDING_DELETIONS,
         FILES_OF_SEGMENT,
         KNOWS_SEGMENT,
         SEGMENTS,
@@ -341,5 +342,5 @@ mod tests {
     }
 
     /// One row, and rows in the order of their numbers, of which a page is taken.
-    const HARMLESS: &[&str] = &["SCAN totals", "SCAN doomed_segments", "SCAN CONSTANT ROW"];
+    const HARMLESS: &[&str] = &["SCAN totals", "SCAN pending_deletions", "SCAN CONSTANT ROW"];
 }

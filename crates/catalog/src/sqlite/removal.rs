@@ -1,10 +1,10 @@
 //! Changes that take things away.
 //!
-//! A deletion is two steps: the record goes and its segments are written down as doomed, in one
-//! transaction; then the bytes go, and then the doomed rows. A crash in between leaves rows that
+//! A deletion is two steps: the record goes and its segments are written down as pending deletions,
+//! in one transaction; then the bytes go, and then these rows. A crash in between leaves rows that
 //! say what is still to be deleted.
 
-use super::changes::doom;
+use super::changes::mark_for_deletion;
 use super::rows::{file_no, load};
 use crate::{Error, FileRecord, PAGE_ROWS_MAX};
 use ddx_id::{FileId, SegmentId};
@@ -24,7 +24,7 @@ pub(super) fn delete(
     connection
         .prepare_cached("DELETE FROM files WHERE file_no = ?1")?
         .execute([file_no])?;
-    doom(
+    mark_for_deletion(
         connection,
         file.segments.iter().map(|segment| segment.segment_id),
     )?;
@@ -58,7 +58,7 @@ pub(super) fn forget_segments(
     segments: &[SegmentId],
 ) -> Result<(), Error> {
     let mut statement =
-        connection.prepare_cached("DELETE FROM doomed_segments WHERE segment_id = ?1")?;
+        connection.prepare_cached("DELETE FROM pending_deletions WHERE segment_id = ?1")?;
     for segment in segments {
         statement.execute([segment.as_bytes()])?;
     }

@@ -97,7 +97,7 @@ const FILE: &str = "SELECT f.file_id, s.share_id, f.upload_key_hash, f.delete_ke
     f.content_type, f.metadata, f.kind, f.state, f.protocol, f.length_bytes, \
     iif(f.state = 2, f.length_bytes, u.offset_bytes), u.digest_state, iif(f.state = 2, f.crc64, u.crc64), \
     f.blake3, f.sha256, f.created_at, iif(f.state = 2, f.updated_at, u.updated_at), f.completed_at, \
-    iif(f.state = 2, f.expires_at, u.expires_at), f.max_downloads, f.downloads, f.inline, f.failure, f.damage \
+    iif(f.state = 2, f.expires_at, u.expires_at), f.max_downloads, f.downloads, f.inline, f.failure, f.damage, f.sealed_metadata \
     FROM files f JOIN shares s USING (share_no) LEFT JOIN uploads u USING (file_no) WHERE f.file_no = ?1";
 
 pub(super) fn file_from(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
@@ -130,6 +130,7 @@ pub(super) fn file_from(row: &Row<'_>) -> rusqlite::Result<FileRecord> {
         parts: Vec::new(),
         failure: row.get(24)?,
         damage: row.get(25)?,
+        sealed_metadata: row.get(26)?,
     })
 }
 

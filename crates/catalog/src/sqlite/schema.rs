@@ -46,6 +46,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/0005_reservations.sql")),
     M::up(include_str!("../../migrations/0006_no_keys.sql")),
     M::up(include_str!("../../migrations/0007_owners.sql")),
+    M::up(include_str!("../../migrations/0008_pending_deletions.sql")),
 ];
 
 /// The schema version that this program writes.

@@ -25,9 +25,9 @@ fn small(number: u8, bytes: usize) -> NewFile {
     }
 }
 
-fn doom(connection: &Connection, number: u8) -> Result<(), Error> {
+fn mark_for_deletion(connection: &Connection, number: u8) -> Result<(), Error> {
     connection.execute(
-        "INSERT INTO doomed_segments (segment_id) VALUES (?1)",
+        "INSERT INTO pending_deletions (segment_id) VALUES (?1)",
         [[number; 16]],
     )?;
     Ok(())
@@ -43,7 +43,7 @@ async fn a_change_that_fails_half_done_or_panics_leaves_the_others_alone() {
     let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
     let answers = join_all((0..60_u8).map(|number| {
         catalog.change(0, move |to| {
-            doom(to, number)?;
+            mark_for_deletion(to, number)?;
             assert!(number % 10 != 7, "this panic belongs to the test");
             if number % 10 == 3 {
                 refuse()
@@ -64,7 +64,7 @@ async fn a_change_that_fails_half_done_or_panics_leaves_the_others_alone() {
             }
         }
     }
-    assert_eq!(catalog.doomed_segments(100).await.unwrap(), expected);
+    assert_eq!(catalog.pending_deletions(100).await.unwrap(), expected);
     let stats = catalog.stats();
     assert!((1..=12).contains(&stats.second_runs), "{stats:?}");
     assert_eq!(
@@ -77,15 +77,18 @@ async fn a_change_that_fails_half_done_or_panics_leaves_the_others_alone() {
 async fn a_change_that_fails_before_it_changed_anything_costs_no_second_run() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
-    doom_all(&catalog, &[1]).await;
-    let again = catalog.change(0, |to| doom(to, 1)).await;
+    mark_all_for_deletion(&catalog, &[1]).await;
+    let again = catalog.change(0, |to| mark_for_deletion(to, 1)).await;
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Taken);
     assert_eq!(catalog.stats().second_runs, 0);
 }
 
-async fn doom_all(catalog: &SqliteCatalog, numbers: &[u8]) {
+async fn mark_all_for_deletion(catalog: &SqliteCatalog, numbers: &[u8]) {
     for &number in numbers {
-        catalog.change(0, move |to| doom(to, number)).await.unwrap();
+        catalog
+            .change(0, move |to| mark_for_deletion(to, number))
+            .await
+            .unwrap();
     }
 }
 
@@ -163,7 +166,7 @@ async fn the_rules_of_states_are_asserted_in_sql_too() {
         "UPDATE files SET state = 2 WHERE state = 0",
         "DELETE FROM shares",
         "INSERT INTO file_segments VALUES (99, 0, zeroblob(16), 0, 0)",
-        "INSERT INTO doomed_segments (segment_id) VALUES (zeroblob(15))",
+        "INSERT INTO pending_deletions (segment_id) VALUES (zeroblob(15))",
     ] {
         let error = catalog
             .change(0, move |to| Ok(to.execute(sql, [])?))
@@ -189,7 +192,7 @@ async fn the_check_finds_what_the_rules_forbid() {
         "DELETE FROM uploads",
         "DELETE FROM inline_bytes",
         "UPDATE inline_bytes SET bytes = x'00'",
-        "INSERT INTO doomed_segments (segment_id) SELECT segment_id FROM file_segments",
+        "INSERT INTO pending_deletions (segment_id) SELECT segment_id FROM file_segments",
         "UPDATE files SET length_bytes = 5 WHERE state = 0",
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -300,7 +303,10 @@ async fn a_writer_that_ends_in_a_panic_is_told() {
     release.send(()).unwrap();
     holds.await.unwrap();
     assert_eq!(catalog.thread_died().await, "catalog-write");
-    let error = catalog.change(0, |to| doom(to, 1)).await.unwrap_err();
+    let error = catalog
+        .change(0, |to| mark_for_deletion(to, 1))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
 }
 
@@ -308,7 +314,10 @@ async fn a_writer_that_ends_in_a_panic_is_told() {
 async fn the_log_is_gone_after_the_end_also_where_a_read_was_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = SqliteCatalog::open(folder.path(), Config::default()).unwrap();
-    catalog.change(0, |to| doom(to, 1)).await.unwrap();
+    catalog
+        .change(0, |to| mark_for_deletion(to, 1))
+        .await
+        .unwrap();
     let (release, held) = std::sync::mpsc::channel::<()>();
     let mut reads = std::pin::pin!(catalog.query(move |_| {
         let _ = held.recv();

@@ -326,8 +326,10 @@ async fn make(call: &Call, catalog: &SqliteCatalog, reference: &mut Reference) {
             );
         }
         Call::ForgetSegments(count) => {
-            let gone = catalog.doomed_segments(count).await.unwrap();
-            reference.doomed.retain(|segment| !gone.contains(segment));
+            let gone = catalog.pending_deletions(count).await.unwrap();
+            reference
+                .pending_deletions
+                .retain(|segment| !gone.contains(segment));
             catalog.forget_segments(gone).await.unwrap();
         }
         Call::ForgetEmptyShares(before) => {
@@ -421,7 +423,10 @@ async fn compare(catalog: &SqliteCatalog, reference: &Reference) {
     reserved.sort_unstable();
     found.sort_unstable();
     assert_eq!(found, reserved);
-    assert_eq!(catalog.doomed_segments(99).await.unwrap(), reference.doomed);
+    assert_eq!(
+        catalog.pending_deletions(99).await.unwrap(),
+        reference.pending_deletions
+    );
     assert_eq!(
         catalog.segments(99, None).await.unwrap(),
         reference.segments()

@@ -282,6 +282,32 @@ fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn what_was_sealed_behind_a_line_break_gets_its_own_column() {
+    let folder = tempfile::tempdir().unwrap();
+    older(folder.path(), 7);
+    Connection::open(folder.path().join(FILE_NAME))
+        .unwrap()
+        .execute_batch(
+            "UPDATE files SET metadata = 'name YQ==' || char(10) || 'MnJaxLmB' WHERE file_id = x'11111111111111111111111111111111';
+             UPDATE files SET metadata = char(10) || 'MnJa' WHERE file_id = x'22222222222222222222222222222222'",
+        )
+        .unwrap();
+    let catalog = open(folder.path()).unwrap();
+    for (id, open, sealed) in [
+        (0x11, "name YQ==", Some("MnJaxLmB")),
+        (0x22, "", Some("MnJa")),
+    ] {
+        let record = catalog.file([id; 16].into()).await.unwrap().unwrap();
+        assert_eq!(
+            (record.metadata.as_str(), record.sealed_metadata.as_deref()),
+            (open, sealed)
+        );
+    }
+    let other = catalog.file([0x33; 16].into()).await.unwrap().unwrap();
+    assert_eq!(other.sealed_metadata, None);
+}
+
+#[tokio::test]
 async fn a_damaged_or_foreign_file_is_refused_with_its_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = open(folder.path()).unwrap();

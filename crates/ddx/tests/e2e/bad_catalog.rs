@@ -453,9 +453,10 @@ c=sqlite3.connect(path,isolation_level=None)
 c.executescript('PRAGMA auto_vacuum=INCREMENTAL;PRAGMA journal_mode=WAL;PRAGMA application_id=%d'%int.from_bytes(b'DDXC','big'))
 for name in sorted(os.listdir(folder))[:version]: c.executescript(open(os.path.join(folder,name)).read())
 c.execute('ATTACH ? AS today',(path+'.today',))
-for table in ('shares','files','uploads','inline_bytes','file_segments','file_parts','doomed_segments'):
+for table in ('shares','files','uploads','inline_bytes','file_segments','file_parts'):
     columns=','.join(row[1] for row in c.execute(f'PRAGMA main.table_info({table})'))
     c.execute(f'INSERT INTO {table} ({columns}) SELECT {columns} FROM today.{table}')
+c.execute('INSERT INTO doomed_segments SELECT * FROM today.pending_deletions')
 c.execute('DETACH today')
 c.execute(f'PRAGMA user_version={version}')
 c.close()

@@ -199,7 +199,7 @@ async fn disk_and_catalog_agree(data_dir: &Path) -> Result<()> {
     let catalog = SqliteCatalog::open(data_dir, Config::default())?;
     catalog.check().await?;
     let mut known = catalog.segments(1_000, None).await?;
-    known.extend(catalog.doomed_segments(1_000).await?);
+    known.extend(catalog.pending_deletions(1_000).await?);
     let known: BTreeSet<String> = known.into_iter().map(|id| id.to_string()).collect();
     for shard in std::fs::read_dir(data_dir.join("segments"))? {
         for segment in std::fs::read_dir(shard?.path())? {

@@ -4,7 +4,8 @@
 //! closes: whatever it does can be cut anywhere and is done again.
 //!
 //! Deleting is done in two steps that may lie on either side of a crash: the record goes and names
-//! its segments as doomed, in one transaction; then the bytes go, and the names after them.
+//! its segments as pending deletions, in one transaction; then the bytes go, and the names after
+//! them.
 
 pub(crate) mod chores;
 pub(crate) mod late_digests;
@@ -53,7 +54,7 @@ impl Engine {
         parts.spawn_chore(
             "deletion",
             |it| &it.deletion,
-            |it| async move { it.delete_doomed().await },
+            |it| async move { it.delete_pending().await },
         );
         parts.spawn_chore(
             "joining",
@@ -254,25 +255,25 @@ impl Core {
         }
     }
 
-    /// Deletes what can be deleted. What the disk does not let go now stays doomed and keeps
+    /// Deletes what can be deleted. What the disk does not let go now stays pending and keeps
     /// nothing else from going.
-    pub(crate) async fn delete_doomed(&self) -> Result<(), Error> {
+    pub(crate) async fn delete_pending(&self) -> Result<(), Error> {
         loop {
-            let doomed = self
+            let pending = self
                 .catalog
-                .doomed_segments(PAGE_ROWS)
+                .pending_deletions(PAGE_ROWS)
                 .await
                 .map_err(in_catalog)?;
-            if doomed.is_empty() || self.delete_segments(doomed).await? == 0 {
+            if pending.is_empty() || self.delete_segments(pending).await? == 0 {
                 return Ok(());
             }
         }
     }
 
     /// Deletes segments that no record refers to; how many are gone.
-    pub(crate) async fn delete_segments(&self, doomed: Vec<SegmentId>) -> Result<usize, Error> {
+    pub(crate) async fn delete_segments(&self, pending: Vec<SegmentId>) -> Result<usize, Error> {
         let gone = self
-            .blocking(move |store| Ok(deleted(store, doomed)))
+            .blocking(move |store| Ok(deleted(store, pending)))
             .await?;
         let count = gone.len();
         if count > 0 {

@@ -54,7 +54,7 @@ impl Engine {
         if parts.is_read_only() {
             return Ok(recovered);
         }
-        parts.delete_doomed().await?;
+        parts.delete_pending().await?;
         parts.reconcile(&mut recovered).await?;
         let mut after = None;
         loop {
@@ -69,7 +69,7 @@ impl Engine {
             after = Some(last.file_id);
             parts.recover_uploads(page, &mut recovered).await?;
         }
-        parts.delete_doomed().await?;
+        parts.delete_pending().await?;
         Ok(recovered)
     }
 }

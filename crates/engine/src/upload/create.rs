@@ -14,7 +14,7 @@ use crate::deadline::after;
 use crate::engine::{Core, Engine, in_catalog, on_disk};
 use crate::error::Error;
 use crate::protocol::Protocol;
-use crate::sealed::sealed;
+use crate::sealed::seal;
 use crate::stats::Counted;
 use crate::upload::completion::{WholeFile, apply, completion};
 
@@ -36,7 +36,7 @@ pub struct NewUpload {
     /// What the client wants to be told again, as it gave it.
     pub metadata: String,
     /// The same, where it opens something: it is kept so that only the upload's key brings it back
-    /// ([`unsealed`](crate::unsealed)).
+    /// ([`unseal`](crate::unseal)).
     pub secret_metadata: Option<String>,
     /// A part of a file that will be joined, and no file of its own.
     pub is_part: bool,
@@ -217,7 +217,8 @@ impl Core {
             owner: new.owner,
             path: new.path,
             content_type: new.content_type,
-            metadata: sealed(new.metadata, new.secret_metadata.as_deref(), upload_key),
+            metadata: new.metadata,
+            sealed_metadata: new.secret_metadata.map(|secret| seal(&secret, upload_key)),
             kind: if new.is_part {
                 Kind::Partial
             } else {

@@ -225,12 +225,13 @@ async fn head(app: &App, key: UploadKey) -> Result<Response, Problem> {
     if record.state == UploadState::Failed {
         return Err(Problem::new(Kind::UploadFailed));
     }
-    let (metadata, concat) = ddx_engine::unsealed(&record.metadata, key);
+    let sealed = record.sealed_metadata.as_deref();
+    let concat = sealed.and_then(|sealed| ddx_engine::unseal(sealed, key));
     let state = headers::UploadState {
         offset: (record.state != UploadState::Joining).then_some(record.offset_bytes),
         length: record.length_bytes,
         length_deferred: record.length_bytes.is_none() && record.kind != UploadKind::Final,
-        metadata,
+        metadata: &record.metadata,
         concat: match record.kind {
             UploadKind::Partial => Some("partial"),
             UploadKind::Final | UploadKind::Whole => concat.as_deref(),
