@@ -57,8 +57,8 @@ test('bounds stand beside a parameter, and shapes unfold by name', async ({ page
   await expect(send.getByRole('listitem').filter({ hasText: 'Max-Days' })).toContainText(
     /header.*integer \(int64\).*≥ 1.*≤ 3650.*For how many days/s,
   );
-  await send.getByText('Told', { exact: true }).click();
-  await send.locator('summary', { hasText: 'ToldFile' }).click();
+  await send.getByText('UploadReceipt', { exact: true }).click();
+  await send.locator('summary', { hasText: 'UploadedFile' }).click();
   await expect(send.getByText('delete_link')).toBeVisible();
   await send.locator('summary', { hasText: /^File$/ }).click();
   await send.locator('summary', { hasText: 'FileState' }).click();
@@ -99,7 +99,7 @@ test('all is reached by the keyboard alone', async ({ page, server, context }) =
   for (let n = 0; n < 10; n++) {
     await page.keyboard.press('Tab');
     if (await copy.evaluate((one) => one === document.activeElement)) break;
-    if (await page.evaluate(() => document.activeElement?.textContent === 'Told'))
+    if (await page.evaluate(() => document.activeElement?.textContent === 'UploadReceipt'))
       await page.keyboard.press('Enter');
   }
   await expect(copy).toBeFocused();

@@ -203,8 +203,8 @@ pub trait Catalog: Send + Sync + 'static {
     /// Segments whose bytes are to be deleted, oldest first. At most `limit` and [`PAGE_ROWS_MAX`].
     fn pending_deletions(&self, limit: u32) -> Answer<'_, Vec<SegmentId>>;
 
-    /// Takes segments off the list of pending deletions, after their bytes are gone. Unknown ids are
-    /// ignored.
+    /// Takes segments off the list of pending deletions, after their bytes are gone. Unknown ids
+    /// are ignored.
     fn forget_segments(&self, segments: Vec<SegmentId>) -> Answer<'_, ()>;
 
     /// Files of any state whose `expires_at` is not after `now`, longest expired first, without the

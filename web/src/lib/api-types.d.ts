@@ -137,7 +137,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How far a file is, at the address where the system before this one told it. */
+        /** How far a file is, for programs that know the address of earlier systems. */
         get: operations["show_progress"];
         put?: never;
         post?: never;
@@ -154,7 +154,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the server does. Everybody is told how much it takes; all else is for operators. */
+        /** What the server does. How much it takes is for every client; all else is for operators. */
         get: operations["show_status"];
         put?: never;
         post?: never;
@@ -429,24 +429,6 @@ export interface components {
          * @enum {string}
          */
         FileState: "receiving" | "joining" | "complete" | "failed";
-        /** @description The fields of a form. */
-        FormShape: {
-            /**
-             * Format: binary
-             * @description A file, under any name of a field; more of them may follow.
-             */
-            file: string;
-            /**
-             * Format: int64
-             * @description For how many days they are kept.
-             */
-            "max-days"?: number;
-            /**
-             * Format: int64
-             * @description How often each may be downloaded.
-             */
-            "max-downloads"?: number;
-        };
         /** @description What a client should know before it sends. */
         Limits: {
             /**
@@ -536,15 +518,33 @@ export interface components {
             version: string;
         };
         StatusAnswer: components["schemas"]["Status"] | components["schemas"]["Load"];
+        /** @description The fields of a form. */
+        UploadForm: {
+            /**
+             * Format: binary
+             * @description A file, under any name of a field; more of them may follow.
+             */
+            file: string;
+            /**
+             * Format: int64
+             * @description For how many days they are kept.
+             */
+            "max-days"?: number;
+            /**
+             * Format: int64
+             * @description How often each may be downloaded.
+             */
+            "max-downloads"?: number;
+        };
         /** @description What was stored. */
-        Told: {
+        UploadReceipt: {
             /** @description Each file, in the order in which they came. */
-            files: components["schemas"]["ToldFile"][];
+            files: components["schemas"]["UploadedFile"][];
             /** @description The link of the share. */
             link: string;
         };
         /** @description A file that was made, with the address that deletes it. */
-        ToldFile: components["schemas"]["File"] & {
+        UploadedFile: components["schemas"]["File"] & {
             /** @description The address that deletes it, for `DELETE`. */
             delete_link: string;
         };
@@ -594,7 +594,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "multipart/form-data": components["schemas"]["FormShape"];
+                "multipart/form-data": components["schemas"]["UploadForm"];
             };
         };
         responses: {
@@ -605,7 +605,7 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
-                    "application/json": components["schemas"]["Told"];
+                    "application/json": components["schemas"]["UploadReceipt"];
                 };
             };
             /** @description The request is refused. */
@@ -1146,7 +1146,7 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
-                    "application/json": components["schemas"]["Told"];
+                    "application/json": components["schemas"]["UploadReceipt"];
                 };
             };
             /** @description The request is refused. */

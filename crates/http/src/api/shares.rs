@@ -182,7 +182,7 @@ pub(super) async fn file(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(file)).into_response())
 }
 
-/// How far a file is, at the address where the system before this one told it.
+/// How far a file is, for programs that know the address of earlier systems.
 #[utoipa::path(
     get,
     path = "/api/v1/system/upload-progress/{file_id}",

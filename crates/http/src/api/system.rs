@@ -184,7 +184,7 @@ pub(super) async fn disk(app: &App) -> Result<Disk, Error> {
     })
 }
 
-/// What the server does. Everybody is told how much it takes; all else is for operators.
+/// What the server does. How much it takes is for every client; all else is for operators.
 #[utoipa::path(
     get,
     path = "/api/v1/system/upload-status",

@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::Instrument as _;
 use utoipa::ToSchema;
 
-use super::handlers::{PROTOCOL, Told, ToldFile, answer, limits, takes_new_files};
+use super::handlers::{PROTOCOL, UploadReceipt, UploadedFile, answer, limits, takes_new_files};
 use super::headers::Options;
 use super::multipart::{self, Form, Part};
 use crate::app::{App, Client, PublicBase, charge_answer, no_memory};
@@ -34,7 +34,7 @@ use crate::shared::problem::{Kind, Problem};
 /// The fields of a form.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it is read part by part; this is its shape")]
-struct FormShape {
+struct UploadForm {
     /// A file, under any name of a field; more of them may follow.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
@@ -116,10 +116,10 @@ impl Drop for Files {
     path = "/",
     operation_id = "send_form",
     tag = "plain uploads",
-    request_body(content = FormShape, content_type = "multipart/form-data"),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses((status = 201, description = "All are stored, in one share.", content(
         (String = "text/plain"),
-        (Told = "application/json"),
+        (UploadReceipt = "application/json"),
     ))),
 )]
 pub(super) async fn form(
@@ -290,7 +290,7 @@ impl Draw for Links {
                 if !std::mem::take(&mut self.is_first) {
                     into.push(b',');
                 }
-                let told = ToldFile::new(&self.app, file, made.delete_key, &self.base);
+                let told = UploadedFile::new(&self.app, file, made.delete_key, &self.base);
                 // Into memory, strings and numbers only: it can't fail.
                 let _ = serde_json::to_writer(into, &told);
             }

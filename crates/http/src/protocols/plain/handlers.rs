@@ -62,7 +62,7 @@ struct Fields {
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 201, description = "It is stored; `X-Url-Delete` has the address that deletes it.", content(
         (String = "text/plain"),
-        (Told = "application/json"),
+        (UploadReceipt = "application/json"),
     ))),
 )]
 pub(super) async fn put(
@@ -172,24 +172,24 @@ pub(super) async fn only_deletes() -> Problem {
 
 /// What was stored.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Told {
+pub(super) struct UploadReceipt {
     /// The link of the share.
     link: String,
     /// Each file, in the order in which they came.
-    #[schema(value_type = Vec<ToldFile>)]
-    files: [ToldFile; 1],
+    #[schema(value_type = Vec<UploadedFile>)]
+    files: [UploadedFile; 1],
 }
 
 /// A file that was made, with the address that deletes it.
 #[derive(Serialize, ToSchema)]
-pub(super) struct ToldFile {
+pub(super) struct UploadedFile {
     #[serde(flatten)]
     file: File,
     /// The address that deletes it, for `DELETE`.
     delete_link: String,
 }
 
-impl ToldFile {
+impl UploadedFile {
     pub(super) fn new(
         app: &App,
         file: &FileSummary,
@@ -208,13 +208,13 @@ pub(super) fn answer(app: &App, base: &PublicBase, created: &Created, format: Fo
     let share = base.share(created.record.share_id);
     let mut response = match format {
         Format::Json => {
-            let file = ToldFile::new(
+            let file = UploadedFile::new(
                 app,
                 &created.record.clone().into(),
                 created.delete_key,
                 base,
             );
-            let told = Told {
+            let told = UploadReceipt {
                 link: share,
                 files: [file],
             };
