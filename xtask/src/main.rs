@@ -1,4 +1,4 @@
-//! Chores of the project: `cargo xtask tidy` checks the rules of the house, `cargo xtask docs`
+//! Chores of the project: `cargo xtask tidy` checks the project's rules, `cargo xtask docs`
 //! writes the documents that come from tables in the code.
 //!
 //! They are a program and not shell scripts because the rules are about Rust sources and manifests,
@@ -20,7 +20,7 @@ mod tidy;
 
 const USAGE: &str = "cargo xtask <chore>
 
-  tidy [ROOT]      check the rules of the house (rooms, circles, names, sizes, versions, comments)
+  tidy [ROOT]      check the project's rules (layers, circles, names, sizes, versions, comments)
   docs [--check]   write the generated documents, or fail if they differ from what is there";
 
 fn main() -> ExitCode {

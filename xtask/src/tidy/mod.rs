@@ -1,4 +1,4 @@
-//! The rules of the house that no compiler checks, each in a module of its own.
+//! The rules of the project that no compiler checks, each in a module of its own.
 //!
 //! They are checked by a program because the shape of the workspace is what keeps it honest: the
 //! ledger is testable because it knows no runtime, crash safety can be reasoned about because only
@@ -13,11 +13,11 @@ mod circles;
 mod comments;
 mod files;
 mod finding;
+mod layers;
 mod locks;
 mod manifests;
 mod modules;
 mod paths;
-mod rooms;
 mod shipped;
 mod source_file;
 mod tokens;
@@ -30,7 +30,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut findings = Vec::new();
     let members = manifests::check(&files, &mut findings)?;
-    rooms::check(&files, &members, &mut findings);
+    layers::check(&files, &members, &mut findings);
     circles::check(&files, &members, &mut findings);
     files::check(&files, &mut findings);
     comments::check(&files, &mut findings);

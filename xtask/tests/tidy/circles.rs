@@ -1,19 +1,19 @@
 //! Circles of files and sideways re-exports, planted in a crate of the copy.
 
-use crate::house::House;
+use crate::project::Project;
 
 const LIB: &str = "crates/digest/src/lib.rs";
 const A: &str = "crates/digest/src/a.rs";
 const B: &str = "crates/digest/src/b.rs";
 
-/// A house in which the crate of digests has the modules `a` and `b`.
-fn with_two(a: &str, b: &str) -> House {
-    let house = House::new();
-    house
+/// A project in which the crate of digests has the modules `a` and `b`.
+fn with_two(a: &str, b: &str) -> Project {
+    let project = Project::new();
+    project
         .append(LIB, "mod a;\nmod b;\n")
         .write(A, &format!("//! First.\n{a}"))
         .write(B, &format!("//! Second.\n{b}"));
-    house
+    project
 }
 
 #[test]
@@ -47,11 +47,11 @@ fn two_files_that_import_each_other_are_refused_with_the_names() {
 
 #[test]
 fn a_circle_through_a_re_export_is_refused() {
-    let house = with_two(
+    let project = with_two(
         "use crate::b::Cup;\n",
         "use crate::tray::Spoon;\npub(crate) struct Cup;\n",
     );
-    house
+    project
         .append(LIB, "mod tray;\n")
         .write(
             "crates/digest/src/tray/mod.rs",
@@ -61,17 +61,17 @@ fn a_circle_through_a_re_export_is_refused() {
             "crates/digest/src/tray/spoon.rs",
             "//! A spoon.\nuse crate::a::Sugar;\npub(crate) struct Spoon(Sugar);\n",
         );
-    house.refuses("crates/digest/src/a.rs:2: error: a circle of 3 files");
-    house.refuses("crates/digest/src/b.rs -> crates/digest/src/tray/spoon.rs: Spoon");
+    project.refuses("crates/digest/src/a.rs:2: error: a circle of 3 files");
+    project.refuses("crates/digest/src/b.rs -> crates/digest/src/tray/spoon.rs: Spoon");
 }
 
 #[test]
 fn a_circle_through_a_glob_is_refused() {
-    let house = with_two(
+    let project = with_two(
         "use crate::b::*;\nfn f(_: Cup) {}\npub(crate) struct Sugar;\n",
         "use crate::a::Sugar;\npub(crate) struct Cup;\n",
     );
-    house.refuses("crates/digest/src/a.rs:2: error: a circle of 2 files");
+    project.refuses("crates/digest/src/a.rs:2: error: a circle of 2 files");
 }
 
 #[test]
@@ -100,10 +100,10 @@ fn a_circle_in_tests_only_is_accepted() {
 
 #[test]
 fn a_parent_that_only_declares_and_re_exports_is_accepted() {
-    let house = House::new();
+    let project = Project::new();
     let parent = "crates/digest/src/tray/mod.rs";
     let declares = "//! Declares.\nmod cup;\nmod spoon;\npub(crate) use cup::Cup;\n";
-    house
+    project
         .append(LIB, "mod tray;\n")
         .write(parent, declares)
         .write(
@@ -114,12 +114,12 @@ fn a_parent_that_only_declares_and_re_exports_is_accepted() {
             "crates/digest/src/tray/spoon.rs",
             "//! A spoon.\npub(crate) struct Spoon;\n",
         );
-    house.accepts();
+    project.accepts();
     // A child that uses what the parent defines, while the parent uses the child, ties them.
-    house
+    project
         .append(parent, "pub(crate) struct Tray(Cup);\n")
         .accepts();
-    house
+    project
         .append("crates/digest/src/tray/cup.rs", "fn f(_: super::Tray) {}\n")
         .refuses("crates/digest/src/tray/mod.rs -> crates/digest/src/tray/cup.rs: Cup");
 }

@@ -1,4 +1,4 @@
-//! Each rule of the house is broken once, in a copy of the workspace's manifests with small
+//! Each rule of the project is broken once, in a copy of the workspace's manifests with small
 //! sources, and the chore must refuse it there and say where. A rule that was never seen to refuse
 //! something is no rule.
 
@@ -9,37 +9,37 @@
 
 use std::fs;
 
-use house::House;
+use project::Project;
 
 mod circles;
-mod house;
+mod project;
 
 #[test]
-fn the_house_as_it_stands_is_accepted() {
-    House::new().accepts();
+fn the_project_as_it_stands_is_accepted() {
+    Project::new().accepts();
 }
 
 #[test]
 fn a_forbidden_import_is_refused() {
-    House::new()
+    Project::new()
         .append("crates/memory/src/lib.rs", "\nuse tokio::sync::Mutex;\n")
         .refuses("crates/memory/src/lib.rs:3: error: `ddx-memory` must not know `tokio`");
-    House::new()
+    Project::new()
         .append(
             "crates/engine/src/lib.rs",
             "fn f() { let _ = std::env::var(\"X\"); }\n",
         )
         .refuses("crates/engine/src/lib.rs:2: error: `ddx-engine` must not know `std::env`");
-    House::new()
+    Project::new()
         .append(
             "crates/engine/src/lib.rs",
             "use std::{collections::HashMap, env};\n",
         )
         .refuses("must not know `std::env`");
-    House::new()
+    Project::new()
         .append("crates/storage/src/lib.rs", "use ddx_catalog::Catalog;\n")
         .refuses("`ddx-storage` must not know `ddx-catalog`");
-    House::new()
+    Project::new()
         .append(
             "crates/http/src/lib.rs",
             "pub mod x { pub use rusqlite as db; }\n",
@@ -49,7 +49,7 @@ fn a_forbidden_import_is_refused() {
 
 #[test]
 fn the_word_in_a_comment_or_a_string_is_no_import() {
-    House::new()
+    Project::new()
         .append(
             "crates/memory/src/lib.rs",
             "// tokio::spawn would do\nconst A: &str = \"axum::Router\";\n",
@@ -59,26 +59,26 @@ fn the_word_in_a_comment_or_a_string_is_no_import() {
 
 #[test]
 fn a_module_of_ones_own_may_be_called_as_a_crate_is() {
-    House::new()
+    Project::new()
         .append(
             "crates/memory/src/lib.rs",
             "mod config;\npub use config::Config;\n",
         )
         .accepts();
-    House::new()
+    Project::new()
         .append("crates/memory/src/lib.rs", "pub use config::Config;\n")
         .refuses("`ddx-memory` must not know `config`");
 }
 
 #[test]
 fn a_forbidden_dependency_is_refused() {
-    House::new()
+    Project::new()
         .depend("crates/memory/Cargo.toml", "tokio.workspace = true")
         .refuses("`ddx-memory` must not know `tokio`");
-    House::new()
+    Project::new()
         .depend("crates/catalog/Cargo.toml", "ddx-storage.workspace = true")
         .refuses("`ddx-catalog` must not know `ddx-storage`");
-    House::new()
+    Project::new()
         .depend(
             "crates/engine/Cargo.toml",
             "web = { workspace = true, package = \"axum\" }",
@@ -89,7 +89,7 @@ fn a_forbidden_dependency_is_refused() {
 #[test]
 fn a_renamed_dependency_is_seen_in_the_sources() {
     // A dev-dependency may be there for tests; naming it in what is shipped is what is refused.
-    House::new()
+    Project::new()
         .append("crates/engine/Cargo.toml", "\n[target.'cfg(unix)'.dev-dependencies]\nweb = { workspace = true, package = \"axum\" }\n")
         .append("crates/engine/src/lib.rs", "use web::Router;\n")
         .refuses("`ddx-engine` must not know `axum`");
@@ -97,7 +97,7 @@ fn a_renamed_dependency_is_seen_in_the_sources() {
 
 #[test]
 fn the_test_kit_is_for_tests() {
-    House::new()
+    Project::new()
         .depend("crates/http/Cargo.toml", "ddx-testkit.workspace = true")
         .refuses("ddx-testkit is for tests");
 }
@@ -105,52 +105,53 @@ fn the_test_kit_is_for_tests() {
 #[test]
 fn one_protocol_must_not_name_another() {
     let import = "//! Words of tus.\nuse crate::plain::Form;\n";
-    House::new()
+    Project::new()
         .write("crates/http/src/tus/wire.rs", import)
         .refuses("names `plain`, another protocol's module");
     let relative = "//! Words of tus.\nuse super::super::plain::Form;\n";
-    House::new()
+    Project::new()
         .write("crates/http/src/tus/wire.rs", relative)
         .refuses("names `plain`, another protocol's module");
     let own = "//! Words of tus.\nuse super::handlers::Form;\nuse crate::problem::Problem;\n";
-    House::new()
+    Project::new()
         .write("crates/http/src/tus/wire.rs", own)
         .accepts();
 }
 
 #[test]
-fn a_crate_without_a_room_is_refused() {
+fn a_crate_without_a_layer_is_refused() {
     let manifest = "[package]\nname = \"ddx-extra\"\nversion.workspace = true\nedition.workspace = true\n\
         rust-version.workspace = true\nlicense.workspace = true\n[lints]\nworkspace = true\n";
-    for rooms in ["bench", "crates"] {
-        House::new()
-            .write(&format!("{rooms}/extra/Cargo.toml"), manifest)
-            .refuses("`ddx-extra` is in no room");
+    for folder in ["bench", "crates"] {
+        Project::new()
+            .write(&format!("{folder}/extra/Cargo.toml"), manifest)
+            .refuses("`ddx-extra` is in no layer");
     }
 }
 
 #[test]
 fn what_measures_knows_nothing_of_what_is_measured() {
-    House::new()
+    Project::new()
         .depend("bench/load/Cargo.toml", "ddx-digest.workspace = true")
         .refuses("`ddx-load` must not know `ddx-digest`");
-    House::new()
+    Project::new()
         .append("bench/floor/src/lib.rs", "use tokio::net::TcpStream;\n")
         .refuses("`ddx-floor` must not know `tokio`");
 }
 
 #[test]
 fn versions_stand_in_the_root_only() {
-    House::new()
+    Project::new()
         .depend("crates/http/Cargo.toml", "rand = \"0.9\"")
         .refuses("`rand` has a version of its own");
-    House::new()
+    Project::new()
         .depend("crates/http/Cargo.toml", "rand = { path = \"../rand\" }")
         .refuses("`rand` has a version of its own");
-    let house = House::new();
-    let manifest = fs::read_to_string(house.folder.path().join("crates/http/Cargo.toml")).unwrap();
+    let project = Project::new();
+    let manifest =
+        fs::read_to_string(project.folder.path().join("crates/http/Cargo.toml")).unwrap();
     let without_lints = manifest.replace("[lints]\nworkspace = true", "");
-    house
+    project
         .write("crates/http/Cargo.toml", &without_lints)
         .refuses("take the workspace's lints");
 }
@@ -159,47 +160,47 @@ fn versions_stand_in_the_root_only() {
 fn long_files_are_questioned_and_then_refused() {
     let lines = |count: usize| "//! Long.\n".to_owned() + &"// line\n".repeat(count - 1);
     assert!(
-        !House::new()
+        !Project::new()
             .write("crates/http/src/a.rs", &lines(600))
             .accepts()
             .contains("600 lines")
     );
     assert!(
-        House::new()
+        Project::new()
             .write("crates/http/src/a.rs", &lines(601))
             .accepts()
             .contains("601 lines; is it one thing")
     );
-    House::new()
+    Project::new()
         .write("crates/http/src/a.rs", &lines(1_000))
         .accepts();
-    House::new()
+    Project::new()
         .write("crates/http/src/a.rs", &lines(1_001))
         .refuses("1001 lines; 1000 is the most");
-    House::new()
+    Project::new()
         .write("web/src/page.ts", &"let x;\n".repeat(1_001))
         .refuses("1001 lines");
 }
 
 #[test]
 fn names_say_something() {
-    House::new()
+    Project::new()
         .write("crates/http/src/utils.rs", "//! Things.\n")
         .refuses("`utils` is no name");
-    House::new()
+    Project::new()
         .write("crates/http/src/common/mod.rs", "//! Things.\n")
         .refuses("`common` is no name");
-    House::new()
+    Project::new()
         .write("web/src/helpers/date.ts", "\n")
         .refuses("`helpers` is no name");
 }
 
 #[test]
 fn every_module_begins_with_its_reason() {
-    House::new()
+    Project::new()
         .write("crates/http/src/a.rs", "use std::fmt;\n//! Late.\n")
         .refuses("crates/http/src/a.rs:1: error: begins with no `//!` comment");
-    House::new()
+    Project::new()
         .write(
             "crates/http/src/a.rs",
             "#![allow(\n    dead_code\n)]\n\n//! In time.\n",
@@ -225,11 +226,11 @@ fn unfinished_work_is_refused() {
             "an ignored test proves nothing",
         ),
     ] {
-        House::new()
+        Project::new()
             .write("crates/http/src/a.rs", &format!("//! A.\n{code}\n"))
             .refuses(wanted);
     }
-    House::new()
+    Project::new()
         .write("web/e2e/a.spec.ts", "test.skip(\"x\", () => {});\n")
         .refuses("leaves tests out");
 }
@@ -237,28 +238,28 @@ fn unfinished_work_is_refused() {
 #[test]
 fn lock_files_name_no_host() {
     let line = "{\n      \"resolved\": \"https://mirror.example/x.tgz\",\n}\n";
-    House::new()
+    Project::new()
         .write("web/package-lock.json", line)
         .refuses("web/package-lock.json:2: error: names the host");
-    House::new()
+    Project::new()
         .write(
             "Cargo.lock",
             "source = \"registry+https://mirror.example/index\"\n",
         )
         .refuses("names the host");
-    House::new()
+    Project::new()
         .write(
             "Cargo.lock",
             "source = \"registry+https://github.com/rust-lang/crates.io-index\"\n",
         )
         .accepts();
-    House::new()
+    Project::new()
         .write(
             "tests/clients/requirements.txt",
             "--index-url https://mirror.example/simple\n",
         )
         .refuses("names the host");
-    House::new()
+    Project::new()
         .write("web/.npmrc", "registry=https://mirror.example/\n")
         .refuses("names the host");
 }
@@ -269,20 +270,22 @@ fn a_comment_that_is_wide_or_stiff_is_refused() {
     for (path, text, line) in [
         (
             "crates/engine/src/lib.rs",
-            format!("//! A room.\n/// {wide}\n"),
+            format!("//! A crate.\n/// {wide}\n"),
             2,
         ),
         ("web/src/wide.ts", format!("  // {wide}\n"), 1),
         ("scripts/wide.py", format!("#   {wide}\n"), 1),
     ] {
         let wide = format!("{path}:{line}: error: a comment of");
-        House::new().write(path, &text).refuses(&wide);
+        Project::new().write(path, &text).refuses(&wide);
     }
-    House::new()
+    Project::new()
         .append("crates/engine/src/lib.rs", "// Whoever reads it.\n")
         .refuses("crates/engine/src/lib.rs:2: error: `Whoever`: say which");
     let address = format!("// https://{}\n// {}\n", "a".repeat(100), "ü".repeat(90));
-    House::new().write("web/src/narrow.ts", &address).accepts();
+    Project::new()
+        .write("web/src/narrow.ts", &address)
+        .accepts();
 }
 
 #[test]
@@ -305,14 +308,14 @@ fn a_private_word_in_what_operators_read_is_refused() {
         ),
         ("#[error(\"the books are wrong\")]\nstruct E;\n", 2),
     ] {
-        House::new()
+        Project::new()
             .append("crates/engine/src/lib.rs", source)
             .refuses(&format!(
                 "crates/engine/src/lib.rs:{line}: error: operators read this"
             ));
     }
     // Names in the code, comments, other texts, placeholders and tests are not read by operators.
-    House::new()
+    Project::new()
         .append(
             "crates/engine/src/lib.rs",
             "// the lane\nfn f(lane: u8, c: char) { tracing::warn!(bytes = lane.rung(), \"{lane} of it\"); g(\"lane\", c == '\"'); \

@@ -8,11 +8,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 mod checks;
+mod configs;
 mod definition;
 pub(crate) mod document;
 mod kinds;
 mod nearest;
-mod rooms;
 mod sources;
 mod table;
 pub(crate) mod units;

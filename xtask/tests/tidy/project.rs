@@ -7,36 +7,36 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A copy of the real manifests, each crate with one tidy source.
-pub(crate) struct House {
+pub(crate) struct Project {
     pub(crate) folder: TempDir,
 }
 
-impl House {
+impl Project {
     pub(crate) fn new() -> Self {
         let real = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let house = Self {
+        let project = Self {
             folder: TempDir::new().unwrap(),
         };
-        house.write(
+        project.write(
             "Cargo.toml",
             &fs::read_to_string(real.join("Cargo.toml")).unwrap(),
         );
         let mut crates = vec!["xtask".to_owned()];
-        for rooms in ["bench", "crates"] {
-            for entry in fs::read_dir(real.join(rooms)).unwrap() {
+        for folder in ["bench", "crates"] {
+            for entry in fs::read_dir(real.join(folder)).unwrap() {
                 let entry = entry.unwrap();
                 if entry.path().join("Cargo.toml").is_file() {
                     let name = entry.file_name();
-                    crates.push(format!("{rooms}/{}", name.to_string_lossy()));
+                    crates.push(format!("{folder}/{}", name.to_string_lossy()));
                 }
             }
         }
         for name in crates {
             let manifest = fs::read_to_string(real.join(&name).join("Cargo.toml")).unwrap();
-            house.write(&format!("{name}/Cargo.toml"), &manifest);
-            house.write(&format!("{name}/src/lib.rs"), "//! A room.\n");
+            project.write(&format!("{name}/Cargo.toml"), &manifest);
+            project.write(&format!("{name}/src/lib.rs"), "//! A crate.\n");
         }
-        house
+        project
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) -> &Self {

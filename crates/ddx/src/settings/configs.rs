@@ -1,4 +1,4 @@
-//! What each room takes from the settings. The rooms have defaults of their own for everything that
+//! What each crate takes from the settings. The crates have defaults of their own for everything that
 //! is no operator's business; only what has an entry in the table is set here.
 
 use super::Settings;

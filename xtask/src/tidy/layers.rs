@@ -1,6 +1,6 @@
 //! Who may know whom. The table below is the map of the workspace: arrows go one way, memory ←
 //! storage ← engine ← http ← ddx and catalog ← engine, with ids under storage and catalog, and each
-//! room leaves out the libraries whose presence would mean that it does another room's work.
+//! layer leaves out the libraries whose presence would mean that it does another layer's work.
 //!
 //! Checked on manifests and on sources: the manifest stops a new dependency, the sources stop what
 //! needs none (`std::env`) and what another crate re-exports.
@@ -12,7 +12,7 @@ use super::manifests::{Kind, Member, line_of};
 use super::paths::{NamedPath, declared_modules, module_of, named_paths};
 use super::source_file::SourceFile;
 
-struct Room {
+struct Layer {
     package: &'static str,
     /// The crates of ours that it may know.
     knows: &'static [&'static str],
@@ -22,8 +22,8 @@ struct Room {
     because: &'static str,
 }
 
-const ROOMS: &[Room] = &[
-    Room {
+const LAYERS: &[Layer] = &[
+    Layer {
         package: "ddx-memory",
         knows: &[],
         never: &[
@@ -40,7 +40,7 @@ const ROOMS: &[Room] = &[
         ],
         because: "the ledger is plain synchronous code, so that a model checker can run it",
     },
-    Room {
+    Layer {
         package: "ddx-digest",
         knows: &[],
         never: &[
@@ -49,7 +49,7 @@ const ROOMS: &[Room] = &[
         ],
         because: "digests are pure functions of bytes",
     },
-    Room {
+    Layer {
         package: "ddx-id",
         knows: &[],
         never: &[
@@ -58,7 +58,7 @@ const ROOMS: &[Room] = &[
         ],
         because: "a name is bytes and a text, and what it names is another's",
     },
-    Room {
+    Layer {
         package: "ddx-storage",
         knows: &["ddx-id", "ddx-memory"],
         never: &[
@@ -73,7 +73,7 @@ const ROOMS: &[Room] = &[
         ],
         because: "storage knows where bytes live, and neither records nor requests",
     },
-    Room {
+    Layer {
         package: "ddx-catalog",
         knows: &["ddx-id"],
         never: &[
@@ -87,7 +87,7 @@ const ROOMS: &[Room] = &[
         ],
         because: "the catalog knows records, and neither bytes nor requests",
     },
-    Room {
+    Layer {
         package: "ddx-engine",
         knows: &[
             "ddx-catalog",
@@ -109,19 +109,19 @@ const ROOMS: &[Room] = &[
         ],
         because: "the engine is the life of an upload, whatever brings it and wherever its records lie",
     },
-    Room {
+    Layer {
         package: "ddx-http",
         knows: &["ddx-digest", "ddx-engine", "ddx-id", "ddx-memory"],
         never: &["rusqlite", "rusqlite_migration", "clap", "config"],
         because: "protocols are translated here; rules and records are the engine's",
     },
-    Room {
+    Layer {
         package: "ddx-client",
         knows: &[],
         never: &["axum", "rusqlite"],
         because: "a client knows a server by its protocol only",
     },
-    Room {
+    Layer {
         package: "ddx",
         knows: &[
             "ddx-catalog",
@@ -136,13 +136,13 @@ const ROOMS: &[Room] = &[
         never: &[],
         because: "the binary puts the parts together",
     },
-    Room {
+    Layer {
         package: "ddx-testkit",
         knows: &["ddx-digest"],
         never: &["axum", "rusqlite"],
         because: "tests meet the server from outside, as its users do",
     },
-    Room {
+    Layer {
         package: "ddx-sim",
         knows: &[
             "ddx-catalog",
@@ -155,19 +155,19 @@ const ROOMS: &[Room] = &[
         never: &["axum", "rusqlite", "std::net"],
         because: "a simulated life meets neither a network nor a real disk",
     },
-    Room {
+    Layer {
         package: "ddx-load",
         knows: &[],
         never: &["hyper", "hyper-util", "http", "axum"],
         because: "it measures any server, by its protocol only, and what it costs itself is taken from what is measured",
     },
-    Room {
+    Layer {
         package: "ddx-floor",
         knows: &[],
         never: &["tokio", "hyper", "http", "axum", "rusqlite"],
         because: "it is what the machine allows to whoever has no framework, ledger or catalog",
     },
-    Room {
+    Layer {
         package: "xtask",
         knows: &[],
         never: &[],
@@ -186,7 +186,7 @@ const PROTOCOLS: &[&str] = &[
     "websocket",
 ];
 
-/// Checks every member against its room.
+/// Checks every member against its layer.
 pub(crate) fn check(files: &[SourceFile], members: &[Member], findings: &mut Vec<Finding>) {
     for member in members {
         let Some(manifest) = files
@@ -195,26 +195,26 @@ pub(crate) fn check(files: &[SourceFile], members: &[Member], findings: &mut Vec
         else {
             continue;
         };
-        let Some(room) = ROOMS.iter().find(|room| room.package == member.name) else {
+        let Some(layer) = LAYERS.iter().find(|layer| layer.package == member.name) else {
             if ["bench", "crates"]
                 .iter()
-                .any(|rooms| member.folder.starts_with(rooms))
+                .any(|folder| member.folder.starts_with(folder))
             {
                 let advice =
-                    "add it to the table in xtask/src/tidy/rooms.rs: which rooms may it know?";
+                    "add it to the table in xtask/src/tidy/layers.rs: which layers may it know?";
                 findings.push(Finding::error(
                     manifest,
                     0,
-                    format!("`{}` is in no room: {advice}", member.name),
+                    format!("`{}` is in no layer: {advice}", member.name),
                 ));
             }
             continue;
         };
-        check_manifest(manifest, member, room, findings);
+        check_manifest(manifest, member, layer, findings);
         let sources = member.folder.join("src");
         for file in files.iter().filter(|file| file.is_rust()) {
             if let Ok(inside) = file.path.strip_prefix(&sources) {
-                check_source(file, inside, member, room, findings);
+                check_source(file, inside, member, layer, findings);
             }
         }
     }
@@ -223,20 +223,20 @@ pub(crate) fn check(files: &[SourceFile], members: &[Member], findings: &mut Vec
 fn check_manifest(
     manifest: &SourceFile,
     member: &Member,
-    room: &Room,
+    layer: &Layer,
     findings: &mut Vec<Finding>,
 ) {
     for (package, kind) in &member.dependencies {
-        let ours = ROOMS.iter().any(|other| other.package == package);
+        let ours = LAYERS.iter().any(|other| other.package == package);
         let refused = match kind {
             // Tests may bring in neighbours; what is shipped may not.
             Kind::Dev => false,
-            _ if ours => package != "ddx-testkit" && !room.knows.contains(&package.as_str()),
-            _ => room.never.contains(&package.as_str()),
+            _ if ours => package != "ddx-testkit" && !layer.knows.contains(&package.as_str()),
+            _ => layer.never.contains(&package.as_str()),
         };
         if refused {
             let line = line_of(&manifest.text, package);
-            findings.push(Finding::error(manifest, line, refusal(room, package)));
+            findings.push(Finding::error(manifest, line, refusal(layer, package)));
         }
     }
 }
@@ -245,7 +245,7 @@ fn check_source(
     file: &SourceFile,
     inside: &Path,
     member: &Member,
-    room: &Room,
+    layer: &Layer,
     findings: &mut Vec<Finding>,
 ) {
     let module = module_of(inside);
@@ -255,10 +255,10 @@ fn check_source(
             .segments
             .first()
             .is_some_and(|first| own.contains(first));
-        if let Some(name) = forbidden(&path, member, room).filter(|_| !is_own) {
-            findings.push(Finding::error(file, path.line, refusal(room, &name)));
+        if let Some(name) = forbidden(&path, member, layer).filter(|_| !is_own) {
+            findings.push(Finding::error(file, path.line, refusal(layer, &name)));
         }
-        if let Some(other) = another_protocol(room, &module, &path) {
+        if let Some(other) = another_protocol(layer, &module, &path) {
             let advice = "move what both need beside them, or into the engine";
             let message = format!(
                 "`{}` names `{other}`, another protocol's module: {advice}",
@@ -269,8 +269,8 @@ fn check_source(
     }
 }
 
-/// The package or standard path that this room must not name, if this path is in one.
-fn forbidden(path: &NamedPath, member: &Member, room: &Room) -> Option<String> {
+/// The package or standard path that this layer must not name, if this path is in one.
+fn forbidden(path: &NamedPath, member: &Member, layer: &Layer) -> Option<String> {
     let first = path.segments.first()?;
     let package = member
         .aliases
@@ -278,14 +278,15 @@ fn forbidden(path: &NamedPath, member: &Member, room: &Room) -> Option<String> {
         .map_or_else(|| first.replace('_', "-"), Clone::clone);
     let is = |name: &str| name.replace('_', "-") == package.replace('_', "-");
     // The test kit is a dev-dependency at most, which the manifests' rule sees to.
-    let ours = ROOMS
+    let ours = LAYERS
         .iter()
         .find(|other| is(other.package) && other.package != "ddx-testkit");
     if let Some(other) = ours {
-        let allowed = other.package == room.package || room.knows.contains(&other.package);
+        let allowed = other.package == layer.package || layer.knows.contains(&other.package);
         return (!allowed).then(|| other.package.to_owned());
     }
-    room.never
+    layer
+        .never
         .iter()
         .find(|never| match never.split_once("::") {
             Some((crate_name, rest)) => path.starts_with(&[crate_name, rest]),
@@ -294,8 +295,8 @@ fn forbidden(path: &NamedPath, member: &Member, room: &Room) -> Option<String> {
         .map(|never| (*never).to_owned())
 }
 
-fn another_protocol<'a>(room: &Room, module: &[String], path: &'a NamedPath) -> Option<&'a str> {
-    if room.package != "ddx-http" || path.segments.first().map(String::as_str) != Some("crate") {
+fn another_protocol<'a>(layer: &Layer, module: &[String], path: &'a NamedPath) -> Option<&'a str> {
+    if layer.package != "ddx-http" || path.segments.first().map(String::as_str) != Some("crate") {
         return None;
     }
     let own = module.first().map(String::as_str)?;
@@ -303,9 +304,9 @@ fn another_protocol<'a>(room: &Room, module: &[String], path: &'a NamedPath) -> 
     (PROTOCOLS.contains(&own) && PROTOCOLS.contains(&other) && own != other).then_some(other)
 }
 
-fn refusal(room: &Room, name: &str) -> String {
+fn refusal(layer: &Layer, name: &str) -> String {
     format!(
         "`{}` must not know `{name}`: {}",
-        room.package, room.because
+        layer.package, layer.because
     )
 }
