@@ -1,5 +1,5 @@
-//! What each crate takes from the settings. The crates have defaults of their own for everything that
-//! is no operator's business; only what has an entry in the table is set here.
+//! What each crate takes from the settings. The crates have defaults of their own for everything
+//! that is no operator's business; only what has an entry in the table is set here.
 
 use super::Settings;
 
