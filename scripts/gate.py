@@ -322,7 +322,12 @@ def rust_tests(root: Path = ROOT, again: bool = True, more: tuple = ()) -> Step:
         RUST_TESTS,
         [*command, "--profile", "gate", threads, *([] if again else ["--retries", "0"]), *more],
         cwd=root,
-        env={"DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python", "DDX_TEST_KERNEL": KERNEL / "vmlinuz"},
+        # A snapshot that differs is a failure, and is never written anew by the gate.
+        env={
+            "DDX_TEST_PYTHON": CLIENTS_VENV / "bin" / "python",
+            "DDX_TEST_KERNEL": KERNEL / "vmlinuz",
+            "INSTA_UPDATE": "no",
+        },
         needs=(BUILD,),
         read=counts.nextest,
         # nextest puts it below the workspace, wherever cargo builds.

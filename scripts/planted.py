@@ -43,7 +43,10 @@ fn planted(number: u32) {
 #[test] fn planted_2() { planted(2) }
 #[test] fn planted_3() { planted(3) }
 #[test] fn planted_4() { planted(4) }
-#[test] fn steady() { assert!(std::env::var("RED").unwrap() != "1", "red each time") }
+#[test] fn steady() {
+    assert!(std::env::var("RED").unwrap() != "1", "red each time");
+    assert_eq!(std::env::var("INSTA_UPDATE").unwrap(), "no", "snapshots would be written");
+}
 """
 
 SPEC = """

@@ -1,9 +1,11 @@
-//! What a run of the server leaves to the next of what it knows of the time: the file `clock` in
-//! the data folder.
+//! What a run of the server tells the next about the time: the file `clock` in the data folder.
 //!
-//! It is written over now and then, and at once after a jump, but not before the clock has settled:
-//! what the run before left is then better known. On a disk that takes nothing it stays as it was,
-//! and the next start knows less: no reason to stop.
+//! It has one line: the boot's id (`-` if unknown), the time of day and the time since boot when it
+//! was written, and how far the time of day was ahead, all in milliseconds.
+//!
+//! It is written once a minute, and at once after a jump. It is not written before the clock has
+//! settled: until then, what the last run wrote is more certain. Where it can't be written, the
+//! next start knows less, which is no reason to stop.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,24 +21,24 @@ const FILE_NAME: &str = "clock";
 /// Written under this name, and then renamed.
 const NEXT_NAME: &str = "clock.next";
 
-/// How often both clocks are compared, where the time is not asked for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often both clocks are compared while nothing else asks for the time.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often the file is written while nothing happens, in looks.
-const LOOKS_PER_SAVE: u32 = 60;
+/// The file is written at every so many-th check where nothing has changed.
+const CHECKS_PER_SAVE: u32 = 60;
 
 /// The clock that deadlines live by, and its file.
 #[derive(Debug, Clone)]
-pub(crate) struct Keeper {
+pub(crate) struct ClockFile {
     folder: PathBuf,
     boot_id: String,
     clock: Arc<SteadyClock>,
 }
 
-impl Keeper {
+impl ClockFile {
     /// The clock that goes on from the last run in this folder; a new one where the folder
     /// `is_new`.
-    pub(crate) fn of(folder: &Path, settings: &Settings, is_new: bool) -> Self {
+    pub(crate) fn open(folder: &Path, settings: &Settings, is_new: bool) -> Self {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let boot_id = boot_id.trim().to_owned();
         let now = Moment::now();
@@ -58,18 +60,19 @@ impl Keeper {
         self.clock.clone()
     }
 
-    /// Writes the file again and again.
-    pub(crate) async fn keep(self) {
+    /// Writes the file again and again, without an end.
+    pub(crate) async fn keep_saved(self) {
         let mut saved = None;
-        for look in 0_u32.. {
+        for check in 0_u32.. {
             let known = self.clock.known(Moment::now());
             let state = (known.jumps, known.is_settled);
-            if saved != Some(state) || look % LOOKS_PER_SAVE == 0 {
-                let keeper = self.clone();
-                let _ = tokio::task::spawn_blocking(move || keeper.save()).await;
+            if saved != Some(state) || check % CHECKS_PER_SAVE == 0 {
+                let file = self.clone();
+                // It fails only where it panicked or the runtime ends; the next save tries again.
+                let _ = tokio::task::spawn_blocking(move || file.save()).await;
                 saved = Some(state);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
     }
 
@@ -87,6 +90,7 @@ impl Keeper {
             return Ok(());
         }
         let ahead_ms = known.ahead_ms;
+        // Read again it is no boot's id, so both runs are taken for those of different boots.
         let boot_id = match self.boot_id.as_str() {
             "" => "-",
             known => known,
@@ -99,7 +103,7 @@ impl Keeper {
     }
 }
 
-/// `None` where it is no such file.
+/// Reads the line of the file; `None` if it is not one.
 fn read(text: &str, boot_id: &str) -> Option<LastRun> {
     let mut fields = text.split_ascii_whitespace();
     let same_boot = fields.next()? == boot_id;

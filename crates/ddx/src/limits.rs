@@ -18,11 +18,11 @@ const FILES_MIN: u64 = 32;
 /// wrong.
 pub(crate) const STACK_BYTES: usize = 1 << 20;
 
-/// Raises the limit, and looks whether enough files may be open for a start. Libraries panic where
-/// that limit is met.
+/// Raises the limit of open files, and refuses to start with fewer than [`FILES_MIN`]: libraries
+/// panic where they meet that limit.
 ///
 /// # Errors
-/// There are fewer.
+/// The limit is lower, or can't be raised.
 pub(crate) fn check_open_files() -> anyhow::Result<()> {
     let limit = raise_open_files()?;
     if limit < FILES_MIN {
@@ -31,10 +31,10 @@ pub(crate) fn check_open_files() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Raises the soft limit to the hard one; how many files may be open then.
+/// Raises the soft limit of open files to the hard one, and returns that.
 ///
 /// # Errors
-/// The system refuses a limit that it allows: something is wrong with it.
+/// The system refuses what it says that it allows.
 pub(crate) fn raise_open_files() -> anyhow::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -47,20 +47,20 @@ pub(crate) fn raise_open_files() -> anyhow::Result<u64> {
 }
 
 /// The largest file that may be written (`ulimit -f`, `LimitFSIZE=`); `None` without such a limit.
-/// It is a limit of uploads, so that one that is too large is told so before it is sent.
+/// Uploads are held to it as well, so that a client is refused before it sends too much.
 pub(crate) fn largest_file() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// Starts so many threads and ends them again. Libraries that can't have a thread panic or wait for
-/// ever; here it is an error in words.
+/// Starts so many threads and ends them again. Libraries that get no thread panic or wait for ever;
+/// here it is an error in words.
 ///
 /// # Errors
-/// The system has fewer for us.
+/// The system allows fewer.
 pub(crate) fn try_threads(count: usize) -> Result<(), StartError> {
     let gate = Mutex::new(());
     std::thread::scope(|scope| {
-        // Each waits until all are there, or one is refused.
+        // All must exist at the same time: each waits here until the last has started.
         let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
         for started in 0..count {
             std::thread::Builder::new()

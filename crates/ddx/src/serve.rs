@@ -103,7 +103,7 @@ struct Parts {
     catalog: Arc<SqliteCatalog>,
     engine: Engine,
     /// `None` where nothing can be written.
-    keeper: Option<clock::Keeper>,
+    clock_file: Option<clock::ClockFile>,
 }
 
 async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
@@ -164,9 +164,9 @@ async fn serve(mut settings: Settings, lost: Lost) -> anyhow::Result<()> {
         parts.catalog.clone(),
     ));
     let keeping = parts
-        .keeper
+        .clock_file
         .clone()
-        .map(|keeper| tokio::spawn(keeper.keep()));
+        .map(|clock_file| tokio::spawn(clock_file.keep_saved()));
     // A server without one of these would look sound and turn everything away: who watches it
     // starts another.
     tokio::select! {
@@ -245,26 +245,26 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
     );
     let of_disk = ledger.clone();
     let time = settings.clone();
-    let (disk, catalog, keeper) = tokio::task::spawn_blocking(move || {
+    let (disk, catalog, clock_file) = tokio::task::spawn_blocking(move || {
         let disk = LocalDisk::open(&folder, storage, of_disk)
             .map_err(|error| start_errors::data_folder(&folder, &error))?;
         if !catalog.accept_older && !SqliteCatalog::is_in(&folder) {
             refuse_files_without_records(&folder, &disk)?;
         }
-        let keeper = clock::Keeper::of(&folder, &time, !SqliteCatalog::is_in(&folder));
+        let clock_file = clock::ClockFile::open(&folder, &time, !SqliteCatalog::is_in(&folder));
         let opened = match disk.write_mode() {
             WriteMode::ReadOnly => SqliteCatalog::open_read_only(&folder, catalog),
             _ => SqliteCatalog::open(&folder, catalog),
         };
         let catalog = opened.map_err(|error| start_errors::catalog(&folder, &error))?;
-        anyhow::Ok((disk, catalog, keeper))
+        anyhow::Ok((disk, catalog, clock_file))
     })
     .await??;
     let catalog = Arc::new(catalog);
     let writes = !matches!(disk.write_mode(), WriteMode::ReadOnly);
     let store: Arc<dyn Store> = Arc::new(disk);
     let config = settings.engine();
-    let machine = Machine::living_by(keeper.clock(), config.writer_threads);
+    let machine = Machine::living_by(clock_file.clock(), config.writer_threads);
     let engine = Engine::living_in(
         Arc::new(machine),
         config,
@@ -276,7 +276,7 @@ async fn open(settings: &Settings, ledger: Ledger) -> anyhow::Result<Parts> {
         ledger,
         catalog,
         engine,
-        keeper: writes.then_some(keeper),
+        clock_file: writes.then_some(clock_file),
     })
 }
 
@@ -377,8 +377,8 @@ async fn close(
     parts.catalog.close().await.context(
         "the catalog could not be closed cleanly; nothing is lost, and the next start checks it",
     )?;
-    if let Some(keeper) = parts.keeper {
-        tokio::task::spawn_blocking(move || keeper.save()).await?;
+    if let Some(clock_file) = parts.clock_file {
+        tokio::task::spawn_blocking(move || clock_file.save()).await?;
     }
     tracing::info!("stopped");
     Ok(())

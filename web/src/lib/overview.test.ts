@@ -66,7 +66,7 @@ describe('the sender is away', () => {
     expect(overview([arriving('a', 20, null)]).sender).toBe('away');
   });
   test('or only silent, where its request is still open', () => {
-    const silent = { ...arriving('a', 20, null), stands: true };
+    const silent = { ...arriving('a', 20, null), isStalled: true };
     expect(overview([silent]).sender).toBe('stalled');
     expect(overview([silent, arriving('b', 20, 5)]).sender).toBe('here');
   });

@@ -18,7 +18,7 @@ export interface Overview {
   sender: 'here' | 'stalled' | 'away';
 }
 
-export function overview(files: readonly (ServerFile & { stands?: boolean })[]): Overview {
+export function overview(files: readonly (ServerFile & { isStalled?: boolean })[]): Overview {
   const sum: Overview = {
     name: nameOf(files),
     size: 0,
@@ -29,7 +29,7 @@ export function overview(files: readonly (ServerFile & { stands?: boolean })[]):
     sender: 'here',
   };
   let waits = false;
-  let stands = false;
+  let isStalled = false;
   let known = true;
   for (const file of files) {
     if (file.state === 'failed') continue;
@@ -38,12 +38,12 @@ export function overview(files: readonly (ServerFile & { stands?: boolean })[]):
     if (file.state === 'complete') continue;
     sum.arriving = true;
     waits ||= file.waiting !== null || file.state === 'joining' || file.received_bytes === 0;
-    stands ||= file.stands === true;
+    isStalled ||= file.isStalled === true;
     known &&= file.size_bytes !== null;
     if (file.rate_bytes_per_second) sum.rate = (sum.rate ?? 0) + file.rate_bytes_per_second;
   }
   if (sum.rate !== null && known) sum.secondsLeft = (sum.size - sum.received) / sum.rate;
-  if (sum.arriving && sum.rate === null && !waits) sum.sender = stands ? 'stalled' : 'away';
+  if (sum.arriving && sum.rate === null && !waits) sum.sender = isStalled ? 'stalled' : 'away';
   return sum;
 }
 

@@ -77,10 +77,10 @@ test('a file that has not moved for five seconds has no speed, whatever was told
   expect(speed()).toBe(1_000);
   vi.advanceTimersByTime(1_100);
   expect(speed()).toBeNull();
-  expect(shareFiles.files[0]!.stands, 'its request is open, and silent').toBe(true);
+  expect(shareFiles.files[0]!.isStalled, 'its request is open, and silent').toBe(true);
   shareFiles.put(moving(20));
-  expect([speed(), shareFiles.files[0]!.stands]).toEqual([1_000, false]);
+  expect([speed(), shareFiles.files[0]!.isStalled]).toEqual([1_000, false]);
   shareFiles.put({ ...file('a', 20), rate_bytes_per_second: null });
   vi.advanceTimersByTime(9_000);
-  expect(shareFiles.files[0]!.stands, 'its request has ended').toBe(false);
+  expect(shareFiles.files[0]!.isStalled, 'its request has ended').toBe(false);
 });

@@ -10,11 +10,11 @@ export type SharedFile = ServerFile & {
   key: string;
   movedAt: number;
   /** The sender's request is open, and nothing comes by it. */
-  stands: boolean;
+  isStalled: boolean;
 };
 
-/** The server tells of a file when it moves, so of one that stands it tells its last speed. */
-const STANDS_AFTER_MS = 5_000;
+/** The server tells of a file when it moves, so of one that has stalled its last speed is known. */
+const STALLED_AFTER_MS = 5_000;
 
 export class ShareFiles {
   readonly #files = new Map<string, SharedFile>();
@@ -38,10 +38,10 @@ export class ShareFiles {
     this.#subscribe();
     const known = [...this.#files.values()];
     const moves = known.some((file) => typeof file.rate_bytes_per_second === 'number');
-    const old = (moves ? clock() : Date.now()) - STANDS_AFTER_MS;
+    const old = (moves ? clock() : Date.now()) - STALLED_AFTER_MS;
     return known.map((file) =>
       file.rate_bytes_per_second !== null && file.movedAt < old
-        ? { ...file, rate_bytes_per_second: null, stands: true }
+        ? { ...file, rate_bytes_per_second: null, isStalled: true }
         : file,
     );
   }
@@ -59,7 +59,7 @@ export class ShareFiles {
       received_bytes,
       movedAt,
       key: file.file_id,
-      stands: false,
+      isStalled: false,
     });
     this.#untold.delete(file.file_id);
     this.#changes.call();

@@ -69,6 +69,7 @@ impl<T: FromStr> Reader for Count<T> {
     const KIND: Kind = kind("COUNT", "a whole number");
 
     fn read(text: &str) -> Result<T, String> {
+        // `_` may divide the digits, as in TOML.
         text.trim()
             .replace('_', "")
             .parse()
@@ -162,8 +163,8 @@ impl Reader for Url {
 /// A path below which everything is served.
 pub(crate) struct Prefix;
 
-/// What the server's own paths begin with. A prefix that begins so could not be told from them
-/// where a proxy strips it.
+/// First parts of the server's own paths. A prefix must not begin with one: behind a proxy that
+/// strips the prefix, the two could not be told apart.
 const OWN_PATHS: [&str; 9] = [
     "api", "assets", "d", "delete", "errors", "files", "healthz", "metrics", "readyz",
 ];
@@ -196,6 +197,7 @@ impl Reader for Prefix {
     }
 }
 
+/// The entries of a list; none for [`NONE`] and for an empty text.
 fn items(text: &str) -> impl Iterator<Item = &str> {
     let listed = if text.trim() == NONE { "" } else { text };
     listed
@@ -229,7 +231,7 @@ fn read_network(text: &str) -> Result<IpNet, String> {
     let network: IpNet = text
         .parse()
         .map_err(|_| format!("has an entry that is neither an address nor a network, `{text}`"))?;
-    // A host where a network was meant would quietly trust more, or less, than was written.
+    // `10.0.0.5/8` may mean the host or the network; a guess could trust too many.
     if network != network.trunc() {
         return Err(format!(
             "names a host inside a network, `{text}`; the network is `{}`",

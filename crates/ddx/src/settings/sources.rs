@@ -17,7 +17,8 @@ use super::table::{SETTINGS, definition, definition_by_env};
 pub(crate) const CONFIG_ENV: &str = "DDX_CONFIG";
 
 /// Variables with our prefix that are no settings: the file above, and what the project's own tests
-/// and benchmarks pass to each other (the server they start inherits it).
+/// and benchmarks pass to each other. The test kit takes such variables from a server that it
+/// starts; one that is started without it inherits them.
 const NOT_SETTINGS: &[&str] = &[
     CONFIG_ENV,
     "DDX_BIN",
@@ -29,7 +30,7 @@ const NOT_SETTINGS: &[&str] = &[
 ];
 const NOT_SETTINGS_PREFIXES: &[&str] = &["DDX_TEST_", "DDX_BENCH_"];
 
-/// What an orchestrator adds on its own when there is a service called `ddx`: `DDX_SERVICE_HOST`,
+/// Beginnings of what Kubernetes adds when there is a service called `ddx`: `DDX_SERVICE_HOST`,
 /// `DDX_PORT=tcp://…`, `DDX_PORT_8000_TCP`. They were not written by hand, so they are not
 /// mistyped.
 const SERVICE_LINKS: &[&str] = &["DDX_SERVICE_", "DDX_PORT"];

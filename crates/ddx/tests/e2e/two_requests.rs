@@ -1,8 +1,9 @@
 //! Several requests for one upload, under stress: through bad networks, with deletions and kills in
 //! between.
 //!
-//! Three clients fight for each upload, and each sends bytes of its own: so it is seen afterwards
-//! whose byte stands where. What was answered with 204 must be the bytes of who was answered.
+//! Three clients fight for each upload, and each sends bytes of its own, so that each byte of the
+//! file tells who sent it. What was answered with 204 must be the bytes of the client that got this
+//! answer. `DDX_RACE_ROUNDS` sets how many rounds, `DDX_SEED` repeats a run.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,8 +40,8 @@ impl Contested {
         Data::new(self.data_seed.wrapping_add(sender), LENGTH)
     }
 
-    /// Of these answers a client makes something; all others are wrong.
-    fn allows(&self, answer: &Response) -> Result<()> {
+    /// Errs on an answer that a client could not act on, or that this upload can't have.
+    fn check_answer(&self, answer: &Response) -> Result<()> {
         match answer.status {
             200 | 204 | 409 | 503 => Ok(()),
             // The answer to a HEAD has no content that could say so.
@@ -62,7 +63,7 @@ async fn contend(client: Client, one: Arc<Contested>, sender: u64, seed: u64) ->
             tokio::time::sleep(Duration::from_millis(20)).await; // a client's own retry delay
             continue;
         };
-        one.allows(&answer)?;
+        one.check_answer(&answer)?;
         match answer.status {
             200 => ensure!(!was_deleted, "it was deleted and answers: {answer:?}"),
             404 | 410 => return Ok(()),
@@ -80,7 +81,7 @@ async fn contend(client: Client, one: Arc<Contested>, sender: u64, seed: u64) ->
         let Ok(answer) = tus.patch_with(path, &data, at..to, &[], pace).await else {
             continue;
         };
-        one.allows(&answer)?;
+        one.check_answer(&answer)?;
         if answer.status == 204 {
             ensure!(!was_deleted, "it was deleted and takes bytes");
             let told = answer.number("upload-offset")?;
@@ -103,15 +104,16 @@ async fn delete(client: Client, one: Arc<Contested>, after: Duration) -> Result<
                 one.is_deleted.store(true, Ordering::SeqCst);
                 return Ok(());
             }
-            Ok(answer) => one.allows(&answer)?,
+            Ok(answer) => one.check_answer(&answer)?,
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await, // a client's own retry delay
         }
     }
     bail!("{} can't be deleted", one.upload.path)
 }
 
-/// Every byte is of one of the senders, and of the one that was told so.
-async fn look(server: &Server, one: &Contested, totals: &Totals) -> Result<()> {
+/// Checks that every byte is of one of the senders, and where one was told that its bytes are kept,
+/// of that one. What was deleted must be gone.
+async fn check_file(server: &Server, one: &Contested, totals: &Totals) -> Result<()> {
     let client = server.client();
     if one.is_deleted.load(Ordering::SeqCst) {
         for status in [
@@ -126,7 +128,7 @@ async fn look(server: &Server, one: &Contested, totals: &Totals) -> Result<()> {
     ensure!(body.len() as u64 == LENGTH, "{} bytes", body.len());
     let all: Vec<Vec<u8>> = (0..SENDERS).map(|sender| one.data(sender).all()).collect();
     let strange = (0..body.len()).find(|place| all.iter().all(|data| data[*place] != body[*place]));
-    ensure!(strange.is_none(), "nobody sent the byte at {strange:?}");
+    ensure!(strange.is_none(), "no sender sent the byte at {strange:?}");
     let mut answered = one.answered.lock().unwrap().clone();
     answered.sort_by_key(|(range, _)| range.start);
     for pair in answered.windows(2) {
@@ -172,17 +174,18 @@ async fn requests_that_fight_for_uploads_leave_whole_ones() -> Result<()> {
     totals.tell("R1 several requests for one upload", seed)
 }
 
-async fn one_round(
-    server: &mut Server,
-    proxy: &FaultProxy,
+type Tasks = Vec<tokio::task::JoinHandle<Result<()>>>;
+
+/// Creates the uploads and starts the clients that fight for them. The first client of each goes
+/// past the proxy. Every third upload is deleted meanwhile.
+async fn start_clients(
+    client: &Client,
+    proxied: &Client,
     chance: &mut Chance,
-    totals: &Totals,
-) -> Result<()> {
-    let client = server.client().patience(Duration::from_secs(5));
-    let through = Client::new(proxy.address()).patience(Duration::from_secs(2));
+) -> Result<(Vec<Arc<Contested>>, Tasks)> {
     let (mut all, mut tasks) = (Vec::new(), Vec::new());
     for number in 0..UPLOADS {
-        let upload = Tus::new(&client).create(Some(LENGTH), "fight.bin").await?;
+        let upload = Tus::new(client).create(Some(LENGTH), "fight.bin").await?;
         let one = Arc::new(Contested {
             upload,
             answered: Mutex::default(),
@@ -191,7 +194,7 @@ async fn one_round(
             data_seed: chance.below(u64::MAX),
         });
         for sender in 0..SENDERS {
-            let by = if sender == 0 { &client } else { &through };
+            let by = if sender == 0 { client } else { proxied };
             let seed = chance.below(u64::MAX);
             tasks.push(tokio::spawn(contend(
                 by.clone(),
@@ -210,6 +213,18 @@ async fn one_round(
         }
         all.push(one);
     }
+    Ok((all, tasks))
+}
+
+async fn one_round(
+    server: &mut Server,
+    proxy: &FaultProxy,
+    chance: &mut Chance,
+    totals: &Totals,
+) -> Result<()> {
+    let client = server.client().patience(Duration::from_secs(5));
+    let proxied = Client::new(proxy.address()).patience(Duration::from_secs(2));
+    let (all, tasks) = start_clients(&client, &proxied, chance).await?;
     for _ in 0..3 {
         let at = chance.below(200_000);
         let cut = [Cut::Close, Cut::Reset, Cut::HalfOpen][chance.below(3) as usize];
@@ -226,7 +241,7 @@ async fn one_round(
         task.await??;
     }
     for one in &all {
-        look(server, one, totals)
+        check_file(server, one, totals)
             .await
             .with_context(|| one.upload.path.clone())?;
         if !one.is_deleted.load(Ordering::SeqCst) {

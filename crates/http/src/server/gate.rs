@@ -15,7 +15,7 @@ use ddx_memory::Ledger;
 use super::chunks::ChunkScan;
 use super::head::HeadScan;
 use super::head_check::HeadLimits;
-use super::quota::{Quota, Share};
+use super::quota::{Quota, QuotaCharge};
 use crate::shared::problem::{Kind, Problem};
 
 /// In such steps heads are charged; the first is part of what a connection is charged.
@@ -39,7 +39,7 @@ impl Heads {
     }
 
     /// Charges one step more.
-    fn lengthen(&self, held: &mut Option<Share>) -> Result<(), Problem> {
+    fn lengthen(&self, held: &mut Option<QuotaCharge>) -> Result<(), Problem> {
         let step = STEP_BYTES as u64;
         let charged = match held {
             Some(held) => held.grow(step),
@@ -106,9 +106,9 @@ pub(super) struct Gate {
     scanned: usize,
     /// Whether the head that was refused asks for an answer without content.
     refused_is_head: bool,
-    gathered: Option<Share>,
+    gathered: Option<QuotaCharge>,
     /// Of the request that is under way.
-    held: Option<Share>,
+    held: Option<QuotaCharge>,
     /// hyper takes no longer head.
     hyper_takes_bytes: usize,
 }
@@ -265,7 +265,7 @@ impl Gate {
     fn room_for_head(&mut self) -> usize {
         let step_end = (self.early.len() / STEP_BYTES + 1) * STEP_BYTES;
         loop {
-            let charged = self.gathered.as_ref().map_or(0, Share::bytes);
+            let charged = self.gathered.as_ref().map_or(0, QuotaCharge::bytes);
             if (step_end - STEP_BYTES) as u64 <= charged {
                 break;
             }

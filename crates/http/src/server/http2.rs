@@ -23,7 +23,7 @@ use super::idle::Pauses;
 use super::inflow::{Inflow, Metered, REST_BYTES};
 use super::linger::REFUSED;
 use super::peer::Connection;
-use super::quota::{Quota, Share};
+use super::quota::{Quota, QuotaCharge};
 use super::resting::{Client, OverSocket, Taking, WatchedIo};
 use super::shared::Shared;
 use super::streams::Streams;
@@ -78,7 +78,7 @@ impl Shared {
     }
 
     /// `_rest`: what the connection is charged for its rest.
-    async fn http2<T>(&self, io: T, from: Connection, _rest: Share)
+    async fn http2<T>(&self, io: T, from: Connection, _rest: QuotaCharge)
     where
         T: hyper::rt::Read + hyper::rt::Write + OverSocket + Unpin,
     {
@@ -160,7 +160,8 @@ impl Shared {
         request: Request<Incoming>,
         from: Connection,
         inflow: &Arc<Inflow>,
-    ) -> Result<impl Future<Output = (Response<ResponseBody>, Share)> + use<>, h2::Error> {
+    ) -> Result<impl Future<Output = (Response<ResponseBody>, QuotaCharge)> + use<>, h2::Error>
+    {
         let share = self
             .http2_quota
             .take(STREAM_BYTES + decoded_bytes(request.headers()) as u64)

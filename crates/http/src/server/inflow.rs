@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 
 use super::frames::FrameScan;
 use super::linger::Linger;
-use super::quota::{Quota, Share};
+use super::quota::{Quota, QuotaCharge};
 
 /// What a connection is charged for its rest: what h2 was measured to hold (16 to 20 KB beside an
 /// idle connection), and [`COVERED_BYTES`].
@@ -51,7 +51,7 @@ struct State {
     /// Of bodies, come and not yet taken.
     untaken_bytes: u64,
     bodies: usize,
-    more: Option<Share>,
+    more: Option<QuotaCharge>,
     /// hyper, while nothing is read.
     reader: Option<Waker>,
 }
@@ -88,7 +88,7 @@ impl Inflow {
     fn may_read(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
         let needed = state.untaken_bytes + READ_BYTES as u64;
-        let charged = state.more.as_ref().map_or(0, Share::bytes);
+        let charged = state.more.as_ref().map_or(0, QuotaCharge::bytes);
         // What the window lets come is the most there can be, whatever the count says.
         if needed <= COVERED_BYTES + charged || charged >= self.window_bytes {
             return true;

@@ -11,76 +11,76 @@ use std::time::Duration;
 use ddx_memory::{Account, Charge, Ledger, Refusal};
 use tokio::sync::Notify;
 
-/// So much may always be asked for, however few connections there are; the ledger decides.
-const LEAST_BYTES: u64 = 256 << 10;
+/// The least that a quota is, however low the ceiling. The ledger may still refuse.
+const BYTES_MIN: u64 = 256 << 10;
 
-/// When another try is worth it, at least.
+/// The least wait before another try is worth it.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What one kind of thing holds in all.
 #[derive(Debug)]
 pub(super) struct Quota {
     ledger: Ledger,
-    /// Of the ceiling, one part in so many.
-    part: u64,
+    /// The quota is the ledger's ceiling divided by this.
+    divisor: u64,
     held_bytes: AtomicU64,
-    /// Told when a request found it used up.
+    /// Told when [`Quota::take`] is refused.
     refused: Notify,
 }
 
 /// What one of them holds, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct QuotaCharge {
     quota: Arc<Quota>,
     charge: Charge,
 }
 
 impl Quota {
-    pub(super) fn new(ledger: Ledger, part: u64) -> Arc<Self> {
+    pub(super) fn new(ledger: Ledger, divisor: u64) -> Arc<Self> {
         Arc::new(Self {
             ledger,
-            part,
+            divisor,
             held_bytes: AtomicU64::new(0),
             refused: Notify::new(),
         })
     }
 
-    /// Books so much. Errs with the time after which another try is worth it.
-    pub(super) fn take(self: &Arc<Self>, bytes: u64) -> Result<Share, Duration> {
-        let charge = self.has_room_for(bytes).and_then(|()| {
+    /// Charges so much. Errs with the time after which another try is worth it.
+    pub(super) fn take(self: &Arc<Self>, bytes: u64) -> Result<QuotaCharge, Duration> {
+        let charge = self.check_room_for(bytes).and_then(|()| {
             let charge = self.ledger.charge(Account::Connections, bytes);
             charge.map_err(|refusal| retry_after(&refusal))
         });
         let charge = charge.inspect_err(|_| self.refused.notify_waiters())?;
         self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         let quota = self.clone();
-        Ok(Share { quota, charge })
+        Ok(QuotaCharge { quota, charge })
     }
 
-    /// Returns when a request next finds it used up.
-    pub(super) async fn is_used_up(&self) {
+    /// Returns when [`Quota::take`] is next refused.
+    pub(super) async fn used_up(&self) {
         self.refused.notified().await;
     }
 
-    fn has_room_for(&self, bytes: u64) -> Result<(), Duration> {
-        // Of the ceiling, and not of what is free: while uploads hold all that, connections come
-        // and go all the same.
-        let most = (self.ledger.snapshot().ceiling_bytes / self.part).max(LEAST_BYTES);
-        match self.held_bytes.load(Ordering::Relaxed) + bytes <= most {
+    fn check_room_for(&self, bytes: u64) -> Result<(), Duration> {
+        // A part of the ceiling, not of what is free: connections must come and go while uploads
+        // hold all that is free.
+        let bytes_max = (self.ledger.snapshot().ceiling_bytes / self.divisor).max(BYTES_MIN);
+        match self.held_bytes.load(Ordering::Relaxed) + bytes <= bytes_max {
             true => Ok(()),
             false => Err(RETRY_AFTER),
         }
     }
 }
 
-impl Share {
+impl QuotaCharge {
     pub(super) fn bytes(&self) -> u64 {
         self.charge.bytes()
     }
 
-    /// Books so much more; else what was booked stays.
+    /// Charges so much more. Where that is refused, what was charged stays.
     pub(super) fn grow(&mut self, by: u64) -> Result<(), Duration> {
-        self.quota.has_room_for(by)?;
+        self.quota.check_room_for(by)?;
         let grown = self.charge.grow(by);
         grown.map_err(|refusal| retry_after(&refusal))?;
         self.quota.held_bytes.fetch_add(by, Ordering::Relaxed);
@@ -88,7 +88,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for QuotaCharge {
     fn drop(&mut self) {
         let bytes = self.charge.bytes();
         self.quota.held_bytes.fetch_sub(bytes, Ordering::Relaxed);

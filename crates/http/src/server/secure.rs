@@ -25,7 +25,8 @@ use super::shared::Shared;
 use super::{late, linger};
 
 impl Shared {
-    /// One connection, by one hyper after the other where heads of different lengths come.
+    /// Serves one connection. hyper has one buffer size for its whole life, so a head that needs
+    /// another size gets a new hyper over the same stream.
     pub(super) async fn http1_over_tls(&self, mut stream: TlsStream<TcpStream>, from: Connection) {
         let gate = SecureGate::new(self.heads.clone());
         loop {
@@ -50,7 +51,8 @@ impl Shared {
         }
     }
 
-    /// Requests by hyper; the stream, where it goes on without this hyper.
+    /// Serves requests by one hyper. Gives the stream back where the connection goes on without it:
+    /// with the next hyper, or with a refusal.
     async fn by_hyper_over_tls(
         &self,
         stream: TlsStream<TcpStream>,
@@ -71,10 +73,11 @@ impl Shared {
         };
         let mut connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            // One figure for heads and for idling is all that hyper has; plain connections have
-            // both (`wire`).
+            // hyper has one limit for the wait for a head and for the head itself. Plain
+            // connections have two (`wire`).
             .header_read_timeout(self.limits.idle_timeout)
             .half_close(false)
+            // A buffer that is full before its head ends is too small for hyper.
             .max_buf_size(head_bytes_max + usize::from(head_bytes_max > STEP_BYTES))
             .max_headers(self.limits.headers_max)
             .serve_connection(WatchedIo::new(transport, taking.clone()), service);

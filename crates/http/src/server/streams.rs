@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use super::body::ResponseBody;
 use super::idle::IdleConnections;
-use super::quota::{Quota, Share};
+use super::quota::{Quota, QuotaCharge};
 use super::timeouts::Timeouts;
 
 /// What an answer gives at once to a client that is not known to be quick. Less than this in the
@@ -87,7 +87,7 @@ impl Streams {
     /// long.
     pub(super) async fn give_way(&self, quota: &Quota, time: Duration) {
         loop {
-            quota.is_used_up().await;
+            quota.used_up().await;
             if self.rest() >= time {
                 return;
             }
@@ -143,7 +143,7 @@ impl Streams {
     /// The body of an answer, given in pieces. To be called where the stream's future runs. What it
     /// is charged is held until its last piece has left, which may be long after the stream's
     /// future is done.
-    pub(super) fn answer(body: ResponseBody, is_file: bool, charged: Share) -> StreamBody {
+    pub(super) fn answer(body: ResponseBody, is_file: bool, charged: QuotaCharge) -> StreamBody {
         let answer = ANSWER.try_with(Arc::clone).ok();
         if let Some(answer) = &answer {
             answer.is_file.store(is_file, Ordering::Relaxed);
@@ -283,14 +283,14 @@ pub(super) struct StreamBody {
     rest: Bytes,
     piece_bytes: usize,
     answer: Option<Arc<Answer>>,
-    charged: Arc<Share>,
+    charged: Arc<QuotaCharge>,
 }
 
 /// Bytes that leave.
 struct Piece {
     bytes: Bytes,
     streams: Arc<Shared>,
-    _charged: Arc<Share>,
+    _charged: Arc<QuotaCharge>,
 }
 
 impl AsRef<[u8]> for Piece {

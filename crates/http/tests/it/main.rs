@@ -6,6 +6,7 @@
 mod caches;
 mod cross_site;
 mod delivery_headers;
+mod documents;
 mod fetch;
 mod for_operators;
 mod forms;
@@ -16,6 +17,7 @@ mod origin;
 mod paths;
 mod plain_headers;
 mod plain_multipart;
+mod refusals;
 mod support;
 mod tus_create;
 mod tus_headers;

@@ -7,8 +7,7 @@
 //! block by block; the file system is mounted anew, with its journal's recovery, and the server
 //! starts on what is there. SQLite, ext4 and the kernel's block layer are the real ones.
 //!
-//! What stays outside: a disk that lies about flushes, and damage of blocks that were not
-//! being written.
+//! Not shown: a disk that lies about flushes, and damage of blocks that were not being written.
 
 mod device;
 mod fuse;
@@ -53,6 +52,7 @@ impl PowerDisk {
             .read(true)
             .write(true)
             .open(&medium)?;
+        // In `bus`, FUSE shows the medium as a file whose writes and flushes we see.
         std::fs::create_dir(folder.path().join("bus"))?;
         std::fs::create_dir(folder.path().join("mounted"))?;
         let device = Arc::new(Device::new(file)?);
@@ -170,6 +170,7 @@ fn call(command: &mut Command) -> Result<()> {
 impl Drop for PowerDisk {
     fn drop(&mut self) {
         self.cut_power();
+        // Lazily (`-l`): a test that failed may have left a process with open files.
         if self.is_mounted && self.unmount().is_err() {
             let _ = call(Command::new("umount").arg("-l").arg(self.path()));
         }
@@ -178,6 +179,7 @@ impl Drop for PowerDisk {
                 .arg("-l")
                 .arg(self.folder.path().join("bus")),
         );
+        // The thread ends with the mount, so one that is still mounted is not waited for.
         if let Some(serving) = self.serving.take().filter(|_| !self.is_mounted) {
             let _ = serving.join();
         }

@@ -3,8 +3,8 @@
 //! Own, although crates exist: what matters is not the grammar but what comes after it. Ranges that
 //! overlap or nearly touch are joined (§15.3.7.2 allows it), so that the answer is never longer
 //! than the file and a little; and what is still scattered over too many places is answered with
-//! the whole file, which is always right. Rejected: 416 for too many; a client that asks so has no
-//! second question.
+//! the whole file, which is always right. Rejected: 416 for too many; a client would not know what
+//! to ask instead.
 
 use crate::server::Span;
 use crate::shared::fields;
@@ -64,7 +64,7 @@ pub fn parse(text: &str, length: u64, limits: &RangeLimits) -> Selection {
         if listed > limits.listed_max {
             return Selection::Whole;
         }
-        match spec(text, length) {
+        match read_spec(text, length) {
             Spec::Invalid => return Selection::Whole,
             Spec::Outside => {}
             Spec::Inside(span) => join(&mut spans, span, limits.gap_bytes),
@@ -82,13 +82,17 @@ pub fn parse(text: &str, length: u64, limits: &RangeLimits) -> Selection {
     }
 }
 
+/// One range of the list (`range-spec` in the RFC), held against the file.
 enum Spec {
+    /// Not of the grammar.
     Invalid,
+    /// No byte of it is in the file.
     Outside,
+    /// The bytes of it that are in the file.
     Inside(Span),
 }
 
-fn spec(text: &str, length: u64) -> Spec {
+fn read_spec(text: &str, length: u64) -> Spec {
     let Some((first, last)) = text.split_once('-') else {
         return Spec::Invalid;
     };
@@ -124,6 +128,7 @@ fn spec(text: &str, length: u64) -> Spec {
     }
 }
 
+/// Whether it is `-n`, the last `n` bytes, for an `n` above zero.
 fn is_suffix_with_bytes(text: &str) -> bool {
     text.strip_prefix('-')
         .and_then(position)
@@ -145,8 +150,7 @@ fn join(spans: &mut Vec<Span>, mut span: Span, gap: u64) {
             && b.first <= a.last.saturating_add(gap).saturating_add(1)
     };
     let mut place = spans.len();
-    // What is in the list does not touch one another, but a wider span may reach the next: until
-    // nothing is near.
+    // No two in the list touch, but the joined span is wider and may reach a next one.
     while let Some(at) = spans.iter().position(|other| touches(*other, span)) {
         let other = spans.remove(at);
         place = place.min(at);

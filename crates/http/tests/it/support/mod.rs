@@ -5,6 +5,7 @@
 //! that is what `crates/ddx/tests/e2e` is for.
 
 mod client;
+pub(crate) mod snapshot;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
