@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ddx_http::shared::origin::{Base, Config, Peer, ProxyFields};
 use http::Uri;
+use ipnet::IpNet;
 
 use crate::request::Request;
 
@@ -27,8 +28,9 @@ pub(super) fn run(bytes: &[u8]) {
         Some("forwarded") => ProxyFields::Forwarded,
         _ => ProxyFields::XForwarded,
     };
+    let proxies = ["10.0.0.0/8", "fd00::/8"].map(|text| text.parse().expect("a network"));
     let config = Config {
-        trusted_proxies: "10.0.0.0/8, fd00::/8".parse().expect("networks"),
+        trusted_proxies: Vec::<IpNet>::from(proxies).into(),
         proxy_fields,
         path_prefix: "/share".to_owned(),
         ..Config::default()

@@ -111,7 +111,8 @@ mod tests {
             connections_per_client_max: per_client_max,
             ..Limits::default()
         };
-        Crowd::new(&limits, "198.51.100.7".parse().unwrap())
+        let trusted: Vec<ipnet::IpNet> = vec!["198.51.100.7/32".parse().unwrap()];
+        Crowd::new(&limits, trusted.into())
     }
 
     fn ledger() -> Ledger {

@@ -423,7 +423,7 @@ mod tests {
             tls: None,
             app,
             ledger: ddx_memory::Ledger::on_this_machine(ddx_memory::Config::default()).unwrap(),
-            trusted_proxies: "".parse().unwrap(),
+            trusted_proxies: crate::shared::origin::Networks::default(),
             connections: Arc::default(),
         };
         let server = tokio::spawn(server.run(closing.clone()));

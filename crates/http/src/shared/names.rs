@@ -68,7 +68,7 @@ pub fn name(given: &str, limits: &Limits) -> Result<String, Problem> {
         .next()
         .unwrap_or_default();
     if last == "." {
-        return Err(refused("the name is a dot"));
+        return Err(refused("The name is a dot."));
     }
     segment(last, limits).map(Cow::into_owned)
 }

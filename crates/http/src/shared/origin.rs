@@ -25,7 +25,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use http::{HeaderMap, HeaderName, Uri, header};
 
 pub use authority::{Base, BaseError, Scheme};
-pub use networks::{Networks, NotANetwork};
+pub use networks::Networks;
 
 use crate::shared::fields;
 use crate::shared::problem::{Kind, Problem};

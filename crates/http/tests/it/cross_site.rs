@@ -106,7 +106,7 @@ async fn a_server_for_every_origin_refuses_none() -> Result<()> {
 async fn the_own_origin_is_that_which_trusted_proxies_and_the_public_url_tell() -> Result<()> {
     let proxied = TestApp::with(|setup| {
         setup.http.cross_origin = listed(&[]);
-        setup.http.origin.trusted_proxies = "127.0.0.0/8".parse().unwrap();
+        setup.http.origin.trusted_proxies = crate::origin::networks(&["127.0.0.0/8"]);
     })
     .await?;
     let told = [

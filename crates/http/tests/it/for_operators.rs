@@ -13,7 +13,7 @@ const TOKEN: &str = "a-token-for-operators";
 /// operator's.
 async fn started() -> Result<TestApp> {
     TestApp::with(|setup| {
-        setup.http.operators.networks = "127.0.0.1".parse().unwrap();
+        setup.http.operators.networks = crate::origin::networks(&["127.0.0.1/32"]);
         setup.http.operators.token = Some(TOKEN.parse().unwrap());
     })
     .await
@@ -102,7 +102,7 @@ async fn strangers_learn_nothing_about_the_server() -> Result<()> {
 #[tokio::test]
 async fn a_trusted_proxy_tells_who_is_an_operator() -> Result<()> {
     let server = TestApp::with(|setup| {
-        setup.http.origin.trusted_proxies = "127.0.0.1".parse().unwrap();
+        setup.http.origin.trusted_proxies = crate::origin::networks(&["127.0.0.1/32"]);
     })
     .await?;
     let client = server.client();

@@ -10,9 +10,15 @@ use proptest::prelude::*;
 const PROXY: &str = "10.0.0.1";
 const STRANGER: &str = "203.0.113.9";
 
+/// Networks in CIDR notation.
+pub(crate) fn networks(all: &[&str]) -> Networks {
+    let parsed = all.iter().map(|network| network.parse().unwrap());
+    parsed.collect::<Vec<_>>().into()
+}
+
 fn config() -> Config {
     Config {
-        trusted_proxies: "10.0.0.0/8, fd00::/8".parse().unwrap(),
+        trusted_proxies: networks(&["10.0.0.0/8", "fd00::/8"]),
         ..Config::default()
     }
 }
@@ -335,8 +341,8 @@ fn forwarded_is_read_as_the_rfc_has_it() {
 }
 
 #[test]
-fn networks_are_read_or_named() {
-    let trusted: Networks = "127.0.0.1 ,::1, 192.168.0.0/16".parse().unwrap();
+fn an_address_is_in_its_networks() {
+    let trusted = networks(&["127.0.0.1/32", "::1/128", "192.168.0.0/16"]);
     for (address, expected) in [
         ("127.0.0.1", true),
         ("127.0.0.2", false),
@@ -350,10 +356,7 @@ fn networks_are_read_or_named() {
             "{address}"
         );
     }
-    assert_eq!("".parse::<Networks>().unwrap(), Networks::default());
-    let error = "10.0.0.0/8, proxy.local".parse::<Networks>().unwrap_err();
-    assert!(error.to_string().contains("proxy.local"));
-    assert!("10.0.0.0/33".parse::<Networks>().is_err());
+    assert!(!Networks::default().contains([127, 0, 0, 1].into()));
 }
 
 #[test]
@@ -408,6 +411,5 @@ proptest! {
     fn any_url_is_answered(text in any::<String>()) {
         let _ = text.parse::<Base>();
         let _ = format!("http://{text}").parse::<Base>();
-        let _ = text.parse::<Networks>();
     }
 }

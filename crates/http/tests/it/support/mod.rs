@@ -113,7 +113,7 @@ fn http() -> Result<Config> {
         request_body_bytes_max: 95 << 20,
         cross_origin: CrossOrigin::Any,
         operators: operators::Operators {
-            networks: "127.0.0.0/8, 192.168.0.0/16".parse()?,
+            networks: crate::origin::networks(&["127.0.0.0/8", "192.168.0.0/16"]),
             token: None,
         },
         uploads_max: None,

@@ -33,7 +33,7 @@ impl Checksum {
         let (name, value) = text
             .trim_matches(fields::is_space)
             .split_once(fields::is_space)
-            .ok_or_else(|| refused("no space between algorithm and value"))?;
+            .ok_or_else(|| refused("Upload-Checksum has no space between algorithm and value."))?;
         let algorithm: Algorithm = name.parse().map_err(|_| {
             Problem::new(Kind::ChecksumAlgorithm)
                 .limit(ALGORITHMS)
@@ -42,15 +42,15 @@ impl Checksum {
         let size = algorithm.output_bytes();
         let value = value.trim_matches(fields::is_space);
         if value.len() > VALUE_BYTES_MAX {
-            return Err(refused("the value is too long")
+            return Err(refused("The checksum is too long.")
                 .limit(size)
                 .value(value.len()));
         }
         let expected = BASE64
             .decode(value)
-            .map_err(|_| refused("the value is not Base64"))?;
+            .map_err(|_| refused("The checksum is not Base64."))?;
         if expected.len() != size {
-            return Err(refused("the decoded value has the wrong size")
+            return Err(refused("The decoded checksum has the wrong size.")
                 .limit(size)
                 .value(expected.len()));
         }
@@ -90,10 +90,10 @@ pub fn trailing(
         None => None,
     };
     match (trailer, from_head) {
-        (None, _) if announced => Err(refused("the announced trailer did not arrive")),
+        (None, _) if announced => Err(refused("The announced trailer did not arrive.")),
         (None, head) => Ok(head),
         (Some(trailer), Some(head)) if trailer != head => {
-            Err(refused("header and trailer have different checksums"))
+            Err(refused("Header and trailer have different checksums."))
         }
         (trailer, _) => Ok(trailer),
     }

@@ -43,14 +43,16 @@ impl Concat {
         if text.eq_ignore_ascii_case("partial") {
             return Ok(Self::Partial);
         }
-        let (word, urls) = text
-            .split_once(';')
-            .ok_or_else(|| refused("neither partial nor final;"))?;
+        let (word, urls) = text.split_once(';').ok_or_else(|| {
+            refused("Upload-Concat must be \"partial\", or \"final;\" with the parts.")
+        })?;
         if !word
             .trim_matches(fields::is_space)
             .eq_ignore_ascii_case("final")
         {
-            return Err(refused("neither partial nor final;"));
+            return Err(refused(
+                "Upload-Concat must be \"partial\", or \"final;\" with the parts.",
+            ));
         }
         let mut keys = Vec::new();
         for url in urls.split(fields::is_space).filter(|url| !url.is_empty()) {
@@ -58,14 +60,14 @@ impl Concat {
                 Some(key) => keys.push(key.to_owned()),
                 // The URL is not quoted: were it nearly right, it would be a secret.
                 None => {
-                    return Err(refused("a URL is not an upload on this server")
+                    return Err(refused("A URL is not an upload on this server.")
                         .value(keys.len() + 1)
                         .remedy("List each part by the URL in the Location header of its creation. The value is the position of the wrong URL."));
                 }
             }
         }
         if keys.is_empty() {
-            return Err(refused("no parts are listed"));
+            return Err(refused("Upload-Concat lists no parts."));
         }
         Ok(Self::Final(keys))
     }

@@ -44,7 +44,7 @@ impl Metadata {
         match fields::joined(headers, &UPLOAD_METADATA) {
             Ok(None) => Ok(Self::default()),
             Ok(Some(raw)) => Self::parse(&raw, limits),
-            Err(_) => Err(refused("has non-ASCII characters")),
+            Err(_) => Err(refused("Upload-Metadata has non-ASCII characters.")),
         }
     }
 
@@ -62,7 +62,9 @@ impl Metadata {
             .bytes()
             .all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
         {
-            return Err(refused("has characters that are not visible ASCII"));
+            return Err(refused(
+                "Upload-Metadata has characters that are not visible ASCII.",
+            ));
         }
         let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
         for pair in raw
@@ -79,11 +81,11 @@ impl Metadata {
             }
             let (key, value) = pair.split_once(fields::is_space).unwrap_or((pair, ""));
             if pairs.iter().any(|(other, _)| other == key) {
-                return Err(refused("a key is listed twice").value(key));
+                return Err(refused("A key is listed twice.").value(key));
             }
             match BASE64.decode(value.trim_matches(fields::is_space)) {
                 Ok(value) => pairs.push((key.to_owned(), value)),
-                Err(_) => return Err(refused("a value is not Base64").value(key)),
+                Err(_) => return Err(refused("A value is not Base64.").value(key)),
             }
         }
         Ok(Self {
