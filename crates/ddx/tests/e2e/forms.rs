@@ -7,6 +7,9 @@ use ddx_testkit::{Data, Request, Turn};
 
 use crate::{ledger_at_zero, setup, until};
 
+/// Each file of a form is two commits to the disk, which other programs may keep busy.
+const WITHIN: Duration = Duration::from_secs(120);
+
 const FILES: u64 = 300;
 
 fn part(number: u64, data: &Data) -> Vec<u8> {
@@ -51,12 +54,12 @@ async fn a_form_that_is_cut_leaves_nothing() -> Result<()> {
         let mut conn = client.connect().await?;
         conn.send_head(&announced).await?;
         conn.send(&body).await?;
-        until("some files are there", Duration::from_secs(20), || async {
+        until("some files are there", WITHIN, || async {
             Ok(stored().await? >= 100.0)
         })
         .await?;
         // Four steps of 64 files beyond the first one, of 128 bytes each.
-        until("its list is charged", Duration::from_secs(20), || async {
+        until("its list is charged", WITHIN, || async {
             Ok(client.status().await?.accounts()?["answers"] == 4 * 64 * 128)
         })
         .await?;
@@ -68,7 +71,7 @@ async fn a_form_that_is_cut_leaves_nothing() -> Result<()> {
                 conn.response("POST").await?.expect_problem(400)?;
             }
         }
-        until("none is there", Duration::from_secs(20), || async {
+        until("none is there", WITHIN, || async {
             Ok(stored().await? == 0.0)
         })
         .await
