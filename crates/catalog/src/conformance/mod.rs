@@ -50,7 +50,7 @@ pub struct Examined {
 /// Makes a test of each case. The attribute says how a test of an async function is run;
 /// `$subject` is an expression that makes a new [`Subject`].
 ///
-/// ```ignore
+/// ```text
 /// ddx_catalog::conformance_tests!(#[tokio::test] MySubject::new());
 /// ```
 #[macro_export]

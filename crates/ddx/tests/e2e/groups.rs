@@ -92,7 +92,7 @@ async fn exclusive_the_least_limit_of_its_groups_is_the_total() -> Result<()> {
                 let setup = in_group(place);
                 let said = doctor(&setup).with_context(told)?;
                 let figures = [
-                    format!(" {total} MiB total"),
+                    format!(" {} MB total", total * MIB / 1_000_000),
                     format!("limited by control group {binding}"),
                 ];
                 ensure!(figures.iter().all(|figure| said.contains(figure)), "{said}");
